@@ -1,0 +1,249 @@
+"""One loader for every catalog file; a wrong file is a CatalogError that names the file and the key."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin
+
+from pytest_microcloud.catalog.records import BoardModel, Effort, Limit, Ready, Workload
+from pytest_microcloud.errors import CatalogError
+
+Record = TypeVar("Record")
+Table = dict[str, Any]
+
+SHIPPED = Path(__file__).parent
+STATISTICS = ("median", "mean", "min", "max", "p50", "p95", "p99", "sum")
+READY_KINDS = ("http", "tcp", "stdin")
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All that is known: by id, except for limits, which are looked up by metric and labels."""
+
+    models: Mapping[str, BoardModel]
+    workloads: Mapping[str, Workload]
+    limits: tuple[Limit, ...]
+    efforts: Mapping[str, Effort]
+
+    def model(self, name: str) -> BoardModel:
+        """Return the board model of that id, or raise a CatalogError with the nearest name."""
+        return _pick(self.models, name, "board model")
+
+    def workload(self, name: str) -> Workload:
+        """Return the workload of that id, or raise a CatalogError with the nearest name."""
+        return _pick(self.workloads, name, "workload")
+
+    def effort(self, name: str) -> Effort:
+        """Return the effort of that id, or raise a CatalogError with the nearest name."""
+        return _pick(self.efforts, name, "effort")
+
+    def limit(self, model: str, metric: str, labels: Mapping[str, str | int]) -> Limit | None:
+        """Return the limit of that model's metric: the one with the most labels in common, the last read first."""
+        covering = [x for x in reversed(self.limits) if x.model == model and x.covers(metric, labels)]
+        return max(covering, key=lambda limit: len(limit.labels), default=None)
+
+
+def load(extra: Iterable[Path] = ()) -> Catalog:
+    """Read the shipped catalog and then the user's files; what comes later replaces what has the same name.
+
+    A user's file may hold `[boards.ID]`, `[workloads.ID]` and `[limits.MODEL]` tables.
+    Raises CatalogError with the file and the key.
+    """
+    models = _Models()
+    workloads: dict[str, Workload] = {}
+    limits: list[Limit] = []
+    for file in sorted((SHIPPED / "boards").glob("*.toml")):
+        models.add(file, file.stem, _parse(file))
+    for file in sorted((SHIPPED / "workloads").glob("*/workload.toml")):
+        workloads[file.parent.name] = _workload(file, file.parent.name, _parse(file), file.parent)
+    for file in sorted((SHIPPED / "limits").glob("*.toml")):
+        limits += _limits(file, file.stem, _parse(file))
+    for file in extra:
+        document = _parse(file)
+        _only(file, "", document, ("boards", "workloads", "limits"))
+        for name, table in _tables(file, document, "boards"):
+            models.add(file, name, table)
+        for name, table in _tables(file, document, "workloads"):
+            directory = file.parent / str(table.pop("directory", name))
+            workloads[name] = _workload(file, name, table, directory)
+        for name, table in _tables(file, document, "limits"):
+            limits += _limits(file, name, table)
+    return Catalog(models.resolve(), workloads, tuple(limits), _efforts(SHIPPED / "efforts.toml"))
+
+
+class _Models:
+    """Board models, where one may say `like = "…"` to start from another's figures."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, tuple[Path, Table]] = {}
+
+    def add(self, file: Path, name: str, table: Table) -> None:
+        self._tables[name] = (file, table)
+
+    def resolve(self) -> dict[str, BoardModel]:
+        return {name: self._model(name) for name in self._tables}
+
+    def _model(self, name: str) -> BoardModel:
+        file, _ = self._tables[name]
+        table, sources = self._figures(name, ())
+        return _record(BoardModel, file, f"boards.{name}", table | {"id": name, "sources": sources})
+
+    def _figures(self, name: str, seen: tuple[str, ...]) -> tuple[Table, dict[str, str]]:
+        file, own = self._tables[name]
+        values: Table = {}
+        sources: dict[str, str] = {}
+        parent = own.get("like")
+        if parent is not None:
+            if parent not in self._tables or parent in (*seen, name):
+                raise CatalogError(
+                    f'{file}: key "boards.{name}.like": no other board model is named {parent!r}'
+                )
+            values, sources = self._figures(parent, (*seen, name))
+        for key, figure in own.items():
+            if key in ("like", "name", "kind"):
+                values[key] = figure
+                continue
+            if not isinstance(figure, dict) or set(figure) != {"value", "source"}:
+                raise CatalogError(
+                    f'{file}: key "boards.{name}.{key}": a figure is written '
+                    f'{key} = {{ value = …, source = "where it comes from" }}'
+                )
+            values[key], sources[key] = figure["value"], figure["source"]
+        values.pop("like", None)
+        return values, sources
+
+
+def _workload(file: Path, name: str, table: Table, directory: Path) -> Workload:
+    table = dict(table)
+    ready = _record(Ready, file, f"{name}.ready", _subtable(file, table.pop("ready", None), f"{name}.ready"))
+    if ready.kind not in READY_KINDS:
+        raise CatalogError(f'{file}: key "{name}.ready.kind": {ready.kind!r} is none of {_listed(READY_KINDS)}')
+    workload = _record(
+        Workload, file, f"workloads.{name}", table | {"id": name, "ready": ready, "directory": directory}
+    )
+    if workload.built_here and not (directory / "Dockerfile").is_file():
+        raise CatalogError(
+            f'{file}: workload {name!r} names no "image", and there is no {directory / "Dockerfile"}'
+        )
+    if ready.kind != "stdin" and workload.port is None:
+        raise CatalogError(f'{file}: key "workloads.{name}.port": missing, and ready.kind = "{ready.kind}" needs it')
+    return workload
+
+
+def _limits(file: Path, model: str, table: Table) -> Iterator[Limit]:
+    for experiment, metrics in table.items():
+        for metric, entries in _subtable(file, metrics, experiment).items():
+            name = f"{experiment}.{metric}"
+            for entry in entries if isinstance(entries, list) else [entries]:
+                limit = _record(
+                    Limit, file, name, _subtable(file, entry, name) | {"model": model, "metric": name}
+                )
+                if (limit.max is None) == (limit.min is None):
+                    raise CatalogError(f'{file}: key "{name}": give exactly one of "max" and "min"')
+                if limit.statistic not in STATISTICS:
+                    raise CatalogError(
+                        f'{file}: key "{name}.statistic": {limit.statistic!r} is none of {_listed(STATISTICS)}'
+                    )
+                yield limit
+
+
+def _efforts(file: Path) -> dict[str, Effort]:
+    return {
+        name: _record(Effort, file, name, table | {"id": name})
+        for name, table in _parse(file).items()
+    }
+
+
+def _parse(file: Path) -> Table:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CatalogError(f"{file}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CatalogError(f"{file}: is not TOML: {error}") from error
+
+
+def _tables(file: Path, document: Table, key: str) -> Iterator[tuple[str, Table]]:
+    for name, table in _subtable(file, document.get(key, {}), key).items():
+        yield name, dict(_subtable(file, table, f"{key}.{name}"))
+
+
+def _subtable(file: Path, value: object, key: str) -> Table:
+    if not isinstance(value, dict):
+        raise CatalogError(f'{file}: key "{key}": a table is needed, not {value!r}')
+    return value
+
+
+def _only(file: Path, where: str, table: Table, known: Iterable[str]) -> None:
+    for key in table:
+        if key not in (known := tuple(known)):
+            raise CatalogError(f'{file}: key "{where}{key}": unknown{_nearest(key, known)}')
+
+
+def _record(kind: type[Record], file: Path, where: str, table: Table) -> Record:
+    """Make a record of a table; every key is checked against the dataclass's fields and their types."""
+    hints = typing.get_type_hints(kind)
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    _only(file, f"{where}.", table, [f.name for f in fields])
+    for f in fields:
+        if f.name not in table:
+            if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+                raise CatalogError(f'{file}: key "{where}.{f.name}": missing')
+            continue
+        try:
+            table[f.name] = _typed(table[f.name], hints[f.name])
+        except TypeError as error:
+            raise CatalogError(f'{file}: key "{where}.{f.name}": {error}') from None
+    return kind(**table)
+
+
+def _typed(value: Any, hint: Any) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        wanted = [x for x in arguments if x is not type(None)]
+        for alternative in wanted[:-1]:
+            try:
+                return _typed(value, alternative)
+            except TypeError:
+                continue
+        return _typed(value, wanted[-1])
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise TypeError(f"a list is needed, not {value!r}")
+        return tuple(_typed(item, arguments[0]) for item in value)
+    if origin is not None:
+        if not isinstance(value, dict):
+            raise TypeError(f"a table is needed, not {value!r}")
+        return {str(key): _typed(item, arguments[1]) for key, item in value.items()}
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or isinstance(value, bool):
+        raise TypeError(f"{_WANTED.get(hint, hint.__name__)} is needed, not {value!r}")
+    return value
+
+
+_WANTED = {int: "a whole number", float: "a number", str: "a text"}
+
+
+def _pick(known: Mapping[str, Record], name: str, what: str) -> Record:
+    if name not in known:
+        raise CatalogError(
+            f"no {what} is named {name!r}{_nearest(name, known)} (there are: {_listed(sorted(known))})"
+        )
+    return known[name]
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,120 @@
+"""The catalog's records. SI units throughout; `None` means that no figure is published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoardModel:
+    """A kind of board, with its specification and published figures.
+
+    `sources` maps the name of every figure to where it comes from.
+    """
+
+    id: str
+    name: str
+    kind: str = "board"
+    soc: str | None = None
+    core: str | None = None
+    cores: int
+    clock_hz: float | None = None
+    l1_cache_bytes: int | None = None
+    l2_cache_bytes: int | None = None
+    ram_bytes: int | None = None
+    mem_total_bytes: int
+    isa: tuple[str, ...] = ()
+    pcb_version: str | None = None
+    supply_current_a: float | None = None
+    revision_codes: tuple[str, ...] = ()
+    sevenzip_mips_one_thread: float | None = None
+    sevenzip_mips_all_cores: float
+    sevenzip_compress_mips: float | None = None
+    sevenzip_decompress_mips: float | None = None
+    memcpy_bytes_per_s: float | None = None
+    memset_bytes_per_s: float | None = None
+    random_read_s: float | None = None
+    ethernet_bits_per_s: float | None = None
+    disk_read_bytes_per_s: float | None = None
+    disk_write_bytes_per_s: float | None = None
+    disk_read_iops: float | None = None
+    disk_write_iops: float | None = None
+    round_trip_s: float | None = None
+    boot_s: float | None = None
+    boot_with_container_s: float | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """How to tell that a container of a workload does its work.
+
+    `kind` is "http" (GET `path`, the answer contains `expect`), "tcp" (send `send`, the answer contains
+    `expect`) or "stdin" (a line written to the main process is answered with `expect`).
+    """
+
+    kind: str
+    path: str = "/"
+    send: str = ""
+    expect: str = ""
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """An application that boards host. Either `image` (an official one) or a Dockerfile in `directory`."""
+
+    id: str
+    name: str
+    type: str
+    source: str
+    ready: Ready
+    image: str | None = None
+    port: int | None = None
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    typical_memory_bytes: int
+    typical_start_s: float
+    directory: Path
+
+    @property
+    def built_here(self) -> bool:
+        """Whether the image is built from this workload's own Dockerfile."""
+        return self.image is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """What a measurement of a board model must keep. Exactly one of `max` and `min` is given."""
+
+    model: str
+    metric: str
+    labels: Mapping[str, str | int] = field(default_factory=dict)
+    statistic: str = "median"
+    max: float | None = None
+    min: float | None = None
+    source: str
+
+    def covers(self, metric: str, labels: Mapping[str, str | int]) -> bool:
+        """Whether this limit is about that metric with those labels (a limit without a label takes any)."""
+        return metric == self.metric and all(
+            str(labels.get(key)) == str(value) for key, value in self.labels.items()
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How often things are repeated, and at which points of each axis."""
+
+    id: str
+    about: str
+    clients: tuple[int, ...]
+    requests: int
+    serving_rounds: int
+    fillings: int
+    sizes: tuple[int, ...]
+    io_rounds: int
+    io_seconds: float
+    boots: int
