@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import tomllib
 import types
 import typing
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
-from pytest_microcloud.catalog.records import BoardModel, Effort, Limit, Ready, Workload
+from pytest_microcloud.catalog.records import BoardModel, Effort, Limit, Metric, Ready, Workload
 from pytest_microcloud.errors import CatalogError
 
 Record = TypeVar("Record")
@@ -21,6 +22,7 @@ Table = dict[str, Any]
 SHIPPED = Path(__file__).parent
 STATISTICS = ("median", "mean", "min", "max", "p50", "p95", "p99", "sum")
 READY_KINDS = ("http", "tcp", "stdin")
+_MODEL_KEYS = ("like", *(f.name for f in dataclasses.fields(BoardModel) if f.name not in ("id", "sources")))
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,17 @@ def load(extra: Iterable[Path] = ()) -> Catalog:
     return Catalog(models.resolve(), workloads, tuple(limits), _efforts(SHIPPED / "efforts.toml"))
 
 
+@functools.cache
+def _metrics() -> Mapping[str, Metric]:
+    file = SHIPPED / "metrics.toml"
+    return {name: _record(Metric, file, name, table | {"id": name}) for name, table in _parse(file).items()}
+
+
+def metric(name: str) -> Metric:
+    """Return the metric of that name, or raise a CatalogError with the nearest name."""
+    return _pick(_metrics(), name, "metric")
+
+
 class _Models:
     """Board models, where one may say `like = "…"` to start from another's figures."""
 
@@ -100,17 +113,18 @@ class _Models:
         values: Table = {}
         sources: dict[str, str] = {}
         parent = own.get("like")
+        _only(file, f"boards.{name}.", own, _MODEL_KEYS)
         if parent is not None:
-            if parent not in self._tables or parent in (*seen, name):
-                raise CatalogError(
-                    f'{file}: key "boards.{name}.like": no other board model is named {parent!r}'
-                )
+            if not isinstance(parent, str) or parent not in self._tables:
+                raise CatalogError(f'{file}: key "boards.{name}.like": no board model is named {parent!r}')
+            if parent in (*seen, name):
+                raise CatalogError(f'{file}: key "boards.{name}.like": {parent!r} is itself like {name!r}')
             values, sources = self._figures(parent, (*seen, name))
         for key, figure in own.items():
             if key in ("like", "name", "kind"):
                 values[key] = figure
                 continue
-            if not isinstance(figure, dict) or set(figure) != {"value", "source"}:
+            if not _is_figure(figure):
                 raise CatalogError(
                     f'{file}: key "boards.{name}.{key}": a figure is written '
                     f'{key} = {{ value = …, source = "where it comes from" }}'
@@ -118,6 +132,12 @@ class _Models:
             values[key], sources[key] = figure["value"], figure["source"]
         values.pop("like", None)
         return values, sources
+
+
+def _is_figure(figure: object) -> bool:
+    if not isinstance(figure, dict) or set(figure) != {"value", "source"}:
+        return False
+    return isinstance(figure["source"], str) and bool(figure["source"].strip())
 
 
 def _workload(file: Path, name: str, table: Table, directory: Path) -> Workload:

@@ -64,7 +64,11 @@ class Ready:
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """An application that boards host. Either `image` (an official one) or a Dockerfile in `directory`."""
+    """An application that boards host. Either `image` (an official one) or a Dockerfile in `directory`.
+
+    `page` names the picture page (`catalog.page`) in a web server's build context and, below the server's root, to
+    its clients.
+    """
 
     id: str
     name: str
@@ -72,6 +76,7 @@ class Workload:
     source: str
     ready: Ready
     image: str | None = None
+    page: str | None = None
     port: int | None = None
     command: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -102,6 +107,16 @@ class Limit:
         return metric == self.metric and all(
             str(labels.get(key)) == str(value) for key, value in self.labels.items()
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """What is measured: its unit (SI) and whether "lower" or "higher" is better."""
+
+    id: str
+    unit: str
+    better: str
+    about: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,40 @@
+# Everything a newcomer types. `make setup` is called by the others and costs next to nothing once it has run.
+
+HOSTS ?= pi3b
+ARGS  ?=
+
+PYTHON := .venv/bin/python
+
+SHELL         := /bin/sh
+.SHELLFLAGS   := -ec
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help setup feasibility test bench lint clean
+
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "HOSTS=$(HOSTS)  hosts, groups and patterns of hosts.ini: make feasibility HOSTS=pi2b,pi3b"
+	@echo "ARGS=        more for pytest: make feasibility ARGS='--microcloud-effort=quick -k serving'"
+
+setup: ## bring this machine to where the plugin runs: packages, Docker engine, .venv
+	@./setup.sh
+
+feasibility: setup ## run the suites on HOSTS and write reports/feasibility.html
+	$(PYTHON) -m pytest suites/ --hosts='$(HOSTS)' $(ARGS)
+
+test: setup ## run the plugin's own tests
+	$(PYTHON) -m pytest $(ARGS)
+
+bench: setup ## measure what the harness itself costs
+	$(PYTHON) -m benchmarks $(ARGS)
+
+lint: setup ## style and types
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+clean: ## remove what runs left on this machine's engine, then .venv
+	@if [ -x .venv/bin/microcloud ]; then .venv/bin/microcloud clean; fi
+	rm -rf .venv

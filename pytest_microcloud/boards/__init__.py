@@ -1,0 +1,1 @@
+"""Boards: where they come from, how they are reached, what they are."""

@@ -1,0 +1,103 @@
+"""How many CPUs of this host make one board: by 7-Zip, against the model's published figure.
+
+The figure is the `Tot:` rating of `7z b -mmt<threads> -md22`, dictionary 22, with as many threads as the board has
+cores (or this host, if it has fewer). It is measured under the quota itself, because a throttled process meets
+colder caches than a free one, and corrected until it fits. The result is cached per host, model and image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from pytest_microcloud.boards.engine import explained, labels
+from pytest_microcloud.catalog import BoardModel
+from pytest_microcloud.errors import EngineError, HostTooSmall
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+PERIOD_US = 10_000
+"""A short period of the CPU bandwidth controller; with the default of 100 ms latencies come in bursts."""
+SMALLEST_QUOTA_US = 1_000
+"""The kernel's smallest quota; a slower board gets a longer period instead."""
+TYPICAL_MIPS_PER_CPU = 4500.0
+GOOD_ENOUGH = 0.03
+ROUNDS = 4
+
+
+def threads(model: BoardModel) -> int:
+    """Return the number of CPUs that an emulated board of that model sees on this host."""
+    return min(model.cores, os.cpu_count() or 1)
+
+
+def cpus(engine: DockerClient, image: str, model: BoardModel, run_id: str, say: Callable[[str], None]) -> float:
+    """Return the share of this host's CPUs that makes 7-Zip rate as on the model; HostTooSmall if it has fewer."""
+    cache = _cache_file(image, model)
+    if cache.is_file():
+        return float(json.loads(cache.read_text())["cpus"])
+    wanted = model.sevenzip_mips_all_cores
+    share = min(wanted / TYPICAL_MIPS_PER_CPU, float(threads(model)))
+    closest = (float("inf"), share, 0.0)
+    for _ in range(ROUNDS):
+        say(f"calibrating {model.id} with 7-Zip on {share:.2f} CPUs (once on this host; about {5 / share:.0f} s)")
+        rating = _rating(engine, image, share, threads(model), run_id)
+        error = abs(rating / wanted - 1)
+        closest = min(closest, (error, share, rating))
+        if error <= GOOD_ENOUGH:
+            break
+        if share == threads(model) and rating < wanted:
+            break
+        share = min(share * wanted / rating, float(threads(model)))
+    error, share, rating = closest
+    if rating < wanted * 0.95 and share >= threads(model):
+        raise HostTooSmall(
+            model.id,
+            f"needs {wanted:.0f} MIPS of 7-Zip on {model.cores} cores and this host gives {rating:.0f} on "
+            f"{threads(model)}: emulate it on a host with at least {threads(model) * wanted / rating:.0f} "
+            "such cores, or use a real board",
+        )
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    partial = cache.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps({"cpus": share, "rating": rating, "published": wanted, "model": model.id}))
+    partial.rename(cache)
+    return share
+
+
+def bandwidth(share: float) -> dict[str, int]:
+    """Return the CPU bandwidth controller's period and quota (µs) for that many CPUs, as docker-py takes them."""
+    period = max(PERIOD_US, int(SMALLEST_QUOTA_US / share) + 1)
+    return {"cpu_period": period, "cpu_quota": int(share * period)}
+
+
+def _rating(engine: DockerClient, image: str, share: float, count: int, run_id: str) -> float:
+    with explained("this machine", "calibrating with 7-Zip"):
+        output = engine.containers.run(
+            image,
+            ["b", f"-mmt{count}", "-md22", "1"],
+            entrypoint="7z",
+            remove=True,
+            **bandwidth(share),
+            cpuset_cpus=f"0-{count - 1}",
+            labels=labels(run_id),
+        ).decode()
+    total = re.search(r"^Tot:\s+\d+\s+\d+\s+(\d+)", output, re.MULTILINE)
+    if total is None:
+        raise EngineError("this machine", f"7z b printed no total: {output[-200:]}")
+    return float(total.group(1))
+
+
+def _cache_file(image: str, model: BoardModel) -> Path:
+    host = next(
+        (line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), ""
+    )
+    key = f"{host} {os.cpu_count()} {image} {model.sevenzip_mips_all_cores} {threads(model)} {PERIOD_US}"
+    name = f"{model.id}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.json"
+    return Path(platformdirs.user_cache_path("microcloud")) / "calibration" / name

@@ -1,0 +1,87 @@
+"""SD cards for emulated boards with the workloads' images on them, so that no run waits for loading them.
+
+A card is prepared once: a board without limits loads the images through its own engine, and what is then under
+/var/lib/docker is packed into an image on the host. A new board's card is flashed from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_microcloud.boards import images
+from pytest_microcloud.boards.drivers.container.driver import ContainerDriver, Say, board_image
+from pytest_microcloud.boards.engine import explained, labels
+from pytest_microcloud.boards.link import Link
+from pytest_microcloud.errors import NotMeasured
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+    from pytest_microcloud.catalog import BoardModel, Workload
+    from pytest_microcloud.inventory import Target
+
+
+def prepare(
+    engine: DockerClient,
+    target: Target,
+    model: BoardModel,
+    workloads: Iterable[Workload],
+    run_id: str,
+    directory: Path,
+    say: Say,
+) -> str:
+    """Return the tag of the card for that target's OS with all workloads that are built here."""
+    suite = target.image or images.WORKLOAD_SUITE
+    board = board_image(engine, suite, say)
+    tags = []
+    for workload in workloads:
+        try:
+            tags.append(images.workload(engine, workload, say))
+        except NotMeasured:
+            continue
+    content = "\0".join(str(engine.images.get(tag).id) for tag in (board, *tags))
+    tag = f"microcloud/card:{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+    if engine.images.list(name=tag):
+        return tag
+    say(f"preparing an SD card with {len(tags)} workloads (once)")
+    driver = ContainerDriver(engine, target, model, run_id, directory, say, limited=False)
+    link = Link(target.name, 999, directory)
+    try:
+        driver.start()
+        link.open(driver.endpoint(), timeout_s=60)
+        link.run("until docker version; do sleep 0.2; done", timeout_s=60)
+        for image in tags:
+            with explained(target.name, f"loading {image} onto the card"):
+                link.docker().images.load(engine.images.get(image).save(named=True))
+        link.run("systemctl stop docker.socket docker containerd; sync", timeout_s=120)
+        link.close()
+        _pack(engine, board, driver, tag, run_id)
+    finally:
+        link.close()
+        driver.stop()
+    return tag
+
+
+def _pack(engine: DockerClient, board: str, driver: ContainerDriver, tag: str, run_id: str) -> None:
+    card = next(m["Name"] for m in driver.container.attrs["Mounts"] if m["Destination"] == "/var/lib/docker")
+    with explained("this machine", f"packing {tag}"):
+        driver.container.stop()
+        packer = engine.containers.create(
+            board,
+            ["--xattrs", "--xattrs-include=*", "-cpf", "/card.tar", "-C", "/card", "."],
+            entrypoint="tar",
+            labels=labels(run_id),
+            volumes={card: {"bind": "/card", "mode": "ro"}},
+        )
+        try:
+            packer.start()
+            status = packer.wait(timeout=600)["StatusCode"]
+            if status != 0:
+                raise RuntimeError(f"tar exited with {status}: {packer.logs().decode(errors='replace')[-300:]}")
+            repository, _, version = tag.partition(":")
+            packer.commit(repository, version, changes=f"LABEL {images.CACHE_LABEL}=card", conf={"Labels": {}})
+        finally:
+            packer.remove(force=True, v=True)

@@ -1,0 +1,57 @@
+"""Bandwidth and IOPS of an emulated board's SD card, as limits on the host's block device."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+    from pytest_microcloud.catalog import BoardModel
+
+
+@dataclass(frozen=True)
+class DiskLimits:
+    """Options for docker-py, and in words what they do not cover."""
+
+    options: dict[str, Any]
+    gaps: tuple[str, ...]
+
+    @classmethod
+    def of(cls, engine: DockerClient, model: BoardModel) -> DiskLimits:
+        """Return the limits of that model's card on the device that holds the engine's volumes."""
+        info = engine.info()
+        device = _device(Path(str(info["DockerRootDir"])))
+        if device is None:
+            return cls({}, ("SD card: the engine's volumes are not on a block device of this host",))
+        figures = {
+            "device_read_bps": model.disk_read_bytes_per_s,
+            "device_write_bps": model.disk_write_bytes_per_s,
+            "device_read_iops": model.disk_read_iops,
+            "device_write_iops": model.disk_write_iops,
+        }
+        options = {
+            key: [{"Path": device, "Rate": int(figure)}] for key, figure in figures.items() if figure is not None
+        }
+        if not options:
+            return cls({}, ("disk: no figures are published for this model",))
+        if str(info.get("CgroupVersion", "1")) == "1":
+            return cls(options, ("SD card: buffered writes are not slowed (cgroup v1 limits direct I/O only)",))
+        return cls(options, ())
+
+
+def _device(path: Path) -> str | None:
+    """Return the whole disk that `path` is on: the kernel limits disks, not partitions."""
+    try:
+        number = path.stat().st_dev
+    except OSError:
+        return None
+    node = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}").resolve()
+    if not (node / "dev").is_file():
+        return None
+    disk = node.parent if (node / "partition").is_file() else node
+    device = Path("/dev") / disk.name
+    return str(device) if device.is_block_device() else None

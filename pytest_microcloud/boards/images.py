@@ -1,0 +1,150 @@
+"""Images built on the host's engine: Debian bases, emulated boards, workloads. Built once, found again by content.
+
+An image's tag is a hash of all that goes into it, so that a changed Dockerfile or base gives a new image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_microcloud.boards.engine import explained
+from pytest_microcloud.catalog import Workload
+from pytest_microcloud.catalog.page import picture_page
+from pytest_microcloud.errors import EngineError, NotMeasured
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+Say = Callable[[str], None]
+CACHE_LABEL = "microcloud.cache"
+WORKLOAD_SUITE = "bookworm"
+"""The Debian release whose packages the workloads are built from, on every board, so that boards compare."""
+BUILD_TIMEOUT_S = 1800
+DEBOOTSTRAP_TIMEOUT_S = 1200
+_SLIM = Path(__file__).parent / "drivers" / "container" / "base"
+
+
+def base(engine: DockerClient, suite: str, say: Say) -> str:
+    """Return a Debian base image: the registry's slim one, else one made by debootstrap on this machine."""
+    from docker.errors import APIError
+
+    tag = f"microcloud/base:{suite}"
+    if engine.images.list(name=tag):
+        return tag
+    try:
+        say(f"pulling debian:{suite}-slim")
+        engine.images.pull("debian", tag=f"{suite}-slim").tag("microcloud/base", suite)
+    except APIError:
+        say(f"no registry answers; debootstrap {suite} (about a minute)")
+        _debootstrap(engine, suite, tag)
+    return tag
+
+
+def build(
+    engine: DockerClient, name: str, directory: Path, base_tag: str, say: Say, files: Mapping[str, bytes] | None = None
+) -> str:
+    """Build `directory`'s Dockerfile (with further `files` in its context) on a base; return the image's tag."""
+    from docker.errors import BuildError
+
+    context = {path.name: path for path in sorted(directory.iterdir()) if path.is_file()}
+    digest = hashlib.sha256(str(engine.images.get(base_tag).id).encode())
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for entry, path in context.items():
+            digest.update(entry.encode() + b"\0" + path.read_bytes() + b"\0")
+            tar.add(path, arcname=entry)
+        for entry, content in sorted((files or {}).items()):
+            digest.update(entry.encode() + b"\0" + content + b"\0")
+            info = tarfile.TarInfo(entry)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    tag = f"microcloud/{name}:{digest.hexdigest()[:12]}"
+    if engine.images.list(name=tag):
+        return tag
+    say(f"building the image {tag} (once)")
+    archive.seek(0)
+    with explained("this machine", f"building {tag}"):
+        try:
+            engine.images.build(
+                fileobj=archive,
+                custom_context=True,
+                tag=tag,
+                buildargs={"BASE": base_tag},
+                labels={CACHE_LABEL: name},
+                rm=True,
+                forcerm=True,
+                timeout=BUILD_TIMEOUT_S,
+            )
+        except BuildError as error:
+            log = [line["stream"].strip() for line in error.build_log if line.get("stream", "").strip()]
+            raise EngineError("this machine", "\n  ".join([f"building {tag}: {error.msg}", *log[-8:]])) from error
+    return tag
+
+
+def workload(engine: DockerClient, wanted: Workload, say: Say) -> str:
+    """Return the tag of a workload's image on the host's engine; NotMeasured when it is not to be had."""
+    from docker.errors import APIError
+
+    if wanted.image is None:
+        files = {wanted.page: picture_page()} if wanted.page else {}
+        return build(engine, wanted.id, wanted.directory, base(engine, WORKLOAD_SUITE, say), say, files)
+    if not engine.images.list(name=wanted.image):
+        try:
+            say(f"pulling {wanted.image}")
+            engine.images.pull(wanted.image)
+        except APIError as error:
+            raise NotMeasured(
+                f"{wanted.name}: no local image {wanted.image}, and no registry has it for us: "
+                f"{error.explanation or error}"
+            ) from error
+    return wanted.image
+
+
+def forget_older(engine: DockerClient, name: str, current: str) -> None:
+    """Remove images of that cache that are not `current`, unless something still uses them."""
+    from docker.errors import APIError
+
+    for image in engine.images.list(filters={"label": f"{CACHE_LABEL}={name}"}):
+        if current not in image.tags:
+            try:
+                engine.images.remove(image.id)
+            except APIError:
+                continue
+
+
+def _debootstrap(engine: DockerClient, suite: str, tag: str) -> None:
+    if os.geteuid() != 0 or shutil.which("debootstrap") is None:
+        raise EngineError(
+            "this machine",
+            f"no registry has debian:{suite}-slim for us, and a base image can be made without one only by root "
+            "with debootstrap: apt-get install debootstrap, and run once as root; or import an image of your own: "
+            f"docker tag IMAGE {tag}",
+        )
+    with tempfile.TemporaryDirectory(prefix="microcloud-base-") as directory:
+        made = subprocess.run(
+            ["debootstrap", "--variant=minbase", suite, directory],
+            capture_output=True,
+            text=True,
+            timeout=DEBOOTSTRAP_TIMEOUT_S,
+            check=False,
+        )
+        if made.returncode != 0:
+            raise EngineError("this machine", f"debootstrap {suite} failed: {(made.stderr or made.stdout)[-400:].strip()}")
+        shutil.copytree(_SLIM, directory, dirs_exist_ok=True)
+        left_out = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt/*", "var/lib/apt/lists/*")
+        tar = ["tar", "-C", directory, *(f"--exclude=./{path}" for path in left_out), "-c", "."]
+        repository, _, version = tag.partition(":")
+        with (
+            explained("this machine", f"importing {tag}"),
+            subprocess.Popen(tar, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as packing,
+        ):
+            engine.api.import_image_from_stream(packing.stdout, repository=repository, tag=version)

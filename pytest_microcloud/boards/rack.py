@@ -1,0 +1,118 @@
+"""All boards of a session: brought up when first needed, given up together."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pytest_microcloud.boards import engine
+from pytest_microcloud.boards.board import Board
+from pytest_microcloud.boards.workspace import Workspace, remove_abandoned
+from pytest_microcloud.errors import BoardError, MicrocloudError
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+    from pytest_microcloud.boards.drivers.protocol import Driver
+    from pytest_microcloud.catalog import BoardModel, Catalog
+    from pytest_microcloud.inventory import Target
+
+
+class Rack:
+    """The boards of the chosen targets, by name."""
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        catalog: Catalog,
+        workspace: Workspace,
+        say: Callable[[str, str], None],
+        *,
+        keep: bool = False,
+    ) -> None:
+        self.targets: Mapping[str, Target] = {target.name: target for target in targets}
+        self.catalog = catalog
+        self.workspace = workspace
+        self._say = say
+        self._keep = keep
+        self._boards: dict[str, Board] = {}
+        self._broken: dict[str, str] = {}
+        self._engine: DockerClient | None = None
+
+    @property
+    def boards(self) -> Mapping[str, Board]:
+        """The boards that are up, by name."""
+        return self._boards
+
+    def board(self, name: str) -> Board:
+        """Return that board, powering it on first. What failed once is not tried again. Raises BoardError."""
+        if name in self._broken:
+            raise BoardError(name, self._broken[name])
+        if name not in self._boards:
+            try:
+                self._boards[name] = self._power_on(self.targets[name])
+            except BoardError as error:
+                self._broken[name] = error.what
+                raise
+        return self._boards[name]
+
+    def host_engine(self) -> DockerClient:
+        """Return the host's engine, after clearing what killed runs left on it."""
+        if self._engine is None:
+            self._engine = engine.host_engine()
+            for thing in engine.clean(self._engine):
+                self._say("this machine", f"removed {thing} of a run that was killed")
+        return self._engine
+
+    def close(self) -> None:
+        """Give up all boards, whatever state they are in, and the workspace."""
+        for board in self._boards.values():
+            with contextlib.suppress(MicrocloudError):
+                board.power_off()
+        if self._engine is not None:
+            engine.clean(self._engine, self.workspace.run_id)
+            self._engine.close()
+        self._boards = {}
+        self.workspace.close()
+
+    def _power_on(self, target: Target) -> Board:
+        self.workspace.open()
+        list(remove_abandoned())
+        model = self.catalog.model(target.model)
+
+        def say(text: str) -> None:
+            self._say(target.name, text)
+
+        board = Board(
+            target,
+            model,
+            self._driver(target, model, say),
+            self.workspace.run_id,
+            len(self._boards),
+            self.workspace.path,
+            say,
+        )
+        say("powering on")
+        try:
+            board.power_on()
+        except BaseException:
+            with contextlib.suppress(MicrocloudError):
+                board.power_off()
+            raise
+        return board
+
+    def _driver(self, target: Target, model: BoardModel, say: Callable[[str], None]) -> Driver:
+        if target.driver == "ssh":
+            from pytest_microcloud.boards.drivers.ssh import SshDriver
+
+            return SshDriver(target)
+        from pytest_microcloud.boards.drivers.container import ContainerDriver, card
+
+        host = self.host_engine()
+        run_id, directory = self.workspace.run_id, self.workspace.path
+        workloads = self.catalog.workloads.values()
+        prepared = card.prepare(host, target, model, workloads, run_id, directory, say)
+        return ContainerDriver(
+            host, target, model, run_id, directory, say, card=prepared, keep=self._keep
+        )

@@ -1,0 +1,79 @@
+"""The run's own directory on the controller: keys, sockets, ssh configuration.
+
+Its name is the run id and it holds a lock for as long as the controller lives, so that the leftovers of a
+killed run can be told from a run that is still going on: the kernel drops the lock with the process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+
+def root() -> Path:
+    """Return the directory of all runs' workspaces, the user's own; short, since sockets' paths may not be long."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(runtime) / "microcloud" if runtime else Path(tempfile.gettempdir()) / f"microcloud-{os.getuid()}"
+
+
+def new_run_id() -> str:
+    """Return an id that sorts by time, e.g. `20261123T101500-3fa9`."""
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+
+
+class Workspace:
+    """A directory of mode 0700 that belongs to one run; made by `open`, removed by `close`."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.path = root() / run_id
+        self.ssh_config = self.path / "ssh_config"
+        self._lock: TextIO | None = None
+
+    def open(self) -> None:
+        """Make the directory and hold its lock."""
+        if self._lock is not None:
+            return
+        root().mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.mkdir(mode=0o700)
+        self._lock = (self.path / "lock").open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.ssh_config.write_text(f"Include {self.path}/*.conf\n")
+
+    def close(self) -> None:
+        """Remove the directory and give up the lock."""
+        if self._lock is None:
+            return
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._lock.close()
+        self._lock = None
+
+
+def alive(run_id: str) -> bool:
+    """Whether a controller on this machine still works on that run."""
+    try:
+        handle = os.open(root() / run_id / "lock", os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def remove_abandoned() -> Iterator[str]:
+    """Remove the directories of runs whose controller is gone, and yield their ids."""
+    for path in root().glob("*"):
+        if path.is_dir() and not alive(path.name):
+            shutil.rmtree(path, ignore_errors=True)
+            yield path.name

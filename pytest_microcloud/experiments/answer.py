@@ -1,0 +1,102 @@
+"""Asking a hosted application whether it does its work, in the way its workload says."""
+
+from __future__ import annotations
+
+import contextlib
+from http.client import HTTPConnection, HTTPException
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from docker.errors import APIError
+
+from pytest_microcloud.errors import BoardError, DeadlineExceeded
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+    from pytest_microcloud.boards.board import Board
+    from pytest_microcloud.catalog import Ready
+
+POLL_S = 0.02
+ANSWER_TIMEOUT_S = 10.0
+
+
+def answers(board: Board, ready: Ready, port: int | None, container: Container | None) -> bool:
+    """Ask once; False if it does not answer, or not with what is expected."""
+    try:
+        if ready.kind == "stdin":
+            return container is not None and _stdin(container, ready)
+        if port is None:
+            return False
+        if ready.kind == "http":
+            return http_answers(board.address, port, ready.path, ready.expect)
+        return _tcp(board.address, port, ready)
+    except (OSError, HTTPException, APIError):
+        return False
+
+
+def wait_until_ready(
+    board: Board, ready: Ready, port: int | None = None, container: Container | None = None
+) -> float:
+    """Ask until it answers and return how long that took (s); BoardError if it ended, DeadlineExceeded if it is late."""
+    started = time.monotonic()
+    while not answers(board, ready, port, container):
+        waited = time.monotonic() - started
+        if waited > ready.timeout_s:
+            raise DeadlineExceeded(board.name, f"an application was not ready within {ready.timeout_s:.0f} s")
+        if container is not None and waited > 1 and not _runs(container):
+            said = container.logs(tail=3).decode(errors="replace").strip() or "nothing"
+            raise BoardError(board.name, f"a container ended before it was ready; it said: {said}")
+        time.sleep(POLL_S)
+    return time.monotonic() - started
+
+
+def http_answers(
+    address: str, port: int, path: str, expect: str, connect_timeout_s: float = ANSWER_TIMEOUT_S
+) -> bool:
+    """Whether a GET is answered with status 200 and a body that contains `expect`."""
+    connection = HTTPConnection(address, port, timeout=connect_timeout_s)
+    with contextlib.closing(connection):
+        connection.connect()
+        connection.sock.settimeout(ANSWER_TIMEOUT_S)
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status == 200 and expect.encode() in response.read()
+
+
+def _tcp(address: str, port: int, ready: Ready) -> bool:
+    with socket.create_connection((address, port), timeout=ANSWER_TIMEOUT_S) as connection:
+        connection.sendall(ready.send.encode())
+        connection.shutdown(socket.SHUT_WR)
+        said = b""
+        while ready.expect.encode() not in said:
+            part = connection.recv(4096)
+            if not part:
+                return False
+            said += part
+    return True
+
+
+def _stdin(container: Container, ready: Ready) -> bool:
+    """Write a line to the main process and read until the expected answer stands on a line of its own."""
+    channel = container.attach_socket(params={"stdin": 1, "stdout": 1, "stream": 1})
+    raw = channel._sock if hasattr(channel, "_sock") else channel
+    try:
+        raw.settimeout(ANSWER_TIMEOUT_S)
+        raw.sendall(ready.send.encode() + b"\n")
+        said = b""
+        while ready.expect.encode() not in said:
+            part = raw.recv(4096)
+            if not part:
+                return False
+            said += part
+    finally:
+        raw.close()
+        channel.close()
+    return True
+
+
+def _runs(container: Container) -> bool:
+    container.reload()
+    return bool(container.status == "running")

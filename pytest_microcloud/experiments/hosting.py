@@ -1,0 +1,151 @@
+"""Hosting capability (the paper, section 4.II): containers one at a time, until memory runs short."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pytest_microcloud.boards.engine import RUN_LABEL, explained
+from pytest_microcloud.boards.gauge import Gauge, Reading
+from pytest_microcloud.errors import BoardError, MicrocloudError
+from pytest_microcloud.experiments.answer import answers, wait_until_ready
+from pytest_microcloud.experiments.deploy import published_port
+from pytest_microcloud.experiments.measurement import Measurement
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+    from pytest_microcloud.boards.board import Board
+    from pytest_microcloud.experiments.deploy import Deployment
+
+THRESHOLD_BYTES = 50_000_000
+"""Memory that is left to applications and the operating system: the paper's 50 MB."""
+REMOVERS = 4
+RECOVERY_S = 60.0
+
+
+@dataclass
+class _Filling:
+    """What one filling saw, container by container, in the order in which they were started."""
+
+    hosted: list[tuple[Container, int | None]] = field(default_factory=list)
+    memory_bytes: list[float] = field(default_factory=list)
+    disk_bytes: list[float] = field(default_factory=list)
+    start_s: list[float] = field(default_factory=list)
+    ended: str = ""
+
+
+def fill(deployment: Deployment) -> list[Measurement]:
+    """Start containers until less than 50 MB is left or another one would not fit; then ask each of them again.
+
+    Gives the number that answered, and a sample a container of memory, disk, start time and response time. A board
+    that falls over ends the filling: that is a result, and `reason` tells it.
+    """
+    board, name = deployment.board, deployment.workload.id
+    filling = _Filling()
+    with _removed_afterwards(board):
+        try:
+            with Gauge(board.link) as gauge:
+                _fill(deployment, gauge, filling)
+        except BoardError as error:
+            filling.ended = f"the board fell over after {len(filling.hosted)} containers: {error.what}"
+            _recover(board)
+        board.say(f"hosting {name}: asking {len(filling.hosted)} containers again")
+        response_s = [t for t in (_asked(deployment, *hosted) for hosted in filling.hosted) if t is not None]
+    if not response_s:
+        raise BoardError(board.name, f"could not host a single {deployment.workload.name}: {filling.ended}")
+    labels: dict[str, str | int] = {"workload": name}
+    containers = Measurement("hosting.containers", [float(len(response_s))], dict(labels), reason=filling.ended)
+    return [
+        Measurement("hosting.start_time", filling.start_s, dict(labels)),
+        containers,
+        Measurement("hosting.memory_per_container", filling.memory_bytes, dict(labels)),
+        Measurement("hosting.disk_per_container", filling.disk_bytes, dict(labels)),
+        Measurement("hosting.response_time", response_s, dict(labels)),
+    ]
+
+
+def _fill(deployment: Deployment, gauge: Gauge, filling: _Filling) -> None:
+    board, name = deployment.board, deployment.workload.id
+    now = first = gauge.read()
+    while _another_fits(now, first, filling):
+        container, port = _start(deployment, filling)
+        wait_until_ready(board, deployment.workload.ready, port, container)
+        before, now = now, gauge.read()
+        filling.memory_bytes.append(float(before.available_bytes - now.available_bytes))
+        filling.disk_bytes.append(_disk_bytes(board, container))
+        board.say(
+            f"hosting {name}: {len(filling.hosted)} containers, {now.available_bytes / 1e6:.0f} MB free"
+        )
+    swapped = now.swapped_pages - first.swapped_pages
+    if swapped:
+        filling.ended += f"; {swapped} pages were swapped"
+
+
+def _another_fits(now: Reading, first: Reading, filling: _Filling) -> bool:
+    if now.available_bytes < THRESHOLD_BYTES:
+        filling.ended = f"less than {THRESHOLD_BYTES / 1e6:.0f} MB were left"
+        return False
+    hosted = len(filling.hosted)
+    if hosted and now.available_bytes < (first.available_bytes - now.available_bytes) / hosted:
+        filling.ended = f"{now.available_bytes / 1e6:.0f} MB were left, in which another one does not fit"
+        return False
+    return True
+
+
+def _start(deployment: Deployment, filling: _Filling) -> tuple[Container, int | None]:
+    board = deployment.board
+    started = time.monotonic()
+    with explained(board.name, f"starting container {len(filling.hosted) + 1} of {deployment.workload.name}"):
+        container = board.docker.containers.create(**deployment.options())
+        container.start()
+        filling.start_s.append(time.monotonic() - started)
+        hosted = (container, published_port(container))
+    filling.hosted.append(hosted)
+    return hosted
+
+
+def _disk_bytes(board: Board, container: Container) -> float:
+    with explained(board.name, "asking for a container's disk usage"):
+        listed = board.docker.api.containers(size=True, filters={"id": str(container.id)})
+    return float(listed[0].get("SizeRw", 0)) if listed else 0.0
+
+
+def _asked(deployment: Deployment, container: Container, port: int | None) -> float | None:
+    started = time.monotonic()
+    answered = answers(deployment.board, deployment.workload.ready, port, container)
+    return time.monotonic() - started if answered else None
+
+
+def _recover(board: Board) -> None:
+    """Give a board that fell over some time to come back, so that what still answers can be counted."""
+    deadline = time.monotonic() + RECOVERY_S
+    while time.monotonic() < deadline:
+        try:
+            board.link.open(board.driver.endpoint(), timeout_s=5)
+            board.docker.ping()
+        except (MicrocloudError, OSError):
+            time.sleep(0.5)
+        else:
+            return
+
+
+@contextmanager
+def _removed_afterwards(board: Board) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        ours = {"label": f"{RUN_LABEL}={board.run_id}"}
+        with explained(board.name, "removing the containers of a filling"):
+            containers = board.docker.containers.list(all=True, sparse=True, filters=ours)
+            board.say(f"hosting: removing {len(containers)} containers")
+            with ThreadPoolExecutor(REMOVERS) as pool:
+                list(pool.map(_remove, containers))
+
+
+def _remove(container: Container) -> None:
+    container.remove(force=True, v=True)

@@ -1,0 +1,81 @@
+"""I/O overhead (the paper, section 4.III): time of one access to disk and memory, by size."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from pytest_microcloud.errors import BoardError
+from pytest_microcloud.experiments.measurement import Measurement
+
+if TYPE_CHECKING:
+    from pytest_microcloud.boards.board import Board
+
+DIRECTORY = "/var/tmp/microcloud"  # noqa: S108 - on the board's disk, unlike /tmp
+FILE_BYTES = 64 * 2**20
+MEMORY_OPERATIONS_PER_S = re.compile(r"Total operations: \d+ \(\s*([\d.]+) per second\)")
+
+
+def disk(board: Board, *, size: int, rounds: int, seconds: float) -> list[Measurement]:
+    """Access the disk `size` bytes at a time for `seconds` a round, by fio: direct reads, direct synced writes.
+
+    Every round's sample is fio's mean completion latency of one access (s).
+    """
+    return [_disk(board, kind, size, rounds, seconds) for kind in ("read", "write")]
+
+
+def memory(board: Board, *, size: int, rounds: int, seconds: float) -> list[Measurement]:
+    """Write `size` bytes to memory at a time, by sysbench; a sample a round (s of one access)."""
+    samples = []
+    for turn in range(rounds):
+        board.say(f"io memory {shown_size(size)}: round {turn + 1} of {rounds}")
+        said = board.link.run(
+            f"sysbench memory --memory-block-size={size} --memory-total-size=0 --memory-oper=write "
+            f"--threads=1 --time={max(1, round(seconds))} run",
+            timeout_s=60 + seconds,
+        ).stdout
+        found = MEMORY_OPERATIONS_PER_S.search(said)
+        if found is None or float(found.group(1)) == 0:
+            raise BoardError(board.name, f"sysbench told no operations per second: {said[-200:].strip()}")
+        samples.append(1 / float(found.group(1)))
+    return [Measurement("io.memory_time", samples, {"size": shown_size(size)})]
+
+
+def shown_size(size: int) -> str:
+    """Return a size in bytes as people write it, e.g. 64KiB."""
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024 or unit == "MiB":
+            return f"{size:g}{unit}"
+        size //= 1024
+    raise AssertionError
+
+
+def _disk(board: Board, kind: str, size: int, rounds: int, seconds: float) -> Measurement:
+    samples = []
+    job = (
+        f"fio --name=microcloud --directory={DIRECTORY} --filename=access --size={max(FILE_BYTES, size)} "
+        f"--rw=rand{kind} --bs={size} --direct=1 --ioengine=psync --iodepth=1 --output-format=json "
+        f"--time_based --runtime={shlex.quote(f'{seconds * 1000:.0f}ms')} --randrepeat=0"
+    )
+    if kind == "write":
+        job += " --sync=dsync --overwrite=0"
+    board.link.run(f"mkdir -p {DIRECTORY}", root=True)
+    try:
+        for turn in range(rounds):
+            board.say(f"io disk {kind} {shown_size(size)}: round {turn + 1} of {rounds}")
+            said = board.link.run(job, root=True, timeout_s=120 + 4 * seconds).stdout
+            samples.append(_latency_s(board, kind, said))
+    finally:
+        board.link.run(f"rm -rf {DIRECTORY}", root=True, check=False)
+    return Measurement(f"io.disk_{kind}_time", samples, {"size": shown_size(size)})
+
+
+def _latency_s(board: Board, kind: str, said: str) -> float:
+    try:
+        report: dict[str, Any] = json.loads(said[said.index("{") :])
+        mean_ns = float(report["jobs"][0][kind]["clat_ns"]["mean"])
+    except (ValueError, KeyError, IndexError):
+        raise BoardError(board.name, f"fio told no latency: {said[:200].strip()}") from None
+    return mean_ns / 1e9

@@ -1,0 +1,82 @@
+"""The load generator: Apache's ab on the controller, as in the paper (section 4.I)."""
+
+from __future__ import annotations
+
+import re
+import resource
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_microcloud.errors import BoardError, InvalidMeasurement
+
+REQUEST_TIMEOUT_S = 30
+SATURATED = 0.9
+"""Share of one CPU above which ab itself, a single thread, is the bottleneck."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one run of ab saw: seconds of every answered request, requests that failed, seconds in all."""
+
+    request_times_s: list[float]
+    failures: int
+    duration_s: float
+
+
+def ab(board: str, url: str, *, requests: int, clients: int, timeout_s: float) -> Load:
+    """Send that many requests with that many concurrent clients.
+
+    Raises InvalidMeasurement when ab itself was saturated, BoardError when it cannot be run or takes too long.
+    """
+    program = shutil.which("ab")
+    if program is None:
+        raise BoardError(board, "cannot be put under load: ab is not installed here (apt-get install apache2-utils)")
+    with tempfile.TemporaryDirectory(prefix="microcloud-ab-") as directory:
+        table = Path(directory) / "requests.tsv"
+        before, started = _cpu_s(), time.monotonic()
+        try:
+            done = subprocess.run(
+                [
+                    program, "-q", "-r", "-l", "-s", str(REQUEST_TIMEOUT_S), "-n", str(requests), "-c", str(clients),
+                    "-g", str(table), url,
+                ],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise BoardError(
+                board, f"did not serve {requests} requests of {clients} clients within {timeout_s:.0f} s"
+            ) from None
+        wall = time.monotonic() - started
+        busy = (_cpu_s() - before) / wall
+        if busy > SATURATED:
+            raise InvalidMeasurement(
+                f"{board}: the load generator was saturated (ab used {busy:.0%} of a CPU for {clients} clients)"
+            )
+        times = _request_times(table) if table.is_file() else []
+        failures = requests - _figure("Complete requests", done.stdout) if done.returncode == 0 else requests
+        failures += _figure("Failed requests", done.stdout) + _figure("Non-2xx responses", done.stdout)
+        return Load(times, min(failures, requests), wall)
+
+
+def _request_times(table: Path) -> list[float]:
+    """Read ab's gnuplot table: a header, then starttime, seconds, ctime, dtime, ttime, wait; times in ms."""
+    rows = table.read_text(errors="replace").splitlines()[1:]
+    return [int(row.split("\t")[4]) / 1000 for row in rows if row.count("\t") == 5]
+
+
+def _figure(name: str, output: str) -> int:
+    found = re.search(rf"^{re.escape(name)}:\s+(\d+)", output, re.MULTILINE)
+    return int(found.group(1)) if found else 0
+
+
+def _cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

@@ -1,0 +1,84 @@
+"""A measurement: one metric of one board, with its labels and samples."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_microcloud.catalog import metric as known_metric
+
+Labels = Mapping[str, str | int]
+
+
+@dataclass
+class Measurement:
+    """One metric with its samples, in the metric's SI unit.
+
+    `verdict` is "feasible", "infeasible", "invalid" or "not measured", and `reason` says why in words.
+    `limit` is what it was judged against: {"max" | "min", "statistic", "source"}.
+    """
+
+    metric: str
+    samples: list[float]
+    labels: dict[str, str | int] = field(default_factory=dict)
+    verdict: str = "feasible"
+    reason: str = ""
+    limit: dict[str, Any] | None = None
+    unit: str = ""
+    better: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.unit:
+            known = known_metric(self.metric)
+            self.unit, self.better = known.unit, known.better
+
+    def statistic(self, name: str) -> float:
+        """Return "median", "mean", "min", "max", "sum" or a quantile such as "p95" of the samples."""
+        if name.startswith("p"):
+            return quantile(self.samples, float(name[1:]) / 100)
+        functions = {
+            "median": statistics.median, "mean": statistics.fmean, "min": min, "max": max, "sum": math.fsum
+        }
+        return float(functions[name](self.samples))
+
+    @property
+    def median(self) -> float:
+        """The median of the samples."""
+        return self.statistic("median")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as the run file holds it."""
+        return {
+            "metric": self.metric,
+            "unit": self.unit,
+            "better": self.better,
+            "labels": dict(self.labels),
+            "samples": self.samples,
+            "limit": self.limit,
+            "verdict": self.verdict,
+            "reason": self.reason,
+        }
+
+
+def quantile(samples: Iterable[float], q: float) -> float:
+    """Return the q-quantile (0 to 1) by linear interpolation between order statistics, as numpy's default."""
+    ordered = sorted(samples)
+    place = (len(ordered) - 1) * q
+    low, high = math.floor(place), math.ceil(place)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+def pooled(rounds: Iterable[Iterable[Measurement]]) -> list[Measurement]:
+    """Join the measurements of several rounds: those of one metric with the same labels put their samples together."""
+    joined: dict[tuple[str, tuple[tuple[str, str | int], ...]], Measurement] = {}
+    for measurements in rounds:
+        for m in measurements:
+            key = (m.metric, tuple(sorted(m.labels.items())))
+            if key in joined:
+                joined[key].samples.extend(m.samples)
+            else:
+                joined[key] = m
+    return list(joined.values())

@@ -1,0 +1,76 @@
+"""Serving latency (the paper, section 4.I): a page with a picture, and more and more concurrent clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pytest_microcloud.experiments.load import Load, ab
+from pytest_microcloud.experiments.measurement import Measurement
+
+if TYPE_CHECKING:
+    from pytest_microcloud.experiments.deploy import Server
+
+MOST_CLIENTS = 250
+LADDER_STEP = 1.1
+SLOWEST_PAGES_PER_S = 2.0
+"""Below this rate a server is given up: a deadline, not a limit."""
+
+
+def load(server: Server, *, clients: int, requests: int) -> list[Measurement]:
+    """Send `requests` requests of `clients` concurrent clients: page time of each, throughput, failures."""
+    board = server.board
+    board.say(f"serving {server.setting}: {requests} requests of {clients} clients")
+    seen = _ab(server, clients, requests)
+    labels: dict[str, str | int] = {"setting": server.setting, "clients": clients}
+    answered = [
+        Measurement("serving.page_time", seen.request_times_s, dict(labels)),
+        Measurement("serving.throughput", [len(seen.request_times_s) / seen.duration_s], dict(labels)),
+    ]
+    failures = Measurement("serving.failures", [float(seen.failures)], dict(labels))
+    return [*answered, failures] if seen.request_times_s else [failures]
+
+
+def capacity(server: Server, *, requests: int, most: int = MOST_CLIENTS) -> list[Measurement]:
+    """Find the largest number of clients that is served without a failure.
+
+    `most` is tried first; only if that fails is a ladder of ×1.1 steps below it searched, by bisection.
+    """
+    board, setting = server.board, server.setting
+
+    def served(clients: int) -> bool:
+        board.say(f"serving {setting}: can it serve {clients} clients?")
+        return _ab(server, clients, max(requests, clients)).failures == 0
+
+    best = most if served(most) else _highest_rung(ladder(most)[:-1], served)
+    return [Measurement("serving.capacity", [float(best)], {"setting": setting})]
+
+
+def ladder(most: int) -> list[int]:
+    """Return the rungs from 1 to `most` clients, each 1.1 times the one below, in whole clients."""
+    rungs = [most]
+    while rungs[-1] > 1:
+        rungs.append(min(rungs[-1] - 1, round(rungs[-1] / LADDER_STEP)))
+    return rungs[::-1]
+
+
+def _highest_rung(rungs: list[int], served: Callable[[int], bool]) -> int:
+    """Return the highest rung that is served, or 0; what is served is taken to be served below, too."""
+    low, high = -1, len(rungs)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if served(rungs[middle]):
+            low = middle
+        else:
+            high = middle
+    return rungs[low] if low >= 0 else 0
+
+
+def _ab(server: Server, clients: int, requests: int) -> Load:
+    return ab(
+        server.board.name,
+        server.url,
+        requests=requests,
+        clients=clients,
+        timeout_s=60 + requests / SLOWEST_PAGES_PER_S,
+    )

@@ -1,0 +1,410 @@
+"""Reading the catalog: what a user's file may add or replace, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pytest_microcloud.catalog import load
+from pytest_microcloud.errors import CatalogError, UserMistake
+
+BOARD = """
+[boards.mine]
+name = "My board"
+cores = { value = 2, source = "its data sheet" }
+mem_total_bytes = { value = 500_000_000, source = "free" }
+sevenzip_mips_all_cores = { value = 900, source = "7z b" }
+"""
+WORKLOAD = """
+[workloads.mine]
+name = "My server"
+type = "Web server"
+source = "my own"
+port = 8080
+typical_memory_bytes = 5_000_000
+typical_start_s = 1.5
+ready = { kind = "http", expect = "hello" }
+"""
+LIMIT = """
+[limits.pi3b.serving.page_time]
+max = 0.5
+source = "my users"
+"""
+
+
+def written(tmp_path: Path, text: str, name: str = "mine.toml") -> Path:
+    file = tmp_path / name
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def without(text: str, key: str) -> str:
+    return "\n".join(line for line in text.splitlines() if not line.startswith(key))
+
+
+def test_the_shipped_catalog_reads_without_a_users_file() -> None:
+    catalog = load()
+    assert catalog.model("pi3b").name == "Raspberry Pi 3 Model B"
+    assert catalog.workload("httpd").id == "httpd"
+    assert catalog.effort("paper").id == "paper"
+
+
+def test_a_name_that_is_not_there_is_answered_with_the_nearest() -> None:
+    catalog = load()
+    with pytest.raises(CatalogError, match="no board model is named 'pi3'; did you mean 'pi3b"):
+        catalog.model("pi3")
+    with pytest.raises(CatalogError, match="no workload is named 'http'; did you mean 'httpd'"):
+        catalog.workload("http")
+    with pytest.raises(CatalogError, match="no effort is named 'papers'; did you mean 'paper'"):
+        catalog.effort("papers")
+
+
+def test_a_users_file_adds_a_board_model(tmp_path: Path) -> None:
+    catalog = load([written(tmp_path, BOARD)])
+    model = catalog.model("mine")
+    assert (model.id, model.name, model.kind, model.cores) == ("mine", "My board", "board", 2)
+    assert model.sources["cores"] == "its data sheet"
+    assert model.ethernet_bits_per_s is None
+    assert set(catalog.models) == {*load().models, "mine"}
+
+
+def test_a_users_file_replaces_a_shipped_board_model_as_a_whole(tmp_path: Path) -> None:
+    model = load([written(tmp_path, BOARD.replace("boards.mine", "boards.pi3b"))]).model("pi3b")
+    assert (model.id, model.name, model.cores) == ("pi3b", "My board", 2)
+    assert model.soc is None
+
+
+def test_of_two_files_the_later_one_holds(tmp_path: Path) -> None:
+    first = written(tmp_path, BOARD, "first.toml")
+    second = written(tmp_path, BOARD.replace("My board", "My other board"), "second.toml")
+    assert load([first, second]).model("mine").name == "My other board"
+    assert load([second, first]).model("mine").name == "My board"
+
+
+def test_a_model_like_another_inherits_figures_and_their_sources(tmp_path: Path) -> None:
+    text = '[boards.mine]\nname = "Mine"\nlike = "pi3b"\ncores = { value = 2, source = "two are broken" }\n'
+    catalog = load([written(tmp_path, text)])
+    mine, pi3b = catalog.model("mine"), catalog.model("pi3b")
+    assert (mine.cores, mine.sources["cores"]) == (2, "two are broken")
+    assert (mine.clock_hz, mine.sources["clock_hz"]) == (pi3b.clock_hz, pi3b.sources["clock_hz"])
+    assert (pi3b.cores, pi3b.sources["cores"]) == (4, "the paper, Table 1")
+
+
+def test_a_model_like_a_vm_is_a_vm(tmp_path: Path) -> None:
+    text = '[boards.mine]\nname = "Mine"\nlike = "t2_small"\n'
+    assert load([written(tmp_path, text)]).model("mine").kind == "vm"
+
+
+def test_like_may_name_a_model_that_is_like_another_and_stands_in_a_later_file(tmp_path: Path) -> None:
+    first = written(tmp_path, '[boards.one]\nlike = "two"\n', "first.toml")
+    second = written(tmp_path, '[boards.two]\nname = "Two"\nlike = "pi3b"\n', "second.toml")
+    model = load([first, second]).model("one")
+    assert (model.id, model.name, model.cores) == ("one", "Two", 4)
+
+
+def test_what_is_like_a_replaced_model_changes_with_it(tmp_path: Path) -> None:
+    catalog = load([written(tmp_path, BOARD.replace("boards.mine", "boards.pi1b"))])
+    assert catalog.model("pi1bplus").cores == 2
+    assert catalog.model("pi1bplus").name == "Raspberry Pi 1 Model B+"
+
+
+def test_a_users_file_adds_a_workload_with_a_dockerfile_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "Dockerfile").write_text("FROM scratch\n", encoding="utf-8")
+    workload = load([written(tmp_path, WORKLOAD)]).workload("mine")
+    assert workload.built_here
+    assert workload.directory == tmp_path / "mine"
+    assert (workload.ready.kind, workload.ready.path, workload.ready.expect) == ("http", "/", "hello")
+
+
+def test_a_workload_may_name_the_directory_of_its_dockerfile(tmp_path: Path) -> None:
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker" / "Dockerfile").write_text("FROM scratch\n", encoding="utf-8")
+    workload = load([written(tmp_path, WORKLOAD + 'directory = "docker"\n')]).workload("mine")
+    assert workload.directory == tmp_path / "docker"
+
+
+def test_a_workload_with_an_image_needs_no_dockerfile(tmp_path: Path) -> None:
+    workload = load([written(tmp_path, WORKLOAD + 'image = "httpd:2.4"\n')]).workload("mine")
+    assert not workload.built_here
+
+
+def test_a_users_file_replaces_a_shipped_workload(tmp_path: Path) -> None:
+    text = WORKLOAD.replace("workloads.mine", "workloads.httpd") + 'image = "httpd:2.4"\n'
+    catalog = load([written(tmp_path, text)])
+    assert catalog.workload("httpd").name == "My server"
+    assert set(catalog.workloads) == set(load().workloads)
+
+
+def test_a_users_file_adds_a_limit(tmp_path: Path) -> None:
+    text = LIMIT.replace("page_time", "my_metric")
+    catalog = load([written(tmp_path, text)])
+    limit = catalog.limit("pi3b", "serving.my_metric", {"clients": 250})
+    assert limit is not None
+    assert (limit.max, limit.min, limit.statistic, limit.source) == (0.5, None, "median", "my users")
+    assert catalog.limit("pi2b", "serving.my_metric", {}) is None
+    assert catalog.limit("pi3b", "serving.another_metric", {}) is None
+
+
+def test_a_users_file_replaces_a_shipped_limit(tmp_path: Path) -> None:
+    shipped = load().limits[0]
+    labels = ", ".join(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in shipped.labels.items())
+    text = f"""
+    [limits.{shipped.model}.{shipped.metric}]
+    min = 0.125
+    labels = {{ {labels} }}
+    source = "my users"
+    """
+    limit = load([written(tmp_path, text)]).limit(shipped.model, shipped.metric, shipped.labels)
+    assert limit is not None
+    assert (limit.min, limit.max, limit.source) == (0.125, None, "my users")
+
+
+def test_of_several_limits_the_one_with_the_most_labels_in_common_holds(tmp_path: Path) -> None:
+    text = """
+    [[limits.pi3b.serving.my_metric]]
+    max = 3
+    labels = { setting = "docker", clients = 50 }
+    source = "docker with 50 clients"
+    [[limits.pi3b.serving.my_metric]]
+    max = 2
+    labels = { setting = "docker" }
+    source = "docker"
+    [[limits.pi3b.serving.my_metric]]
+    max = 1
+    source = "any"
+    """
+    catalog = load([written(tmp_path, text)])
+
+    def source(**labels: str | int) -> str:
+        limit = catalog.limit("pi3b", "serving.my_metric", labels)
+        assert limit is not None
+        return limit.source
+
+    assert source(setting="docker", clients=50) == "docker with 50 clients"
+    assert source(setting="docker", clients="50") == "docker with 50 clients"
+    assert source(setting="docker", clients=250) == "docker"
+    assert source(setting="native", clients=50) == "any"
+    assert source() == "any"
+
+
+def test_an_empty_file_adds_nothing(tmp_path: Path) -> None:
+    assert load([written(tmp_path, "")]) == load()
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "said"),
+    [
+        pytest.param("boards = [", "", "is not TOML", id="not TOML"),
+        pytest.param("[board.mine]", "board", "unknown; did you mean 'boards'?", id="unknown table"),
+        pytest.param("boards = 5", "boards", "a table is needed, not 5", id="no table"),
+        pytest.param(
+            BOARD.replace("cores =", "coers ="),
+            "boards.mine.coers",
+            "unknown; did you mean 'cores'?",
+            id="unknown figure",
+        ),
+        pytest.param(
+            BOARD + 'sources = { value = 1, source = "me" }',
+            "boards.mine.sources",
+            "unknown",
+            id="a figure that is none",
+        ),
+        pytest.param(
+            '[boards.child]\nlike = "mine"\n' + BOARD.replace("cores =", "coers ="),
+            "boards.mine.coers",
+            "unknown; did you mean 'cores'?",
+            id="unknown figure of the model that another is like",
+        ),
+        pytest.param(
+            BOARD.replace("value = 2", 'value = "two"'),
+            "boards.mine.cores",
+            "a whole number is needed, not 'two'",
+            id="text for a number",
+        ),
+        pytest.param(
+            BOARD.replace("value = 2", "value = 2.5"),
+            "boards.mine.cores",
+            "a whole number is needed, not 2.5",
+            id="fraction for a whole number",
+        ),
+        pytest.param(
+            BOARD.replace("value = 2", "value = true"),
+            "boards.mine.cores",
+            "a whole number is needed, not True",
+            id="truth for a number",
+        ),
+        pytest.param(
+            BOARD.replace('"My board"', "5"),
+            "boards.mine.name",
+            "a text is needed, not 5",
+            id="number for a text",
+        ),
+        pytest.param(
+            BOARD + 'isa = { value = "armv7l", source = "uname -m" }',
+            "boards.mine.isa",
+            "a list is needed, not 'armv7l'",
+            id="text for a list",
+        ),
+        pytest.param(
+            BOARD.replace('{ value = 2, source = "its data sheet" }', "2"),
+            "boards.mine.cores",
+            "a figure is written cores = { value = …, source =",
+            id="figure without a source",
+        ),
+        pytest.param(
+            BOARD.replace('"its data sheet"', '" "'),
+            "boards.mine.cores",
+            "a figure is written",
+            id="figure with an empty source",
+        ),
+        pytest.param(
+            BOARD.replace('"its data sheet"', "5"),
+            "boards.mine.cores",
+            "a figure is written",
+            id="source that is no text",
+        ),
+        pytest.param(
+            without(BOARD, "mem_total"), "boards.mine.mem_total_bytes", "missing", id="missing figure"
+        ),
+        pytest.param(without(BOARD, "name"), "boards.mine.name", "missing", id="missing name"),
+        pytest.param(
+            BOARD + 'like = "pi9"', "boards.mine.like", "no board model is named 'pi9'", id="like nothing"
+        ),
+        pytest.param(
+            BOARD + 'like = ["pi3b"]',
+            "boards.mine.like",
+            "no board model is named ['pi3b']",
+            id="like that is no text",
+        ),
+        pytest.param(
+            BOARD + 'like = "mine"', "boards.mine.like", "'mine' is itself like 'mine'", id="like itself"
+        ),
+        pytest.param(
+            BOARD + 'like = "two"\n[boards.two]\nlike = "three"\n[boards.three]\nlike = "mine"',
+            "boards.three.like",
+            "'mine' is itself like 'three'",
+            id="cyclic like",
+        ),
+        pytest.param(
+            LIMIT + "min = 0.1", "serving.page_time", 'exactly one of "max" and "min"', id="limit with both"
+        ),
+        pytest.param(
+            without(LIMIT, "max"), "serving.page_time", 'exactly one of "max" and "min"', id="limit with none"
+        ),
+        pytest.param(
+            LIMIT + 'statistic = "p97"',
+            "serving.page_time.statistic",
+            "'p97' is none of median, mean",
+            id="unknown statistic",
+        ),
+        pytest.param(
+            without(LIMIT, "source"), "serving.page_time.source", "missing", id="limit without a source"
+        ),
+        pytest.param(
+            LIMIT.replace("max", "maxx"),
+            "serving.page_time.maxx",
+            "unknown; did you mean 'max'?",
+            id="unknown key of a limit",
+        ),
+        pytest.param(
+            LIMIT.replace("0.5", '"0.5"'),
+            "serving.page_time.max",
+            "a number is needed, not '0.5'",
+            id="text for a limit",
+        ),
+        pytest.param(
+            LIMIT + "labels = { clients = 0.5 }",
+            "serving.page_time.labels",
+            "not 0.5",
+            id="label that is neither text nor whole number",
+        ),
+        pytest.param(
+            "[limits.pi3b.serving]\npage_time = 0.5",
+            "serving.page_time",
+            "a table is needed, not 0.5",
+            id="limit without a table",
+        ),
+        pytest.param(
+            WORKLOAD.replace("port", "prot") + 'image = "httpd"',
+            "workloads.mine.prot",
+            "unknown; did you mean 'port'?",
+            id="unknown key of a workload",
+        ),
+        pytest.param(
+            without(WORKLOAD, "port") + '\nimage = "httpd"',
+            "workloads.mine.port",
+            'missing, and ready.kind = "http" needs it',
+            id="workload without a port",
+        ),
+        pytest.param(
+            without(WORKLOAD, "typical_start"), "workloads.mine.typical_start_s", "missing", id="missing key"
+        ),
+        pytest.param(
+            without(WORKLOAD, "ready"),
+            "mine.ready",
+            "a table is needed, not None",
+            id="workload without ready",
+        ),
+        pytest.param(
+            WORKLOAD.replace('"http"', '"ping"'),
+            "mine.ready.kind",
+            "'ping' is none of http, tcp, stdin",
+            id="unknown kind of ready",
+        ),
+        pytest.param(
+            WORKLOAD.replace("expect", "expects"),
+            "mine.ready.expects",
+            "unknown; did you mean 'expect'?",
+            id="unknown key of ready",
+        ),
+    ],
+)
+def test_a_wrong_file_is_a_catalog_error_that_names_file_and_key(
+    tmp_path: Path, text: str, key: str, said: str
+) -> None:
+    file = written(tmp_path, text)
+    with pytest.raises(CatalogError) as caught:
+        load([file])
+    message = str(caught.value)
+    assert message.startswith(f"{file}: ")
+    assert not key or f'key "{key}": ' in message
+    assert said in message
+
+
+def test_of_two_files_the_wrong_one_is_named(tmp_path: Path) -> None:
+    right = written(tmp_path, BOARD, "right.toml")
+    wrong = written(tmp_path, '[boards.other]\nlike = "mine"\nbord = 1\n', "wrong.toml")
+    with pytest.raises(CatalogError, match=r'wrong\.toml: key "boards\.other\.bord": unknown'):
+        load([right, wrong])
+
+
+def test_a_workload_without_image_and_dockerfile_names_both(tmp_path: Path) -> None:
+    file = written(tmp_path, WORKLOAD)
+    with pytest.raises(CatalogError) as caught:
+        load([file])
+    dockerfile = tmp_path / "mine" / "Dockerfile"
+    assert str(caught.value) == f"{file}: workload 'mine' names no \"image\", and there is no {dockerfile}"
+
+
+def test_a_file_that_is_not_there_is_a_catalog_error(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=r"none\.toml: cannot be read: No such file or directory"):
+        load([tmp_path / "none.toml"])
+
+
+def test_a_directory_in_place_of_a_file_is_a_catalog_error(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="cannot be read: Is a directory"):
+        load([tmp_path])
+
+
+def test_a_file_that_is_not_text_is_a_catalog_error(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(CatalogError, match=r"mine\.toml: is not TOML"):
+        load([file])
+
+
+def test_a_catalog_error_is_a_mistake_that_the_user_can_mend() -> None:
+    assert issubclass(CatalogError, UserMistake)
