@@ -28,9 +28,9 @@ PERIOD_US = 10_000
 """A short period of the CPU bandwidth controller; with the default of 100 ms latencies come in bursts."""
 SMALLEST_QUOTA_US = 1_000
 """The kernel's smallest quota; a slower board gets a longer period instead."""
-TYPICAL_MIPS_PER_CPU = 4500.0
-GOOD_ENOUGH = 0.03
-ROUNDS = 4
+TYPICAL_MIPS_PER_CPU = 5200.0
+GOOD_ENOUGH = 0.04
+ROUNDS = 3
 
 
 def threads(model: BoardModel) -> int:
@@ -100,4 +100,9 @@ def _cache_file(image: str, model: BoardModel) -> Path:
     )
     key = f"{host} {os.cpu_count()} {image} {model.sevenzip_mips_all_cores} {threads(model)} {PERIOD_US}"
     name = f"{model.id}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.json"
-    return Path(platformdirs.user_cache_path("microcloud")) / "calibration" / name
+    return cache_directory() / name
+
+
+def cache_directory() -> Path:
+    """Return where calibrations are kept, one file a host CPU and model."""
+    return Path(platformdirs.user_cache_path("microcloud")) / "calibration"

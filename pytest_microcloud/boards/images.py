@@ -109,16 +109,12 @@ def workload(engine: DockerClient, wanted: Workload, say: Say) -> str:
     return wanted.image
 
 
-def forget_older(engine: DockerClient, name: str, current: str) -> None:
-    """Remove images of that cache that are not `current`, unless something still uses them."""
-    from docker.errors import APIError
-
-    for image in engine.images.list(filters={"label": f"{CACHE_LABEL}={name}"}):
-        if current not in image.tags:
-            try:
-                engine.images.remove(image.id)
-            except APIError:
-                continue
+def forget(engine: DockerClient) -> list[str]:
+    """Remove all images that were built here, and return their names."""
+    tags = sorted(tag for image in engine.images.list(name="microcloud/*") for tag in image.tags)
+    for tag in tags:
+        engine.images.remove(tag, force=True)
+    return [f"image {tag}" for tag in tags]
 
 
 def _debootstrap(engine: DockerClient, suite: str, tag: str) -> None:

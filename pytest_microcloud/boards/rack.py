@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 
 
 class Rack:
-    """The boards of the chosen targets, by name."""
+    """The boards of the chosen targets, by name.
+
+    `announce` shows a step that is rare and long, `say` how far an experiment is; both take a board and a text.
+    """
 
     def __init__(
         self,
         targets: Sequence[Target],
         catalog: Catalog,
         workspace: Workspace,
+        announce: Callable[[str, str], None],
         say: Callable[[str, str], None],
         *,
         keep: bool = False,
@@ -34,6 +38,7 @@ class Rack:
         self.targets: Mapping[str, Target] = {target.name: target for target in targets}
         self.catalog = catalog
         self.workspace = workspace
+        self._announce = announce
         self._say = say
         self._keep = keep
         self._boards: dict[str, Board] = {}
@@ -62,7 +67,7 @@ class Rack:
         if self._engine is None:
             self._engine = engine.host_engine()
             for thing in engine.clean(self._engine):
-                self._say("this machine", f"removed {thing} of a run that was killed")
+                self._announce("this machine", f"removed {thing} of a run that was killed")
         return self._engine
 
     def close(self) -> None:
@@ -81,19 +86,22 @@ class Rack:
         list(remove_abandoned())
         model = self.catalog.model(target.model)
 
+        def announce(text: str) -> None:
+            self._announce(target.name, text)
+
         def say(text: str) -> None:
             self._say(target.name, text)
 
         board = Board(
             target,
             model,
-            self._driver(target, model, say),
+            self._driver(target, model, announce),
             self.workspace.run_id,
             len(self._boards),
             self.workspace.path,
             say,
         )
-        say("powering on")
+        announce("powering on")
         try:
             board.power_on()
         except BaseException:

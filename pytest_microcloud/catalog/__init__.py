@@ -1,6 +1,6 @@
 """What is known beforehand: board models, workloads, limits and efforts, read from TOML into frozen dataclasses."""
 
 from pytest_microcloud.catalog.loader import Catalog, load, metric
-from pytest_microcloud.catalog.records import BoardModel, Effort, Limit, Metric, Ready, Workload
+from pytest_microcloud.catalog.records import BoardModel, Effort, Experiment, Limit, Metric, Ready, Workload
 
-__all__ = ["BoardModel", "Catalog", "Effort", "Limit", "Metric", "Ready", "Workload", "load", "metric"]
+__all__ = ["BoardModel", "Catalog", "Effort", "Experiment", "Limit", "Metric", "Ready", "Workload", "load", "metric"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
-from pytest_microcloud.catalog.records import BoardModel, Effort, Limit, Metric, Ready, Workload
+from pytest_microcloud.catalog.records import BoardModel, Effort, Experiment, Limit, Metric, Ready, Workload
 from pytest_microcloud.errors import CatalogError
 
 Record = TypeVar("Record")
@@ -33,6 +33,7 @@ class Catalog:
     workloads: Mapping[str, Workload]
     limits: tuple[Limit, ...]
     efforts: Mapping[str, Effort]
+    experiments: Mapping[str, Experiment]
 
     def model(self, name: str) -> BoardModel:
         """Return the board model of that id, or raise a CatalogError with the nearest name."""
@@ -77,13 +78,14 @@ def load(extra: Iterable[Path] = ()) -> Catalog:
             workloads[name] = _workload(file, name, table, directory)
         for name, table in _tables(file, document, "limits"):
             limits += _limits(file, name, table)
-    return Catalog(models.resolve(), workloads, tuple(limits), _efforts(SHIPPED / "efforts.toml"))
+    efforts = _named(Effort, SHIPPED / "efforts.toml")
+    experiments = _named(Experiment, SHIPPED / "experiments.toml")
+    return Catalog(models.resolve(), workloads, tuple(limits), efforts, experiments)
 
 
 @functools.cache
 def _metrics() -> Mapping[str, Metric]:
-    file = SHIPPED / "metrics.toml"
-    return {name: _record(Metric, file, name, table | {"id": name}) for name, table in _parse(file).items()}
+    return _named(Metric, SHIPPED / "metrics.toml")
 
 
 def metric(name: str) -> Metric:
@@ -174,11 +176,8 @@ def _limits(file: Path, model: str, table: Table) -> Iterator[Limit]:
                 yield limit
 
 
-def _efforts(file: Path) -> dict[str, Effort]:
-    return {
-        name: _record(Effort, file, name, table | {"id": name})
-        for name, table in _parse(file).items()
-    }
+def _named(kind: type[Record], file: Path) -> dict[str, Record]:
+    return {name: _record(kind, file, name, table | {"id": name}) for name, table in _parse(file).items()}
 
 
 def _parse(file: Path) -> Table:

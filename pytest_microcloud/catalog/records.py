@@ -120,6 +120,16 @@ class Metric:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One of the paper's experiments; `metric` with `labels` is the one number that matters most."""
+
+    id: str
+    about: str
+    metric: str
+    labels: Mapping[str, str | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Effort:
     """How often things are repeated, and at which points of each axis."""
 
@@ -129,6 +139,7 @@ class Effort:
     requests: int
     serving_rounds: int
     fillings: int
+    filling_seconds: float
     sizes: tuple[int, ...]
     io_rounds: int
     io_seconds: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 THRESHOLD_BYTES = 50_000_000
 """Memory that is left to applications and the operating system: the paper's 50 MB."""
+FEWEST_TO_PROJECT = 5
+"""Containers from which memory is projected at the least; the first ones also fill caches."""
 REMOVERS = 4
 RECOVERY_S = 60.0
 
@@ -36,17 +39,21 @@ class _Filling:
     memory_bytes: list[float] = field(default_factory=list)
     disk_bytes: list[float] = field(default_factory=list)
     start_s: list[float] = field(default_factory=list)
+    ends_at_s: float = math.inf
+    projected: int = 0
     ended: str = ""
 
 
-def fill(deployment: Deployment) -> list[Measurement]:
+def fill(deployment: Deployment, *, at_most_s: float = math.inf) -> list[Measurement]:
     """Start containers until less than 50 MB is left or another one would not fit; then ask each of them again.
 
     Gives the number that answered, and a sample a container of memory, disk, start time and response time. A board
-    that falls over ends the filling: that is a result, and `reason` tells it.
+    that falls over ends the filling: that is a result, and `reason` tells it. A filling that takes longer than
+    `at_most_s` is cut short, and the number is projected from the memory that each container took: `reason` and the
+    label `basis` say so.
     """
     board, name = deployment.board, deployment.workload.id
-    filling = _Filling()
+    filling = _Filling(ends_at_s=time.monotonic() + at_most_s)
     with _removed_afterwards(board):
         try:
             with Gauge(board.link) as gauge:
@@ -59,7 +66,9 @@ def fill(deployment: Deployment) -> list[Measurement]:
     if not response_s:
         raise BoardError(board.name, f"could not host a single {deployment.workload.name}: {filling.ended}")
     labels: dict[str, str | int] = {"workload": name}
-    containers = Measurement("hosting.containers", [float(len(response_s))], dict(labels), reason=filling.ended)
+    count = len(response_s) + filling.projected
+    basis = {"basis": "projected" if filling.projected else "filled"}
+    containers = Measurement("hosting.containers", [float(count)], labels | basis, reason=filling.ended)
     return [
         Measurement("hosting.start_time", filling.start_s, dict(labels)),
         containers,
@@ -87,14 +96,21 @@ def _fill(deployment: Deployment, gauge: Gauge, filling: _Filling) -> None:
 
 
 def _another_fits(now: Reading, first: Reading, filling: _Filling) -> bool:
+    hosted = len(filling.hosted)
+    each = (first.available_bytes - now.available_bytes) / hosted if hosted else 0.0
     if now.available_bytes < THRESHOLD_BYTES:
         filling.ended = f"less than {THRESHOLD_BYTES / 1e6:.0f} MB were left"
-        return False
-    hosted = len(filling.hosted)
-    if hosted and now.available_bytes < (first.available_bytes - now.available_bytes) / hosted:
+    elif now.available_bytes < each:
         filling.ended = f"{now.available_bytes / 1e6:.0f} MB were left, in which another one does not fit"
-        return False
-    return True
+    elif hosted >= FEWEST_TO_PROJECT and each > 0 and time.monotonic() > filling.ends_at_s:
+        filling.projected = int((now.available_bytes - THRESHOLD_BYTES) / each)
+        filling.ended = (
+            f"{hosted} were started in the time of this effort; {filling.projected} more are projected "
+            f"at {each / 1e6:.1f} MB each"
+        )
+    else:
+        return True
+    return False
 
 
 def _start(deployment: Deployment, filling: _Filling) -> tuple[Container, int | None]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
 
 DIRECTORY = "/var/tmp/microcloud"  # noqa: S108 - on the board's disk, unlike /tmp
-FILE_BYTES = 64 * 2**20
+FILE_BYTES = 32 * 2**20
 MEMORY_OPERATIONS_PER_S = re.compile(r"Total operations: \d+ \(\s*([\d.]+) per second\)")
 
 
@@ -23,7 +23,11 @@ def disk(board: Board, *, size: int, rounds: int, seconds: float) -> list[Measur
 
     Every round's sample is fio's mean completion latency of one access (s).
     """
-    return [_disk(board, kind, size, rounds, seconds) for kind in ("read", "write")]
+    board.link.run(f"mkdir -p {DIRECTORY}", root=True)
+    try:
+        return [_disk(board, kind, size, rounds, seconds) for kind in ("read", "write")]
+    finally:
+        board.link.run(f"rm -rf {DIRECTORY}", root=True, check=False)
 
 
 def memory(board: Board, *, size: int, rounds: int, seconds: float) -> list[Measurement]:
@@ -60,15 +64,11 @@ def _disk(board: Board, kind: str, size: int, rounds: int, seconds: float) -> Me
         f"--time_based --runtime={shlex.quote(f'{seconds * 1000:.0f}ms')} --randrepeat=0"
     )
     if kind == "write":
-        job += " --sync=dsync --overwrite=0"
-    board.link.run(f"mkdir -p {DIRECTORY}", root=True)
-    try:
-        for turn in range(rounds):
-            board.say(f"io disk {kind} {shown_size(size)}: round {turn + 1} of {rounds}")
-            said = board.link.run(job, root=True, timeout_s=120 + 4 * seconds).stdout
-            samples.append(_latency_s(board, kind, said))
-    finally:
-        board.link.run(f"rm -rf {DIRECTORY}", root=True, check=False)
+        job += " --sync=dsync"
+    for turn in range(rounds):
+        board.say(f"io disk {kind} {shown_size(size)}: round {turn + 1} of {rounds}")
+        said = board.link.run(job, root=True, timeout_s=120 + 4 * seconds).stdout
+        samples.append(_latency_s(board, kind, said))
     return Measurement(f"io.disk_{kind}_time", samples, {"size": shown_size(size)})
 
 

@@ -82,3 +82,15 @@ def pooled(rounds: Iterable[Iterable[Measurement]]) -> list[Measurement]:
             else:
                 joined[key] = m
     return list(joined.values())
+
+
+def shown(value: float, unit: str) -> str:
+    """Return a figure in SI as people read it: 0.0123 s as "12.3 ms", 52e6 B as "52 MB", counts as they are."""
+    if unit in ("clients", "containers", "1"):
+        return f"{value:g}" if unit == "1" else f"{value:g} {unit}"
+    prefixes = ((1e9, "G"), (1e6, "M"), (1e3, "k")) if unit == "B" else ()
+    small = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n")) if unit == "s" else ((1.0, ""),)
+    for factor, prefix in (*prefixes, *small):
+        if abs(value) >= factor:
+            return f"{value / factor:.3g} {prefix}{unit}"
+    return f"{value:.3g} {unit}"

@@ -148,18 +148,28 @@ def test_a_users_file_adds_a_limit(tmp_path: Path) -> None:
     assert catalog.limit("pi3b", "serving.another_metric", {}) is None
 
 
-def test_a_users_file_replaces_a_shipped_limit(tmp_path: Path) -> None:
-    shipped = load().limits[0]
-    labels = ", ".join(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in shipped.labels.items())
-    text = f"""
-    [limits.{shipped.model}.{shipped.metric}]
-    min = 0.125
-    labels = {{ {labels} }}
-    source = "my users"
-    """
-    limit = load([written(tmp_path, text)]).limit(shipped.model, shipped.metric, shipped.labels)
+def test_a_users_file_replaces_any_shipped_limit(tmp_path: Path) -> None:
+    for shipped in load().limits:
+        labels = ", ".join(
+            f"{json.dumps(key)} = {json.dumps(value)}" for key, value in shipped.labels.items()
+        )
+        text = f"""
+        [limits.{shipped.model}.{shipped.metric}]
+        min = 0.125
+        labels = {{ {labels} }}
+        source = "my users"
+        """
+        limit = load([written(tmp_path, text)]).limit(shipped.model, shipped.metric, shipped.labels)
+        assert limit is not None
+        assert (limit.min, limit.max, limit.source) == (0.125, None, "my users")
+
+
+def test_of_two_limits_about_the_same_the_later_read_holds(tmp_path: Path) -> None:
+    first = written(tmp_path, LIMIT, "first.toml")
+    second = written(tmp_path, LIMIT.replace("0.5", "0.25"), "second.toml")
+    limit = load([first, second]).limit("pi3b", "serving.page_time", {})
     assert limit is not None
-    assert (limit.min, limit.max, limit.source) == (0.125, None, "my users")
+    assert limit.max == 0.25
 
 
 def test_of_several_limits_the_one_with_the_most_labels_in_common_holds(tmp_path: Path) -> None:

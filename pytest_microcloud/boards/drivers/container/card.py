@@ -82,6 +82,6 @@ def _pack(engine: DockerClient, board: str, driver: ContainerDriver, tag: str, r
             if status != 0:
                 raise RuntimeError(f"tar exited with {status}: {packer.logs().decode(errors='replace')[-300:]}")
             repository, _, version = tag.partition(":")
-            packer.commit(repository, version, changes=f"LABEL {images.CACHE_LABEL}=card", conf={"Labels": {}})
+            packer.commit(repository, version, conf={"Labels": {images.CACHE_LABEL: "card"}})
         finally:
             packer.remove(force=True, v=True)

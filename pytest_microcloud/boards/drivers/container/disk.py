@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from pytest_microcloud.catalog import BoardModel
 
+IO_PER_SYNCED_WRITE = 4
+"""What the host's kernel counts for one synced write (data, journal, commit, flush); cards are rated by the write."""
+
 
 @dataclass(frozen=True)
 class DiskLimits:
@@ -31,7 +34,7 @@ class DiskLimits:
             "device_read_bps": model.disk_read_bytes_per_s,
             "device_write_bps": model.disk_write_bytes_per_s,
             "device_read_iops": model.disk_read_iops,
-            "device_write_iops": model.disk_write_iops,
+            "device_write_iops": model.disk_write_iops and model.disk_write_iops * IO_PER_SYNCED_WRITE,
         }
         options = {
             key: [{"Path": device, "Rate": int(figure)}] for key, figure in figures.items() if figure is not None

@@ -1,0 +1,3 @@
+"""Defaults of this repository alone; everything else is the plugin's."""
+
+pytest_plugins = ["pytester"]

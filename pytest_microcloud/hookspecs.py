@@ -1,0 +1,21 @@
+"""Hooks that a user's conftest.py or plugin may implement."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_microcloud.boards.board import Board
+    from pytest_microcloud.experiments.measurement import Measurement
+
+
+@pytest.hookspec
+def pytest_microcloud_board_ready(board: Board, config: pytest.Config) -> None:
+    """Called once for each board, when it is powered on and its engine answers, before its first test."""
+
+
+@pytest.hookspec
+def pytest_microcloud_measured(board: Board, measurements: list[Measurement], item: pytest.Item) -> None:
+    """Called with the measurements of a test before they are judged and stored; may change them in place."""

@@ -1,0 +1,378 @@
+"""pytest's hooks: options, markers, wiring. The work is elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from pytest_microcloud import fixtures
+from pytest_microcloud.errors import BoardError, InvalidMeasurement, LimitMissed, MicrocloudError, UserMistake
+from pytest_microcloud.fixtures import (  # noqa: F401 - pytest finds fixtures in the plugin module
+    ENTRY,
+    SESSION,
+    BoardClock,
+    Session,
+    board,
+    deploy,
+    effort,
+    limit,
+    measure,
+    serve,
+)
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+    from testinfra.host import Host
+
+    from pytest_microcloud.terminal import Progress
+
+EFFORTS = ("quick", "standard", "paper")
+OUR_FIXTURES = frozenset(("board", "effort", "deploy", "serve", "measure", "limit"))
+PROGRESS: pytest.StashKey[Progress] = pytest.StashKey()
+AXES = ("clients", "setting", "size", "workload")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options, each with an ini twin."""
+    group = parser.getgroup("microcloud", "boards that may host a micro-cloud")
+    group.addoption(
+        "--microcloud-inventory", metavar="FILE", help="Ansible inventory with the boards (default: hosts.ini)"
+    )
+    group.addoption(
+        "--microcloud-effort", choices=EFFORTS, help="repetitions; `paper` is what the paper did (default: standard)"
+    )
+    group.addoption(
+        "--microcloud-reports", metavar="DIR", help="where reports and runs/ go (default: reports)"
+    )
+    group.addoption(
+        "--microcloud-plan", action="store_true", help="print boards, steps and estimated time; touch nothing"
+    )
+    group.addoption(
+        "--microcloud-keep", action="store_true", help="leave emulated boards running for the next run"
+    )
+    parser.addini("microcloud_inventory", "Ansible inventory with the boards", default="hosts.ini")
+    parser.addini("microcloud_effort", "quick, standard or paper", default="standard")
+    parser.addini("microcloud_reports", "where reports and runs/ go", default="reports")
+    parser.addini("microcloud_plan", "print the plan and touch nothing", type="bool", default=False)
+    parser.addini("microcloud_keep", "leave emulated boards running for the next run", type="bool", default=False)
+    parser.addini("microcloud_catalog", "TOML files with board models, workloads and limits", type="paths")
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Offer our own hooks."""
+    from pytest_microcloud import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Resolve --hosts against the inventory and hand testinfra the names; nothing is connected yet."""
+    config.addinivalue_line("markers", "experiment(name): the experiment that a test belongs to")
+    config.addinivalue_line(
+        "markers", f"sweep(*axes): run the test at every point of the axes ({', '.join(AXES)}) of the chosen effort"
+    )
+    if config.option.hosts is None or "://" in config.option.hosts or config.option.ansible_inventory:
+        return
+    if not _inventory(config).is_file() and config.option.microcloud_inventory is None:
+        return  # testinfra's own --hosts, unless a test turns out to need a board
+    try:
+        _open_session(config)
+    except MicrocloudError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _open_session(config: pytest.Config) -> None:
+    from pytest_microcloud import inventory
+    from pytest_microcloud.boards.drivers import DRIVERS
+    from pytest_microcloud.boards.rack import Rack
+    from pytest_microcloud.boards.workspace import Workspace, new_run_id
+    from pytest_microcloud.catalog import load
+
+    if config.getoption("numprocesses", None) or config.getoption("tx", None):
+        raise UserMistake(
+            "-n: boards are measured one after another; pytest-benchmark switches itself off under xdist, and a run "
+            "without measurements is worth nothing. Run without -n"
+        )
+    if config.getoption("benchmark_disable", False) or config.getoption("benchmark_skip", False):
+        raise UserMistake("measurements need pytest-benchmark: run without --benchmark-disable and --benchmark-skip")
+    catalog = load(config.getini("microcloud_catalog"))
+    targets = inventory.read(_inventory(config), config.option.hosts, catalog.models, DRIVERS)
+    effort = catalog.effort(config.option.microcloud_effort or config.getini("microcloud_effort"))
+    workspace = Workspace(new_run_id())
+
+    def announce(board: str, text: str) -> None:
+        if progress := config.stash.get(PROGRESS, None):
+            progress.announce(board, text)
+
+    def say(board: str, text: str) -> None:
+        if progress := config.stash.get(PROGRESS, None):
+            progress.update(board, text)
+
+    rack = Rack(targets, catalog, workspace, announce, say, keep=_flag(config, "keep"))
+    reports = _reports(config)
+    run_file = reports / "runs" / f"{workspace.run_id}.json"
+    config.stash[SESSION] = Session(catalog, rack, effort, run_file)
+    config.pluginmanager.register(SessionWithBoards(config), "microcloud-session")
+    config.option.hosts = ",".join(
+        f"ssh://{t.name}?controlpersist=0{'&sudo=true' if t.become else ''}" for t in targets
+    )
+    config.option.ssh_config = str(workspace.ssh_config)
+    if not config.option.benchmark_verbose:
+        config.option.benchmark_quiet = True  # its table of times would repeat ours in other words
+    if config.option.htmlpath is None and not _flag(config, "plan"):
+        config.option.htmlpath = str(reports / "feasibility.html")
+        config.option.self_contained_html = True
+
+
+def _flag(config: pytest.Config, name: str) -> bool:
+    return bool(config.getoption(f"microcloud_{name}") or config.getini(f"microcloud_{name}"))
+
+
+def _inventory(config: pytest.Config) -> Path:
+    return config.rootpath / (config.option.microcloud_inventory or config.getini("microcloud_inventory"))
+
+
+def _reports(config: pytest.Config) -> Path:
+    return config.rootpath / (config.option.microcloud_reports or config.getini("microcloud_reports"))
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say which boards were chosen."""
+    from pytest_microcloud import terminal
+
+    session = config.stash.get(SESSION, None)
+    if session is None:
+        return []
+    lines = terminal.header(session.rack.targets.values(), session.effort.id, session.effort.about)
+    return [*lines, f"run: {session.run_file}"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test at every point of the axes that its `sweep` marks name."""
+    session = metafunc.config.stash.get(SESSION, None)
+    for mark in metafunc.definition.iter_markers("sweep"):
+        for axis in mark.args:
+            if axis not in AXES:
+                raise pytest.UsageError(
+                    f"{metafunc.definition.nodeid}: @pytest.mark.sweep({axis!r}): the axes are {', '.join(AXES)}"
+                )
+            points = _points(axis, session) if session is not None else []
+            metafunc.parametrize(axis, points, ids=[_point_id(axis, point) for point in points])
+
+
+def _points(axis: str, session: Session) -> list[Any]:
+    return {
+        "clients": list(session.effort.clients),
+        "setting": ["native", "docker"],
+        "size": list(session.effort.sizes),
+        "workload": list(session.catalog.workloads),
+    }[axis]
+
+
+def _point_id(axis: str, point: Any) -> str:
+    if axis == "size":
+        from pytest_microcloud.experiments.io import shown_size
+
+        return shown_size(point)
+    return f"{point}clients" if axis == "clients" else str(point)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let the benchmark of a test that measures run on board time."""
+    if "measure" in getattr(item, "fixturenames", ()):
+        own = item.get_closest_marker("benchmark")
+        options = {**(own.kwargs if own else {}), "timer": BoardClock()}
+        item.add_marker(pytest.mark.benchmark(**options), append=False)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse tests of boards when no boards were chosen; otherwise run them board by board."""
+    if config.stash.get(SESSION, None) is not None:
+        return
+    for item in items:
+        if OUR_FIXTURES & set(getattr(item, "fixturenames", ())) and _means_our_board(item):
+            raise pytest.UsageError(_no_boards(config, item))
+
+
+def _means_our_board(item: pytest.Item) -> bool:
+    definitions = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009 - private to pytest
+    return any(
+        definition.func.__module__ == fixtures.__name__
+        for name in OUR_FIXTURES
+        for definition in definitions.get(name, ())[-1:]
+    )
+
+
+def _no_boards(config: pytest.Config, item: pytest.Item) -> str:
+    if config.option.hosts is None:
+        return f"{item.nodeid} needs a board: choose with --hosts, e.g. --hosts=pi3b or --hosts=all"
+    return (
+        f"{item.nodeid} needs a board of an inventory, and there is no {_inventory(config)}: "
+        "make one (`microcloud init` writes an example), or name it with --microcloud-inventory"
+    )
+
+
+class SessionWithBoards:
+    """The hooks of a session that has boards; a session without any does not pay for them."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._session = config.stash[SESSION]
+        self._progress: Progress | None = None
+        self._machine: tuple[dict[str, Any], dict[str, Any]] | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """With --microcloud-plan, print the plan instead of running anything."""
+        from pytest_microcloud import terminal
+
+        if self._config.option.collectonly:
+            return None
+        if _flag(self._config, "plan"):
+            from pytest_microcloud.experiments.estimate import POWER_ON_S
+
+            terminal.plan(self._reporter, self._steps(session.items), POWER_ON_S)
+            return True
+        capture = self._config.pluginmanager.getplugin("capturemanager")
+        self._progress = terminal.Progress(self._reporter, capture.global_and_fixture_disabled)
+        self._config.stash[PROGRESS] = self._progress
+        return None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
+        """Power a board on before testinfra's `host` of it is made, so that plain testinfra tests find it up."""
+        if fixturedef.argname != "_testinfra_host":
+            return
+        ready = self._session.rack.board(fixtures.board_name(cast("Host", getattr(request, "param"))))  # noqa: B009
+        if ready.name not in self._session.boards:
+            self._session.boards[ready.name] = ready
+            from pytest_microcloud.terminal import board_lines
+
+            for line in board_lines(ready):
+                self._config.stash[PROGRESS].announce("", line)
+            self._config.hook.pytest_microcloud_board_ready(board=ready, config=self._config)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
+        """Tell an invalid measurement from a failure, and a broken board from both."""
+        report: pytest.TestReport = yield
+        if call.excinfo is None:
+            return report
+        error = call.excinfo.value
+        if isinstance(error, MicrocloudError):
+            report.longrepr = f"{type(error).__name__}: {error}"
+        if isinstance(error, InvalidMeasurement):
+            report.user_properties.append(("microcloud", "invalid"))
+            fixtures.note(item, "invalid", str(error))
+        elif isinstance(error, BoardError):
+            report.user_properties.append(("microcloud", "error"))
+            fixtures.note(item, "error", str(error))
+        elif report.failed and ENTRY in item.stash and not isinstance(error, LimitMissed):
+            fixtures.note(item, "infeasible", call.excinfo.exconly())
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self) -> None:
+        """Take the line of progress away before pytest writes the outcome."""
+        if self._progress is not None:
+            self._progress.clear()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[Any]:
+        """Write the run file after every test, so that an interrupted session keeps what it measured."""
+        result = yield
+        if ENTRY in item.stash:
+            self._write_run()
+        return result
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_html_results_summary(self, prefix: list[str]) -> None:
+        """Put the verdict matrix on top of pytest-html's page."""
+        from pytest_microcloud.report import feasibility
+        from pytest_microcloud.verdict.matrix import matrix
+
+        session = self._session
+        table = matrix(session.entries, session.catalog.experiments)
+        prefix[:0] = feasibility.summary(
+            table, session.entries, session.boards, session.catalog.experiments, f"Effort: {session.effort.id}."
+        )
+
+    def pytest_html_report_title(self, report: Any) -> None:
+        """Name the page."""
+        report.title = "Micro-cloud feasibility"
+
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        """Close with board × experiment."""
+        from pytest_microcloud import terminal
+        from pytest_microcloud.verdict.matrix import matrix
+
+        if self._session.entries:
+            table = matrix(self._session.entries, self._session.catalog.experiments)
+            terminal.closing_table(terminalreporter, table, self._session.boards)
+            if self._session.run_file.is_file():
+                terminalreporter.write_line(f"run file: {self._session.run_file}")
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> Iterator[None]:
+        """Give all boards up, after the fixtures have been taken down."""
+        try:
+            return (yield)
+        finally:
+            if self._progress is not None:
+                self._progress.clear()
+            self._session.rack.close()
+
+    def pytest_unconfigure(self) -> None:
+        """Give all boards up, even if the session never finished."""
+        self._session.rack.close()
+
+    @property
+    def _reporter(self) -> TerminalReporter:
+        return cast("TerminalReporter", self._config.pluginmanager.getplugin("terminalreporter"))
+
+    def _steps(self, items: list[pytest.Item]) -> dict[str, list[tuple[str, float]]]:
+        from pytest_microcloud.experiments.estimate import step_s
+
+        session = self._session
+        steps: dict[str, list[tuple[str, float]]] = {name: [] for name in session.rack.targets}
+        for item in items:
+            parameters = getattr(getattr(item, "callspec", None), "params", {})
+            host = parameters.get("_testinfra_host")
+            if host is None or (name := fixtures.board_name(host)) not in steps:
+                continue
+            model = session.catalog.model(session.rack.targets[name].model)
+            experiment = fixtures.experiment_of(item)
+            seconds = step_s(experiment, item.name, parameters, model, session.effort, session.catalog)
+            steps[name].append((item.nodeid, seconds))
+        return steps
+
+    def _write_run(self) -> None:
+        from pytest_microcloud import runs
+
+        benchmarks = self._config._benchmarksession.benchmarks  # type: ignore[attr-defined]
+        if not benchmarks:
+            return
+        hook = self._config.hook
+        if self._machine is None:
+            commit_info = hook.pytest_benchmark_generate_commit_info(config=self._config)
+            self._machine = hook.pytest_benchmark_generate_machine_info(config=self._config), commit_info
+        machine_info, commit_info = self._machine
+        session = self._session
+        boards = {
+            name: {"model": b.model.id, "driver": b.driver.name, "emulated": b.driver.emulated,
+                   "not_emulated": list(b.gaps), **b.facts.as_dict()}
+            for name, b in session.boards.items()
+        }
+        document = hook.pytest_benchmark_generate_json(
+            config=self._config,
+            benchmarks=benchmarks,
+            include_data=True,
+            machine_info=machine_info | {"microcloud": {"effort": session.effort.id, "boards": boards}},
+            commit_info=commit_info,
+        )
+        runs.write(session.run_file, document)

@@ -1,0 +1,131 @@
+"""What a person sees in the terminal: the boards, progress, the closing table, the plan."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+    from pytest_microcloud.boards.board import Board
+    from pytest_microcloud.inventory import Target
+    from pytest_microcloud.verdict.matrix import Cell
+
+LOG_EVERY_S = 10.0
+COLOURS = {
+    "feasible": {"green": True},
+    "infeasible": {"red": True},
+    "invalid": {"yellow": True},
+    "error": {"red": True},
+    "not measured": {"light": True},
+}
+
+
+class Progress:
+    """Shows what goes on: one line that is updated on a terminal, a line every 10 s in a log.
+
+    `uncaptured` lets output through pytest's capture for as long as a line is written.
+    """
+
+    def __init__(
+        self, reporter: TerminalReporter, uncaptured: Callable[[], AbstractContextManager[object]]
+    ) -> None:
+        self._reporter = reporter
+        self._uncaptured = uncaptured
+        self._column: int | None = None
+        self._logged_s = time.monotonic()
+
+    def announce(self, board: str, text: str) -> None:
+        """Show a step that is rare and long, at once."""
+        self._show(f"{board}: {text}" if board else text, at_once=True)
+
+    def update(self, board: str, text: str) -> None:
+        """Show how far a step is."""
+        self._show(f"{board}: {text}", at_once=False)
+
+    def clear(self) -> None:
+        """Take the updated line away, so that pytest goes on where it was."""
+        if self._column is None:
+            return
+        forward = f"\x1b[{self._column}C" if self._column else ""
+        self._write(f"\r\x1b[K\x1b[A\r{forward}")
+        self._column = None
+
+    def _show(self, line: str, *, at_once: bool) -> None:
+        if self._reporter.isatty:
+            width = shutil.get_terminal_size().columns
+            start = ""
+            if self._column is None:
+                self._column = self._reporter._tw.width_of_current_line % width
+                start = "\n"
+            self._write(f"{start}\r\x1b[K{line[: width - 1]}")
+        elif at_once or time.monotonic() - self._logged_s >= LOG_EVERY_S:
+            self._logged_s = time.monotonic()
+            with self._uncaptured():
+                self._reporter.ensure_newline()
+                self._reporter.write_line(f"  {line}")
+
+    def _write(self, text: str) -> None:
+        with self._uncaptured():
+            self._reporter._tw._file.write(text)
+            self._reporter._tw._file.flush()
+
+
+def header(targets: Iterable[Target], effort: str, about: str) -> list[str]:
+    """Return the lines on top: what was chosen, before anything is connected."""
+    boards = ", ".join(f"{t.name} ({t.model}, {t.driver})" for t in targets)
+    return [f"microcloud: effort {effort} ({about})", f"boards: {boards}"]
+
+
+def board_lines(board: Board) -> list[str]:
+    """Return what a board that is up is, and what of its model is not emulated."""
+    facts = board.facts
+    memory = f"{facts.memory_bytes / 2**20:.0f} MiB"
+    lines = [
+        f"{board.name}: {board.model.name}{', emulated' if board.driver.emulated else ''}; {facts.os_release}; "
+        f"Docker {facts.docker_version}; {facts.cpus} CPUs, {memory}"
+    ]
+    if board.gaps:
+        lines.append("  not emulated: " + "; ".join(board.gaps))
+    return lines
+
+
+def closing_table(
+    reporter: TerminalReporter, table: Mapping[str, Mapping[str, Cell]], boards: Mapping[str, Board]
+) -> None:
+    """Write board × experiment: the verdict and the one number that matters, and then the reasons."""
+    reporter.section("micro-cloud verdicts")
+    for name, cells in table.items():
+        for line in board_lines(boards[name]) if name in boards else [f"{name}: never came up"]:
+            reporter.write_line(line)
+        for experiment, cell in cells.items():
+            reporter.write(f"  {experiment:<10}")
+            reporter.write(f"{cell.verdict:<14}", **COLOURS[cell.verdict])
+            reporter.write_line(cell.headline)
+            for reason in cell.reasons:
+                for line in reason.splitlines():
+                    reporter.write_line(f"    {line}")
+
+
+def plan(reporter: TerminalReporter, steps: Mapping[str, list[tuple[str, float]]], power_on_s: float) -> None:
+    """Write the steps of each board with their estimated time."""
+    reporter.section("micro-cloud plan")
+    total_s = 0.0
+    for board, tests in steps.items():
+        reporter.write_line(f"{board}: power on (about {shown_time(power_on_s)}; minutes the first time on a host)")
+        for name, seconds in tests:
+            reporter.write_line(f"  {shown_time(seconds):>8}  {name}")
+            total_s += seconds
+        total_s += power_on_s
+    reporter.write_line(f"about {shown_time(total_s)} in all; nothing was touched")
+
+
+def shown_time(seconds: float) -> str:
+    """Return a duration as people say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,70 @@
+"""The verdict of each board on each experiment, with the one number that matters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pytest_microcloud.catalog import Experiment
+from pytest_microcloud.experiments.measurement import Measurement, shown
+
+WORST_FIRST = ("error", "invalid", "infeasible", "feasible", "not measured")
+
+
+@dataclass
+class Entry:
+    """What one test came to: a board's measurements in one experiment, or why there are none."""
+
+    board: str
+    experiment: str
+    test: str
+    verdict: str
+    reason: str = ""
+    measurements: list[Measurement] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A board's verdict on an experiment, its headline figure, and the reasons of what is not feasible."""
+
+    verdict: str
+    headline: str
+    reasons: tuple[str, ...]
+
+
+def matrix(
+    entries: Iterable[Entry], experiments: Mapping[str, Experiment]
+) -> dict[str, dict[str, Cell]]:
+    """Return board → experiment → cell, for the boards that have entries and all experiments."""
+    entries = list(entries)
+    boards = dict.fromkeys(entry.board for entry in entries)
+    names = dict.fromkeys((*experiments, *(entry.experiment for entry in entries)))
+    return {
+        board: {
+            name: _cell([e for e in entries if (e.board, e.experiment) == (board, name)], experiments.get(name))
+            for name in names
+        }
+        for board in boards
+    }
+
+
+def _cell(entries: list[Entry], experiment: Experiment | None) -> Cell:
+    verdicts = {entry.verdict for entry in entries} or {"not measured"}
+    worst = next(verdict for verdict in WORST_FIRST if verdict in verdicts)
+    reasons = tuple(entry.reason for entry in entries if entry.verdict != "feasible" and entry.reason)
+    return Cell(worst, _headline(entries, experiment), reasons)
+
+
+def _headline(entries: list[Entry], experiment: Experiment | None) -> str:
+    measured = [m for entry in entries for m in entry.measurements if m.samples]
+    if experiment is not None:
+        for m in measured:
+            wanted = experiment.labels.items()
+            if m.metric == experiment.metric and all(m.labels.get(key) == value for key, value in wanted):
+                return f"{_named(m)} {shown(m.median, m.unit)}"
+    return f"{_named(measured[0])} {shown(measured[0].median, measured[0].unit)}" if measured else "–"
+
+
+def _named(m: Measurement) -> str:
+    labels = " ".join(str(value) for value in m.labels.values())
+    return f"{m.metric.partition('.')[2].replace('_', ' ')}{f' ({labels})' if labels else ''}"

@@ -1,0 +1,12 @@
+"""Startup latency: the paper, section 4.IV."""
+
+import pytest
+
+from pytest_microcloud.experiments import startup
+
+pytestmark = pytest.mark.experiment("startup")
+
+
+def test_boot(deploy, effort, measure, limit):
+    deployment = deploy("httpd")
+    limit(measure.repeat(effort.boots, startup.reboot, deployment))
