@@ -1,4 +1,4 @@
-"""pytest-microcloud: can this board host a micro-cloud?"""
+"""Can this board host a micro-cloud? A pytest plugin that asks it as a test suite."""
 
 from pytest_microcloud.errors import (
     BoardError,

@@ -10,7 +10,9 @@ from pytest_microcloud.errors import MicrocloudError
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0 if it worked, 1 if not, 2 for a wrong command line."""
-    parser = argparse.ArgumentParser(prog="microcloud", description="Looks after what pytest-microcloud leaves on this machine.")
+    parser = argparse.ArgumentParser(
+        prog="microcloud", description="Looks after what pytest-microcloud leaves on this machine."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     clean = commands.add_parser("clean", help="remove boards that were kept or left by killed runs")
     clean.add_argument(

@@ -43,7 +43,7 @@ ENTRY: pytest.StashKey[Entry] = pytest.StashKey()
 
 
 class BoardClock:
-    """pytest-benchmark's timer: it shows board time, that is the sum of what was measured on the board (s)."""
+    """pytest-benchmark's timer: it shows board time (s), the sum of what was measured on the board."""
 
     __name__ = "board_time"
 
@@ -71,13 +71,13 @@ def experiment_of(item: pytest.Item) -> str:
 
 
 def note(item: pytest.Item, verdict: str, reason: str, measurements: list[Measurement] | None = None) -> None:
-    """Keep what a test came to, for the matrix; a later note of the same test replaces the verdict and reason."""
+    """Keep what a test came to, for the matrix; a later note of the same test replaces verdict and reason."""
     from pytest_microcloud.verdict.matrix import Entry
 
     entry = item.stash.get(ENTRY, None)
     if entry is None:
         session = item.config.stash[SESSION]
-        entry = Entry(_board_of(item), experiment_of(item), item.name, verdict)
+        entry = Entry(board_of(item) or "?", experiment_of(item), item.name, verdict)
         item.stash[ENTRY] = entry
         session.entries.append(entry)
     entry.verdict, entry.reason = verdict, reason
@@ -85,10 +85,10 @@ def note(item: pytest.Item, verdict: str, reason: str, measurements: list[Measur
         entry.measurements = measurements
 
 
-def _board_of(item: pytest.Item) -> str:
-    parameters = getattr(getattr(item, "callspec", None), "params", {})
-    host = parameters.get("_testinfra_host")
-    return board_name(host) if host is not None else "?"
+def board_of(item: pytest.Item) -> str | None:
+    """Return the inventory name of the board that a test runs against, if it runs against one."""
+    host = getattr(getattr(item, "callspec", None), "params", {}).get("_testinfra_host")
+    return None if host is None else board_name(host)
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def effort(request: pytest.FixtureRequest) -> Effort:
 
 @pytest.fixture
 def deploy(request: pytest.FixtureRequest, board: Board) -> Callable[[str], Deployment]:
-    """`deploy("httpd")` brings a workload's image to the board. No such image: the test is skipped, not measured."""
+    """`deploy("httpd")` brings a workload's image to the board; without such an image the test is skipped."""
     from pytest_microcloud.experiments.deploy import deploy as bring
 
     def to_board(workload: str) -> Deployment:
@@ -122,7 +122,7 @@ def deploy(request: pytest.FixtureRequest, board: Board) -> Callable[[str], Depl
 def serve(
     request: pytest.FixtureRequest, board: Board, deploy: Callable[[str], Deployment]
 ) -> Iterator[Callable[[str, str], Server]]:
-    """`serve("httpd", "docker")` runs a web server on the board, "native" or "docker", until the test ends."""
+    """`serve("httpd", "docker")`, or "native", runs a web server on the board until the test ends."""
     from pytest_microcloud.experiments.deploy import docker_server, native_server
 
     with ExitStack() as stack:
@@ -132,15 +132,20 @@ def serve(
                 return stack.enter_context(native_server(board, _workload(request, workload)))
             if setting == "docker":
                 return stack.enter_context(docker_server(deploy(workload)))
-            raise pytest.UsageError(f'serve(workload, setting): setting is "native" or "docker", not {setting!r}')
+            raise pytest.UsageError(
+                f'serve(workload, setting): setting is "native" or "docker", not {setting!r}'
+            )
 
         yield on_board
 
 
 @pytest.fixture
-def measure(request: pytest.FixtureRequest, board: Board, benchmark: BenchmarkFixture) -> Measure:
+def measure(request: pytest.FixtureRequest, board: Board, benchmark: BenchmarkFixture) -> Iterator[Measure]:
     """`measure(experiment, …, rounds=n)` runs an experiment n times and keeps its measurements in the run."""
-    return Measure(request.node, board, benchmark)
+    measure = Measure(request.node, board, benchmark)
+    yield measure
+    if not measure.used:
+        benchmark.skipped = True  # the test ended before it measured; that is no misuse of pytest-benchmark
 
 
 @pytest.fixture
@@ -169,6 +174,7 @@ class Measure:
         self._item = item
         self._board = board
         self._benchmark = benchmark
+        self.used = False
 
     def __call__(
         self,
@@ -192,6 +198,7 @@ class Measure:
 
         if not self._benchmark.enabled:
             raise pytest.UsageError("measurements need pytest-benchmark: run without --benchmark-disable")
+        self.used = True
         mark = self._item.get_closest_marker("benchmark")
         clock: BoardClock = mark.kwargs["timer"] if mark else BoardClock()
         seen: list[list[Measurement]] = []
@@ -215,7 +222,9 @@ class Measure:
         return measurements
 
 
-def _store(item: pytest.Item, benchmark: BenchmarkFixture, board: Board, measurements: list[Measurement]) -> None:
+def _store(
+    item: pytest.Item, benchmark: BenchmarkFixture, board: Board, measurements: list[Measurement]
+) -> None:
     from pytest_microcloud.runs import SCHEMA
 
     if benchmark.params:

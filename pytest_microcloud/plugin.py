@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,7 +25,6 @@ from pytest_microcloud.fixtures import (  # noqa: F401 - pytest finds fixtures i
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
-    from testinfra.host import Host
 
     from pytest_microcloud.terminal import Progress
 
@@ -39,10 +38,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options, each with an ini twin."""
     group = parser.getgroup("microcloud", "boards that may host a micro-cloud")
     group.addoption(
-        "--microcloud-inventory", metavar="FILE", help="Ansible inventory with the boards (default: hosts.ini)"
+        "--microcloud-inventory",
+        metavar="FILE",
+        help="Ansible inventory with the boards (default: hosts.ini)",
     )
     group.addoption(
-        "--microcloud-effort", choices=EFFORTS, help="repetitions; `paper` is what the paper did (default: standard)"
+        "--microcloud-effort",
+        choices=EFFORTS,
+        help="repetitions; `paper` is what the paper did (default: standard)",
     )
     group.addoption(
         "--microcloud-reports", metavar="DIR", help="where reports and runs/ go (default: reports)"
@@ -57,7 +60,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("microcloud_effort", "quick, standard or paper", default="standard")
     parser.addini("microcloud_reports", "where reports and runs/ go", default="reports")
     parser.addini("microcloud_plan", "print the plan and touch nothing", type="bool", default=False)
-    parser.addini("microcloud_keep", "leave emulated boards running for the next run", type="bool", default=False)
+    parser.addini(
+        "microcloud_keep", "leave emulated boards running for the next run", type="bool", default=False
+    )
     parser.addini("microcloud_catalog", "TOML files with board models, workloads and limits", type="paths")
 
 
@@ -73,7 +78,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Resolve --hosts against the inventory and hand testinfra the names; nothing is connected yet."""
     config.addinivalue_line("markers", "experiment(name): the experiment that a test belongs to")
     config.addinivalue_line(
-        "markers", f"sweep(*axes): run the test at every point of the axes ({', '.join(AXES)}) of the chosen effort"
+        "markers",
+        f"sweep(*axes): run the test at every point of the axes ({', '.join(AXES)}) of the chosen effort",
     )
     if config.option.hosts is None or "://" in config.option.hosts or config.option.ansible_inventory:
         return
@@ -94,28 +100,30 @@ def _open_session(config: pytest.Config) -> None:
 
     if config.getoption("numprocesses", None) or config.getoption("tx", None):
         raise UserMistake(
-            "-n: boards are measured one after another; pytest-benchmark switches itself off under xdist, and a run "
-            "without measurements is worth nothing. Run without -n"
+            "-n: boards are measured one after another; pytest-benchmark switches itself off under xdist, "
+            "and a run without measurements is worth nothing. Run without -n"
         )
     if config.getoption("benchmark_disable", False) or config.getoption("benchmark_skip", False):
-        raise UserMistake("measurements need pytest-benchmark: run without --benchmark-disable and --benchmark-skip")
+        raise UserMistake(
+            "measurements need pytest-benchmark: run without --benchmark-disable and --benchmark-skip"
+        )
     catalog = load(config.getini("microcloud_catalog"))
     targets = inventory.read(_inventory(config), config.option.hosts, catalog.models, DRIVERS)
-    effort = catalog.effort(config.option.microcloud_effort or config.getini("microcloud_effort"))
+    chosen = catalog.effort(config.option.microcloud_effort or config.getini("microcloud_effort"))
     workspace = Workspace(new_run_id())
 
-    def announce(board: str, text: str) -> None:
+    def announce(name: str, text: str) -> None:
         if progress := config.stash.get(PROGRESS, None):
-            progress.announce(board, text)
+            progress.announce(name, text)
 
-    def say(board: str, text: str) -> None:
+    def say(name: str, text: str) -> None:
         if progress := config.stash.get(PROGRESS, None):
-            progress.update(board, text)
+            progress.update(name, text)
 
     rack = Rack(targets, catalog, workspace, announce, say, keep=_flag(config, "keep"))
     reports = _reports(config)
     run_file = reports / "runs" / f"{workspace.run_id}.json"
-    config.stash[SESSION] = Session(catalog, rack, effort, run_file)
+    config.stash[SESSION] = Session(catalog, rack, chosen, run_file)
     config.pluginmanager.register(SessionWithBoards(config), "microcloud-session")
     config.option.hosts = ",".join(
         f"ssh://{t.name}?controlpersist=0{'&sudo=true' if t.become else ''}" for t in targets
@@ -123,7 +131,7 @@ def _open_session(config: pytest.Config) -> None:
     config.option.ssh_config = str(workspace.ssh_config)
     if not config.option.benchmark_verbose:
         config.option.benchmark_quiet = True  # its table of times would repeat ours in other words
-    if config.option.htmlpath is None and not _flag(config, "plan"):
+    if config.option.htmlpath is None and not (_flag(config, "plan") or config.option.collectonly):
         config.option.htmlpath = str(reports / "feasibility.html")
         config.option.self_contained_html = True
 
@@ -133,11 +141,13 @@ def _flag(config: pytest.Config, name: str) -> bool:
 
 
 def _inventory(config: pytest.Config) -> Path:
-    return config.rootpath / (config.option.microcloud_inventory or config.getini("microcloud_inventory"))
+    file: str = config.option.microcloud_inventory or config.getini("microcloud_inventory")
+    return config.rootpath / file
 
 
 def _reports(config: pytest.Config) -> Path:
-    return config.rootpath / (config.option.microcloud_reports or config.getini("microcloud_reports"))
+    directory: str = config.option.microcloud_reports or config.getini("microcloud_reports")
+    return config.rootpath / directory
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -158,19 +168,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for axis in mark.args:
             if axis not in AXES:
                 raise pytest.UsageError(
-                    f"{metafunc.definition.nodeid}: @pytest.mark.sweep({axis!r}): the axes are {', '.join(AXES)}"
+                    f"{metafunc.definition.nodeid}: @pytest.mark.sweep({axis!r}): "
+                    f"the axes are {', '.join(AXES)}"
                 )
             points = _points(axis, session) if session is not None else []
             metafunc.parametrize(axis, points, ids=[_point_id(axis, point) for point in points])
 
 
 def _points(axis: str, session: Session) -> list[Any]:
-    return {
+    points: dict[str, list[Any]] = {
         "clients": list(session.effort.clients),
         "setting": ["native", "docker"],
         "size": list(session.effort.sizes),
         "workload": list(session.catalog.workloads),
-    }[axis]
+    }
+    return points[axis]
 
 
 def _point_id(axis: str, point: Any) -> str:
@@ -244,13 +256,14 @@ class SessionWithBoards:
         return None
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
-        """Power a board on before testinfra's `host` of it is made, so that plain testinfra tests find it up."""
-        if fixturedef.argname != "_testinfra_host":
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Power a test's board on first, so that plain testinfra tests find it up, too."""
+        name = fixtures.board_of(item)
+        if name is None:
             return
-        ready = self._session.rack.board(fixtures.board_name(cast("Host", getattr(request, "param"))))  # noqa: B009
-        if ready.name not in self._session.boards:
-            self._session.boards[ready.name] = ready
+        ready = self._session.rack.board(name)
+        if name not in self._session.boards:
+            self._session.boards[name] = ready
             from pytest_microcloud.terminal import board_lines
 
             for line in board_lines(ready):
@@ -258,9 +271,11 @@ class SessionWithBoards:
             self._config.hook.pytest_microcloud_board_ready(board=ready, config=self._config)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Tell an invalid measurement from a failure, and a broken board from both."""
-        report: pytest.TestReport = yield
+        report = yield
         if call.excinfo is None:
             return report
         error = call.excinfo.value
@@ -283,7 +298,7 @@ class SessionWithBoards:
             self._progress.clear()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[Any]:
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Write the run file after every test, so that an interrupted session keeps what it measured."""
         result = yield
         if ENTRY in item.stash:
@@ -299,7 +314,11 @@ class SessionWithBoards:
         session = self._session
         table = matrix(session.entries, session.catalog.experiments)
         prefix[:0] = feasibility.summary(
-            table, session.entries, session.boards, session.catalog.experiments, f"Effort: {session.effort.id}."
+            table,
+            session.entries,
+            session.boards,
+            session.catalog.experiments,
+            f"Effort: {session.effort.id}.",
         )
 
     def pytest_html_report_title(self, report: Any) -> None:
@@ -318,7 +337,7 @@ class SessionWithBoards:
                 terminalreporter.write_line(f"run file: {self._session.run_file}")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_sessionfinish(self) -> Iterator[None]:
+    def pytest_sessionfinish(self) -> Generator[None, None, None]:
         """Give all boards up, after the fixtures have been taken down."""
         try:
             return (yield)
@@ -341,10 +360,9 @@ class SessionWithBoards:
         session = self._session
         steps: dict[str, list[tuple[str, float]]] = {name: [] for name in session.rack.targets}
         for item in items:
-            parameters = getattr(getattr(item, "callspec", None), "params", {})
-            host = parameters.get("_testinfra_host")
-            if host is None or (name := fixtures.board_name(host)) not in steps:
+            if (name := fixtures.board_of(item)) not in steps:
                 continue
+            parameters = item.callspec.params  # type: ignore[attr-defined]
             model = session.catalog.model(session.rack.targets[name].model)
             experiment = fixtures.experiment_of(item)
             seconds = step_s(experiment, item.name, parameters, model, session.effort, session.catalog)
@@ -364,8 +382,13 @@ class SessionWithBoards:
         machine_info, commit_info = self._machine
         session = self._session
         boards = {
-            name: {"model": b.model.id, "driver": b.driver.name, "emulated": b.driver.emulated,
-                   "not_emulated": list(b.gaps), **b.facts.as_dict()}
+            name: {
+                "model": b.model.id,
+                "driver": b.driver.name,
+                "emulated": b.driver.emulated,
+                "not_emulated": list(b.gaps),
+                **b.facts.as_dict(),
+            }
             for name, b in session.boards.items()
         }
         document = hook.pytest_benchmark_generate_json(

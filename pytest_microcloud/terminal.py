@@ -86,8 +86,8 @@ def board_lines(board: Board) -> list[str]:
     facts = board.facts
     memory = f"{facts.memory_bytes / 2**20:.0f} MiB"
     lines = [
-        f"{board.name}: {board.model.name}{', emulated' if board.driver.emulated else ''}; {facts.os_release}; "
-        f"Docker {facts.docker_version}; {facts.cpus} CPUs, {memory}"
+        f"{board.name}: {board.model.name}{', emulated' if board.driver.emulated else ''}; "
+        f"{facts.os_release}; Docker {facts.docker_version}; {facts.cpus} CPUs, {memory}"
     ]
     if board.gaps:
         lines.append("  not emulated: " + "; ".join(board.gaps))
@@ -116,7 +116,9 @@ def plan(reporter: TerminalReporter, steps: Mapping[str, list[tuple[str, float]]
     reporter.section("micro-cloud plan")
     total_s = 0.0
     for board, tests in steps.items():
-        reporter.write_line(f"{board}: power on (about {shown_time(power_on_s)}; minutes the first time on a host)")
+        reporter.write_line(
+            f"{board}: power on (about {shown_time(power_on_s)}; minutes the first time on a host)"
+        )
         for name, seconds in tests:
             reporter.write_line(f"  {shown_time(seconds):>8}  {name}")
             total_s += seconds

@@ -9,9 +9,9 @@ pytestmark = pytest.mark.experiment("io")
 
 @pytest.mark.sweep("size")
 def test_disk_access(board, effort, measure, limit, size):
-    limit(measure(io.disk, board, size=size, rounds=effort.io_rounds, seconds=effort.io_seconds))
+    limit(measure(io.disk, board, size=size, repetitions=effort.io_rounds, seconds=effort.io_seconds))
 
 
 @pytest.mark.sweep("size")
 def test_memory_access(board, effort, measure, limit, size):
-    limit(measure(io.memory, board, size=size, rounds=effort.io_rounds, seconds=effort.io_seconds))
+    limit(measure(io.memory, board, size=size, repetitions=effort.io_rounds, seconds=effort.io_seconds))

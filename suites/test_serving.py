@@ -10,7 +10,9 @@ pytestmark = pytest.mark.experiment("serving")
 @pytest.mark.sweep("clients", "setting")
 def test_page_time(serve, effort, measure, limit, setting, clients):
     server = serve("httpd", setting)
-    pages = measure.repeat(effort.serving_rounds, serving.load, server, clients=clients, requests=effort.requests)
+    pages = measure.repeat(
+        effort.serving_rounds, serving.load, server, clients=clients, requests=effort.requests
+    )
     limit(pages)
 
 

@@ -28,7 +28,10 @@ ENGINE_TIMEOUT_S = 300.0
 
 @dataclass(frozen=True)
 class Rebooted:
-    """What a reboot took: `ready_s` in board time since power-on; `ready_at_s` on the controller's monotonic clock."""
+    """What a reboot took.
+
+    `ready_s` is in board time since power-on, `ready_at_s` on the controller's monotonic clock.
+    """
 
     ready_s: float
     ready_at_s: float
@@ -93,12 +96,15 @@ class Board:
                 ready_at_s = time.monotonic()
                 if facts.boot_identity(self.link) != before:
                     self.boot += 1
-                    return Rebooted(ready_at_s + self._clock_offset_s() - self.driver.power_on_uptime_s(self.link), ready_at_s)
+                    return Rebooted(
+                        ready_at_s + self._clock_offset_s() - self.driver.power_on_uptime_s(self.link),
+                        ready_at_s,
+                    )
             time.sleep(0.05)
         raise LinkError(self.name, f"did not come back within {BOOT_TIMEOUT_S:.0f} s of a reboot")
 
     def _clock_offset_s(self) -> float:
-        """Return what to add to the controller's monotonic clock for the board's uptime, give or take half a call."""
+        """Return the board's uptime less the controller's monotonic clock, within half a call."""
         asked = time.monotonic()
         uptime = float(self.link.run("cat /proc/uptime").stdout.split()[0])
         return uptime - (asked + time.monotonic()) / 2

@@ -1,8 +1,9 @@
 """How many CPUs of this host make one board: by 7-Zip, against the model's published figure.
 
-The figure is the `Tot:` rating of `7z b -mmt<threads> -md22`, dictionary 22, with as many threads as the board has
-cores (or this host, if it has fewer). It is measured under the quota itself, because a throttled process meets
-colder caches than a free one, and corrected until it fits. The result is cached per host, model and image.
+The figure is the `Tot:` rating of `7z b -mmt<threads> -md22`, dictionary 22, with as many threads as the
+board has cores (or this host, if it has fewer). It is measured under the quota itself, because a throttled
+process meets colder caches than a free one, and corrected until it fits. The result is cached per host, model
+and image.
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ def threads(model: BoardModel) -> int:
     return min(model.cores, os.cpu_count() or 1)
 
 
-def cpus(engine: DockerClient, image: str, model: BoardModel, run_id: str, say: Callable[[str], None]) -> float:
-    """Return the share of this host's CPUs that makes 7-Zip rate as on the model; HostTooSmall if it has fewer."""
+def cpus(
+    engine: DockerClient, image: str, model: BoardModel, run_id: str, say: Callable[[str], None]
+) -> float:
+    """Return how many of this host's CPUs make 7-Zip rate as on the model; HostTooSmall if it has fewer."""
     cache = _cache_file(image, model)
     if cache.is_file():
         return float(json.loads(cache.read_text())["cpus"])
@@ -47,7 +50,10 @@ def cpus(engine: DockerClient, image: str, model: BoardModel, run_id: str, say: 
     share = min(wanted / TYPICAL_MIPS_PER_CPU, float(threads(model)))
     closest = (float("inf"), share, 0.0)
     for _ in range(ROUNDS):
-        say(f"calibrating {model.id} with 7-Zip on {share:.2f} CPUs (once on this host; about {5 / share:.0f} s)")
+        say(
+            f"calibrating {model.id} with 7-Zip on {share:.2f} CPUs "
+            f"(once on this host; about {5 / share:.0f} s)"
+        )
         rating = _rating(engine, image, share, threads(model), run_id)
         error = abs(rating / wanted - 1)
         closest = min(closest, (error, share, rating))
@@ -72,19 +78,21 @@ def cpus(engine: DockerClient, image: str, model: BoardModel, run_id: str, say: 
 
 
 def bandwidth(share: float) -> dict[str, int]:
-    """Return the CPU bandwidth controller's period and quota (µs) for that many CPUs, as docker-py takes them."""
+    """Return the bandwidth controller's period and quota (µs) for that many CPUs; keys as in docker-py."""
     period = max(PERIOD_US, int(SMALLEST_QUOTA_US / share) + 1)
     return {"cpu_period": period, "cpu_quota": int(share * period)}
 
 
 def _rating(engine: DockerClient, image: str, share: float, count: int, run_id: str) -> float:
+    limits = bandwidth(share)
     with explained("this machine", "calibrating with 7-Zip"):
         output = engine.containers.run(
             image,
             ["b", f"-mmt{count}", "-md22", "1"],
             entrypoint="7z",
             remove=True,
-            **bandwidth(share),
+            cpu_period=limits["cpu_period"],
+            cpu_quota=limits["cpu_quota"],
             cpuset_cpus=f"0-{count - 1}",
             labels=labels(run_id),
         ).decode()

@@ -19,7 +19,7 @@ RUN_LABEL = "microcloud.run"
 CONTROLLER_LABEL = "microcloud.controller"
 KEEP_LABEL = "microcloud.keep"
 CALL_TIMEOUT_S = 120
-"""Deadline of one call to an engine. An overloaded board takes long to start a container, but not this long."""
+"""Deadline of one call to an engine. An overloaded board starts a container slowly, but not this slowly."""
 
 
 def connect(url: str, board: str, timeout_s: float = CALL_TIMEOUT_S) -> DockerClient:
@@ -72,16 +72,17 @@ def labels(run_id: str) -> dict[str, str]:
 def clean(engine: DockerClient, run_id: str | None = None, *, kept: bool = False) -> list[str]:
     """Remove what a run left on the host's engine, and return the names of what was removed.
 
-    With `run_id`, that run's things. Without, those of all runs of this controller that are not alive any more;
-    boards that were kept on purpose are spared unless `kept` is true.
+    With `run_id`, that run's things. Without, those of all runs of this controller that are not alive any
+    more; boards that were kept on purpose are spared unless `kept` is true.
     """
     from docker.errors import APIError, NotFound
 
-    removed = []
     wanted = RUN_LABEL if run_id is None else f"{RUN_LABEL}={run_id}"
-    for container in engine.containers.list(all=True, sparse=True, filters={"label": wanted}):
-        if _ours_to_remove(container.labels, run_id, kept):
-            removed.append(_remove(container))
+    removed = [
+        _remove(container)
+        for container in engine.containers.list(all=True, sparse=True, filters={"label": wanted})
+        if _ours_to_remove(container.attrs.get("Labels") or {}, run_id, kept)
+    ]
     for volume in engine.volumes.list(filters={"label": wanted}):
         if _ours_to_remove(volume.attrs.get("Labels") or {}, run_id, kept):
             try:

@@ -1,6 +1,7 @@
 """Reading a board's memory often and cheaply: one shell on the board that answers a line with a line.
 
-It uses the shell's builtins only, since every process that a slow board starts would disturb what is measured.
+It uses the shell's builtins only, since every process that a slow board starts would disturb what is
+measured.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 DEADLINE_S = 30.0
 
-# What Linux calls available on a whole machine; in a container that has a memory limit of its own, the same from
-# its cgroup: limit - usage + page cache that can be given up.
+# What Linux calls available on a whole machine; in a container that has a memory limit of its own, the same
+# from its cgroup: limit - usage + page cache that can be given up.
 _SCRIPT = r"""
 v1=/sys/fs/cgroup/memory; v2=/sys/fs/cgroup
 while read -r _; do

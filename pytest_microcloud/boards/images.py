@@ -1,6 +1,7 @@
-"""Images built on the host's engine: Debian bases, emulated boards, workloads. Built once, found again by content.
+"""Images built on the host's engine: Debian bases, emulated boards, workloads.
 
-An image's tag is a hash of all that goes into it, so that a changed Dockerfile or base gives a new image.
+They are built once and found again by content: an image's tag is a hash of all that goes into it, so that a
+changed Dockerfile or base gives a new image.
 """
 
 from __future__ import annotations
@@ -50,9 +51,14 @@ def base(engine: DockerClient, suite: str, say: Say) -> str:
 
 
 def build(
-    engine: DockerClient, name: str, directory: Path, base_tag: str, say: Say, files: Mapping[str, bytes] | None = None
+    engine: DockerClient,
+    name: str,
+    directory: Path,
+    base_tag: str,
+    say: Say,
+    files: Mapping[str, bytes] | None = None,
 ) -> str:
-    """Build `directory`'s Dockerfile (with further `files` in its context) on a base; return the image's tag."""
+    """Build `directory`'s Dockerfile, with `files` added to its context, on a base; return the tag."""
     from docker.errors import BuildError
 
     context = {path.name: path for path in sorted(directory.iterdir()) if path.is_file()}
@@ -86,7 +92,9 @@ def build(
             )
         except BuildError as error:
             log = [line["stream"].strip() for line in error.build_log if line.get("stream", "").strip()]
-            raise EngineError("this machine", "\n  ".join([f"building {tag}: {error.msg}", *log[-8:]])) from error
+            raise EngineError(
+                "this machine", "\n  ".join([f"building {tag}: {error.msg}", *log[-8:]])
+            ) from error
     return tag
 
 
@@ -109,6 +117,12 @@ def workload(engine: DockerClient, wanted: Workload, say: Say) -> str:
     return wanted.image
 
 
+def transfer(source: DockerClient, target: DockerClient, tag: str) -> None:
+    """Bring an image from one engine to another, streamed in chunks rather than held in memory."""
+    chunks = source.images.get(tag).save(named=True)
+    target.images.load(chunks)  # type: ignore[arg-type]  # requests takes an iterator of chunks, too
+
+
 def forget(engine: DockerClient) -> list[str]:
     """Remove all images that were built here, and return their names."""
     tags = sorted(tag for image in engine.images.list(name="microcloud/*") for tag in image.tags)
@@ -121,9 +135,9 @@ def _debootstrap(engine: DockerClient, suite: str, tag: str) -> None:
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
         raise EngineError(
             "this machine",
-            f"no registry has debian:{suite}-slim for us, and a base image can be made without one only by root "
-            "with debootstrap: apt-get install debootstrap, and run once as root; or import an image of your own: "
-            f"docker tag IMAGE {tag}",
+            f"no registry has debian:{suite}-slim for us, and a base image can be made without one only by "
+            "root with debootstrap: apt-get install debootstrap, and run once as root; or import an image of "
+            f"your own: docker tag IMAGE {tag}",
         )
     with tempfile.TemporaryDirectory(prefix="microcloud-base-") as directory:
         made = subprocess.run(
@@ -134,9 +148,17 @@ def _debootstrap(engine: DockerClient, suite: str, tag: str) -> None:
             check=False,
         )
         if made.returncode != 0:
-            raise EngineError("this machine", f"debootstrap {suite} failed: {(made.stderr or made.stdout)[-400:].strip()}")
+            raise EngineError(
+                "this machine", f"debootstrap {suite} failed: {(made.stderr or made.stdout)[-400:].strip()}"
+            )
         shutil.copytree(_SLIM, directory, dirs_exist_ok=True)
-        left_out = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt/*", "var/lib/apt/lists/*")
+        left_out = (
+            "usr/share/doc",
+            "usr/share/man",
+            "usr/share/locale",
+            "var/cache/apt/*",
+            "var/lib/apt/lists/*",
+        )
         tar = ["tar", "-C", directory, *(f"--exclude=./{path}" for path in left_out), "-c", "."]
         repository, _, version = tag.partition(":")
         with (

@@ -1,7 +1,8 @@
 """The one SSH connection to a board: commands, testinfra and the Docker socket all go through it.
 
-The connection is an OpenSSH master with a ControlPath, run in the foreground as our child. testinfra finds it by
-the ssh_config written here; Docker's socket is forwarded over it to a socket in the run's private directory.
+The connection is an OpenSSH master with a ControlPath, run in the foreground as our child. testinfra finds it
+by the ssh_config written here; Docker's socket is forwarded over it to a socket in the run's private
+directory.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 30.0
 COMMAND_TIMEOUT_S = 60.0
 GRACE_S = 15.0
-"""What a command's deadline on the controller allows over the one on the board, for the way there and back."""
+"""What a command's deadline on the controller allows over the board's, for the way there and back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,10 @@ class Completed:
 
 
 class Link:
-    """The connection to one board. `directory` is the run's private directory; `number` keeps file names short."""
+    """The connection to one board.
+
+    `directory` is the run's private directory; `number` keeps file names short.
+    """
 
     def __init__(self, board: str, number: int, directory: Path) -> None:
         self.board = board
@@ -140,7 +144,9 @@ class Link:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise DeadlineExceeded(self.board, f"did not finish `{command}` within {timeout_s:.0f} s") from None
+            raise DeadlineExceeded(
+                self.board, f"did not finish `{command}` within {timeout_s:.0f} s"
+            ) from None
         result = Completed(done.returncode, _text(done.stdout), _text(done.stderr))
         if result.status == 124:
             raise DeadlineExceeded(self.board, f"did not finish `{command}` within {timeout_s:.0f} s")

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Rack:
     """The boards of the chosen targets, by name.
 
-    `announce` shows a step that is rare and long, `say` how far an experiment is; both take a board and a text.
+    `announce` shows a step that is rare and long, `say` how far an experiment is; both take a board and a
+    text.
     """
 
     def __init__(
@@ -121,6 +122,4 @@ class Rack:
         run_id, directory = self.workspace.run_id, self.workspace.path
         workloads = self.catalog.workloads.values()
         prepared = card.prepare(host, target, model, workloads, run_id, directory, say)
-        return ContainerDriver(
-            host, target, model, run_id, directory, say, card=prepared, keep=self._keep
-        )
+        return ContainerDriver(host, target, model, run_id, directory, say, card=prepared, keep=self._keep)

@@ -18,9 +18,11 @@ from typing import TextIO
 
 
 def root() -> Path:
-    """Return the directory of all runs' workspaces, the user's own; short, since sockets' paths may not be long."""
+    """Return the directory of all runs' workspaces, the user's own; short, as sockets' paths must be."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    return Path(runtime) / "microcloud" if runtime else Path(tempfile.gettempdir()) / f"microcloud-{os.getuid()}"
+    return (
+        Path(runtime) / "microcloud" if runtime else Path(tempfile.gettempdir()) / f"microcloud-{os.getuid()}"
+    )
 
 
 def new_run_id() -> str:

@@ -48,7 +48,7 @@ class Catalog:
         return _pick(self.efforts, name, "effort")
 
     def limit(self, model: str, metric: str, labels: Mapping[str, str | int]) -> Limit | None:
-        """Return the limit of that model's metric: the one with the most labels in common, the last read first."""
+        """Return the model's limit of a metric: most labels in common first, then the last read."""
         covering = [x for x in reversed(self.limits) if x.model == model and x.covers(metric, labels)]
         return max(covering, key=lambda limit: len(limit.labels), default=None)
 
@@ -61,13 +61,11 @@ def load(extra: Iterable[Path] = ()) -> Catalog:
     """
     models = _Models()
     workloads: dict[str, Workload] = {}
-    limits: list[Limit] = []
     for file in sorted((SHIPPED / "boards").glob("*.toml")):
         models.add(file, file.stem, _parse(file))
     for file in sorted((SHIPPED / "workloads").glob("*/workload.toml")):
         workloads[file.parent.name] = _workload(file, file.parent.name, _parse(file), file.parent)
-    for file in sorted((SHIPPED / "limits").glob("*.toml")):
-        limits += _limits(file, file.stem, _parse(file))
+    limits = [(file, file.stem, _parse(file)) for file in sorted((SHIPPED / "limits").glob("*.toml"))]
     for file in extra:
         document = _parse(file)
         _only(file, "", document, ("boards", "workloads", "limits"))
@@ -76,11 +74,12 @@ def load(extra: Iterable[Path] = ()) -> Catalog:
         for name, table in _tables(file, document, "workloads"):
             directory = file.parent / str(table.pop("directory", name))
             workloads[name] = _workload(file, name, table, directory)
-        for name, table in _tables(file, document, "limits"):
-            limits += _limits(file, name, table)
+        limits += [(file, name, table) for name, table in _tables(file, document, "limits")]
     efforts = _named(Effort, SHIPPED / "efforts.toml")
     experiments = _named(Experiment, SHIPPED / "experiments.toml")
-    return Catalog(models.resolve(), workloads, tuple(limits), efforts, experiments)
+    known = models.resolve()
+    read = tuple(limit for file, name, table in limits for limit in _limits(file, name, table, known))
+    return Catalog(known, workloads, read, efforts, experiments)
 
 
 @functools.cache
@@ -146,7 +145,9 @@ def _workload(file: Path, name: str, table: Table, directory: Path) -> Workload:
     table = dict(table)
     ready = _record(Ready, file, f"{name}.ready", _subtable(file, table.pop("ready", None), f"{name}.ready"))
     if ready.kind not in READY_KINDS:
-        raise CatalogError(f'{file}: key "{name}.ready.kind": {ready.kind!r} is none of {_listed(READY_KINDS)}')
+        raise CatalogError(
+            f'{file}: key "{name}.ready.kind": {ready.kind!r} is none of {_listed(READY_KINDS)}'
+        )
     workload = _record(
         Workload, file, f"workloads.{name}", table | {"id": name, "ready": ready, "directory": directory}
     )
@@ -155,14 +156,23 @@ def _workload(file: Path, name: str, table: Table, directory: Path) -> Workload:
             f'{file}: workload {name!r} names no "image", and there is no {directory / "Dockerfile"}'
         )
     if ready.kind != "stdin" and workload.port is None:
-        raise CatalogError(f'{file}: key "workloads.{name}.port": missing, and ready.kind = "{ready.kind}" needs it')
+        raise CatalogError(
+            f'{file}: key "workloads.{name}.port": missing, and ready.kind = "{ready.kind}" needs it'
+        )
     return workload
 
 
-def _limits(file: Path, model: str, table: Table) -> Iterator[Limit]:
+def _limits(file: Path, model: str, table: Table, models: Mapping[str, BoardModel]) -> Iterator[Limit]:
+    if model not in models:
+        raise CatalogError(
+            f'{file}: key "limits.{model}": no board model is named {model!r}{_nearest(model, models)}'
+        )
+    ours = {name.partition(".")[0] for name in _metrics()}
     for experiment, metrics in table.items():
         for metric, entries in _subtable(file, metrics, experiment).items():
             name = f"{experiment}.{metric}"
+            if experiment in ours and name not in _metrics():  # a user's own experiment has its own
+                raise CatalogError(f'{file}: key "{name}": unknown metric{_nearest(name, _metrics())}')
             for entry in entries if isinstance(entries, list) else [entries]:
                 limit = _record(
                     Limit, file, name, _subtable(file, entry, name) | {"model": model, "metric": name}
@@ -171,7 +181,8 @@ def _limits(file: Path, model: str, table: Table) -> Iterator[Limit]:
                     raise CatalogError(f'{file}: key "{name}": give exactly one of "max" and "min"')
                 if limit.statistic not in STATISTICS:
                     raise CatalogError(
-                        f'{file}: key "{name}.statistic": {limit.statistic!r} is none of {_listed(STATISTICS)}'
+                        f'{file}: key "{name}.statistic": {limit.statistic!r} is none of '
+                        f"{_listed(STATISTICS)}"
                     )
                 yield limit
 

@@ -11,13 +11,14 @@ MARK = "A page served by a micro-cloud"
 def picture_page() -> bytes:
     """Return the page, the same bytes every time (UTF-8)."""
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{MARK}</title>'
-        f"<p>{MARK}.</p>".encode() + _picture() + b"</html>\n"
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{MARK}</title><p>{MARK}.</p>'.encode()
+        + _picture()
+        + b"</html>\n"
     )
 
 
 def _picture() -> bytes:
-    """Draw a mosaic of coloured tiles of exactly PICTURE_BYTES; colours from a linear congruential generator."""
+    """Draw a mosaic of exactly PICTURE_BYTES; the tiles' colours are from a linear congruential generator."""
     head, tail = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 400">', b"</svg>"
     tiles, size, state, place = [], len(head) + len(tail), 2017, 0
     while True:

@@ -66,8 +66,8 @@ class Ready:
 class Workload:
     """An application that boards host. Either `image` (an official one) or a Dockerfile in `directory`.
 
-    `page` names the picture page (`catalog.page`) in a web server's build context and, below the server's root, to
-    its clients.
+    `page` names the picture page (`catalog.page`) in a web server's build context and, below the server's
+    root, to its clients.
     """
 
     id: str

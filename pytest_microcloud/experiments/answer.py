@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from http.client import HTTPConnection, HTTPException
 import socket
 import time
-from typing import TYPE_CHECKING
+from http.client import HTTPConnection, HTTPException
+from typing import TYPE_CHECKING, cast
 
 from docker.errors import APIError
 
@@ -39,7 +39,10 @@ def answers(board: Board, ready: Ready, port: int | None, container: Container |
 def wait_until_ready(
     board: Board, ready: Ready, port: int | None = None, container: Container | None = None
 ) -> float:
-    """Ask until it answers and return how long that took (s); BoardError if it ended, DeadlineExceeded if it is late."""
+    """Ask until it answers and return how long that took (s).
+
+    Raises BoardError if it ended, DeadlineExceeded if it is late.
+    """
     started = time.monotonic()
     while not answers(board, ready, port, container):
         waited = time.monotonic() - started
@@ -81,7 +84,7 @@ def _tcp(address: str, port: int, ready: Ready) -> bool:
 def _stdin(container: Container, ready: Ready) -> bool:
     """Write a line to the main process and read until the expected answer stands on a line of its own."""
     channel = container.attach_socket(params={"stdin": 1, "stdout": 1, "stream": 1})
-    raw = channel._sock if hasattr(channel, "_sock") else channel
+    raw = cast("socket.socket", getattr(channel, "_sock", channel))  # docker-py wraps it in a SocketIO
     try:
         raw.settimeout(ANSWER_TIMEOUT_S)
         raw.sendall(ready.send.encode() + b"\n")

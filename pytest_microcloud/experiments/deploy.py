@@ -43,6 +43,7 @@ class Deployment:
             "environment": dict(workload.environment),
             "ports": {f"{workload.port}/tcp": ("0.0.0.0", None)} if workload.port else {},  # noqa: S104
             "stdin_open": workload.ready.kind == "stdin",
+            "detach": True,  # else Docker closes the standard input after the first who talked to it
             "labels": labels(self.board.run_id),
             **more,
         }
@@ -58,7 +59,7 @@ class Server:
 
 
 def deploy(board: Board, workload: Workload) -> Deployment:
-    """Bring a workload's image to the board, unless it is there. Raises NotMeasured when there is no such image."""
+    """Bring a workload's image to the board, unless it is there; NotMeasured when there is no such image."""
     from docker.errors import ImageNotFound
 
     host = host_engine()
@@ -69,7 +70,7 @@ def deploy(board: Board, workload: Workload) -> Deployment:
                 board.docker.images.get(tag)
             except ImageNotFound:
                 board.say(f"loading {tag}")
-                board.docker.images.load(host.images.get(tag).save(named=True))
+                images.transfer(host, board.docker, tag)
     return Deployment(board, workload, tag)
 
 
@@ -85,7 +86,7 @@ def docker_server(deployment: Deployment) -> Iterator[Server]:
     """Run a web server in Docker for as long as the context lasts."""
     board, ready = deployment.board, deployment.workload.ready
     with explained(board.name, f"running {deployment.image}"):
-        container = board.docker.containers.run(detach=True, **deployment.options())
+        container = board.docker.containers.run(**deployment.options())
     try:
         port = published_port(container)
         wait_until_ready(board, ready, port, container)

@@ -19,7 +19,12 @@ RESERVED_BYTES = 150e6
 
 
 def step_s(
-    experiment: str, test: str, parameters: Mapping[str, Any], model: BoardModel, effort: Effort, catalog: Catalog
+    experiment: str,
+    test: str,
+    parameters: Mapping[str, Any],
+    model: BoardModel,
+    effort: Effort,
+    catalog: Catalog,
 ) -> float:
     """Return the estimated duration of one test (s)."""
     slowness = REFERENCE_MIPS / model.sevenzip_mips_all_cores

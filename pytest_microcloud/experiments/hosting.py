@@ -45,12 +45,12 @@ class _Filling:
 
 
 def fill(deployment: Deployment, *, at_most_s: float = math.inf) -> list[Measurement]:
-    """Start containers until less than 50 MB is left or another one would not fit; then ask each of them again.
+    """Start containers until less than 50 MB is left or another one would not fit; then ask each one again.
 
-    Gives the number that answered, and a sample a container of memory, disk, start time and response time. A board
-    that falls over ends the filling: that is a result, and `reason` tells it. A filling that takes longer than
-    `at_most_s` is cut short, and the number is projected from the memory that each container took: `reason` and the
-    label `basis` say so.
+    Gives the number that answered, and a sample a container of memory, disk, start time and response time. A
+    board that falls over ends the filling: that is a result, and `reason` tells it. A filling that takes
+    longer than `at_most_s` is cut short, and the number is projected from the memory that each container
+    took: `reason` and the label `basis` say so.
     """
     board, name = deployment.board, deployment.workload.id
     filling = _Filling(ends_at_s=time.monotonic() + at_most_s)
@@ -67,7 +67,7 @@ def fill(deployment: Deployment, *, at_most_s: float = math.inf) -> list[Measure
         raise BoardError(board.name, f"could not host a single {deployment.workload.name}: {filling.ended}")
     labels: dict[str, str | int] = {"workload": name}
     count = len(response_s) + filling.projected
-    basis = {"basis": "projected" if filling.projected else "filled"}
+    basis: dict[str, str | int] = {"basis": "projected" if filling.projected else "filled"}
     containers = Measurement("hosting.containers", [float(count)], labels | basis, reason=filling.ended)
     return [
         Measurement("hosting.start_time", filling.start_s, dict(labels)),
@@ -155,7 +155,7 @@ def _removed_afterwards(board: Board) -> Iterator[None]:
     try:
         yield
     finally:
-        ours = {"label": f"{RUN_LABEL}={board.run_id}"}
+        ours: dict[str, str | list[str] | bool] = {"label": f"{RUN_LABEL}={board.run_id}"}
         with explained(board.name, "removing the containers of a filling"):
             containers = board.docker.containers.list(all=True, sparse=True, filters=ours)
             board.say(f"hosting: removing {len(containers)} containers")

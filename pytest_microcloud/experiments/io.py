@@ -18,23 +18,23 @@ FILE_BYTES = 32 * 2**20
 MEMORY_OPERATIONS_PER_S = re.compile(r"Total operations: \d+ \(\s*([\d.]+) per second\)")
 
 
-def disk(board: Board, *, size: int, rounds: int, seconds: float) -> list[Measurement]:
-    """Access the disk `size` bytes at a time for `seconds` a round, by fio: direct reads, direct synced writes.
+def disk(board: Board, *, size: int, repetitions: int, seconds: float) -> list[Measurement]:
+    """Access the disk `size` bytes at a time for `seconds` a round: direct reads, direct synced writes.
 
-    Every round's sample is fio's mean completion latency of one access (s).
+    Every repetition's sample is fio's mean completion latency of one access (s).
     """
     board.link.run(f"mkdir -p {DIRECTORY}", root=True)
     try:
-        return [_disk(board, kind, size, rounds, seconds) for kind in ("read", "write")]
+        return [_disk(board, kind, size, repetitions, seconds) for kind in ("read", "write")]
     finally:
         board.link.run(f"rm -rf {DIRECTORY}", root=True, check=False)
 
 
-def memory(board: Board, *, size: int, rounds: int, seconds: float) -> list[Measurement]:
-    """Write `size` bytes to memory at a time, by sysbench; a sample a round (s of one access)."""
+def memory(board: Board, *, size: int, repetitions: int, seconds: float) -> list[Measurement]:
+    """Write `size` bytes to memory at a time, by sysbench; a sample a repetition (s of one access)."""
     samples = []
-    for turn in range(rounds):
-        board.say(f"io memory {shown_size(size)}: round {turn + 1} of {rounds}")
+    for turn in range(repetitions):
+        board.say(f"io memory {shown_size(size)}: {turn + 1} of {repetitions}")
         said = board.link.run(
             f"sysbench memory --memory-block-size={size} --memory-total-size=0 --memory-oper=write "
             f"--threads=1 --time={max(1, round(seconds))} run",
@@ -56,7 +56,7 @@ def shown_size(size: int) -> str:
     raise AssertionError
 
 
-def _disk(board: Board, kind: str, size: int, rounds: int, seconds: float) -> Measurement:
+def _disk(board: Board, kind: str, size: int, repetitions: int, seconds: float) -> Measurement:
     samples = []
     job = (
         f"fio --name=microcloud --directory={DIRECTORY} --filename=access --size={max(FILE_BYTES, size)} "
@@ -65,8 +65,8 @@ def _disk(board: Board, kind: str, size: int, rounds: int, seconds: float) -> Me
     )
     if kind == "write":
         job += " --sync=dsync"
-    for turn in range(rounds):
-        board.say(f"io disk {kind} {shown_size(size)}: round {turn + 1} of {rounds}")
+    for turn in range(repetitions):
+        board.say(f"io disk {kind} {shown_size(size)}: {turn + 1} of {repetitions}")
         said = board.link.run(job, root=True, timeout_s=120 + 4 * seconds).stdout
         samples.append(_latency_s(board, kind, said))
     return Measurement(f"io.disk_{kind}_time", samples, {"size": shown_size(size)})

@@ -30,19 +30,33 @@ class Load:
 def ab(board: str, url: str, *, requests: int, clients: int, timeout_s: float) -> Load:
     """Send that many requests with that many concurrent clients.
 
-    Raises InvalidMeasurement when ab itself was saturated, BoardError when it cannot be run or takes too long.
+    Raises InvalidMeasurement when ab itself was saturated, BoardError when it cannot be run or takes too
+    long.
     """
     program = shutil.which("ab")
     if program is None:
-        raise BoardError(board, "cannot be put under load: ab is not installed here (apt-get install apache2-utils)")
+        raise BoardError(
+            board, "cannot be put under load: ab is not installed here (apt-get install apache2-utils)"
+        )
     with tempfile.TemporaryDirectory(prefix="microcloud-ab-") as directory:
         table = Path(directory) / "requests.tsv"
         before, started = _cpu_s(), time.monotonic()
         try:
             done = subprocess.run(
                 [
-                    program, "-q", "-r", "-l", "-s", str(REQUEST_TIMEOUT_S), "-n", str(requests), "-c", str(clients),
-                    "-g", str(table), url,
+                    program,
+                    "-q",
+                    "-r",
+                    "-l",
+                    "-s",
+                    str(REQUEST_TIMEOUT_S),
+                    "-n",
+                    str(requests),
+                    "-c",
+                    str(clients),
+                    "-g",
+                    str(table),
+                    url,
                 ],
                 capture_output=True,
                 text=True,
@@ -58,7 +72,8 @@ def ab(board: str, url: str, *, requests: int, clients: int, timeout_s: float) -
         busy = (_cpu_s() - before) / wall
         if busy > SATURATED:
             raise InvalidMeasurement(
-                f"{board}: the load generator was saturated (ab used {busy:.0%} of a CPU for {clients} clients)"
+                f"{board}: the load generator was saturated "
+                f"(ab used {busy:.0%} of a CPU for {clients} clients)"
             )
         times = _request_times(table) if table.is_file() else []
         failures = requests - _figure("Complete requests", done.stdout) if done.returncode == 0 else requests

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,8 +39,12 @@ class Measurement:
         """Return "median", "mean", "min", "max", "sum" or a quantile such as "p95" of the samples."""
         if name.startswith("p"):
             return quantile(self.samples, float(name[1:]) / 100)
-        functions = {
-            "median": statistics.median, "mean": statistics.fmean, "min": min, "max": max, "sum": math.fsum
+        functions: dict[str, Callable[[list[float]], float]] = {
+            "median": statistics.median,
+            "mean": statistics.fmean,
+            "min": min,
+            "max": max,
+            "sum": math.fsum,
         }
         return float(functions[name](self.samples))
 
@@ -72,7 +76,7 @@ def quantile(samples: Iterable[float], q: float) -> float:
 
 
 def pooled(rounds: Iterable[Iterable[Measurement]]) -> list[Measurement]:
-    """Join the measurements of several rounds: those of one metric with the same labels put their samples together."""
+    """Join several rounds: measurements of one metric with the same labels put their samples together."""
     joined: dict[tuple[str, tuple[tuple[str, str | int], ...]], Measurement] = {}
     for measurements in rounds:
         for m in measurements:
@@ -85,7 +89,7 @@ def pooled(rounds: Iterable[Iterable[Measurement]]) -> list[Measurement]:
 
 
 def shown(value: float, unit: str) -> str:
-    """Return a figure in SI as people read it: 0.0123 s as "12.3 ms", 52e6 B as "52 MB", counts as they are."""
+    """Return a figure as people read it: 0.0123 s as "12.3 ms", 52e6 B as "52 MB", counts as they are."""
     if unit in ("clients", "containers", "1"):
         return f"{value:g}" if unit == "1" else f"{value:g} {unit}"
     prefixes = ((1e9, "G"), (1e6, "M"), (1e3, "k")) if unit == "B" else ()

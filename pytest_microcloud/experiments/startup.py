@@ -1,4 +1,4 @@
-"""Startup latency (the paper, section 4.IV): from power-on to a login, and to the first answer of a container."""
+"""Startup latency (the paper, section 4.IV): from power-on to a login, and to a container's first answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pytest_microcloud.experiments.deploy import published_port
 from pytest_microcloud.experiments.measurement import Measurement
 
 if TYPE_CHECKING:
-    from pytest_microcloud.boards.board import Board
     from pytest_microcloud.experiments.deploy import Deployment
 
 ANSWER_TIMEOUT_S = 600.0
@@ -32,11 +31,10 @@ def reboot(deployment: Deployment) -> list[Measurement]:
     port = _free_port(deployment)
     with explained(board.name, f"running {deployment.image}"):
         container = board.docker.containers.run(
-            detach=True,
             **deployment.options(
                 restart_policy={"Name": "always"},
                 ports={f"{workload.port}/tcp": ("0.0.0.0", port)},  # noqa: S104
-            )
+            ),
         )
     try:
         wait_until_ready(board, workload.ready, port, container)
@@ -70,7 +68,8 @@ class _FirstAnswer:
         self._thread.join(ANSWER_TIMEOUT_S + 30)
         if self._at is None:
             raise DeadlineExceeded(
-                self._deployment.board.name, f"its container did not answer within {ANSWER_TIMEOUT_S:.0f} s of a reboot"
+                self._deployment.board.name,
+                f"its container did not answer within {ANSWER_TIMEOUT_S:.0f} s of a reboot",
             )
         return self._at
 
@@ -80,7 +79,9 @@ class _FirstAnswer:
         went_away = False
         while time.monotonic() < deadline:
             try:
-                answered = http_answers(board.address, self._port, ready.path, ready.expect, CONNECT_TIMEOUT_S)
+                answered = http_answers(
+                    board.address, self._port, ready.path, ready.expect, CONNECT_TIMEOUT_S
+                )
             except (OSError, HTTPException):
                 answered = False
             if answered and went_away:
@@ -91,10 +92,10 @@ class _FirstAnswer:
 
 
 def _free_port(deployment: Deployment) -> int:
-    """Return a port that Docker finds free now: one that it chooses itself would be another after a reboot."""
+    """Return a port that Docker finds free now: one of its own choice would be another after a reboot."""
     board = deployment.board
     with explained(board.name, f"running {deployment.image}"):
-        container = board.docker.containers.run(detach=True, **deployment.options())
+        container = board.docker.containers.run(**deployment.options())
         try:
             port = published_port(container)
         finally:

@@ -24,7 +24,8 @@ def summary(
     style = resources.files(__package__).joinpath("feasibility.css").read_text(encoding="utf-8")
     names = list(next(iter(table.values()), {}))
     head = "".join(
-        f'<th scope="col"{_title(experiments[n].about) if n in experiments else ""}>{escape(n)}</th>' for n in names
+        f'<th scope="col"{_title(experiments[n].about) if n in experiments else ""}>{escape(n)}</th>'
+        for n in names
     )
     rows = "".join(
         f'<tr><th scope="row">{escape(board)}{_about(boards.get(board))}</th>'
@@ -33,8 +34,9 @@ def summary(
         for board, cells in table.items()
     )
     matrix = (
-        f'<div class="mc-scroll"><table class="mc-matrix"><caption>Can it host a micro-cloud? {escape(limits_about)}'
-        f"</caption><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        '<div class="mc-scroll"><table class="mc-matrix">'
+        f"<caption>Can it host a micro-cloud? {escape(limits_about)}</caption>"
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
     return [f"<style>{style}</style>", matrix, *(_board(b) for b in boards.values()), _numbers(entries)]
 
@@ -67,7 +69,11 @@ def _board(board: Board) -> str:
     }
     listed = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in rows.items())
     if board.gaps:
-        listed += "<dt>Not emulated</dt><dd><ul>" + "".join(f"<li>{escape(g)}</li>" for g in board.gaps) + "</ul></dd>"
+        listed += (
+            "<dt>Not emulated</dt><dd><ul>"
+            + "".join(f"<li>{escape(g)}</li>" for g in board.gaps)
+            + "</ul></dd>"
+        )
     return f'<section class="mc-board"><h3>{escape(board.name)}</h3><dl>{listed}</dl></section>'
 
 
@@ -81,10 +87,17 @@ def _numbers(entries: list[Entry]) -> str:
             bound = ""
             if m.limit:
                 kind = "max" if "max" in m.limit else "min"
-                bound = f"{kind} {shown(m.limit[kind], m.unit)} ({m.limit['statistic']}) — {m.limit['source']}"
+                bound = (
+                    f"{kind} {shown(m.limit[kind], m.unit)} ({m.limit['statistic']}) — {m.limit['source']}"
+                )
             figures = (
-                m.metric, labels, shown(m.median, m.unit), shown(m.statistic("p95"), m.unit),
-                shown(m.statistic("p99"), m.unit), str(len(m.samples)), bound,
+                m.metric,
+                labels,
+                shown(m.median, m.unit),
+                shown(m.statistic("p95"), m.unit),
+                shown(m.statistic("p99"), m.unit),
+                str(len(m.samples)),
+                bound,
             )
             verdict = escape(m.verdict.replace(" ", "-"), quote=True)
             note = f"<small>{escape(m.reason)}</small>" if m.reason else ""
@@ -98,6 +111,7 @@ def _numbers(entries: list[Entry]) -> str:
     heads = ("board", "metric", "labels", "median", "p95", "p99", "samples", "limit", "verdict")
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     return (
-        '<details class="mc-numbers" open><summary>Every number, with its limit</summary><div class="mc-scroll">'
+        '<details class="mc-numbers" open><summary>Every number, with its limit</summary>'
+        '<div class="mc-scroll">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></details>"
     )

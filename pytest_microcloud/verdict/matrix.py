@@ -32,16 +32,16 @@ class Cell:
     reasons: tuple[str, ...]
 
 
-def matrix(
-    entries: Iterable[Entry], experiments: Mapping[str, Experiment]
-) -> dict[str, dict[str, Cell]]:
+def matrix(entries: Iterable[Entry], experiments: Mapping[str, Experiment]) -> dict[str, dict[str, Cell]]:
     """Return board → experiment → cell, for the boards that have entries and all experiments."""
     entries = list(entries)
     boards = dict.fromkeys(entry.board for entry in entries)
     names = dict.fromkeys((*experiments, *(entry.experiment for entry in entries)))
     return {
         board: {
-            name: _cell([e for e in entries if (e.board, e.experiment) == (board, name)], experiments.get(name))
+            name: _cell(
+                [e for e in entries if (e.board, e.experiment) == (board, name)], experiments.get(name)
+            )
             for name in names
         }
         for board in boards

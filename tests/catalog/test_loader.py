@@ -139,29 +139,38 @@ def test_a_users_file_replaces_a_shipped_workload(tmp_path: Path) -> None:
 
 
 def test_a_users_file_adds_a_limit(tmp_path: Path) -> None:
-    text = LIMIT.replace("page_time", "my_metric")
+    text = LIMIT.replace("serving.page_time", "mine.latency")
     catalog = load([written(tmp_path, text)])
-    limit = catalog.limit("pi3b", "serving.my_metric", {"clients": 250})
+    limit = catalog.limit("pi3b", "mine.latency", {"clients": 250})
     assert limit is not None
     assert (limit.max, limit.min, limit.statistic, limit.source) == (0.5, None, "median", "my users")
-    assert catalog.limit("pi2b", "serving.my_metric", {}) is None
-    assert catalog.limit("pi3b", "serving.another_metric", {}) is None
+    assert catalog.limit("pi2b", "mine.latency", {}) is None
+    assert catalog.limit("pi3b", "mine.another_metric", {}) is None
 
 
 def test_a_users_file_replaces_any_shipped_limit(tmp_path: Path) -> None:
-    for shipped in load().limits:
-        labels = ", ".join(
-            f"{json.dumps(key)} = {json.dumps(value)}" for key, value in shipped.labels.items()
-        )
-        text = f"""
-        [limits.{shipped.model}.{shipped.metric}]
+    shipped, text = load().limits, ""
+    for limit in shipped:
+        labels = ", ".join(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in limit.labels.items())
+        text += f"""
+        [[limits.{limit.model}.{limit.metric}]]
         min = 0.125
         labels = {{ {labels} }}
         source = "my users"
         """
-        limit = load([written(tmp_path, text)]).limit(shipped.model, shipped.metric, shipped.labels)
-        assert limit is not None
-        assert (limit.min, limit.max, limit.source) == (0.125, None, "my users")
+    catalog = load([written(tmp_path, text)])
+    for limit in shipped:
+        mine = catalog.limit(limit.model, limit.metric, limit.labels)
+        assert mine is not None
+        assert (mine.min, mine.max, mine.source) == (0.125, None, "my users")
+
+
+def test_a_limit_may_be_that_of_a_board_model_in_a_later_file(tmp_path: Path) -> None:
+    first = written(tmp_path, LIMIT.replace("pi3b", "mine"), "first.toml")
+    second = written(tmp_path, BOARD, "second.toml")
+    limit = load([first, second]).limit("mine", "serving.page_time", {})
+    assert limit is not None
+    assert limit.max == 0.5
 
 
 def test_of_two_limits_about_the_same_the_later_read_holds(tmp_path: Path) -> None:
@@ -174,22 +183,22 @@ def test_of_two_limits_about_the_same_the_later_read_holds(tmp_path: Path) -> No
 
 def test_of_several_limits_the_one_with_the_most_labels_in_common_holds(tmp_path: Path) -> None:
     text = """
-    [[limits.pi3b.serving.my_metric]]
+    [[limits.pi3b.mine.latency]]
     max = 3
     labels = { setting = "docker", clients = 50 }
     source = "docker with 50 clients"
-    [[limits.pi3b.serving.my_metric]]
+    [[limits.pi3b.mine.latency]]
     max = 2
     labels = { setting = "docker" }
     source = "docker"
-    [[limits.pi3b.serving.my_metric]]
+    [[limits.pi3b.mine.latency]]
     max = 1
     source = "any"
     """
     catalog = load([written(tmp_path, text)])
 
     def source(**labels: str | int) -> str:
-        limit = catalog.limit("pi3b", "serving.my_metric", labels)
+        limit = catalog.limit("pi3b", "mine.latency", labels)
         assert limit is not None
         return limit.source
 
@@ -297,6 +306,18 @@ def test_an_empty_file_adds_nothing(tmp_path: Path) -> None:
             "boards.three.like",
             "'mine' is itself like 'three'",
             id="cyclic like",
+        ),
+        pytest.param(
+            LIMIT.replace("pi3b", "pi3bb"),
+            "limits.pi3bb",
+            "no board model is named 'pi3bb'; did you mean 'pi3b'?",
+            id="limit of an unknown model",
+        ),
+        pytest.param(
+            LIMIT.replace("page_time", "page_tme"),
+            "serving.page_tme",
+            "unknown metric; did you mean 'serving.page_time'?",
+            id="limit of an unknown metric",
         ),
         pytest.param(
             LIMIT + "min = 0.1", "serving.page_time", 'exactly one of "max" and "min"', id="limit with both"

@@ -26,7 +26,7 @@ class SshDriver:
         """Do nothing: the board is there."""
 
     def endpoint(self) -> Endpoint:
-        """Return the inventory's address, user and key; what it leaves out comes from the user's ssh config."""
+        """Return the inventory's address, user and key; the user's ssh config gives what it leaves out."""
         target = self._target
         return Endpoint(
             address=target.address,

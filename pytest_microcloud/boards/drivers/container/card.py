@@ -1,7 +1,7 @@
 """SD cards for emulated boards with the workloads' images on them, so that no run waits for loading them.
 
-A card is prepared once: a board without limits loads the images through its own engine, and what is then under
-/var/lib/docker is packed into an image on the host. A new board's card is flashed from it.
+A card is prepared once: a board without limits loads the images through its own engine, and what is then
+under /var/lib/docker is packed into an image on the host. A new board's card is flashed from it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def prepare(
         link.run("until docker version; do sleep 0.2; done", timeout_s=60)
         for image in tags:
             with explained(target.name, f"loading {image} onto the card"):
-                link.docker().images.load(engine.images.get(image).save(named=True))
+                images.transfer(engine, link.docker(), image)
         link.run("systemctl stop docker.socket docker containerd; sync", timeout_s=120)
         link.close()
         _pack(engine, board, driver, tag, run_id)
@@ -80,7 +80,9 @@ def _pack(engine: DockerClient, board: str, driver: ContainerDriver, tag: str, r
             packer.start()
             status = packer.wait(timeout=600)["StatusCode"]
             if status != 0:
-                raise RuntimeError(f"tar exited with {status}: {packer.logs().decode(errors='replace')[-300:]}")
+                raise RuntimeError(
+                    f"tar exited with {status}: {packer.logs().decode(errors='replace')[-300:]}"
+                )
             repository, _, version = tag.partition(":")
             packer.commit(repository, version, conf={"Labels": {images.CACHE_LABEL: "card"}})
         finally:

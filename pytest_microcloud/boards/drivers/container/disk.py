@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.catalog import BoardModel
 
 IO_PER_SYNCED_WRITE = 4
-"""What the host's kernel counts for one synced write (data, journal, commit, flush); cards are rated by the write."""
+"""A synced write as the kernel counts it: data, journal, commit, flush; cards are rated by the write."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,16 @@ class DiskLimits:
             "device_write_iops": model.disk_write_iops and model.disk_write_iops * IO_PER_SYNCED_WRITE,
         }
         options = {
-            key: [{"Path": device, "Rate": int(figure)}] for key, figure in figures.items() if figure is not None
+            key: [{"Path": device, "Rate": int(figure)}]
+            for key, figure in figures.items()
+            if figure is not None
         }
         if not options:
             return cls({}, ("disk: no figures are published for this model",))
         if str(info.get("CgroupVersion", "1")) == "1":
-            return cls(options, ("SD card: buffered writes are not slowed (cgroup v1 limits direct I/O only)",))
+            return cls(
+                options, ("SD card: buffered writes are not slowed (cgroup v1 limits direct I/O only)",)
+            )
         return cls(options, ())
 
 

@@ -1,7 +1,7 @@
 """The `container` driver: a board emulated in a system container with systemd, sshd and Docker.
 
-Its CPU share is calibrated with 7-Zip, its memory is what Linux sees on that model, and disk and link have the model's
-published rates, as far as the host's kernel can limit them. It runs without `--privileged`.
+Its CPU share is calibrated with 7-Zip, its memory is what Linux sees on that model, and disk and link have
+the model's published rates, as far as the host's kernel can limit them. It runs without `--privileged`.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class ContainerDriver:
                 self._volumes.append(volume)
                 mounts[volume.name] = {"bind": where, "mode": "rw"}
             if self._card is not None:
-                self._flash(name, marks)
+                self._flash(self._card, name, marks)
             self._container = self._create(image, name, marks, mounts, options)
             self._install_keys()
             self._container.start()
@@ -185,7 +185,7 @@ class ContainerDriver:
             binds=mounts,
             **options["limits"],
         )
-        # What the command line calls systempaths=unconfined: the board's own Docker mounts /proc for its containers.
+        # The command line's systempaths=unconfined: the board's own Docker mounts /proc for its containers.
         host |= {"MaskedPaths": [], "ReadonlyPaths": []}
         created = api.create_container(
             image,
@@ -199,7 +199,7 @@ class ContainerDriver:
         return self._engine.containers.get(created["Id"])
 
     def _options(self, image: str) -> dict[str, Any]:
-        """Return the limits, as docker-py takes them, and the environment; equal options make an equal board."""
+        """Return the limits in docker-py's terms, and the environment; equal options make an equal board."""
         model, target = self._model, self._target
         if not self._limited:
             return {"limits": {}, "environment": {}}
@@ -236,7 +236,7 @@ class ContainerDriver:
             )
 
     def _adopt(self, spec: str) -> bool:
-        """Take over a board of the same make that an earlier run kept; a kept one of another make is removed."""
+        """Take over a board of the same make that an earlier run kept; remove a kept one of another make."""
         found = self._engine.containers.list(
             all=True, filters={"label": [KEEP_LABEL, f"{BOARD_LABEL}={self._target.name}"]}
         )
@@ -254,9 +254,9 @@ class ContainerDriver:
             container.remove(force=True, v=True)
         return False
 
-    def _flash(self, name: str, marks: dict[str, str]) -> None:
+    def _flash(self, card: str, name: str, marks: dict[str, str]) -> None:
         self._engine.containers.run(
-            self._card,
+            card,
             ["--xattrs", "--xattrs-include=*", "-xpf", "/card.tar", "-C", "/var/lib/docker"],
             entrypoint="tar",
             name=f"{name}-flash",
@@ -267,7 +267,7 @@ class ContainerDriver:
         )
 
     def _install_keys(self) -> None:
-        """Make the board's host key and the login key here, so that both ends are known from the first byte."""
+        """Make the board's host key and the login key here: both ends are known from the first byte."""
         own = self._directory / f"{self._target.name}.host"
         for key in (self._key, own):
             if not key.exists():
