@@ -225,7 +225,7 @@ def _no_boards(config: pytest.Config, item: pytest.Item) -> str:
         return f"{item.nodeid} needs a board: choose with --hosts, e.g. --hosts=pi3b or --hosts=all"
     return (
         f"{item.nodeid} needs a board of an inventory, and there is no {_inventory(config)}: "
-        "make one (`microcloud init` writes an example), or name it with --microcloud-inventory"
+        "write one, or name yours with --microcloud-inventory"
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import platform
 import shutil
 import subprocess
 import tarfile
@@ -132,12 +133,13 @@ def forget(engine: DockerClient) -> list[str]:
 
 
 def _debootstrap(engine: DockerClient, suite: str, tag: str) -> None:
-    if os.geteuid() != 0 or shutil.which("debootstrap") is None:
+    here = engine.info()["Architecture"] == platform.machine()
+    if not here or os.geteuid() != 0 or shutil.which("debootstrap") is None:
         raise EngineError(
             "this machine",
-            f"no registry has debian:{suite}-slim for us, and a base image can be made without one only by "
-            "root with debootstrap: apt-get install debootstrap, and run once as root; or import an image of "
-            f"your own: docker tag IMAGE {tag}",
+            f"no registry has debian:{suite}-slim for us, and a base image can be made without one only "
+            "for this machine's architecture, by root with debootstrap: apt-get install debootstrap, and run "
+            f"once as root; or import an image of your own: docker tag IMAGE {tag}",
         )
     with tempfile.TemporaryDirectory(prefix="microcloud-base-") as directory:
         made = subprocess.run(

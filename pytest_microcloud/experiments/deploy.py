@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from pytest_microcloud.boards import images
 from pytest_microcloud.boards.engine import explained, host_engine, labels
 from pytest_microcloud.catalog.page import picture_page
-from pytest_microcloud.errors import BoardError
+from pytest_microcloud.errors import BoardError, EngineError
 from pytest_microcloud.experiments.answer import answers, wait_until_ready
 
 if TYPE_CHECKING:
+    from docker import DockerClient
     from docker.models.containers import Container
 
     from pytest_microcloud.boards.board import Board
@@ -62,16 +63,28 @@ def deploy(board: Board, workload: Workload) -> Deployment:
     """Bring a workload's image to the board, unless it is there; NotMeasured when there is no such image."""
     from docker.errors import ImageNotFound
 
-    host = host_engine()
-    with contextlib.closing(host):
-        tag = images.workload(host, workload, board.say)
-        with explained(board.name, f"loading the image {tag}"):
-            try:
-                board.docker.images.get(tag)
-            except ImageNotFound:
-                board.say(f"loading {tag}")
-                images.transfer(host, board.docker, tag)
+    with _builder(board) as builder:
+        tag = images.workload(builder, workload, board.say)
+        if builder is not board.docker:
+            with explained(board.name, f"loading the image {tag}"):
+                try:
+                    board.docker.images.get(tag)
+                except ImageNotFound:
+                    board.say(f"loading {tag}")
+                    images.transfer(builder, board.docker, tag)
     return Deployment(board, workload, tag)
+
+
+@contextmanager
+def _builder(board: Board) -> Iterator[DockerClient]:
+    """Yield the engine that builds for a board: this machine's if it is of the same architecture, else its own."""
+    try:
+        host = host_engine()
+    except EngineError:
+        yield board.docker
+        return
+    with contextlib.closing(host):
+        yield host if host.info()["Architecture"] == board.facts.isa else board.docker
 
 
 def published_port(container: Container) -> int | None:

@@ -40,20 +40,23 @@ class _Filling:
     disk_bytes: list[float] = field(default_factory=list)
     start_s: list[float] = field(default_factory=list)
     ends_at_s: float = math.inf
+    most: float = math.inf
     projected: int = 0
     ended: str = ""
 
 
-def fill(deployment: Deployment, *, at_most_s: float = math.inf) -> list[Measurement]:
+def fill(
+    deployment: Deployment, *, at_most: float = math.inf, at_most_s: float = math.inf
+) -> list[Measurement]:
     """Start containers until less than 50 MB is left or another one would not fit; then ask each one again.
 
     Gives the number that answered, and a sample a container of memory, disk, start time and response time. A
-    board that falls over ends the filling: that is a result, and `reason` tells it. A filling that takes
-    longer than `at_most_s` is cut short, and the number is projected from the memory that each container
-    took: `reason` and the label `basis` say so.
+    board that falls over ends the filling: that is a result, and `reason` tells it. A filling that has
+    `at_most` containers, or takes longer than `at_most_s`, is cut short, and the number is projected from the
+    memory that each container took: `reason` and the label `basis` say so.
     """
     board, name = deployment.board, deployment.workload.id
-    filling = _Filling(ends_at_s=time.monotonic() + at_most_s)
+    filling = _Filling(ends_at_s=time.monotonic() + at_most_s, most=at_most)
     with _removed_afterwards(board):
         try:
             with Gauge(board.link) as gauge:
@@ -102,15 +105,21 @@ def _another_fits(now: Reading, first: Reading, filling: _Filling) -> bool:
         filling.ended = f"less than {THRESHOLD_BYTES / 1e6:.0f} MB were left"
     elif now.available_bytes < each:
         filling.ended = f"{now.available_bytes / 1e6:.0f} MB were left, in which another one does not fit"
-    elif hosted >= FEWEST_TO_PROJECT and each > 0 and time.monotonic() > filling.ends_at_s:
-        filling.projected = int((now.available_bytes - THRESHOLD_BYTES) / each)
+    elif hosted >= filling.most or _late(filling, each):
+        filling.projected = int((now.available_bytes - THRESHOLD_BYTES) / each) if each > 0 else 0
+        bound = "as many as were asked for" if hosted >= filling.most else "in the time of this effort"
         filling.ended = (
-            f"{hosted} were started in the time of this effort; {filling.projected} more are projected "
+            f"{hosted} were started {bound}; {filling.projected} more are projected "
             f"at {each / 1e6:.1f} MB each"
         )
     else:
         return True
     return False
+
+
+def _late(filling: _Filling, each: float) -> bool:
+    enough = len(filling.hosted) >= FEWEST_TO_PROJECT and each > 0
+    return enough and time.monotonic() > filling.ends_at_s
 
 
 def _start(deployment: Deployment, filling: _Filling) -> tuple[Container, int | None]:

@@ -43,21 +43,7 @@ def ab(board: str, url: str, *, requests: int, clients: int, timeout_s: float) -
         before, started = _cpu_s(), time.monotonic()
         try:
             done = subprocess.run(
-                [
-                    program,
-                    "-q",
-                    "-r",
-                    "-l",
-                    "-s",
-                    str(REQUEST_TIMEOUT_S),
-                    "-n",
-                    str(requests),
-                    "-c",
-                    str(clients),
-                    "-g",
-                    str(table),
-                    url,
-                ],
+                [program, *ab_arguments(url, requests=requests, clients=clients, table=table)],
                 capture_output=True,
                 text=True,
                 errors="replace",
@@ -79,6 +65,12 @@ def ab(board: str, url: str, *, requests: int, clients: int, timeout_s: float) -
         failures = requests - _figure("Complete requests", done.stdout) if done.returncode == 0 else requests
         failures += _figure("Failed requests", done.stdout) + _figure("Non-2xx responses", done.stdout)
         return Load(times, min(failures, requests), wall)
+
+
+def ab_arguments(url: str, *, requests: int, clients: int, table: Path) -> list[str]:
+    """Return the arguments of that run of ab, which writes the times of the requests to `table`."""
+    tolerant = ["-q", "-r", "-l", "-s", str(REQUEST_TIMEOUT_S)]
+    return [*tolerant, "-n", str(requests), "-c", str(clients), "-g", str(table), url]
 
 
 def _request_times(table: Path) -> list[float]:

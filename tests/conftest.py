@@ -1,0 +1,85 @@
+"""What tests of the real thing share: this machine's Docker engine, the catalog, and one emulated board."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from pytest_microcloud import catalog as catalogs
+from pytest_microcloud import inventory
+from pytest_microcloud.boards import engine
+from pytest_microcloud.boards.drivers import DRIVERS
+from pytest_microcloud.boards.rack import Rack
+from pytest_microcloud.boards.workspace import Workspace, new_run_id
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+    from pytest_microcloud.boards.board import Board
+    from pytest_microcloud.catalog import Catalog
+
+
+class NewRack(Protocol):
+    def __call__(
+        self,
+        board: str,
+        *,
+        catalog: Catalog | None = None,
+        announce: Callable[[str, str], None] | None = None,
+        keep: bool = False,
+    ) -> Rack: ...
+
+
+def _hush(_board: str, _text: str) -> None:
+    pass
+
+
+@pytest.fixture(scope="session")
+def catalog() -> Catalog:
+    return catalogs.load()
+
+
+@pytest.fixture(scope="session")
+def host_engine() -> Iterator[DockerClient]:
+    with closing(engine.host_engine()) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def new_rack(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewRack]:
+    """Make a rack with one emulated pi3b of that name; all are closed at the end."""
+    racks: list[Rack] = []
+    shipped = catalog
+
+    def make(
+        board: str,
+        *,
+        catalog: Catalog | None = None,
+        announce: Callable[[str, str], None] | None = None,
+        keep: bool = False,
+    ) -> Rack:
+        file: Path = tmp_path_factory.mktemp("inventory") / "hosts.ini"
+        file.write_text(f"[pi3b]\n{board} microcloud_driver=container\n")
+        chosen = catalog or shipped
+        targets = inventory.read(file, board, chosen.models, DRIVERS)
+        racks.append(Rack(targets, chosen, Workspace(new_run_id()), announce or _hush, _hush, keep=keep))
+        return racks[-1]
+
+    yield make
+    for rack in racks:
+        rack.close()
+
+
+@pytest.fixture(scope="session")
+def shared_rack(new_rack: NewRack) -> Rack:
+    return new_rack("shared")
+
+
+@pytest.fixture(scope="session")
+def pi3b(shared_rack: Rack) -> Board:
+    """The emulated board of all tests that need none of their own; leave it as you found it."""
+    return shared_rack.board("shared")
