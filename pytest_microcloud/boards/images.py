@@ -111,9 +111,9 @@ def workload(engine: DockerClient, wanted: Workload, say: Say) -> str:
             say(f"pulling {wanted.image}")
             engine.images.pull(wanted.image)
         except APIError as error:
+            said = str(error.explanation or error).rstrip(".").rpartition(": ")[2]
             raise NotMeasured(
-                f"{wanted.name}: no local image {wanted.image}, and no registry has it for us: "
-                f"{error.explanation or error}"
+                f"{wanted.name}: there is no image {wanted.image} on this machine, and no registry gives it ({said})"
             ) from error
     return wanted.image
 
