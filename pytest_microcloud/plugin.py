@@ -81,9 +81,11 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         f"sweep(*axes): run the test at every point of the axes ({', '.join(AXES)}) of the chosen effort",
     )
-    if config.option.hosts is None or "://" in config.option.hosts or config.option.ansible_inventory:
+    hosts = config.getoption("hosts", None)
+    if hosts is None or "://" in hosts or config.option.ansible_inventory:
         return
     if not _inventory(config).is_file() and config.option.microcloud_inventory is None:
+        config.pluginmanager.register(WithoutInventory(), "microcloud-without-inventory")
         return  # testinfra's own --hosts, unless a test turns out to need a board
     try:
         _open_session(config)
@@ -98,11 +100,13 @@ def _open_session(config: pytest.Config) -> None:
     from pytest_microcloud.boards.workspace import Workspace, new_run_id
     from pytest_microcloud.catalog import load
 
-    if config.getoption("numprocesses", None) or config.getoption("tx", None):
+    if config.getoption("numprocesses", None) or config.getoption("dist", "no") != "no":
         raise UserMistake(
             "-n: boards are measured one after another; pytest-benchmark switches itself off under xdist, "
-            "and a run without measurements is worth nothing. Run without -n"
+            "and a run without measurements is worth nothing. Run without -n and --dist"
         )
+    if not config.pluginmanager.hasplugin("benchmark"):
+        raise UserMistake("measurements need pytest-benchmark: run without -p no:benchmark")
     if config.getoption("benchmark_disable", False) or config.getoption("benchmark_skip", False):
         raise UserMistake(
             "measurements need pytest-benchmark: run without --benchmark-disable and --benchmark-skip"
@@ -131,7 +135,9 @@ def _open_session(config: pytest.Config) -> None:
     config.option.ssh_config = str(workspace.ssh_config)
     if not config.option.benchmark_verbose:
         config.option.benchmark_quiet = True  # its table of times would repeat ours in other words
-    if config.option.htmlpath is None and not (_flag(config, "plan") or config.option.collectonly):
+    if _flag(config, "plan"):
+        config.option.benchmark_storage = str(config.rootpath)  # is there: no .benchmarks is made
+    elif config.getoption("htmlpath", "") is None and not config.option.collectonly:
         config.option.htmlpath = str(reports / "feasibility.html")
         config.option.self_contained_html = True
 
@@ -158,7 +164,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     if session is None:
         return []
     lines = terminal.header(session.rack.targets.values(), session.effort.id, session.effort.about)
-    return [*lines, f"run: {session.run_file}"]
+    return lines if _flag(config, "plan") else [*lines, f"run: {session.run_file}"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -167,9 +173,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for mark in metafunc.definition.iter_markers("sweep"):
         for axis in mark.args:
             if axis not in AXES:
-                raise pytest.UsageError(
+                pytest.fail(
                     f"{metafunc.definition.nodeid}: @pytest.mark.sweep({axis!r}): "
-                    f"the axes are {', '.join(AXES)}"
+                    f"the axes are {', '.join(AXES)}",
+                    pytrace=False,
                 )
             points = _points(axis, session) if session is not None else []
             metafunc.parametrize(axis, points, ids=[_point_id(axis, point) for point in points])
@@ -221,12 +228,25 @@ def _means_our_board(item: pytest.Item) -> bool:
 
 
 def _no_boards(config: pytest.Config, item: pytest.Item) -> str:
-    if config.option.hosts is None:
+    if config.getoption("hosts", None) is None:
         return f"{item.nodeid} needs a board: choose with --hosts, e.g. --hosts=pi3b or --hosts=all"
     return (
         f"{item.nodeid} needs a board of an inventory, and there is no {_inventory(config)}: "
         "write one, or name yours with --microcloud-inventory"
     )
+
+
+class WithoutInventory:
+    """The hook of a session whose --hosts are testinfra's."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> Generator[None, None, None]:
+        """Let no complaint of testinfra about the hosts come before ours about the inventory."""
+        try:
+            yield
+        except RuntimeError:
+            if not _means_our_board(metafunc.definition):
+                raise
 
 
 class SessionWithBoards:
@@ -305,7 +325,7 @@ class SessionWithBoards:
             self._write_run()
         return result
 
-    @pytest.hookimpl(tryfirst=True)
+    @pytest.hookimpl(tryfirst=True, optionalhook=True)
     def pytest_html_results_summary(self, prefix: list[str]) -> None:
         """Put the verdict matrix on top of pytest-html's page."""
         from pytest_microcloud.report import feasibility
@@ -321,6 +341,7 @@ class SessionWithBoards:
             f"Effort: {session.effort.id}.",
         )
 
+    @pytest.hookimpl(optionalhook=True)
     def pytest_html_report_title(self, report: Any) -> None:
         """Name the page."""
         report.title = "Micro-cloud feasibility"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_microcloud.boards import facts
-from pytest_microcloud.boards.link import Link
+from pytest_microcloud.boards.link import CONNECT_TIMEOUT_S, Link
 from pytest_microcloud.errors import BoardError, LinkError
 
 if TYPE_CHECKING:
@@ -81,8 +81,9 @@ class Board:
     def power_on(self) -> None:
         """Bring the board up, connect, wait for its engine, and learn its facts. Raises BoardError."""
         self.driver.start()
-        self.link.open(self.driver.endpoint(), timeout_s=BOOT_TIMEOUT_S if self.driver.emulated else 30)
-        self.settle()
+        boot_s = self.driver.boot_timeout_s
+        self.link.open(self.driver.endpoint(), timeout_s=boot_s or CONNECT_TIMEOUT_S, again=boot_s > 0)
+        self.settle(timeout_s=boot_s)
         self.gaps = self.driver.gaps(self.link)
 
     def reboot(self) -> Rebooted:
@@ -114,15 +115,15 @@ class Board:
         self.link.close()
         self.driver.stop()
 
-    def settle(self) -> None:
+    def settle(self, *, timeout_s: float = ENGINE_TIMEOUT_S) -> None:
         """Wait until the board's engine answers, and learn the facts of this boot."""
-        deadline = time.monotonic() + ENGINE_TIMEOUT_S
+        deadline = time.monotonic() + timeout_s
         while True:
             try:
                 self.facts = facts.read(self.link)
                 break
             except BoardError:
-                if time.monotonic() > deadline or not self.driver.emulated:
+                if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
         self.boot = max(self.boot, 1)

@@ -113,7 +113,7 @@ def workload(engine: DockerClient, wanted: Workload, say: Say) -> str:
         except APIError as error:
             said = str(error.explanation or error).rstrip(".").rpartition(": ")[2]
             raise NotMeasured(
-                f"{wanted.name}: there is no image {wanted.image} on this machine, and no registry gives it ({said})"
+                f"{wanted.name}: no image {wanted.image} on this machine, and no registry gives it ({said})"
             ) from error
     return wanted.image
 

@@ -84,8 +84,12 @@ class Link:
         """The address at which the board's own servers are reached from the controller."""
         return self.endpoint.address
 
-    def open(self, endpoint: Endpoint, *, timeout_s: float) -> None:
-        """Connect, trying until the deadline; raises LinkError with what ssh said last."""
+    def open(self, endpoint: Endpoint, *, timeout_s: float, again: bool = True) -> None:
+        """Connect; raises LinkError with what ssh said last.
+
+        With `again`, a board that is still booting is tried until the deadline; without, once, since a
+        machine that is up takes many tries in a row for an attack.
+        """
         self.close()
         self._endpoint = endpoint
         self._write_config(endpoint)
@@ -95,7 +99,7 @@ class Link:
                 self._connect(min(CONNECT_TIMEOUT_S, max(1.0, deadline - time.monotonic())))
                 return
             except LinkError:
-                if time.monotonic() >= deadline:
+                if not again or time.monotonic() >= deadline:
                     raise
                 time.sleep(0.05)
 
@@ -185,7 +189,7 @@ class Link:
         forward = f"{self._socket}:{self.endpoint.docker_socket}"
         command = ["-M", "-N", "-T", "-o", "ControlPersist=no", "-o", f"ConnectTimeout={timeout_s:.0f}"]
         self._master = subprocess.Popen(
-            [*_dying_with_us(), *self._ssh, *command, *self.endpoint.arguments, "-L", forward, self.board],
+            [*ends_with_us(), *self._ssh, *command, *self.endpoint.arguments, "-L", forward, self.board],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -228,7 +232,7 @@ class Link:
         (self._directory / f"{self._number}.conf").write_text("\n".join(lines) + "\n")
 
 
-def _dying_with_us() -> Sequence[str]:
+def ends_with_us() -> Sequence[str]:
     """Return the prefix that makes a child end when this process does, even by SIGKILL (util-linux)."""
     return ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from docker.errors import APIError
 
+from pytest_microcloud.boards.engine import explained
 from pytest_microcloud.errors import BoardError, DeadlineExceeded
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def wait_until_ready(
         waited = time.monotonic() - started
         if waited > ready.timeout_s:
             raise DeadlineExceeded(board.name, f"an application was not ready within {ready.timeout_s:.0f} s")
-        if container is not None and waited > 1 and not _runs(container):
+        if container is not None and waited > 1 and not _runs(board, container):
             said = container.logs(tail=3).decode(errors="replace").strip() or "nothing"
             raise BoardError(board.name, f"a container ended before it was ready; it said: {said}")
         time.sleep(POLL_S)
@@ -100,6 +101,7 @@ def _stdin(container: Container, ready: Ready) -> bool:
     return True
 
 
-def _runs(container: Container) -> bool:
-    container.reload()
+def _runs(board: Board, container: Container) -> bool:
+    with explained(board.name, "asking for a container's state"):
+        container.reload()
     return bool(container.status == "running")

@@ -77,7 +77,7 @@ def deploy(board: Board, workload: Workload) -> Deployment:
 
 @contextmanager
 def _builder(board: Board) -> Iterator[DockerClient]:
-    """Yield the engine that builds for a board: this machine's if it is of the same architecture, else its own."""
+    """Yield the engine that builds for a board: this machine's if architectures agree, else the board's."""
     try:
         host = host_engine()
     except EngineError:

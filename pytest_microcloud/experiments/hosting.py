@@ -65,7 +65,7 @@ def fill(
             filling.ended = f"the board fell over after {len(filling.hosted)} containers: {error.what}"
             _recover(board)
         board.say(f"hosting {name}: asking {len(filling.hosted)} containers again")
-        response_s = [t for t in (_asked(deployment, *hosted) for hosted in filling.hosted) if t is not None]
+        response_s = _asked_again(deployment, filling)
     if not response_s:
         raise BoardError(board.name, f"could not host a single {deployment.workload.name}: {filling.ended}")
     labels: dict[str, str | int] = {"workload": name}
@@ -140,10 +140,21 @@ def _disk_bytes(board: Board, container: Container) -> float:
     return float(listed[0].get("SizeRw", 0)) if listed else 0.0
 
 
-def _asked(deployment: Deployment, container: Container, port: int | None) -> float | None:
-    started = time.monotonic()
-    answered = answers(deployment.board, deployment.workload.ready, port, container)
-    return time.monotonic() - started if answered else None
+def _asked_again(deployment: Deployment, filling: _Filling) -> list[float]:
+    """Ask every container that still runs, and return the response times (s) of those that answer."""
+    board, ready = deployment.board, deployment.workload.ready
+    with explained(board.name, "listing the containers that run"):
+        running = {c.id for c in board.docker.containers.list(sparse=True, filters=_ours(board))}
+    response_s = []
+    for container, port in filling.hosted:
+        started = time.monotonic()
+        if container.id in running and answers(board, ready, port, container):
+            response_s.append(time.monotonic() - started)
+    return response_s
+
+
+def _ours(board: Board) -> dict[str, str | list[str] | bool]:
+    return {"label": f"{RUN_LABEL}={board.run_id}"}
 
 
 def _recover(board: Board) -> None:
@@ -164,9 +175,8 @@ def _removed_afterwards(board: Board) -> Iterator[None]:
     try:
         yield
     finally:
-        ours: dict[str, str | list[str] | bool] = {"label": f"{RUN_LABEL}={board.run_id}"}
         with explained(board.name, "removing the containers of a filling"):
-            containers = board.docker.containers.list(all=True, sparse=True, filters=ours)
+            containers = board.docker.containers.list(all=True, sparse=True, filters=_ours(board))
             board.say(f"hosting: removing {len(containers)} containers")
             with ThreadPoolExecutor(REMOVERS) as pool:
                 list(pool.map(_remove, containers))

@@ -21,8 +21,8 @@ MEMORY_OPERATIONS_PER_S = re.compile(r"Total operations: \d+ \(\s*([\d.]+) per s
 def disk(board: Board, *, size: int, repetitions: int, seconds: float) -> list[Measurement]:
     """Access the disk `size` bytes at a time: direct reads, direct synced writes, by fio for `seconds` each.
 
-    A sample a repetition: the time of one access (s), that is the inverse of fio's accesses per second. fio's own
-    latency would leave the sync out.
+    A sample a repetition: the time of one access (s), that is the inverse of fio's accesses per second.
+    fio's own latency would leave the sync out.
     """
     board.link.run(f"mkdir -p {DIRECTORY}", root=True)
     try:

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_microcloud.boards.link import ends_with_us
 from pytest_microcloud.errors import BoardError, InvalidMeasurement
 
 REQUEST_TIMEOUT_S = 30
@@ -43,7 +44,11 @@ def ab(board: str, url: str, *, requests: int, clients: int, timeout_s: float) -
         before, started = _cpu_s(), time.monotonic()
         try:
             done = subprocess.run(
-                [program, *ab_arguments(url, requests=requests, clients=clients, table=table)],
+                [
+                    *ends_with_us(),
+                    program,
+                    *ab_arguments(url, requests=requests, clients=clients, table=table),
+                ],
                 capture_output=True,
                 text=True,
                 errors="replace",

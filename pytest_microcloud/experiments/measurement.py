@@ -96,5 +96,9 @@ def shown(value: float, unit: str) -> str:
     small = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n")) if unit == "s" else ((1.0, ""),)
     for factor, prefix in (*prefixes, *small):
         if abs(value) >= factor:
-            return f"{value / factor:.3g} {prefix}{unit}"
-    return f"{value:.3g} {unit}"
+            return f"{_digits(value / factor)} {prefix}{unit}"
+    return f"{_digits(value)} {unit}"
+
+
+def _digits(number: float) -> str:
+    return f"{number:.3g}" if abs(number) < 999.5 else f"{number:.0f}"  # 1234, not 1.23e+03

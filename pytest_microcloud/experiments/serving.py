@@ -40,7 +40,8 @@ def capacity(server: Server, *, requests: int, most: int = MOST_CLIENTS) -> list
 
     def served(clients: int) -> bool:
         board.say(f"serving {setting}: can it serve {clients} clients?")
-        return _ab(server, clients, max(requests, clients)).failures == 0
+        one_more = clients + 1  # ab sends the first request alone
+        return _ab(server, clients, max(requests, one_more)).failures == 0
 
     best = most if served(most) else _highest_rung(ladder(most)[:-1], served)
     return [Measurement("serving.capacity", [float(best)], {"setting": setting})]

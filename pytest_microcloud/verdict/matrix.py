@@ -51,8 +51,8 @@ def matrix(entries: Iterable[Entry], experiments: Mapping[str, Experiment]) -> d
 def _cell(entries: list[Entry], experiment: Experiment | None) -> Cell:
     verdicts = {entry.verdict for entry in entries} or {"not measured"}
     worst = next(verdict for verdict in WORST_FIRST if verdict in verdicts)
-    reasons = tuple(entry.reason for entry in entries if entry.verdict != "feasible" and entry.reason)
-    return Cell(worst, _headline(entries, experiment), reasons)
+    reasons = dict.fromkeys(entry.reason for entry in entries if entry.verdict != "feasible" and entry.reason)
+    return Cell(worst, _headline(entries, experiment), tuple(reasons))
 
 
 def _headline(entries: list[Entry], experiment: Experiment | None) -> str:

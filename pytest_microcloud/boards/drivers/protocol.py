@@ -13,6 +13,8 @@ class Driver(Protocol):
 
     name: str
     emulated: bool
+    boot_timeout_s: float
+    """How long a board may take to answer after `start`; 0 for one that should be up already."""
 
     def start(self) -> None:
         """Bring the board to where it boots; raises BoardError."""

@@ -18,6 +18,7 @@ class SshDriver:
 
     name = "ssh"
     emulated = False
+    boot_timeout_s = 0.0
 
     def __init__(self, target: Target) -> None:
         self._target = target

@@ -54,6 +54,7 @@ class ContainerDriver:
 
     name = "container"
     emulated = True
+    boot_timeout_s = 600.0
 
     def __init__(
         self,

@@ -1,0 +1,81 @@
+"""`python -m benchmarks [--quick] [--models=pi3b,…]`: measure, and print the table."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+
+from benchmarks import rows
+from benchmarks.emulated import Progress, emulated
+from benchmarks.row import Row, table
+from pytest_microcloud.catalog import Catalog, load
+from pytest_microcloud.errors import MicrocloudError
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is measured."""
+
+    collecting_pairs: int
+    pairs: int
+    requests: int
+    containers: int
+    ratings: int
+
+
+STANDARD = Extent(collecting_pairs=25, pairs=5, requests=1000, containers=12, ratings=3)
+QUICK = Extent(collecting_pairs=15, pairs=3, requests=500, containers=8, ratings=1)
+
+
+def main() -> int:
+    """Return 0 whatever the numbers are, and 1 if something could not be measured."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure what the harness itself costs."
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer pairs")
+    parser.add_argument(
+        "--models",
+        default="pi3b",
+        metavar="MODEL,…",
+        help="board models to rate with 7-Zip; serving and hosting are measured on the first (default: pi3b)",
+    )
+    chosen = parser.parse_args()
+    measured: list[Row] = []
+    broken = None
+    try:
+        _measure(measured, load(), chosen.models.split(","), QUICK if chosen.quick else STANDARD)
+    except MicrocloudError as error:
+        broken = error
+    print(f"\n{_machine()}\n\n{table(measured)}")
+    if broken is not None:
+        print(f"\nbenchmarks: {broken}", file=sys.stderr)
+    return 0 if broken is None else 1
+
+
+def _measure(measured: list[Row], catalog: Catalog, models: list[str], extent: Extent) -> None:
+    for name in models:
+        catalog.model(name)  # an unknown one is a mistake to tell at once
+    measured.append(rows.collecting(extent.collecting_pairs))
+    for name in models:
+        progress = Progress()
+        with emulated(name, catalog, progress) as board:
+            measured += [rows.sevenzip(board, extent.ratings), rows.memory(board)]
+            if name == models[0]:
+                measured.append(rows.serving_load(board, catalog, extent.pairs, extent.requests))
+                measured.append(rows.hosting_fill(board, catalog, progress, extent.pairs, extent.containers))
+
+
+def _machine() -> str:
+    ab = shutil.which("ab") or "no ab"
+    return (
+        f"{os.cpu_count()} CPUs, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}, {ab}; measured side by side, in alternating pairs"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""The questions, a function each: what the harness costs, and how true an emulated board is."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.emulated import Progress, announce
+from benchmarks.pairs import Pair, alternate
+from benchmarks.row import Row
+from pytest_microcloud.boards import calibration
+from pytest_microcloud.boards.board import Board
+from pytest_microcloud.catalog import Catalog
+from pytest_microcloud.errors import BoardError
+from pytest_microcloud.experiments import hosting, serving
+from pytest_microcloud.experiments.deploy import deploy, docker_server
+from pytest_microcloud.experiments.load import ab_arguments
+
+WORKLOAD = "httpd"
+CLIENTS = 50
+TESTS = 50
+DEADLINE_S = 1800.0
+
+
+def collecting(pairs: int) -> Row:
+    """Collect a project that has nothing to do with boards, with the plugin and without."""
+    with tempfile.TemporaryDirectory(prefix="microcloud-bench-") as directory:
+        project = Path(directory)
+        (project / "pytest.ini").write_text("[pytest]\n")
+        tests = "\n\n".join(f"def test_{number}():\n    assert {number} >= 0" for number in range(TESTS))
+        (project / "test_unrelated.py").write_text(tests + "\n")
+
+        def collect(*options: str) -> float:
+            started = time.monotonic()
+            subprocess.run(
+                [sys.executable, "-m", "pytest", "--collect-only", "-q", *options],
+                cwd=project,
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+            return time.monotonic() - started
+
+        took = alternate(lambda: collect("-p", "no:microcloud"), collect, pairs)
+    what = f"collecting {TESTS} unrelated tests: with the plugin - without"
+    return Row(what, [pair.extra_ms for pair in took], " ms", _seconds(took), at_most=30)
+
+
+def serving_load(board: Board, catalog: Catalog, pairs: int, requests: int) -> Row:
+    """Compare the whole of `serving.load` with ab and the same arguments, on one server in Docker."""
+    program = shutil.which("ab")
+    if program is None:
+        raise BoardError(board.name, "cannot be put under load: ab is not installed here")
+    with (
+        docker_server(deploy(board, catalog.workload(WORKLOAD))) as server,
+        tempfile.TemporaryDirectory(prefix="microcloud-bench-") as directory,
+    ):
+        same = ab_arguments(
+            server.url, requests=requests, clients=CLIENTS, table=Path(directory) / "requests.tsv"
+        )
+
+        def bare() -> float:
+            announce(board.name, f"serving: {requests} requests of {CLIENTS} clients")
+            started = time.monotonic()
+            subprocess.run([program, *same], check=True, capture_output=True, timeout=DEADLINE_S)
+            return time.monotonic() - started
+
+        def ours() -> float:
+            started = time.monotonic()
+            serving.load(server, clients=CLIENTS, requests=requests)
+            return time.monotonic() - started
+
+        took = alternate(bare, ours, pairs)
+    what = f"serving {requests} requests of {CLIENTS} clients: serving.load / ab"
+    return Row(what, [pair.ratio for pair in took], "", _seconds(took), at_most=1.1)
+
+
+def hosting_fill(board: Board, catalog: Catalog, progress: Progress, pairs: int, containers: int) -> Row:
+    """Compare the filling of `hosting.fill` with a loop of `docker run` on the board.
+
+    Ours counts from the call until the last container has answered and been measured: starting each, waiting
+    for its answer, reading memory and disk. Left out on both sides: removing the containers, and asking all
+    of them again at the end. The loop only starts them and waits for no answer.
+    """
+    workload = catalog.workload(WORKLOAD)
+    deployment = deploy(board, workload)
+    loop = (
+        f"for _ in $(seq {containers}); do docker run -d -p {workload.port} {deployment.image} || exit; done"
+    )
+
+    def bare() -> float:
+        announce(board.name, f"hosting: {containers} containers")
+        board.link.run("sync", timeout_s=DEADLINE_S)
+        started = time.monotonic()
+        said = board.link.run(loop, timeout_s=DEADLINE_S).stdout
+        took = time.monotonic() - started
+        board.link.run(f"docker rm -fv {' '.join(said.split())}", timeout_s=DEADLINE_S)
+        return took
+
+    def ours() -> float:
+        board.link.run("sync", timeout_s=DEADLINE_S)
+        started = time.monotonic()
+        hosting.fill(deployment, at_most=containers)
+        return progress.last("asking") - started
+
+    took = alternate(bare, ours, pairs)
+    what = f"hosting {containers} × {WORKLOAD}: hosting.fill's filling / loop of docker run"
+    return Row(what, [pair.ratio for pair in took], "", _seconds(took), at_most=1.05)
+
+
+def sevenzip(board: Board, times: int) -> Row:
+    """Compare 7-Zip's rating on all cores with the model's published figure."""
+    model, threads = board.model, calibration.threads(board.model)
+    ratings = []
+    for _ in range(times):
+        announce(board.name, f"7-Zip with {threads} threads")
+        said = board.link.run(f"7z b -mmt{threads} -md22", timeout_s=DEADLINE_S).stdout
+        total = re.search(r"^Tot:\s+\d+\s+\d+\s+(\d+)", said, re.MULTILINE)
+        if total is None:
+            raise BoardError(board.name, f"7z b printed no total: {said[-200:]}")
+        ratings.append(float(total.group(1)))
+    published = model.sevenzip_mips_all_cores
+    return Row(
+        f"7-Zip on an idle {model.id}, -mmt{threads} -md22: rating / published",
+        [rating / published for rating in ratings],
+        "",
+        f"{statistics.median(ratings):.0f} MIPS / {published:.0f} MIPS, n={times}",
+        within=0.10,
+    )
+
+
+def memory(board: Board) -> Row:
+    """Compare the memory of the board with the model's."""
+    seen, published = board.facts.memory_bytes, board.model.mem_total_bytes
+    detail = f"{seen / 2**20:.1f} MiB / {published / 2**20:.1f} MiB"
+    return Row(f"memory of {board.model.id}: seen / published", [seen / published], "", detail, within=0.02)
+
+
+def _seconds(took: list[Pair]) -> str:
+    ours = statistics.median(pair.ours_s for pair in took)
+    bare = statistics.median(pair.bare_s for pair in took)
+    return f"{ours:.2f} s / {bare:.2f} s, {len(took)} pairs"

@@ -1,0 +1,162 @@
+"""The largest number of clients that is served: the ladder, and the search on it with a real ab."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from pytest_microcloud.experiments import serving
+
+if TYPE_CHECKING:
+    from pytest_microcloud.experiments.deploy import Server
+
+ALL_HERE_S = 0.25
+"""How long the server holds its answers back, so that all clients of one load are connected at once."""
+
+
+@dataclass
+class QuietBoard:
+    """What `capacity` asks a board for; this machine serves in its place."""
+
+    name: str = "here"
+    said: list[str] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+@dataclass
+class SmallServer:
+    """A web server that answers 503 to every client over the `most` that it serves at a time."""
+
+    most: int
+    board: QuietBoard = field(default_factory=QuietBoard)
+    setting: str = "native"
+    url: str = ""
+    requests: int = 0
+    clients: int = 0
+    most_clients: int = 0
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            self.requests += 1
+            self.clients += 1
+            self.most_clients = max(self.most_clients, self.clients)
+            status = b"200 OK" if self.clients <= self.most else b"503 Service Unavailable"
+            await asyncio.sleep(ALL_HERE_S)
+            self.clients -= 1
+            writer.write(b"HTTP/1.0 " + status + b"\r\nContent-Length: 2\r\n\r\nok")
+            await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+Serve = Callable[[int], SmallServer]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    listening: list[asyncio.Server] = []
+
+    def start(most: int) -> SmallServer:
+        small = SmallServer(most)
+        starting = asyncio.start_server(small.answer, "127.0.0.1", 0, backlog=1024)
+        listening.append(asyncio.run_coroutine_threadsafe(starting, loop).result(5))
+        small.url = f"http://127.0.0.1:{listening[-1].sockets[0].getsockname()[1]}/"
+        return small
+
+    async def stop() -> None:
+        for server in listening:
+            server.close()
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
+
+    yield start
+    asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(5)
+    loop.close()
+
+
+def capacity(small: SmallServer, *, requests: int, most: int) -> float:
+    (found,) = serving.capacity(cast("Server", small), requests=requests, most=most)
+    assert (found.metric, found.labels, found.unit) == (
+        "serving.capacity",
+        {"setting": "native"},
+        "clients",
+    )
+    (value,) = found.samples
+    return value
+
+
+@pytest.mark.parametrize("most", [1, 2, 9, 10, 11, 100, 250, 1000])
+def test_the_ladder_rises_from_one_client_to_the_most_and_never_repeats_a_rung(most: int) -> None:
+    rungs = serving.ladder(most)
+    assert (rungs[0], rungs[-1]) == (1, most)
+    assert all(below < above for below, above in zip(rungs, rungs[1:], strict=False))
+
+
+def test_each_rung_is_the_one_below_times_1_1_to_the_nearest_client() -> None:
+    rungs = serving.ladder(250)
+    steps = [(below, above) for below, above in zip(rungs, rungs[1:], strict=False) if below >= 10]
+    assert len(steps) > 30
+    assert all(abs(above / serving.LADDER_STEP - below) <= 0.5 for below, above in steps)
+
+
+def test_low_rungs_where_a_tenth_is_no_client_go_up_by_one() -> None:
+    assert serving.ladder(250)[:10] == list(range(1, 11))
+
+
+def test_the_search_finds_the_highest_rung_that_is_served_whatever_it_is() -> None:
+    rungs = serving.ladder(250)[:-1]
+    for most in range(250):
+        asked: list[int] = []
+
+        def served(clients: int, most: int = most, asked: list[int] = asked) -> bool:
+            asked.append(clients)
+            return clients <= most
+
+        best = max((rung for rung in rungs if rung <= most), default=0)
+        assert serving._highest_rung(rungs, served) == best
+        assert len(asked) == len(set(asked)) <= 6
+
+
+def test_a_server_that_serves_the_most_is_asked_once(serve: Serve) -> None:
+    small = serve(60)
+    assert capacity(small, requests=10, most=60) == 60
+    assert small.requests == 61, "ab sends one request alone, and then as many at a time as it has clients"
+    assert small.most_clients == 60
+    assert small.board.said == ["serving native: can it serve 60 clients?"]
+
+
+def test_a_server_that_fails_at_the_most_is_put_on_the_ladder(serve: Serve) -> None:
+    small = serve(23)
+    rungs = serving.ladder(60)
+    assert capacity(small, requests=1, most=60) == max(rung for rung in rungs if rung <= 23)
+    assert small.board.said[0] == "serving native: can it serve 60 clients?"
+    assert len(small.board.said) < 8
+
+
+def test_a_server_that_serves_nobody_has_no_capacity(serve: Serve) -> None:
+    assert capacity(serve(0), requests=1, most=12) == 0
+
+
+def test_a_load_keeps_the_time_of_every_request_and_counts_failures(serve: Serve) -> None:
+    small = serve(6)
+    measured = serving.load(cast("Server", small), clients=10, requests=11)
+    by_metric = {m.metric: m for m in measured}
+    assert set(by_metric) == {"serving.page_time", "serving.throughput", "serving.failures"}
+    assert len(by_metric["serving.page_time"].samples) == 11
+    assert min(by_metric["serving.page_time"].samples) >= ALL_HERE_S * 0.9
+    assert by_metric["serving.failures"].samples == [4]
+    assert all(m.labels == {"setting": "native", "clients": 10} for m in measured)
