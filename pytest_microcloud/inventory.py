@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -253,16 +254,17 @@ def _listing(file: Path) -> dict[str, Any]:
         near = _nearest([file.name], there)
         raise InventoryError(f"{file}: no such inventory file{near} (there are: {_listed(there) or 'none'})")
     try:
-        answer = subprocess.run(
-            [_ansible_inventory(), "-i", str(file.absolute()), "--list"],
-            cwd=file.parent,  # the answer does not depend on where pytest was started
-            env=os.environ | ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=TIMEOUT_S,
-        )
+        with tempfile.TemporaryDirectory(prefix="microcloud-ansible-") as home:  # else it makes a ~/.ansible
+            answer = subprocess.run(
+                [_ansible_inventory(), "-i", str(file.absolute()), "--list"],
+                cwd=file.parent,  # the answer does not depend on where pytest was started
+                env=os.environ | ENVIRONMENT | {"ANSIBLE_HOME": home},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=TIMEOUT_S,
+            )
         if answer.returncode:
             raise InventoryError(f"{file}: Ansible cannot read it: {_complaint(answer.stderr)}")
         listing: dict[str, Any] = json.loads(answer.stdout)

@@ -158,11 +158,11 @@ def _reports(config: pytest.Config) -> Path:
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say which boards were chosen."""
-    from pytest_microcloud import terminal
-
     session = config.stash.get(SESSION, None)
     if session is None:
         return []
+    from pytest_microcloud import terminal
+
     lines = terminal.header(session.rack.targets.values(), session.effort.id, session.effort.about)
     return lines if _flag(config, "plan") else [*lines, f"run: {session.run_file}"]
 

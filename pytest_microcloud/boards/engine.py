@@ -28,11 +28,21 @@ def connect(url: str, board: str, timeout_s: float = CALL_TIMEOUT_S) -> DockerCl
     from docker.errors import DockerException
 
     try:
+        if url.startswith("unix://"):
+            _knock(url.removeprefix("unix://"))
         client = docker.DockerClient(base_url=url, version="auto", timeout=int(timeout_s))
         client.ping()
     except DockerException as error:
         raise EngineError(board, f"no Docker engine answers: {_first_line(error)}") from error
+    except OSError as error:
+        raise EngineError(board, f"no Docker engine answers: {error.strerror or error}") from error
     return client
+
+
+def _knock(path: str) -> None:
+    """Raise OSError if nobody listens there: docker-py would say it in worse words, and leak a socket."""
+    with socket.socket(socket.AF_UNIX) as knocking:
+        knocking.connect(path)
 
 
 def host_engine() -> DockerClient:

@@ -27,6 +27,10 @@ CONNECT_TIMEOUT_S = 30.0
 COMMAND_TIMEOUT_S = 60.0
 GRACE_S = 15.0
 """What a command's deadline on the controller allows over the board's, for the way there and back."""
+KILL_AFTER_S = 2
+"""What a command on the board has to end after its deadline, before it is killed."""
+LATE = (124, 137, 255)
+"""What a command that had to be ended exits with: by timeout, by its SIGKILL, and by that as ssh tells it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,10 +139,12 @@ class Link:
         Raises DeadlineExceeded, LinkError when the connection broke, and with `check` a BoardError
         that quotes what the command said when it exits with other than 0.
         """
-        line = f"timeout {timeout_s:.0f} sh -c {shlex.quote(command)}"
-        if root and self.endpoint.user not in (None, "root"):
+        user = self.endpoint.user
+        line = f"timeout -k {KILL_AFTER_S} {timeout_s:.0f} sh -c {shlex.quote(command)}"
+        if root and user not in (None, "root"):
             line = f"sudo -n {line}"
         data = stdin.encode() if isinstance(stdin, str) else stdin
+        started = time.monotonic()
         try:
             done = subprocess.run(
                 self.ssh("--", line),
@@ -152,7 +158,7 @@ class Link:
                 self.board, f"did not finish `{command}` within {timeout_s:.0f} s"
             ) from None
         result = Completed(done.returncode, _text(done.stdout), _text(done.stderr))
-        if result.status == 124:
+        if result.status in LATE and time.monotonic() - started >= timeout_s:
             raise DeadlineExceeded(self.board, f"did not finish `{command}` within {timeout_s:.0f} s")
         if result.status == 255:
             raise LinkError(self.board, f"the SSH connection broke: {_last_line(result.stderr)}")
@@ -180,8 +186,8 @@ class Link:
         return self._docker
 
     def ssh(self, *arguments: str) -> list[str]:
-        """Return the ssh command line that reaches this board over the open connection."""
-        return [*self._ssh, self.board, *arguments]
+        """Return the ssh command line that reaches this board over the open connection, and only over it."""
+        return [*self._ssh, "-o", "ProxyCommand=false", self.board, *arguments]
 
     def _connect(self, timeout_s: float) -> None:
         self._control.unlink(missing_ok=True)

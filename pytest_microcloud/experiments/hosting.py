@@ -72,13 +72,14 @@ def fill(
     count = len(response_s) + filling.projected
     basis: dict[str, str | int] = {"basis": "projected" if filling.projected else "filled"}
     containers = Measurement("hosting.containers", [float(count)], labels | basis, reason=filling.ended)
-    return [
+    seen = [
         Measurement("hosting.start_time", filling.start_s, dict(labels)),
         containers,
         Measurement("hosting.memory_per_container", filling.memory_bytes, dict(labels)),
         Measurement("hosting.disk_per_container", filling.disk_bytes, dict(labels)),
         Measurement("hosting.response_time", response_s, dict(labels)),
     ]
+    return [m for m in seen if m.samples]  # a board that fell over at the first one told no memory
 
 
 def _fill(deployment: Deployment, gauge: Gauge, filling: _Filling) -> None:

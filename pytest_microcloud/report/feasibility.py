@@ -82,7 +82,7 @@ def _numbers(entries: list[Entry]) -> str:
 
     rows = []
     for entry in entries:
-        for m in entry.measurements:
+        for m in (m for m in entry.measurements if m.samples):
             labels = ", ".join(f"{key}={value}" for key, value in m.labels.items())
             bound = ""
             if m.limit:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.engine
 
 ALLOCATED = 100_000_000
-CACHED = 64 * 2**20
+CACHED = 32 * 2**20
 
 
 def test_memory_that_a_process_takes_shows_until_it_ends(pi3b: Board) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.engine
 
 HOSTILE = [
-    "it's \"quoted\" and \\escaped\\",
+    'it\'s "quoted" and \\escaped\\',
     "two\nlines\n",
     "$(touch /tmp/owned) `touch /tmp/owned` ${HOME} $HOME",
     "; touch /tmp/owned & | > /tmp/owned",
@@ -171,7 +171,7 @@ def test_a_lost_connection_is_an_error_until_it_is_opened_again(second: Link, wo
 def test_a_connection_that_the_board_ends_is_an_error_until_it_is_opened_again(
     pi3b: Board, second: Link
 ) -> None:
-    mine = second.run("echo $PPID").stdout.strip()  # the sshd of this connection
+    mine = second.run("ps -o ppid= -p $PPID").stdout.strip()  # the sshd of this connection
     pi3b.link.run(f"kill {mine}")
     with pytest.raises(LinkError, match=r"^shared: .*connection"):
         for _ in range(100):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
@@ -15,8 +17,8 @@ from pytest_microcloud.experiments import serving
 if TYPE_CHECKING:
     from pytest_microcloud.experiments.deploy import Server
 
-ALL_HERE_S = 0.25
-"""How long the server holds its answers back, so that all clients of one load are connected at once."""
+ALL_HERE_S = 0.15
+"""How long after the last request the server holds its answers back: all clients are there at once."""
 
 
 @dataclass
@@ -41,6 +43,7 @@ class SmallServer:
     requests: int = 0
     clients: int = 0
     most_clients: int = 0
+    last_s: float = 0.0
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -49,7 +52,9 @@ class SmallServer:
             self.clients += 1
             self.most_clients = max(self.most_clients, self.clients)
             status = b"200 OK" if self.clients <= self.most else b"503 Service Unavailable"
-            await asyncio.sleep(ALL_HERE_S)
+            self.last_s = time.monotonic()
+            while time.monotonic() < self.last_s + ALL_HERE_S:
+                await asyncio.sleep(0.02)
             self.clients -= 1
             writer.write(b"HTTP/1.0 " + status + b"\r\nContent-Length: 2\r\n\r\nok")
             await writer.drain()
@@ -103,12 +108,12 @@ def capacity(small: SmallServer, *, requests: int, most: int) -> float:
 def test_the_ladder_rises_from_one_client_to_the_most_and_never_repeats_a_rung(most: int) -> None:
     rungs = serving.ladder(most)
     assert (rungs[0], rungs[-1]) == (1, most)
-    assert all(below < above for below, above in zip(rungs, rungs[1:], strict=False))
+    assert all(below < above for below, above in itertools.pairwise(rungs))
 
 
 def test_each_rung_is_the_one_below_times_1_1_to_the_nearest_client() -> None:
     rungs = serving.ladder(250)
-    steps = [(below, above) for below, above in zip(rungs, rungs[1:], strict=False) if below >= 10]
+    steps = [(below, above) for below, above in itertools.pairwise(rungs) if below >= 10]
     assert len(steps) > 30
     assert all(abs(above / serving.LADDER_STEP - below) <= 0.5 for below, above in steps)
 

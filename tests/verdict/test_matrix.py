@@ -22,7 +22,9 @@ def disk_write(seconds: float, size: str) -> Measurement:
 
 
 def test_every_board_has_a_cell_for_every_experiment(catalog: Catalog) -> None:
-    table = matrix([entry("feasible"), entry("error", board="shelf", experiment="hosting")], catalog.experiments)
+    table = matrix(
+        [entry("feasible"), entry("error", board="shelf", experiment="hosting")], catalog.experiments
+    )
     assert list(table) == ["desk", "shelf"]
     for cells in table.values():
         assert list(cells) == ["serving", "hosting", "io", "startup"]
@@ -31,15 +33,15 @@ def test_every_board_has_a_cell_for_every_experiment(catalog: Catalog) -> None:
 
 
 def test_an_experiment_of_a_users_own_gets_a_column(catalog: Catalog) -> None:
-    table = matrix([entry("infeasible", "too hot", experiment="heat"), entry("feasible")], catalog.experiments)
+    table = matrix(
+        [entry("infeasible", "too hot", experiment="heat"), entry("feasible")], catalog.experiments
+    )
     assert list(table["desk"]) == ["serving", "hosting", "io", "startup", "heat"]
     assert (table["desk"]["heat"].verdict, table["desk"]["heat"].reasons) == ("infeasible", ("too hot",))
 
 
 @pytest.mark.parametrize(("worse", "better"), list(itertools.combinations(WORST_FIRST, 2)))
-def test_the_worst_verdict_of_an_experiments_tests_counts(
-    worse: str, better: str, catalog: Catalog
-) -> None:
+def test_the_worst_verdict_of_an_experiments_tests_counts(worse: str, better: str, catalog: Catalog) -> None:
     for pair in ([entry(worse), entry(better)], [entry(better), entry(worse)]):
         assert matrix(pair, catalog.experiments)["desk"]["io"].verdict == worse
 

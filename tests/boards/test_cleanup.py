@@ -1,0 +1,234 @@
+"""What is left of a run on this machine: nothing, however it ended."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import dedent
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_microcloud.boards import engine, workspace
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.models.containers import Container
+
+    from pytest_microcloud.boards.board import Board
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+PATIENCE_S = 240.0
+
+# Tells what the experiments tell, line by line, so that a test can choose the moment.
+CONFTEST = """\
+import pytest
+
+@pytest.fixture(autouse=True)
+def told(board, monkeypatch):
+    usual = board.say
+
+    def say(text):
+        with open("said", "a") as file:
+            print(text, file=file)
+        usual(text)
+
+    monkeypatch.setattr(board, "say", say)
+"""
+SUITE = """\
+from pytest_microcloud.experiments import hosting, io, serving, startup
+
+def test_serving(serve, measure):
+    server = serve("httpd", "docker")
+    measure(serving.load, server, clients=50, requests=100_000)
+
+def test_hosting(deploy, measure):
+    measure(hosting.fill, deploy("httpd"))
+
+def test_io(board, measure):
+    measure(io.disk, board, size=4096, rounds=1000, seconds=1.0)
+
+def test_startup(deploy, measure):
+    measure.repeat(100, startup.reboot, deploy("httpd"))
+
+def test_everything_briefly(board, serve, deploy, measure):
+    server = serve("httpd", "native")
+    measure(serving.load, server, clients=5, requests=20)
+"""
+MOMENTS = {
+    "serving": "serving docker: 100000 requests",
+    "hosting": "hosting httpd: 3 containers",
+    "io": "io disk read 4KiB: round 2 ",
+    "startup": "startup: boot 2",
+}
+
+
+class Run:
+    """A pytest in a process group of its own, as a terminal starts it."""
+
+    def __init__(self, directory: Path, test: str) -> None:
+        self._said = directory / "said"
+        self._said.unlink(missing_ok=True)
+        self._output = directory / "output"
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--hosts=pi3b", "-k", test],
+                cwd=directory,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def output(self) -> str:
+        return self._output.read_text(errors="replace")
+
+    @property
+    def id(self) -> str:
+        found = re.search(r"^run: .*/(\S+)\.json$", self.output, re.MULTILINE)
+        assert found, self.output
+        return found.group(1)
+
+    def wait_for(self, told: str) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not (self._said.is_file() and told in self._said.read_text()):
+            assert self.process.poll() is None, self.output
+            assert time.monotonic() < deadline, self.output
+            time.sleep(0.02)
+
+    def wait(self) -> int:
+        try:
+            return self.process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"it did not end: {self.output}")
+
+    def left(self, host_engine: DockerClient) -> list[str]:
+        wanted = {"label": f"{engine.RUN_LABEL}={self.id}"}
+        things = [
+            *host_engine.containers.list(all=True, filters=wanted),
+            *host_engine.volumes.list(filters=wanted),
+            *host_engine.networks.list(filters=wanted),
+        ]
+        directory = workspace.root() / self.id
+        return [
+            *(str(thing.name) for thing in things),
+            *processes(str(directory)),
+            *([str(directory)] if directory.exists() else []),
+        ]
+
+
+def processes(text: str) -> Iterator[str]:
+    """Yield the command lines that contain a text, of processes that are not ended."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if text in command:
+            yield command
+
+
+def nothing_is_left(run: Run, host_engine: DockerClient) -> bool:
+    """Wait for processes that were told to end, and say whether all is gone."""
+    deadline = time.monotonic() + 10
+    while left := run.left(host_engine):
+        if time.monotonic() > deadline:
+            print(f"left: {left}\n{run.output}")
+            return False
+        time.sleep(0.1)
+    return True
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "hosts.ini").write_text("[pi3b]\nlittle microcloud_driver=container\n")
+    (tmp_path / "conftest.py").write_text(CONFTEST)
+    (tmp_path / "test_suite.py").write_text(dedent(SUITE))
+    return tmp_path
+
+
+@contextmanager
+def started(directory: Path, test: str) -> Iterator[Run]:
+    run = Run(directory, test)
+    try:
+        yield run
+    finally:
+        if run.process.poll() is None:
+            os.killpg(run.process.pid, signal.SIGKILL)
+            run.process.wait()
+
+
+@pytest.fixture(scope="module")
+def neighbours(host_engine: DockerClient) -> Iterator[list[Container]]:
+    """What others have on the same engine: a container without labels, and a run on another controller."""
+    elsewhere = {engine.RUN_LABEL: "20200101T000000-abcd", engine.CONTROLLER_LABEL: "another-machine"}
+    made = [
+        host_engine.containers.create("microcloud/base:bookworm", "true", labels=labels)
+        for labels in ({}, elsewhere)
+    ]
+    yield made
+    for container in made:
+        container.remove(force=True)
+
+
+@pytest.fixture(autouse=True)
+def others_are_untouched(
+    pi3b: Board, host_engine: DockerClient, neighbours: list[Container]
+) -> Iterator[None]:
+    yield
+    assert pi3b.link.run("echo alive").stdout == "alive\n"  # a run that goes on beside
+    for container in neighbours:
+        host_engine.containers.get(str(container.id))
+
+
+@pytest.mark.parametrize("experiment", sorted(MOMENTS))
+def test_an_interrupted_run_leaves_nothing(project: Path, host_engine: DockerClient, experiment: str) -> None:
+    with started(project, f"test_{experiment}") as run:
+        run.wait_for(MOMENTS[experiment])
+        assert run.left(host_engine)
+        os.killpg(run.process.pid, signal.SIGINT)
+        assert run.wait() == pytest.ExitCode.INTERRUPTED, run.output
+    assert "KeyboardInterrupt" in run.output
+    assert nothing_is_left(run, host_engine)
+
+
+def test_the_next_run_removes_what_a_killed_one_left_and_leaves_nothing_itself(
+    project: Path, host_engine: DockerClient
+) -> None:
+    with started(project, "test_hosting") as killed:
+        killed.wait_for("hosting httpd: 1 containers")
+        killed.process.kill()
+        killed.process.wait()
+    lost = killed.id
+    assert killed.left(host_engine)
+    (project / "output").rename(project / "first")
+    with started(project, "test_everything_briefly") as run:
+        assert run.wait() == pytest.ExitCode.OK, run.output
+    assert nothing_is_left(run, host_engine)
+    assert f"removed container microcloud-{lost}-little of a run that was killed" in run.output
+    (project / "first").rename(project / "output")
+    assert nothing_is_left(killed, host_engine)
+
+
+def test_microcloud_clean_removes_what_a_killed_run_left(project: Path, host_engine: DockerClient) -> None:
+    with started(project, "test_io") as killed:
+        killed.wait_for("io disk read")
+        killed.process.kill()
+        killed.process.wait()
+    assert killed.left(host_engine)
+    clean = [sys.executable, "-m", "pytest_microcloud.cli", "clean"]
+    done = subprocess.run(clean, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    assert f"removed container microcloud-{killed.id}-little\n" in done.stdout
+    assert f"removed the files of run {killed.id}\n" in done.stdout
+    assert nothing_is_left(killed, host_engine)
+    again = subprocess.run(clean, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    assert killed.id not in again.stdout

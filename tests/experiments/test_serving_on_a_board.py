@@ -1,0 +1,156 @@
+"""Serving, with a real ab against real web servers."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_microcloud.errors import BoardError, InvalidMeasurement
+from pytest_microcloud.experiments import serving
+from pytest_microcloud.experiments.deploy import Server, deploy, docker_server, native_server
+
+if TYPE_CHECKING:
+    from pytest_microcloud.boards.board import Board
+    from pytest_microcloud.catalog import Catalog
+    from pytest_microcloud.experiments.measurement import Measurement
+
+pytestmark = pytest.mark.engine
+
+REQUESTS, CLIENTS = 120, 30
+
+
+def by_metric(measurements: list[Measurement]) -> dict[str, Measurement]:
+    return {m.metric.removeprefix("serving."): m for m in measurements}
+
+
+@pytest.fixture(params=["native", "docker"])
+def server(request: pytest.FixtureRequest, pi3b: Board, catalog: Catalog) -> Iterator[Server]:
+    httpd = catalog.workload("httpd")
+    before = state(pi3b)
+    if request.param == "native":
+        with native_server(pi3b, httpd) as running:
+            yield running
+    else:
+        with docker_server(deploy(pi3b, httpd)) as running:
+            yield running
+    assert state(pi3b) == before
+
+
+def state(board: Board) -> tuple[str, str, list[object]]:
+    """Return what servers leave on a board, if they leave something."""
+    active = board.link.run("systemctl is-active apache2", check=False).stdout
+    pages = board.link.run("ls -A /var/www/html; pgrep -x apache2 | wc -l", check=False).stdout
+    return active, pages, board.docker.containers.list(all=True)
+
+
+def test_every_request_gives_a_page_time_and_none_fails(server: Server) -> None:
+    seen = by_metric(serving.load(server, clients=CLIENTS, requests=REQUESTS))
+    assert len(seen["page_time"].samples) == REQUESTS
+    assert min(seen["page_time"].samples) >= 0
+    assert seen["page_time"].labels == {"setting": server.setting, "clients": CLIENTS}
+    assert seen["failures"].samples == [0.0]
+    median, tail = seen["page_time"].statistic("p50"), seen["page_time"].statistic("p99")
+    assert 0 < median <= tail
+    assert seen["throughput"].samples[0] > 0
+
+
+def test_the_largest_number_of_clients_is_tried_first(server: Server) -> None:
+    said: list[str] = []
+    server.board.say, usual = said.append, server.board.say
+    try:
+        (capacity,) = serving.capacity(server, requests=1, most=CLIENTS)
+    finally:
+        server.board.say = usual
+    assert capacity.samples == [float(CLIENTS)]
+    assert len(said) == 1
+
+
+class _Narrow(socketserver.ThreadingTCPServer):
+    """A web server that resets every connection beyond the first `places` that are open at a time."""
+
+    daemon_threads = True
+    request_queue_size = 512
+    places = 20
+    refused = 0
+    open_now = 0
+    guard = threading.Lock()
+
+    def verify_request(self, request: socket.socket | tuple[bytes, socket.socket], _address: object) -> bool:
+        assert isinstance(request, socket.socket)
+        with self.guard:
+            if self.open_now < self.places:
+                self.open_now += 1
+                return True
+        self.refused += 1
+        request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return False
+
+
+class _Page(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        self.request.recv(4096)
+        threading.Event().wait(0.3)  # so that all of a wave of clients are there together
+        assert isinstance(self.server, _Narrow)
+        with self.server.guard:
+            self.server.open_now -= 1
+        self.request.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\npage")
+
+
+@contextmanager
+def narrow_server() -> Iterator[tuple[_Narrow, int]]:
+    with _Narrow(("127.0.0.1", 0), _Page) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server, server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_server_with_few_places_gets_the_capacity_that_the_ladder_finds(pi3b: Board) -> None:
+    with narrow_server() as (narrow, port):
+        server = Server(pi3b, "native", f"http://127.0.0.1:{port}/")
+        (capacity,) = serving.capacity(server, requests=1)
+        crowded = by_metric(serving.load(server, clients=4 * narrow.places, requests=4 * narrow.places))
+    rungs = [rung for rung in serving.ladder(serving.MOST_CLIENTS) if rung <= narrow.places]
+    assert capacity.samples == [float(rungs[-1])]
+    assert narrow.refused > 0
+    assert crowded["failures"].samples[0] > 0
+
+
+def test_a_server_that_is_not_there_serves_nobody(pi3b: Board) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = Server(pi3b, "native", f"http://127.0.0.1:{port}/")
+    (capacity,) = serving.capacity(server, requests=1)
+    assert capacity.samples == [0.0]
+    assert [m.metric for m in serving.load(server, clients=2, requests=4)] == ["serving.failures"]
+
+
+def test_a_saturated_load_generator_makes_the_measurement_invalid(
+    pi3b: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = tmp_path / "ab"
+    spin = "timeout 1 sh -c 'while :; do :; done'"
+    fake.write_text(f"#!/bin/sh\n{spin} & {spin} & {spin}; wait\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(InvalidMeasurement, match=r"shared: the load generator was saturated.*50 clients"):
+        serving.load(Server(pi3b, "native", "http://127.0.0.1:9/"), clients=50, requests=50)
+
+
+def test_without_ab_it_says_what_to_install(
+    pi3b: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BoardError, match="apt-get install apache2-utils"):
+        serving.load(Server(pi3b, "native", "http://127.0.0.1:9/"), clients=1, requests=1)

@@ -1,0 +1,164 @@
+"""The page's own parts: everything is told, and no text becomes markup."""
+
+from __future__ import annotations
+
+import dataclasses
+from html.parser import HTMLParser
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from pytest_microcloud import report
+from pytest_microcloud.boards.board import Board
+from pytest_microcloud.boards.drivers.ssh import SshDriver
+from pytest_microcloud.boards.facts import Facts
+from pytest_microcloud.catalog import Catalog, Experiment
+from pytest_microcloud.experiments.measurement import Measurement
+from pytest_microcloud.inventory import Target
+from pytest_microcloud.report import feasibility
+from pytest_microcloud.verdict.matrix import WORST_FIRST, Entry, matrix
+
+HOSTILE = """ "'><script>alert('x')</script><img src=x onerror=alert(1)>&amp;</td></table></details> """
+VOID = {"br", "img"}
+
+
+class Page(HTMLParser):
+    """What a browser makes of the page: elements, names of their attributes, texts, values, classes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, tuple[str, ...]]] = []
+        self.texts: list[str] = []
+        self.values: list[str] = []
+        self.classes: list[str] = []
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert not self._open, "every element is closed"
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, tuple(name for name, _ in attributes)))
+        self.values += [value or "" for name, value in attributes if name != "class"]
+        self.classes += [value or "" for name, value in attributes if name == "class"]
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag, f"</{tag}> closes what is open"
+
+    def handle_data(self, text: str) -> None:
+        self.texts.append(text)
+
+    def tells(self, text: str) -> int:
+        return sum(text in told for told in (*self.texts, *self.values))
+
+
+def board(catalog: Catalog, directory: Path, text: str) -> Board:
+    """Return a board as it is once it is up, every text of it that one; nothing is connected."""
+    target = Target(text, "pi3b", "ssh")
+    model = dataclasses.replace(catalog.model("pi3b"), name=text)
+    up = Board(target, model, SshDriver(target), "run", 0, directory, lambda _: None)
+    up.facts = Facts(text, text, text, 4, 10**9, text, text, text, text)
+    up.gaps = (text, text)
+    return up
+
+
+def measurement(text: str, verdict: str = "infeasible") -> Measurement:
+    m = Measurement(
+        f"my.{text}", [0.1, 0.2], {text: text}, verdict, reason=text, unit=f"W{text}", better="lower"
+    )
+    m.limit = {"max": 1.0, "statistic": text, "source": text}
+    return m
+
+
+def page(
+    entries: list[Entry],
+    boards: dict[str, Board] | None = None,
+    experiments: dict[str, Experiment] | None = None,
+    about: str = "",
+) -> Page:
+    experiments = experiments or {}
+    table = matrix(entries, experiments)
+    return Page("".join(feasibility.summary(table, entries, boards or {}, experiments, about)))
+
+
+def page_of(text: str, catalog: Catalog, directory: Path) -> Page:
+    entries = [
+        Entry(text, text, text, "infeasible", text, [measurement(text)]),
+        Entry(f"{text} 2", text, text, "error", text),
+    ]
+    experiments = {text: Experiment(id=text, about=text, metric=f"my.{text}")}
+    return page(entries, {text: board(catalog, directory, text)}, experiments, text)
+
+
+def test_no_text_becomes_markup_wherever_it_stands(catalog: Catalog, tmp_path: Path) -> None:
+    harmless = page_of("harmless", catalog, tmp_path)
+    hostile = page_of(HOSTILE, catalog, tmp_path)
+    assert hostile.elements == harmless.elements
+    assert {"script", "img"}.isdisjoint(tag for tag, _ in hostile.elements)
+    assert hostile.classes == harmless.classes
+
+
+def test_every_text_is_told_as_it_was_written(catalog: Catalog, tmp_path: Path) -> None:
+    harmless = page_of("harmless", catalog, tmp_path)
+    hostile = page_of(HOSTILE, catalog, tmp_path)
+    assert hostile.tells(HOSTILE) == harmless.tells("harmless") > 20
+
+
+def test_a_hostile_verdict_stays_within_its_class() -> None:
+    shown = page([Entry("desk", "io", "test", "feasible", "", [measurement("x", HOSTILE)])])
+    assert {"script", "img"}.isdisjoint(tag for tag, _ in shown.elements)
+
+
+@pytest.mark.parametrize("verdict", WORST_FIRST)
+def test_every_verdict_is_told_in_words_and_has_a_class_that_the_style_knows(verdict: str) -> None:
+    shown = page([Entry("desk", "io", "test", verdict, "", [measurement("x", verdict)])])
+    kind = f"mc-{verdict.replace(' ', '-')}"
+    assert shown.classes.count(kind) == 2
+    assert shown.texts.count(verdict) == 2
+    style = resources.files(report).joinpath("feasibility.css").read_text(encoding="utf-8")
+    assert f".{kind}" in style
+
+
+def test_a_number_stands_with_its_statistics_its_limit_and_the_limits_source() -> None:
+    m = Measurement("io.disk_read_time", [0.001 * n for n in range(1, 102)], {"size": "4KiB"})
+    m.limit = {"max": 0.0033, "statistic": "median", "source": "its data sheet"}
+    shown = page([Entry("desk", "io", "test_disk", "infeasible", "too slow", [m])])
+    for text in ("io.disk_read_time", "size=4KiB", "51 ms", "96 ms", "100 ms", "101"):
+        assert text in shown.texts
+    assert "max 3.3 ms (median) — its data sheet" in shown.texts
+
+
+def test_a_least_value_is_shown_as_a_least_value() -> None:
+    m = Measurement("serving.capacity", [82.0], {"setting": "docker"})
+    m.limit = {"min": 250, "statistic": "median", "source": "the paper"}
+    shown = page([Entry("desk", "serving", "test_capacity", "infeasible", "", [m])])
+    assert "min 250 clients (median) — the paper" in shown.texts
+
+
+def test_a_measurement_without_samples_does_not_break_the_page() -> None:
+    empty = Measurement("hosting.memory_per_container", [], {"workload": "ruby"})
+    full = Measurement("hosting.containers", [3.0], {"workload": "ruby"})
+    shown = page([Entry("desk", "hosting", "test", "infeasible", "fell over", [empty, full])])
+    assert "hosting.containers" in shown.texts
+
+
+def test_a_board_that_never_came_up_has_its_row_and_says_so() -> None:
+    shown = page([Entry("desk", "io", "test", "error", "no SSH connection")])
+    assert "never came up" in shown.texts
+    assert "no SSH connection" in shown.texts
+
+
+def test_a_board_tells_its_facts_and_what_is_not_emulated(catalog: Catalog, tmp_path: Path) -> None:
+    desk = board(catalog, tmp_path, "desk")
+    desk.facts = Facts("Raspbian 12", "6.1.0", "aarch64", 4, 967 * 2**20, "b", "27.1", "overlay2", "2")
+    desk.gaps = ("SD-card IOPS: the host's disk is no block device",)
+    shown = page([Entry("desk", "io", "test", "feasible")], {"desk": desk})
+    for text in ("Raspbian 12", "6.1.0 (aarch64)", "27.1, overlay2, cgroup v2", "4, 967 MiB", *desk.gaps):
+        assert text in shown.texts
+
+
+def test_a_page_without_anything_measured_has_no_table_of_numbers() -> None:
+    shown = page([Entry("desk", "io", "test", "error", "no SSH connection")])
+    assert "mc-numbers" not in shown.classes
