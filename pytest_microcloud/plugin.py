@@ -286,8 +286,7 @@ class SessionWithBoards:
             self._session.boards[name] = ready
             from pytest_microcloud.terminal import board_lines
 
-            for line in board_lines(ready):
-                self._config.stash[PROGRESS].announce("", line)
+            self._config.stash[PROGRESS].keep(board_lines(ready))
             self._config.hook.pytest_microcloud_board_ready(board=ready, config=self._config)
 
     @pytest.hookimpl(wrapper=True)

@@ -41,11 +41,19 @@ class Progress:
 
     def announce(self, board: str, text: str) -> None:
         """Show a step that is rare and long, at once."""
-        self._show(f"{board}: {text}" if board else text, at_once=True)
+        self._show(f"{board}: {text}", at_once=True)
 
     def update(self, board: str, text: str) -> None:
         """Show how far a step is."""
         self._show(f"{board}: {text}", at_once=False)
+
+    def keep(self, lines: Iterable[str]) -> None:
+        """Write lines that stay."""
+        self.clear()
+        with self._uncaptured():
+            self._reporter.ensure_newline()
+            for line in lines:
+                self._reporter.write_line(line)
 
     def clear(self) -> None:
         """Take the updated line away, so that pytest goes on where it was."""

@@ -151,8 +151,14 @@ def test_in_a_log_a_rare_step_is_told_at_once_and_progress_waits_for_it(
     shown.announce("desk", "powering on")
     clock.now += 9
     shown.update("desk", "1 container")
-    shown.announce("", "two boards are up")
-    assert log.getvalue().splitlines() == ["  desk: powering on", "  two boards are up"]
+    shown.announce("shelf", "powering on")
+    assert log.getvalue().splitlines() == ["  desk: powering on", "  shelf: powering on"]
+
+
+def test_lines_that_stay_are_written_as_they_are(pytestconfig: pytest.Config, log: io.StringIO) -> None:
+    shown = progress(pytestconfig, log)
+    shown.keep(["desk: Raspberry Pi 3", "  not emulated: heat"])
+    assert log.getvalue().splitlines() == ["desk: Raspberry Pi 3", "  not emulated: heat"]
 
 
 def test_in_a_log_there_is_neither_an_escape_nor_a_cut(

@@ -83,6 +83,8 @@ def pooled(rounds: Iterable[Iterable[Measurement]]) -> list[Measurement]:
             key = (m.metric, tuple(sorted(m.labels.items())))
             if key in joined:
                 joined[key].samples.extend(m.samples)
+                reasons = dict.fromkeys(reason for reason in (joined[key].reason, m.reason) if reason)
+                joined[key].reason = "; ".join(reasons)
             else:
                 joined[key] = m
     return list(joined.values())
