@@ -66,7 +66,7 @@ def fill(
             _recover(board)
         board.say(f"hosting {name}: asking {len(filling.hosted)} containers again")
         response_s = _asked_again(deployment, filling)
-    if not response_s:
+    if not response_s and not filling.disk_bytes:
         raise BoardError(board.name, f"could not host a single {deployment.workload.name}: {filling.ended}")
     labels: dict[str, str | int] = {"workload": name}
     count = len(response_s) + filling.projected
@@ -79,7 +79,7 @@ def fill(
         Measurement("hosting.disk_per_container", filling.disk_bytes, dict(labels)),
         Measurement("hosting.response_time", response_s, dict(labels)),
     ]
-    return [m for m in seen if m.samples]  # a board that fell over at the first one told no memory
+    return [m for m in seen if m.samples]  # what fell over with its engine answered no more
 
 
 def _fill(deployment: Deployment, gauge: Gauge, filling: _Filling) -> None:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPException
 from typing import TYPE_CHECKING
 
 from pytest_microcloud.boards.engine import explained
-from pytest_microcloud.errors import BoardError, DeadlineExceeded
+from pytest_microcloud.errors import BoardError, DeadlineExceeded, MicrocloudError
 from pytest_microcloud.experiments.answer import http_answers, wait_until_ready
 from pytest_microcloud.experiments.deploy import published_port
 from pytest_microcloud.experiments.measurement import Measurement
 
 if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+    from pytest_microcloud.boards.board import Board
     from pytest_microcloud.experiments.deploy import Deployment
 
 ANSWER_TIMEOUT_S = 600.0
 POLL_S = 0.02
 CONNECT_TIMEOUT_S = 0.2
+RECOVERY_S = 60.0
+"""What a board that was left in the middle of a reboot gets to come back, so that it can be tidied up."""
 
 
 def reboot(deployment: Deployment) -> list[Measurement]:
@@ -36,21 +44,36 @@ def reboot(deployment: Deployment) -> list[Measurement]:
                 ports={f"{workload.port}/tcp": ("0.0.0.0", port)},  # noqa: S104
             ),
         )
-    try:
+    with _removed_afterwards(board, container):
         wait_until_ready(board, workload.ready, port, container)
         board.say(f"startup: boot {board.boot + 1}")
         watch = _FirstAnswer(deployment, port)
         rebooted = board.reboot()
         answered_at = watch.wait()
         board.settle()
-    finally:
-        with explained(board.name, "removing a container"):
-            board.docker.containers.get(str(container.id)).remove(force=True, v=True)
     container_s = rebooted.ready_s + (answered_at - rebooted.ready_at_s)
     return [
         Measurement("startup.ready_time", [rebooted.ready_s]),
         Measurement("startup.container_time", [container_s]),
     ]
+
+
+@contextmanager
+def _removed_afterwards(board: Board, container: Container) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:  # an interruption, too; a board that is down must not hide it
+        with contextlib.suppress(MicrocloudError):
+            board.link.open(board.driver.endpoint(), timeout_s=RECOVERY_S)
+            board.settle(timeout_s=RECOVERY_S)
+            _remove(board, container)
+        raise
+    _remove(board, container)
+
+
+def _remove(board: Board, container: Container) -> None:
+    with explained(board.name, "removing a container"):
+        board.docker.containers.get(str(container.id)).remove(force=True, v=True)
 
 
 class _FirstAnswer:

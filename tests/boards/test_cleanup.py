@@ -54,7 +54,7 @@ def test_hosting(deploy, measure):
     measure(hosting.fill, deploy("httpd"))
 
 def test_io(board, measure):
-    measure(io.disk, board, size=4096, rounds=1000, seconds=1.0)
+    measure(io.disk, board, size=4096, repetitions=1000, seconds=1.0)
 
 def test_startup(deploy, measure):
     measure.repeat(100, startup.reboot, deploy("httpd"))
@@ -111,15 +111,12 @@ class Run:
             pytest.fail(f"it did not end: {self.output}")
 
     def left(self, host_engine: DockerClient) -> list[str]:
-        wanted = {"label": f"{engine.RUN_LABEL}={self.id}"}
-        things = [
-            *host_engine.containers.list(all=True, filters=wanted),
-            *host_engine.volumes.list(filters=wanted),
-            *host_engine.networks.list(filters=wanted),
-        ]
+        label = f"{engine.RUN_LABEL}={self.id}"
         directory = workspace.root() / self.id
         return [
-            *(str(thing.name) for thing in things),
+            *(str(c.name) for c in host_engine.containers.list(all=True, filters={"label": label})),
+            *(str(v.name) for v in host_engine.volumes.list(filters={"label": label})),
+            *(str(n.name) for n in host_engine.networks.list(filters={"label": label})),
             *processes(str(directory)),
             *([str(directory)] if directory.exists() else []),
         ]

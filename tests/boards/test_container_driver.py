@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from docker.errors import NotFound
@@ -82,7 +82,8 @@ def test_the_cpu_quota_is_the_calibrated_one_and_in_force(
     assert limits["CpuQuota"] / limits["CpuPeriod"] == pytest.approx(share, rel=0.01)
 
     def cpu_s() -> float:
-        return float(container.stats(stream=False)["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9
+        told = cast("dict[str, Any]", container.stats(stream=False))
+        return float(told["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9
 
     spin = "timeout 4 sh -c 'while :; do :; done'"
     used, started = cpu_s(), time.monotonic()
@@ -155,9 +156,10 @@ def test_a_model_too_large_for_this_host_is_refused_with_what_it_would_need(
 
 
 def left_of(rack: Rack, host_engine: DockerClient) -> list[str]:
-    wanted = {"label": f"microcloud.run={rack.workspace.run_id}"}
-    containers = host_engine.containers.list(all=True, filters=wanted)
-    return [str(thing.name) for thing in (*containers, *host_engine.volumes.list(filters=wanted))]
+    label = f"microcloud.run={rack.workspace.run_id}"
+    containers = host_engine.containers.list(all=True, filters={"label": label})
+    volumes = host_engine.volumes.list(filters={"label": label})
+    return [*(str(c.name) for c in containers), *(str(v.name) for v in volumes)]
 
 
 def test_a_reboot_is_a_new_boot(pi3b: Board) -> None:

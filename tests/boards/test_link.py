@@ -105,7 +105,7 @@ def test_a_wrong_host_key_is_refused(pi3b: Board, workspace: Workspace, tmp_path
     )
     impostor = Link(pi3b.name, 0, workspace.path)
     for _ in range(2):  # nor has the first try taught it the key
-        with pytest.raises(LinkError, match="[Hh]ost key verification failed"):
+        with pytest.raises(LinkError, match=r"[Hh]ost key verification failed"):
             impostor.open(wrong, timeout_s=0.5)
     assert ssh_processes(workspace.path) == []
 
@@ -116,7 +116,7 @@ def test_a_wrong_host_key_is_refused(pi3b: Board, workspace: Workspace, tmp_path
     ids=["one", "two", "stubborn"],
 )
 def test_a_command_that_runs_too_long_is_ended_on_the_board(pi3b: Board, command: str) -> None:
-    with pytest.raises(DeadlineExceeded, match="shared: did not finish `.*sleep 4321.*` within 1 s"):
+    with pytest.raises(DeadlineExceeded, match=r"shared: did not finish `.*sleep 4321.*` within 1 s"):
         pi3b.link.run(command, timeout_s=1)
     assert pi3b.link.run("pgrep -x sleep", check=False).stdout == ""
 
@@ -174,8 +174,7 @@ def test_a_connection_that_the_board_ends_is_an_error_until_it_is_opened_again(
     mine = second.run("ps -o ppid= -p $PPID").stdout.strip()  # the sshd of this connection
     pi3b.link.run(f"kill {mine}")
     with pytest.raises(LinkError, match=r"^shared: .*connection"):
-        for _ in range(100):
-            second.run("sleep 0.05")
+        second.run("sleep 20")
     second.open(second.endpoint, timeout_s=10)
     assert second.run("echo back").stdout == "back\n"
 

@@ -15,7 +15,6 @@ from pytest_microcloud.boards import images
 from pytest_microcloud.boards.drivers.container.driver import ContainerDriver, Say, board_image
 from pytest_microcloud.boards.engine import explained, labels
 from pytest_microcloud.boards.link import Link
-from pytest_microcloud.errors import NotMeasured
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -36,12 +35,8 @@ def prepare(
     """Return the tag of the card for that target's OS with all workloads that are built here."""
     suite = target.image or images.WORKLOAD_SUITE
     board = board_image(engine, suite, say)
-    tags = []
-    for workload in workloads:
-        try:
-            tags.append(images.workload(engine, workload, say))
-        except NotMeasured:
-            continue
+    # An official image is large: it is loaded when a test wants it, not onto every card.
+    tags = [images.workload(engine, workload, say) for workload in workloads if workload.built_here]
     content = "\0".join(str(engine.images.get(tag).id) for tag in (board, *tags))
     tag = f"microcloud/card:{hashlib.sha256(content.encode()).hexdigest()[:12]}"
     if engine.images.list(name=tag):
