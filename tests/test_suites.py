@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ MEASUREMENT_KEYS = {"metric", "unit", "better", "labels", "samples", "limit", "v
 
 
 @pytest.fixture(scope="module")
-def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("reports")
     suites = ["suites/test_io.py", "suites/test_startup.py"]
     options = ["--hosts=pi3b", "--microcloud-effort=quick", f"--microcloud-reports={directory}"]
@@ -35,7 +34,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     )
     (directory / "output").write_text(done.stdout + done.stderr)
     assert done.returncode == 0, done.stdout + done.stderr
-    yield directory
+    return directory
 
 
 @pytest.fixture(scope="module")

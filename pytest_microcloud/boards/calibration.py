@@ -13,6 +13,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,22 @@ SMALLEST_QUOTA_US = 1_000
 TYPICAL_MIPS_PER_CPU = 5200.0
 GOOD_ENOUGH = 0.04
 ROUNDS = 3
+DEADLINE_S = 1200
+"""Of one measurement: a board of 0.05 CPUs takes about two minutes on an idle host."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How many of this host's CPUs make one board, and what 7-Zip then rates (MIPS, all cores)."""
+
+    cpus: float
+    rating: float
+    published: float
+
+    @property
+    def deviation(self) -> float:
+        """How far the rating is off the published figure, as a share of it; positive is too fast."""
+        return self.rating / self.published - 1
 
 
 def threads(model: BoardModel) -> int:
@@ -39,42 +56,45 @@ def threads(model: BoardModel) -> int:
     return min(model.cores, os.cpu_count() or 1)
 
 
-def cpus(
+def calibrate(
     engine: DockerClient, image: str, model: BoardModel, run_id: str, say: Callable[[str], None]
-) -> float:
-    """Return how many of this host's CPUs make 7-Zip rate as on the model; HostTooSmall if it has fewer."""
+) -> Calibration:
+    """Return the CPU share with which 7-Zip rates as on the model; HostTooSmall if this host has less."""
     cache = _cache_file(image, model)
     if cache.is_file():
-        return float(json.loads(cache.read_text())["cpus"])
-    wanted = model.sevenzip_mips_all_cores
-    share = min(wanted / TYPICAL_MIPS_PER_CPU, float(threads(model)))
-    closest = (float("inf"), share, 0.0)
+        return Calibration(**json.loads(cache.read_text()))
+    best = _search(engine, image, model, run_id, say)
+    if best.deviation < -0.05 and best.cpus >= threads(model):
+        raise HostTooSmall(
+            model.id,
+            f"needs {best.published:.0f} MIPS of 7-Zip on {model.cores} cores and this host gives "
+            f"{best.rating:.0f} on {threads(model)}: emulate it on a host with at least "
+            f"{threads(model) * best.published / best.rating:.0f} such cores, or use a real board",
+        )
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    partial = cache.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(asdict(best)))
+    partial.rename(cache)
+    return best
+
+
+def _search(
+    engine: DockerClient, image: str, model: BoardModel, run_id: str, say: Callable[[str], None]
+) -> Calibration:
+    wanted, most = model.sevenzip_mips_all_cores, float(threads(model))
+    share = min(wanted / TYPICAL_MIPS_PER_CPU, most)
+    tried: list[Calibration] = []
     for _ in range(ROUNDS):
         say(
             f"calibrating {model.id} with 7-Zip on {share:.2f} CPUs "
             f"(once on this host; about {5 / share:.0f} s)"
         )
-        rating = _rating(engine, image, share, threads(model), run_id)
-        error = abs(rating / wanted - 1)
-        closest = min(closest, (error, share, rating))
-        if error <= GOOD_ENOUGH:
+        tried.append(Calibration(share, _rating(engine, image, share, threads(model), run_id), wanted))
+        latest = tried[-1]
+        if abs(latest.deviation) <= GOOD_ENOUGH or (share == most and latest.deviation < 0):
             break
-        if share == threads(model) and rating < wanted:
-            break
-        share = min(share * wanted / rating, float(threads(model)))
-    error, share, rating = closest
-    if rating < wanted * 0.95 and share >= threads(model):
-        raise HostTooSmall(
-            model.id,
-            f"needs {wanted:.0f} MIPS of 7-Zip on {model.cores} cores and this host gives {rating:.0f} on "
-            f"{threads(model)}: emulate it on a host with at least {threads(model) * wanted / rating:.0f} "
-            "such cores, or use a real board",
-        )
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    partial = cache.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps({"cpus": share, "rating": rating, "published": wanted, "model": model.id}))
-    partial.rename(cache)
-    return share
+        share = min(share * wanted / latest.rating, most)
+    return min(tried, key=lambda calibration: abs(calibration.deviation))
 
 
 def bandwidth(share: float) -> dict[str, int]:
@@ -86,16 +106,21 @@ def bandwidth(share: float) -> dict[str, int]:
 def _rating(engine: DockerClient, image: str, share: float, count: int, run_id: str) -> float:
     limits = bandwidth(share)
     with explained("this machine", "calibrating with 7-Zip"):
-        output = engine.containers.run(
+        container = engine.containers.create(
             image,
             ["b", f"-mmt{count}", "-md22", "1"],
             entrypoint="7z",
-            remove=True,
             cpu_period=limits["cpu_period"],
             cpu_quota=limits["cpu_quota"],
             cpuset_cpus=f"0-{count - 1}",
             labels=labels(run_id),
-        ).decode()
+        )
+        try:
+            container.start()
+            container.wait(timeout=DEADLINE_S)
+            output = container.logs().decode(errors="replace")
+        finally:
+            container.remove(force=True, v=True)
     total = re.search(r"^Tot:\s+\d+\s+\d+\s+(\d+)", output, re.MULTILINE)
     if total is None:
         raise EngineError("this machine", f"7z b printed no total: {output[-200:]}")

@@ -78,7 +78,9 @@ def test_a_board_has_its_models_memory_and_no_swap(pi3b: Board, limits: dict[str
 def test_the_cpu_quota_is_the_calibrated_one_and_in_force(
     pi3b: Board, container: Container, limits: dict[str, Any], host_engine: DockerClient
 ) -> None:
-    share = calibration.cpus(host_engine, container.attrs["Config"]["Image"], pi3b.model, pi3b.run_id, print)
+    share = calibration.calibrate(
+        host_engine, container.attrs["Config"]["Image"], pi3b.model, pi3b.run_id, print
+    ).cpus
     assert limits["CpuQuota"] / limits["CpuPeriod"] == pytest.approx(share, rel=0.01)
 
     def cpu_s() -> float:

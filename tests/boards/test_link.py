@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 import testinfra
 
+from pytest_microcloud.boards.engine import explained
 from pytest_microcloud.boards.link import Link
 from pytest_microcloud.boards.workspace import Workspace, new_run_id
 from pytest_microcloud.errors import BoardError, DeadlineExceeded, EngineError, LinkError
@@ -161,8 +162,8 @@ def test_a_lost_connection_is_an_error_until_it_is_opened_again(second: Link, wo
         os.kill(process, signal.SIGKILL)
     with pytest.raises(LinkError, match=r"^shared: .*connection"):
         second.run("true")
-    with pytest.raises(EngineError):
-        second.docker()
+    with pytest.raises(EngineError, match="shared: asking"), explained("shared", "asking"):
+        second.docker().ping()
     second.open(second.endpoint, timeout_s=10)
     assert second.run("echo back").stdout == "back\n"
     assert second.docker().ping()

@@ -205,14 +205,20 @@ class ContainerDriver:
         if not self._limited:
             return {"limits": {}, "environment": {}}
         self._fits_host()
-        share = calibration.cpus(self._engine, image, model, self._run_id, self._say)
+        calibrated = calibration.calibrate(self._engine, image, model, self._run_id, self._say)
         rate = target.link_bits_per_s or model.ethernet_bits_per_s or 0
         round_trip = target.round_trip_s if target.round_trip_s is not None else model.round_trip_s or 0
         disk = DiskLimits.of(self._engine, model)
         self._gaps += disk.gaps
+        if abs(calibrated.deviation) > 0.05:
+            self._gaps.append(
+                f"CPU: 7-Zip rates {calibrated.rating:.0f} MIPS here and {calibrated.published:.0f} on the "
+                "model, as this host was busy when it was calibrated; calibrate again on an idle one "
+                "(`microcloud clean --cache`)"
+            )
         return {
             "limits": {
-                **calibration.bandwidth(share),
+                **calibration.bandwidth(calibrated.cpus),
                 **disk.options,
                 "cpuset_cpus": f"0-{calibration.threads(model) - 1}",
                 "mem_limit": model.mem_total_bytes,
