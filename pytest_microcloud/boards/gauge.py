@@ -44,11 +44,12 @@ while read -r _; do
         inactive_file|active_file) [ -r $v2/memory.max ] && cache=$((cache + value)) ;;
       esac
     done <$stat
-    total=$limit; available=$((limit - usage + cache))
+    total=$limit; available=$((limit - usage + cache)) # and /proc/vmstat is another machine's
+  else
+    while read -r key value; do
+      case $key in pswpin|pswpout) swapped=$((swapped + value)) ;; esac
+    done </proc/vmstat
   fi
-  while read -r key value; do
-    case $key in pswpin|pswpout) swapped=$((swapped + value)) ;; esac
-  done </proc/vmstat
   read -r uptime _ </proc/uptime
   echo "$total $available $swapped $uptime"
 done

@@ -30,3 +30,6 @@ def _picture() -> bytes:
         tiles.append(tile)
         size, place = size + len(tile), place + 1
     return head + b"".join(tiles) + b" " * (PICTURE_BYTES - size) + tail
+
+
+PAGE_BYTES = len(picture_page())

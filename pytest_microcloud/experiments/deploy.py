@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_microcloud.boards import images
 from pytest_microcloud.boards.engine import explained, host_engine, labels
-from pytest_microcloud.catalog.page import picture_page
-from pytest_microcloud.errors import BoardError, EngineError
+from pytest_microcloud.catalog.page import PAGE_BYTES, picture_page
+from pytest_microcloud.errors import BoardError, EngineError, MicrocloudError
 from pytest_microcloud.experiments.answer import answers, wait_until_ready
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class Server:
     board: Board
     setting: str
     url: str
+    page_bytes: int = PAGE_BYTES
 
 
 def deploy(board: Board, workload: Workload) -> Deployment:
@@ -94,19 +95,34 @@ def published_port(container: Container) -> int | None:
     return next((int(bound[0]["HostPort"]) for bound in ports if bound), None)
 
 
+def remove(board: Board, container: Container) -> None:
+    """Remove a container from a board, running or not."""
+    with explained(board.name, "removing a container"):
+        board.docker.containers.get(str(container.id)).remove(force=True, v=True)
+
+
+@contextmanager
+def afterwards(tidy: Callable[[], None]) -> Iterator[None]:
+    """Call `tidy` at the end; if it fails after a failure, the first failure is the one that is told."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(MicrocloudError):
+            tidy()
+        raise
+    tidy()
+
+
 @contextmanager
 def docker_server(deployment: Deployment) -> Iterator[Server]:
     """Run a web server in Docker for as long as the context lasts."""
     board, ready = deployment.board, deployment.workload.ready
     with explained(board.name, f"running {deployment.image}"):
         container = board.docker.containers.run(**deployment.options())
-    try:
+    with afterwards(lambda: remove(board, container)):
         port = published_port(container)
         wait_until_ready(board, ready, port, container)
         yield Server(board, "docker", f"http://{board.address}:{port}{ready.path}")
-    finally:
-        with explained(board.name, "removing a container"):
-            container.remove(force=True, v=True)
 
 
 @contextmanager
@@ -116,8 +132,14 @@ def native_server(board: Board, workload: Workload) -> Iterator[Server]:
     if board.link.run("command -v apache2 || test -x /usr/sbin/apache2", check=False).status != 0:
         raise BoardError(board.name, "has no Apache httpd to compare with: apt-get install apache2")
     was_active = board.link.run("systemctl is-active -q apache2", check=False).status == 0
-    board.link.run(f"cat > {shlex.quote(page)}", root=True, stdin=picture_page())
-    try:
+
+    def as_it_was() -> None:
+        board.link.run(f"rm -f {shlex.quote(page)}", root=True, check=False)
+        if not was_active:
+            board.link.run("systemctl stop apache2", root=True, check=False)
+
+    with afterwards(as_it_was):
+        board.link.run(f"cat > {shlex.quote(page)}", root=True, stdin=picture_page())
         if not was_active:
             board.link.run("systemctl start apache2", root=True)
         started = time.monotonic()
@@ -126,7 +148,3 @@ def native_server(board: Board, workload: Workload) -> Iterator[Server]:
                 raise BoardError(board.name, "its own Apache httpd does not answer")
             time.sleep(0.05)
         yield Server(board, "native", f"http://{board.address}:{NATIVE_PORT}{workload.ready.path}")
-    finally:
-        board.link.run(f"rm -f {shlex.quote(page)}", root=True, check=False)
-        if not was_active:
-            board.link.run("systemctl stop apache2", root=True, check=False)

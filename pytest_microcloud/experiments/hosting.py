@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,7 +12,7 @@ from pytest_microcloud.boards.engine import RUN_LABEL, explained
 from pytest_microcloud.boards.gauge import Gauge, Reading
 from pytest_microcloud.errors import BoardError, MicrocloudError
 from pytest_microcloud.experiments.answer import answers, wait_until_ready
-from pytest_microcloud.experiments.deploy import published_port
+from pytest_microcloud.experiments.deploy import afterwards, published_port
 from pytest_microcloud.experiments.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -39,6 +37,9 @@ class _Filling:
     memory_bytes: list[float] = field(default_factory=list)
     disk_bytes: list[float] = field(default_factory=list)
     start_s: list[float] = field(default_factory=list)
+    ready_s: list[float] = field(default_factory=list)
+    swapped_pages: list[float] = field(default_factory=list)
+    fell_over: bool = False
     ends_at_s: float = math.inf
     most: float = math.inf
     projected: int = 0
@@ -57,11 +58,12 @@ def fill(
     """
     board, name = deployment.board, deployment.workload.id
     filling = _Filling(ends_at_s=time.monotonic() + at_most_s, most=at_most)
-    with _removed_afterwards(board):
+    with afterwards(lambda: _tidy(board, filling)):
         try:
             with Gauge(board.link) as gauge:
                 _fill(deployment, gauge, filling)
         except BoardError as error:
+            filling.fell_over = True
             filling.ended = f"the board fell over after {len(filling.hosted)} containers: {error.what}"
             _recover(board)
         board.say(f"hosting {name}: asking {len(filling.hosted)} containers again")
@@ -75,7 +77,9 @@ def fill(
     seen = [
         Measurement("hosting.start_time", filling.start_s, dict(labels)),
         containers,
+        Measurement("hosting.ready_time", filling.ready_s, dict(labels)),
         Measurement("hosting.memory_per_container", filling.memory_bytes, dict(labels)),
+        Measurement("hosting.swapped_pages", filling.swapped_pages, dict(labels)),
         Measurement("hosting.disk_per_container", filling.disk_bytes, dict(labels)),
         Measurement("hosting.response_time", response_s, dict(labels)),
     ]
@@ -87,16 +91,14 @@ def _fill(deployment: Deployment, gauge: Gauge, filling: _Filling) -> None:
     now = first = gauge.read()
     while _another_fits(now, first, filling):
         container, port = _start(deployment, filling)
-        wait_until_ready(board, deployment.workload.ready, port, container)
+        filling.ready_s.append(wait_until_ready(board, deployment.workload.ready, port, container))
         before, now = now, gauge.read()
+        filling.swapped_pages.append(float(now.swapped_pages - before.swapped_pages))
         filling.memory_bytes.append(float(before.available_bytes - now.available_bytes))
         filling.disk_bytes.append(_disk_bytes(board, container))
         board.say(
             f"hosting {name}: {len(filling.hosted)} containers, {now.available_bytes / 1e6:.0f} MB free"
         )
-    swapped = now.swapped_pages - first.swapped_pages
-    if swapped:
-        filling.ended += f"; {swapped} pages were swapped"
 
 
 def _another_fits(now: Reading, first: Reading, filling: _Filling) -> bool:
@@ -107,7 +109,7 @@ def _another_fits(now: Reading, first: Reading, filling: _Filling) -> bool:
     elif now.available_bytes < each:
         filling.ended = f"{now.available_bytes / 1e6:.0f} MB were left, in which another one does not fit"
     elif hosted >= filling.most or _late(filling, each):
-        filling.projected = int((now.available_bytes - THRESHOLD_BYTES) / each) if each > 0 else 0
+        filling.projected = _more(now.available_bytes, each)
         bound = "as many as were asked for" if hosted >= filling.most else "in the time of this effort"
         filling.ended = (
             f"{hosted} were started {bound}; {filling.projected} more are projected "
@@ -116,6 +118,12 @@ def _another_fits(now: Reading, first: Reading, filling: _Filling) -> bool:
     else:
         return True
     return False
+
+
+def _more(available_bytes: float, each: float) -> int:
+    """Return how many more would be started by the rule of `_another_fits`: the last one crosses the line."""
+    room = available_bytes - max(THRESHOLD_BYTES, each)
+    return int(room / each) + 1 if each > 0 and room >= 0 else 0
 
 
 def _late(filling: _Filling, each: float) -> bool:
@@ -144,14 +152,24 @@ def _disk_bytes(board: Board, container: Container) -> float:
 def _asked_again(deployment: Deployment, filling: _Filling) -> list[float]:
     """Ask every container that still runs, and return the response times (s) of those that answer."""
     board, ready = deployment.board, deployment.workload.ready
-    with explained(board.name, "listing the containers that run"):
-        running = {c.id for c in board.docker.containers.list(sparse=True, filters=_ours(board))}
     response_s = []
+    running = _running(board) if filling.hosted else set()
     for container, port in filling.hosted:
         started = time.monotonic()
         if container.id in running and answers(board, ready, port, container):
             response_s.append(time.monotonic() - started)
+    if silent := len(filling.hosted) - len(response_s):
+        filling.ended += f"; {silent} of {len(filling.hosted)} did not answer in the end"
     return response_s
+
+
+def _running(board: Board) -> set[str | None]:
+    """Return the ids of our containers that run; none, if the board's engine does not say."""
+    try:
+        with explained(board.name, "listing the containers that run"):
+            return {c.id for c in board.docker.containers.list(sparse=True, filters=_ours(board))}
+    except BoardError:
+        return set()
 
 
 def _ours(board: Board) -> dict[str, str | list[str] | bool]:
@@ -171,17 +189,15 @@ def _recover(board: Board) -> None:
             return
 
 
-@contextmanager
-def _removed_afterwards(board: Board) -> Iterator[None]:
+def _tidy(board: Board, filling: _Filling) -> None:
+    """Remove the containers; from a board that fell over and stays down they cannot be, which is told."""
     try:
-        yield
-    finally:
         with explained(board.name, "removing the containers of a filling"):
             containers = board.docker.containers.list(all=True, sparse=True, filters=_ours(board))
             board.say(f"hosting: removing {len(containers)} containers")
             with ThreadPoolExecutor(REMOVERS) as pool:
-                list(pool.map(_remove, containers))
-
-
-def _remove(container: Container) -> None:
-    container.remove(force=True, v=True)
+                list(pool.map(lambda container: container.remove(force=True, v=True), containers))
+    except BoardError as error:
+        if not filling.fell_over:
+            raise
+        filling.ended += f"; its containers could not be removed: {error.what}"

@@ -21,16 +21,18 @@ SATURATED = 0.9
 
 @dataclass(frozen=True)
 class Load:
-    """What one run of ab saw: seconds of every answered request, requests that failed, seconds in all."""
+    """What one run of ab saw: seconds of every request, how many were answered and failed, seconds in all."""
 
     request_times_s: list[float]
+    answered: int
     failures: int
     duration_s: float
 
 
-def ab(board: str, url: str, *, requests: int, clients: int, timeout_s: float) -> Load:
-    """Send that many requests with that many concurrent clients.
+def ab(board: str, url: str, *, requests: int, clients: int, page_bytes: int, timeout_s: float) -> Load:
+    """Send that many requests with that many concurrent clients for a page of `page_bytes`.
 
+    What ab itself does not count as failed, but was not the whole page, counts as failed here.
     Raises InvalidMeasurement when ab itself was saturated, BoardError when it cannot be run or takes too
     long.
     """
@@ -67,14 +69,23 @@ def ab(board: str, url: str, *, requests: int, clients: int, timeout_s: float) -
                 f"(ab used {busy:.0%} of a CPU for {clients} clients)"
             )
         times = _request_times(table) if table.is_file() else []
-        failures = requests - _figure("Complete requests", done.stdout) if done.returncode == 0 else requests
-        failures += _figure("Failed requests", done.stdout) + _figure("Non-2xx responses", done.stdout)
-        return Load(times, min(failures, requests), wall)
+        failures = _failures(done, requests, page_bytes)
+        return Load(times, requests - failures, failures, wall)
+
+
+def _failures(done: subprocess.CompletedProcess[str], requests: int, page_bytes: int) -> int:
+    """Return how many requests failed: by ab's figures or by the pages that arrived, whichever is more."""
+    if done.returncode != 0:
+        return requests
+    told = _figure("Failed requests", done.stdout) + _figure("Non-2xx responses", done.stdout)
+    missing = requests - _figure("Complete requests", done.stdout)
+    pages = _figure("HTML transferred", done.stdout) // page_bytes
+    return min(requests, max(told + missing, requests - pages))
 
 
 def ab_arguments(url: str, *, requests: int, clients: int, table: Path) -> list[str]:
     """Return the arguments of that run of ab, which writes the times of the requests to `table`."""
-    tolerant = ["-q", "-r", "-l", "-s", str(REQUEST_TIMEOUT_S)]
+    tolerant = ["-q", "-r", "-s", str(REQUEST_TIMEOUT_S)]
     return [*tolerant, "-n", str(requests), "-c", str(clients), "-g", str(table), url]
 
 

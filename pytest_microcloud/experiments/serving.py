@@ -23,12 +23,13 @@ def load(server: Server, *, clients: int, requests: int) -> list[Measurement]:
     board.say(f"serving {server.setting}: {requests} requests of {clients} clients")
     seen = _ab(server, clients, requests)
     labels: dict[str, str | int] = {"setting": server.setting, "clients": clients}
-    answered = [
-        Measurement("serving.page_time", seen.request_times_s, dict(labels)),
-        Measurement("serving.throughput", [len(seen.request_times_s) / seen.duration_s], dict(labels)),
-    ]
-    failures = Measurement("serving.failures", [float(seen.failures)], dict(labels))
-    return [*answered, failures] if seen.request_times_s else [failures]
+    failed = f"{seen.failures} of {requests} requests failed" if seen.failures else ""
+    measured = [Measurement("serving.failures", [float(seen.failures)], dict(labels))]
+    if seen.answered:
+        times = Measurement("serving.page_time", seen.request_times_s, dict(labels), reason=failed)
+        throughput = Measurement("serving.throughput", [seen.answered / seen.duration_s], dict(labels))
+        measured = [times, throughput, *measured]
+    return measured
 
 
 def capacity(server: Server, *, requests: int, most: int = MOST_CLIENTS) -> list[Measurement]:
@@ -73,5 +74,6 @@ def _ab(server: Server, clients: int, requests: int) -> Load:
         server.url,
         requests=requests,
         clients=clients,
+        page_bytes=server.page_bytes,
         timeout_s=60 + requests / SLOWEST_PAGES_PER_S,
     )

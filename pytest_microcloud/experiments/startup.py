@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.client import HTTPException
 from typing import TYPE_CHECKING
 
 from pytest_microcloud.boards.engine import explained
-from pytest_microcloud.errors import BoardError, DeadlineExceeded, MicrocloudError
+from pytest_microcloud.errors import BoardError, DeadlineExceeded
 from pytest_microcloud.experiments.answer import http_answers, wait_until_ready
-from pytest_microcloud.experiments.deploy import published_port
+from pytest_microcloud.experiments.deploy import afterwards, published_port, remove
 from pytest_microcloud.experiments.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
 
 ANSWER_TIMEOUT_S = 600.0
 POLL_S = 0.02
-CONNECT_TIMEOUT_S = 0.2
+CONNECT_TIMEOUT_S = 1.0
 RECOVERY_S = 60.0
 """What a board that was left in the middle of a reboot gets to come back, so that it can be tidied up."""
 
@@ -44,74 +41,82 @@ def reboot(deployment: Deployment) -> list[Measurement]:
                 ports={f"{workload.port}/tcp": ("0.0.0.0", port)},  # noqa: S104
             ),
         )
-    with _removed_afterwards(board, container):
+    with afterwards(lambda: _tidy(board, container)):
         wait_until_ready(board, workload.ready, port, container)
         board.say(f"startup: boot {board.boot + 1}")
-        watch = _FirstAnswer(deployment, port)
-        rebooted = board.reboot()
-        answered_at = watch.wait()
+        with _Watch(deployment, port) as watch:
+            rebooted = board.reboot()
+            powered_on_at_s = rebooted.ready_at_s - rebooted.ready_s
+            container_s = watch.first_answer_after(powered_on_at_s) - powered_on_at_s
         board.settle()
-    container_s = rebooted.ready_s + (answered_at - rebooted.ready_at_s)
     return [
         Measurement("startup.ready_time", [rebooted.ready_s]),
         Measurement("startup.container_time", [container_s]),
     ]
 
 
-@contextmanager
-def _removed_afterwards(board: Board, container: Container) -> Iterator[None]:
+def _tidy(board: Board, container: Container) -> None:
+    """Remove the container, from a board that was left in the middle of a reboot, too."""
     try:
-        yield
-    except BaseException:  # an interruption, too; a board that is down must not hide it
-        with contextlib.suppress(MicrocloudError):
-            board.link.open(board.driver.endpoint(), timeout_s=RECOVERY_S)
-            board.settle(timeout_s=RECOVERY_S)
-            _remove(board, container)
-        raise
-    _remove(board, container)
+        remove(board, container)
+    except BoardError:
+        board.link.open(board.driver.endpoint(), timeout_s=RECOVERY_S)
+        board.settle(timeout_s=RECOVERY_S)
+        remove(board, container)
 
 
-def _remove(board: Board, container: Container) -> None:
-    with explained(board.name, "removing a container"):
-        board.docker.containers.get(str(container.id)).remove(force=True, v=True)
-
-
-class _FirstAnswer:
-    """Watches from the controller for the first answer after the server went away."""
+class _Watch:
+    """Watches from the controller when a server comes to answer; use it as a context manager."""
 
     def __init__(self, deployment: Deployment, port: int) -> None:
         self._deployment = deployment
         self._port = port
-        self._at: float | None = None
+        self._came_up_s: list[float] = []
+        self._changed = threading.Condition()
+        self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
 
-    def wait(self) -> float:
-        """Return when it answered, on the controller's monotonic clock."""
-        self._thread.join(ANSWER_TIMEOUT_S + 30)
-        if self._at is None:
-            raise DeadlineExceeded(
-                self._deployment.board.name,
-                f"its container did not answer within {ANSWER_TIMEOUT_S:.0f} s of a reboot",
-            )
-        return self._at
+    def __enter__(self) -> _Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def first_answer_after(self, moment_s: float) -> float:
+        """Return when it came to answer after that moment, on the controller's monotonic clock.
+
+        What answered before the new boot's power-on was the old boot's server, on its way down.
+        """
+
+        def later() -> float | None:
+            return next((at for at in self._came_up_s if at > moment_s), None)
+
+        with self._changed:
+            if not self._changed.wait_for(lambda: later() is not None, ANSWER_TIMEOUT_S):
+                raise DeadlineExceeded(
+                    self._deployment.board.name,
+                    f"its container did not answer within {ANSWER_TIMEOUT_S:.0f} s of a reboot",
+                )
+            return later() or moment_s
 
     def _watch(self) -> None:
-        board, ready = self._deployment.board, self._deployment.workload.ready
-        deadline = time.monotonic() + ANSWER_TIMEOUT_S
-        went_away = False
-        while time.monotonic() < deadline:
-            try:
-                answered = http_answers(
-                    board.address, self._port, ready.path, ready.expect, CONNECT_TIMEOUT_S
-                )
-            except (OSError, HTTPException):
-                answered = False
-            if answered and went_away:
-                self._at = time.monotonic()
-                return
-            went_away = went_away or not answered
-            time.sleep(POLL_S)
+        answered = True
+        while not self._done.wait(POLL_S):
+            answered, before = self._answers(), answered
+            if answered and not before:
+                with self._changed:
+                    self._came_up_s.append(time.monotonic())
+                    self._changed.notify_all()
+
+    def _answers(self) -> bool:
+        ready = self._deployment.workload.ready
+        address = self._deployment.board.address
+        try:
+            return http_answers(address, self._port, ready.path, ready.expect, CONNECT_TIMEOUT_S)
+        except (OSError, HTTPException):
+            return False
 
 
 def _free_port(deployment: Deployment) -> int:
@@ -119,10 +124,8 @@ def _free_port(deployment: Deployment) -> int:
     board = deployment.board
     with explained(board.name, f"running {deployment.image}"):
         container = board.docker.containers.run(**deployment.options())
-        try:
+        with afterwards(lambda: remove(board, container)):
             port = published_port(container)
-        finally:
-            container.remove(force=True, v=True)
     if port is None:
         raise BoardError(board.name, f"Docker published no port for {deployment.workload.name}")
     return port

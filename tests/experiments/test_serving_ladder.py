@@ -40,6 +40,8 @@ class SmallServer:
     board: QuietBoard = field(default_factory=QuietBoard)
     setting: str = "native"
     url: str = ""
+    page_bytes: int = 2
+    truncated: bool = False
     requests: int = 0
     clients: int = 0
     most_clients: int = 0
@@ -56,7 +58,8 @@ class SmallServer:
             while time.monotonic() < self.last_s + ALL_HERE_S:
                 await asyncio.sleep(0.02)
             self.clients -= 1
-            writer.write(b"HTTP/1.0 " + status + b"\r\nContent-Length: 2\r\n\r\nok")
+            page = b"" if self.truncated and self.requests % 2 == 0 else b"ok"
+            writer.write(b"HTTP/1.0 " + status + b"\r\nContent-Length: 2\r\n\r\n" + page)
             await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -165,3 +168,12 @@ def test_a_load_keeps_the_time_of_every_request_and_counts_failures(serve: Serve
     assert min(by_metric["serving.page_time"].samples) >= ALL_HERE_S * 0.9
     assert by_metric["serving.failures"].samples == [4]
     assert all(m.labels == {"setting": "native", "clients": 10} for m in measured)
+
+
+def test_pages_that_do_not_arrive_whole_are_failures_and_not_throughput(serve: Serve) -> None:
+    small = serve(100)
+    small.truncated = True
+    measured = {m.metric: m for m in serving.load(cast("Server", small), clients=10, requests=40)}
+    assert measured["serving.failures"].samples == [20]
+    assert measured["serving.page_time"].reason == "20 of 40 requests failed"
+    assert measured["serving.throughput"].median > 0
