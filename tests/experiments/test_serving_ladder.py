@@ -51,6 +51,7 @@ class SmallServer:
         try:
             await reader.readuntil(b"\r\n\r\n")
             self.requests += 1
+            half = self.truncated and self.requests % 2 == 0
             self.clients += 1
             self.most_clients = max(self.most_clients, self.clients)
             status = b"200 OK" if self.clients <= self.most else b"503 Service Unavailable"
@@ -58,7 +59,7 @@ class SmallServer:
             while time.monotonic() < self.last_s + ALL_HERE_S:
                 await asyncio.sleep(0.02)
             self.clients -= 1
-            page = b"" if self.truncated and self.requests % 2 == 0 else b"ok"
+            page = b"" if half else b"ok"
             writer.write(b"HTTP/1.0 " + status + b"\r\nContent-Length: 2\r\n\r\n" + page)
             await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
