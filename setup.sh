@@ -272,8 +272,9 @@ start_engine() {
     fi
     $as_root tail -n 40 "$ENGINE_LOG" | grep -v level=info | tail -n 5 | cut -c 1-300 >&2
     fail "the Docker engine does not start. Its last messages are above, the rest in $ENGINE_LOG." \
-        'In a container it needs more rights than usual (mounts, network, writable cgroups). An engine' \
-        'elsewhere will do as well: set DOCKER_HOST. Then call make again.'
+        'In a container it needs more rights than usual (mounts, network, writable cgroups).' \
+        'An engine elsewhere (DOCKER_HOST) will do for real boards only: an emulated one runs on this machine.' \
+        'Then call make again.'
 }
 
 # --- the environment --------------------------------------------------------------------------------------------------

@@ -50,7 +50,8 @@ def main() -> int:
         _measure(measured, load(), chosen.models.split(","), QUICK if chosen.quick else STANDARD)
     except MicrocloudError as error:
         broken = error
-    print(f"\n{_machine()}\n\n{table(measured)}")
+    if measured:
+        print(f"\n{_machine()}\n\n{table(measured)}")
     if broken is not None:
         print(f"\nbenchmarks: {broken}", file=sys.stderr)
     return 0 if broken is None else 1

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from pytest_microcloud.verdict.matrix import Entry
 
 P = ParamSpec("P")
+ONCE = (
+    "measure(...) once a test: use measure.repeat(n, …), "
+    "or one test a setting (@pytest.mark.sweep), as each test is one benchmark of the run file"
+)
 
 
 @dataclass
@@ -141,7 +145,7 @@ def serve(
 
 @pytest.fixture
 def measure(request: pytest.FixtureRequest, board: Board, benchmark: BenchmarkFixture) -> Iterator[Measure]:
-    """`measure(experiment, …, rounds=n)` runs an experiment n times and keeps its measurements in the run."""
+    """`measure(experiment, …)` runs an experiment, once a test, and keeps its measurements in the run."""
     measure = Measure(request.node, board, benchmark)
     yield measure
     if not measure.used:
@@ -198,6 +202,8 @@ class Measure:
 
         if not self._benchmark.enabled:
             raise pytest.UsageError("measurements need pytest-benchmark: run without --benchmark-disable")
+        if self.used:
+            raise pytest.UsageError(ONCE)
         self.used = True
         mark = self._item.get_closest_marker("benchmark")
         clock: BoardClock = mark.kwargs["timer"] if mark else BoardClock()

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from pytest_microcloud import fixtures
-from pytest_microcloud.errors import BoardError, InvalidMeasurement, LimitMissed, MicrocloudError, UserMistake
+from pytest_microcloud.errors import (
+    BoardError,
+    InvalidMeasurement,
+    InventoryError,
+    MicrocloudError,
+    UserMistake,
+)
 from pytest_microcloud.fixtures import (  # noqa: F401 - pytest finds fixtures in the plugin module
     ENTRY,
     SESSION,
@@ -26,12 +32,25 @@ from pytest_microcloud.fixtures import (  # noqa: F401 - pytest finds fixtures i
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
+    from pytest_microcloud.catalog import Catalog
+    from pytest_microcloud.inventory import Target
     from pytest_microcloud.terminal import Progress
 
 EFFORTS = ("quick", "standard", "paper")
 OUR_FIXTURES = frozenset(("board", "effort", "deploy", "serve", "measure", "limit"))
 PROGRESS: pytest.StashKey[Progress] = pytest.StashKey()
+WHY_ASIDE: pytest.StashKey[str] = pytest.StashKey()
 AXES = ("clients", "setting", "size", "workload")
+INVENTORY = "hosts.ini"
+Status = tuple[str, str, str | tuple[str, Mapping[str, bool]]]
+STATUS: dict[str, Status] = {
+    "invalid": ("invalid", "I", ("INVALID", {"yellow": True})),
+    "error": ("error", "E", "ERROR"),
+}
+
+
+class Aside(Exception):
+    """--hosts is testinfra's own business; the text is why, for a test that needs a board all the same."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -56,7 +75,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--microcloud-keep", action="store_true", help="leave emulated boards running for the next run"
     )
-    parser.addini("microcloud_inventory", "Ansible inventory with the boards", default="hosts.ini")
+    parser.addini("microcloud_inventory", "Ansible inventory with the boards", default=INVENTORY)
     parser.addini("microcloud_effort", "quick, standard or paper", default="standard")
     parser.addini("microcloud_reports", "where reports and runs/ go", default="reports")
     parser.addini("microcloud_plan", "print the plan and touch nothing", type="bool", default=False)
@@ -81,25 +100,63 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         f"sweep(*axes): run the test at every point of the axes ({', '.join(AXES)}) of the chosen effort",
     )
-    hosts = config.getoption("hosts", None)
-    if hosts is None or "://" in hosts or config.option.ansible_inventory:
+    if config.getoption("hosts", None) is None:
         return
-    if not _inventory(config).is_file() and config.option.microcloud_inventory is None:
-        config.pluginmanager.register(WithoutInventory(), "microcloud-without-inventory")
-        return  # testinfra's own --hosts, unless a test turns out to need a board
     try:
+        _leave_what_is_testinfras(config)
         _open_session(config)
+    except Aside as aside:
+        config.stash[WHY_ASIDE] = str(aside)
+        config.pluginmanager.register(SessionAside(), "microcloud-aside")
     except MicrocloudError as error:
         raise pytest.UsageError(str(error)) from None
 
 
-def _open_session(config: pytest.Config) -> None:
+def _leave_what_is_testinfras(config: pytest.Config) -> None:
+    hosts, file = config.option.hosts, _path(config, "inventory")
+    if not file.is_file() and config.option.microcloud_inventory is None:
+        raise Aside(f"there is no {file}: write one, or name yours with --microcloud-inventory")
+    if "://" in hosts or any(config.getoption(own, None) for own in ("connection", "ansible_inventory")):
+        raise Aside(
+            f"--hosts={hosts} as it stands is for testinfra alone: choose hosts or groups of {file}, "
+            "without --connection and --ansible-inventory"
+        )
+
+
+def _targets(config: pytest.Config, catalog: Catalog) -> list[Target]:
     from pytest_microcloud import inventory
     from pytest_microcloud.boards.drivers import DRIVERS
-    from pytest_microcloud.boards.rack import Rack
-    from pytest_microcloud.boards.workspace import Workspace, new_run_id
-    from pytest_microcloud.catalog import load
 
+    file = _path(config, "inventory")
+    try:
+        return inventory.read(file, config.option.hosts, catalog.models, DRIVERS)
+    except InventoryError as error:
+        if _asks_for_boards(config) or _holds_boards(file, config.option.hosts, catalog):
+            raise
+        raise Aside(str(error)) from None
+
+
+def _asks_for_boards(config: pytest.Config) -> bool:
+    options = ("inventory", "effort", "reports", "plan", "keep")
+    named = any(config.getoption(f"microcloud_{option}") for option in options)
+    return named or config.getini("microcloud_inventory") != INVENTORY
+
+
+def _holds_boards(file: Path, hosts: str, catalog: Catalog) -> bool:
+    """Tell whether a chosen host, or any if the choice is wrong, has a board model or a variable of ours."""
+    from pytest_microcloud import inventory
+
+    listed = inventory._Inventory(file, inventory._listing(file))
+    try:
+        chosen = listed.choose(hosts)
+    except InventoryError:
+        chosen = listed.hosts
+    groups = {group for host in chosen for level in listed.groups_of(host) for group in level}
+    variables = {name for host in chosen for name in listed.variables.get(host, {})}
+    return bool(groups & set(catalog.models)) or any(name.startswith("microcloud_") for name in variables)
+
+
+def _refuse_what_measures_nothing(config: pytest.Config) -> None:
     if config.getoption("numprocesses", None) or config.getoption("dist", "no") != "no":
         raise UserMistake(
             "-n: boards are measured one after another; pytest-benchmark switches itself off under xdist, "
@@ -111,8 +168,16 @@ def _open_session(config: pytest.Config) -> None:
         raise UserMistake(
             "measurements need pytest-benchmark: run without --benchmark-disable and --benchmark-skip"
         )
+
+
+def _open_session(config: pytest.Config) -> None:
+    from pytest_microcloud.boards.rack import Rack
+    from pytest_microcloud.boards.workspace import Workspace, new_run_id
+    from pytest_microcloud.catalog import load
+
     catalog = load(config.getini("microcloud_catalog"))
-    targets = inventory.read(_inventory(config), config.option.hosts, catalog.models, DRIVERS)
+    targets = _targets(config, catalog)
+    _refuse_what_measures_nothing(config)
     chosen = catalog.effort(config.option.microcloud_effort or config.getini("microcloud_effort"))
     workspace = Workspace(new_run_id())
 
@@ -125,20 +190,24 @@ def _open_session(config: pytest.Config) -> None:
             progress.update(name, text)
 
     rack = Rack(targets, catalog, workspace, announce, say, keep=_flag(config, "keep"))
-    reports = _reports(config)
-    run_file = reports / "runs" / f"{workspace.run_id}.json"
+    run_file = _path(config, "reports") / "runs" / f"{workspace.run_id}.json"
     config.stash[SESSION] = Session(catalog, rack, chosen, run_file)
     config.pluginmanager.register(SessionWithBoards(config), "microcloud-session")
+    _set_options(config, targets, workspace.ssh_config)
+
+
+def _set_options(config: pytest.Config, targets: list[Target], ssh_config: Path) -> None:
+    """Tell testinfra, pytest-benchmark and pytest-html what they are to do for us."""
     config.option.hosts = ",".join(
         f"ssh://{t.name}?controlpersist=0{'&sudo=true' if t.become else ''}" for t in targets
     )
-    config.option.ssh_config = str(workspace.ssh_config)
+    config.option.ssh_config = str(ssh_config)
     if not config.option.benchmark_verbose:
         config.option.benchmark_quiet = True  # its table of times would repeat ours in other words
     if _flag(config, "plan"):
         config.option.benchmark_storage = str(config.rootpath)  # is there: no .benchmarks is made
     elif config.getoption("htmlpath", "") is None and not config.option.collectonly:
-        config.option.htmlpath = str(reports / "feasibility.html")
+        config.option.htmlpath = str(_path(config, "reports") / "feasibility.html")
         config.option.self_contained_html = True
 
 
@@ -146,14 +215,14 @@ def _flag(config: pytest.Config, name: str) -> bool:
     return bool(config.getoption(f"microcloud_{name}") or config.getini(f"microcloud_{name}"))
 
 
-def _inventory(config: pytest.Config) -> Path:
-    file: str = config.option.microcloud_inventory or config.getini("microcloud_inventory")
-    return config.rootpath / file
-
-
-def _reports(config: pytest.Config) -> Path:
-    directory: str = config.option.microcloud_reports or config.getini("microcloud_reports")
-    return config.rootpath / directory
+def _path(config: pytest.Config, name: str) -> Path:
+    """Return a path as its option means it where pytest was called, or its ini twin in the root directory."""
+    given: str | None = config.getoption(f"microcloud_{name}")
+    return (
+        config.invocation_params.dir / given
+        if given
+        else config.rootpath / config.getini(f"microcloud_{name}")
+    )
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -168,7 +237,9 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test at every point of the axes that its `sweep` marks name."""
+    """Run a test of ours at every point of the axes that its `sweep` marks name."""
+    if not _uses(metafunc.definition, OUR_FIXTURES):
+        return  # somebody else's mark of that name
     session = metafunc.config.stash.get(SESSION, None)
     for mark in metafunc.definition.iter_markers("sweep"):
         for axis in mark.args:
@@ -200,52 +271,56 @@ def _point_id(axis: str, point: Any) -> str:
     return f"{point}clients" if axis == "clients" else str(point)
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Let the benchmark of a test that measures run on board time."""
-    if "measure" in getattr(item, "fixturenames", ()):
-        own = item.get_closest_marker("benchmark")
-        options = {**(own.kwargs if own else {}), "timer": BoardClock()}
-        item.add_marker(pytest.mark.benchmark(**options), append=False)
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse tests of boards when no boards were chosen; otherwise run them board by board."""
+    """Refuse tests of boards when no boards were chosen."""
     if config.stash.get(SESSION, None) is not None:
         return
     for item in items:
-        if OUR_FIXTURES & set(getattr(item, "fixturenames", ())) and _means_our_board(item):
+        if _uses(item, OUR_FIXTURES):
             raise pytest.UsageError(_no_boards(config, item))
 
 
-def _means_our_board(item: pytest.Item) -> bool:
-    definitions = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009 - private to pytest
-    return any(
-        definition.func.__module__ == fixtures.__name__
-        for name in OUR_FIXTURES
-        for definition in definitions.get(name, ())[-1:]
-    )
+def _uses(item: pytest.Item, names: Collection[str]) -> bool:
+    """Tell whether a test uses fixtures of those names and they are ours, or a user's that wrap ours."""
+    definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})  # private to pytest
+    return any(_is_ours(name, definitions.get(name, ())) for name in names)
+
+
+def _is_ours(name: str, definitions: Sequence[pytest.FixtureDef[Any]]) -> bool:
+    for definition in reversed(definitions):  # the nearest first
+        if getattr(definition.func, "__module__", None) == fixtures.__name__:
+            return True
+        if name not in definition.argnames:
+            return False
+    return False
 
 
 def _no_boards(config: pytest.Config, item: pytest.Item) -> str:
     if config.getoption("hosts", None) is None:
         return f"{item.nodeid} needs a board: choose with --hosts, e.g. --hosts=pi3b or --hosts=all"
-    return (
-        f"{item.nodeid} needs a board of an inventory, and there is no {_inventory(config)}: "
-        "write one, or name yours with --microcloud-inventory"
-    )
+    return f"{item.nodeid} needs a board of an inventory; {config.stash[WHY_ASIDE]}"
 
 
-class WithoutInventory:
+def _note_failure(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """Keep a failure for the matrix, unless what failed first is noted: an assertion, or a crash."""
+    entry = item.stash.get(ENTRY, None)
+    if entry is not None and entry.verdict in ("invalid", "infeasible", "error"):
+        return
+    missed = isinstance(excinfo.value, AssertionError | pytest.fail.Exception)
+    fixtures.note(item, "infeasible" if missed else "error", excinfo.exconly().strip().splitlines()[0])
+
+
+class SessionAside:
     """The hook of a session whose --hosts are testinfra's."""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> Generator[None, None, None]:
-        """Let no complaint of testinfra about the hosts come before ours about the inventory."""
+        """Let no complaint of testinfra about the hosts come before ours about boards."""
         try:
             yield
         except RuntimeError:
-            if not _means_our_board(metafunc.definition):
+            if not _uses(metafunc.definition, OUR_FIXTURES):
                 raise
 
 
@@ -257,6 +332,13 @@ class SessionWithBoards:
         self._session = config.stash[SESSION]
         self._progress: Progress | None = None
         self._machine: tuple[dict[str, Any], dict[str, Any]] | None = None
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Let the benchmark of a test that measures run on board time."""
+        if _uses(item, ("measure",)):
+            own = item.get_closest_marker("benchmark")
+            options = {**(own.kwargs if own else {}), "timer": BoardClock()}
+            item.add_marker(pytest.mark.benchmark(**options), append=False)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -275,9 +357,11 @@ class SessionWithBoards:
         self._config.stash[PROGRESS] = self._progress
         return None
 
-    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Power a test's board on first, so that plain testinfra tests find it up, too."""
+        """Power a test's board on, so that plain testinfra tests find it up, too.
+
+        Called after pytest's look at skip marks, which is `tryfirst`, and before fixtures are set up.
+        """
         name = fixtures.board_of(item)
         if name is None:
             return
@@ -300,15 +384,21 @@ class SessionWithBoards:
         error = call.excinfo.value
         if isinstance(error, MicrocloudError):
             report.longrepr = f"{type(error).__name__}: {error}"
-        if isinstance(error, InvalidMeasurement):
-            report.user_properties.append(("microcloud", "invalid"))
-            fixtures.note(item, "invalid", str(error))
-        elif isinstance(error, BoardError):
-            report.user_properties.append(("microcloud", "error"))
-            fixtures.note(item, "error", str(error))
-        elif report.failed and ENTRY in item.stash and not isinstance(error, LimitMissed):
-            fixtures.note(item, "infeasible", call.excinfo.exconly())
+        if isinstance(error, InvalidMeasurement | BoardError):
+            verdict = "invalid" if isinstance(error, InvalidMeasurement) else "error"
+            report.user_properties.append(("microcloud", verdict))
+            item.user_properties.append(("microcloud", verdict))  # JUnit's are those at teardown
+            fixtures.note(item, verdict, str(error))
+        elif report.failed and fixtures.board_of(item) and _uses(item, OUR_FIXTURES):
+            _note_failure(item, call.excinfo)
         return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.CollectReport | pytest.TestReport) -> Status | None:
+        """Show an invalid measurement as such, and a broken board as an error in whatever phase it broke."""
+        if not report.failed or report.when in ("collect", "teardown"):
+            return None
+        return STATUS.get(str(dict(report.user_properties).get("microcloud")))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self) -> None:
@@ -353,6 +443,8 @@ class SessionWithBoards:
         if self._session.entries:
             table = matrix(self._session.entries, self._session.catalog.experiments)
             terminal.closing_table(terminalreporter, table, self._session.boards)
+            for report in terminalreporter.getreports("invalid"):
+                terminalreporter.write_line(f"INVALID {report.nodeid}")
             if self._session.run_file.is_file():
                 terminalreporter.write_line(f"run file: {self._session.run_file}")
 

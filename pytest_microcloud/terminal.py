@@ -112,8 +112,8 @@ def closing_table(
             reporter.write_line(line)
         for experiment, cell in cells.items():
             reporter.write(f"  {experiment:<10}")
-            reporter.write(f"{cell.verdict:<14}", **COLOURS[cell.verdict])
-            reporter.write_line(cell.headline)
+            reporter.write(f"{cell.verdict:<14}", **(COLOURS[cell.verdict] if cell.judged else {}))
+            reporter.write_line(f"{cell.headline}{f'; {cell.remark}' if cell.remark else ''}")
             for reason in cell.reasons:
                 for line in reason.splitlines():
                     reporter.write_line(f"    {line}")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from textwrap import dedent
 
@@ -378,6 +381,21 @@ def test_an_option_goes_before_its_ini_twin_and_without_both_there_is_a_default(
     assert settings(project, "--collect-only", "--microcloud-effort=quick")["effort"] == "quick"
 
 
+def test_paths_of_options_start_where_pytest_was_called_and_those_of_ini_files_in_the_root(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = project.mkdir("below")
+    (below / "lab.ini").write_text("[pi3b]\nlab microcloud_driver=ssh\n")
+    set_ini(project, "microcloud_inventory = hosts.ini", "microcloud_reports = out")
+    monkeypatch.chdir(below)
+    given = settings(
+        project, "..", "--collect-only", "--microcloud-inventory=lab.ini", "--microcloud-reports=o"
+    )
+    assert (given["inventory"], given["reports"]) == (["lab"], "below/o/runs")
+    twins = settings(project, "..", "--collect-only")
+    assert (twins["inventory"], twins["reports"]) == (["desk", "shelf"], "out/runs")
+
+
 # Projects that do not use it
 
 
@@ -455,7 +473,142 @@ def test_a_project_that_does_not_use_the_plugin_imports_nothing_heavy_for_it(
     assert modules <= {"plugin", "fixtures", "hookspecs", "errors"}
 
 
+def test_a_measure_of_a_users_own_keeps_its_timer_and_needs_no_pytest_benchmark(
+    project: pytest.Pytester,
+) -> None:
+    project.makepyfile(
+        test_board="""
+        import pytest
+
+        @pytest.fixture
+        def measure(request):
+            return request.node.get_closest_marker("benchmark")
+
+        def test_it(measure):
+            assert measure is None
+        """
+    )
+    for arguments in ([], ["-p", "no:benchmark"], ["--hosts=local://"], ["--hosts=desk", "--collect-only"]):
+        result = project.runpytest_subprocess("--strict-markers", *arguments)
+        assert (result.ret, "INTERNALERROR" in said(result)) == (pytest.ExitCode.OK, False)
+
+
+def test_without_pytest_benchmark_a_test_that_measures_asks_for_hosts(project: pytest.Pytester) -> None:
+    project.makepyfile(test_board="def test_it(measure): ...")
+    text = usage_error(project.runpytest_subprocess("-p", "no:benchmark", "--strict-markers"))
+    assert "needs a board: choose with --hosts" in text
+
+
+def test_a_users_fixture_that_wraps_ours_needs_a_board_as_ours_does(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        test_board="""
+        import pytest
+
+        @pytest.fixture
+        def measure(measure):
+            return measure
+
+        def test_it(measure): ...
+        """
+    )
+    assert "needs a board: choose with --hosts" in usage_error(project.runpytest_subprocess())
+
+
+def test_a_sweep_mark_of_a_test_without_our_fixtures_is_somebody_elses(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        test_board="""
+        import pytest
+
+        @pytest.mark.sweep("chimney", 3)
+        def test_it(request):
+            assert request.node.get_closest_marker("sweep").args == ("chimney", 3)
+        """
+    )
+    for arguments in ([], ["--hosts=pi3b"]):
+        project.runpytest_subprocess(*arguments).assert_outcomes(passed=1)
+
+
+LEFT_ALONE = """\
+    def test_x(host, request):
+        config = request.config
+        assert not config.pluginmanager.hasplugin("microcloud-session")
+        assert (config.option.hosts, config.option.connection) == HOSTS
+    """
+
+
+@pytest.mark.parametrize("connection", ["ssh", "ansible", "docker"])
+def test_hosts_with_a_connection_are_testinfras_even_where_they_are_boards(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, connection: str
+) -> None:
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    project.makepyfile(test_board=f"HOSTS = ('desk', {connection!r})\n{dedent(LEFT_ALONE)}")
+    arguments = ["--hosts=desk", f"--connection={connection}"]
+    if connection == "ansible":
+        arguments.append("--ansible-inventory=hosts.ini")
+    result = project.runpytest_subprocess(*arguments)
+    result.assert_outcomes(passed=1)
+    assert not (project.path / "reports").exists()
+
+
+@pytest.mark.parametrize("hosts", ["web1", "web", "web2.example.org"])
+def test_hosts_of_an_inventory_without_board_models_are_testinfras(
+    project: pytest.Pytester, hosts: str
+) -> None:
+    (project.path / "hosts.ini").write_text("[web]\nweb1\n\n[db]\ndb1\n")
+    project.makepyfile(
+        test_board=f"""
+        import testinfra
+
+        def test_x(request):
+            assert request.config.option.hosts == {hosts!r}
+            assert not request.config.pluginmanager.hasplugin("microcloud-session")
+        """
+    )
+    project.runpytest_subprocess(f"--hosts={hosts}").assert_outcomes(passed=1)
+    project.runpytest_subprocess(f"--hosts={hosts}", "-n", "1").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--hosts=web1"], "host 'web1' has no board model"),
+        (["--hosts=web1", "--connection=ssh"], "--hosts=web1 as it stands is for testinfra alone"),
+        (["--hosts=ssh://web1"], "--hosts=ssh://web1 as it stands is for testinfra alone"),
+    ],
+)
+def test_a_test_that_needs_a_board_of_testinfras_hosts_is_a_usage_error_that_says_why(
+    project: pytest.Pytester, arguments: list[str], expected: str
+) -> None:
+    (project.path / "hosts.ini").write_text("[web]\nweb1\n")
+    text = usage_error(project.runpytest_subprocess(*arguments))
+    assert "test_board.py::test_it" in text
+    assert f" needs a board of an inventory; {expected}" in text.replace(f"{project.path}/hosts.ini: ", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--microcloud-plan"], ["--microcloud-inventory=hosts.ini"], ["-o", "microcloud_inventory=./hosts.ini"]],
+)
+def test_who_asks_for_boards_hears_at_once_that_his_hosts_are_none(
+    project: pytest.Pytester, arguments: list[str]
+) -> None:
+    (project.path / "hosts.ini").write_text("[web]\nweb1\n")
+    project.makepyfile(test_board="def test_plain(host): ...")
+    text = usage_error(project.runpytest_subprocess("--hosts=web1", *arguments))
+    assert "host 'web1' has no board model" in text
+
+
+def test_a_variable_of_ours_makes_a_host_a_board_whose_model_is_missing(project: pytest.Pytester) -> None:
+    (project.path / "hosts.ini").write_text("[pi3bb]\ndesk microcloud_driver=container\n")
+    project.makepyfile(test_board="def test_plain(host): ...")
+    assert "host 'desk' has no board model" in usage_error(project.runpytest_subprocess("--hosts=desk"))
+
+
 # This repository
+
+
+def test_the_package_tells_type_checkers_that_it_is_typed() -> None:
+    assert (resources.files("pytest_microcloud") / "py.typed").is_file()
 
 
 def test_the_shipped_suites_are_collected_for_every_board_of_the_shipped_inventory(

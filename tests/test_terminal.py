@@ -231,5 +231,17 @@ def test_the_closing_table_tells_verdict_number_and_reasons_of_a_board_that_neve
     ]
 
 
+def test_a_verdict_without_a_limit_behind_it_has_its_remark_and_no_colour(
+    pytestconfig: pytest.Config, screen: Screen
+) -> None:
+    on_terminal = reporter(pytestconfig, screen)
+    on_terminal._tw.hasmarkup = True
+    cells = {"io": Cell("feasible", "1 s", (), judged=False), "heat": Cell("feasible", "2 s", ())}
+    terminal.closing_table(on_terminal, {"desk": cells}, {})
+    _, _, io_line, heat_line = screen.getvalue().strip().splitlines()
+    assert io_line == "  io        feasible      1 s; no limit judged"
+    assert "\x1b[32mfeasible" in heat_line
+
+
 def test_every_verdict_has_its_colour() -> None:
     assert set(terminal.COLOURS) == set(WORST_FIRST)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 BOOT_TIMEOUT_S = 600.0
 ENGINE_TIMEOUT_S = 300.0
+LOGIN_TIMEOUT_S = 15.0
+"""Of one try after a reboot: a slow board that still boots takes seconds for a login."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Board:
         down_at = time.monotonic()
         while time.monotonic() < down_at + BOOT_TIMEOUT_S:
             with contextlib.suppress(BoardError):
-                self.link.open(self.driver.endpoint(), timeout_s=2)
+                self.link.open(self.driver.endpoint(), timeout_s=LOGIN_TIMEOUT_S, again=False)
                 ready_at_s = time.monotonic()
                 if facts.boot_identity(self.link) != before:
                     self.boot += 1
@@ -110,10 +112,12 @@ class Board:
         uptime = float(self.link.run("cat /proc/uptime").stdout.split()[0])
         return uptime - (asked + time.monotonic()) / 2
 
-    def power_off(self) -> None:
-        """Disconnect and give the board up."""
-        self.link.close()
-        self.driver.stop()
+    def power_off(self, *, keep: bool = False) -> None:
+        """Disconnect and give the board up, or with `keep` hand it over to the next run."""
+        try:
+            self.link.close()
+        finally:
+            self.driver.stop(keep=keep)
 
     def settle(self, *, timeout_s: float = ENGINE_TIMEOUT_S) -> None:
         """Wait until the board's engine answers, and learn the facts of this boot."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
-from pytest_microcloud.boards.engine import explained, labels
+from pytest_microcloud.boards.engine import ended, host_labels
 from pytest_microcloud.catalog import BoardModel
 from pytest_microcloud.errors import EngineError, HostTooSmall
 
@@ -69,7 +70,7 @@ def calibrate(
             model.id,
             f"needs {best.published:.0f} MIPS of 7-Zip on {model.cores} cores and this host gives "
             f"{best.rating:.0f} on {threads(model)}: emulate it on a host with at least "
-            f"{threads(model) * best.published / best.rating:.0f} such cores, or use a real board",
+            f"{math.ceil(threads(model) * best.published / best.rating)} such cores, or use a real board",
         )
     cache.parent.mkdir(parents=True, exist_ok=True)
     partial = cache.with_suffix(f".{os.getpid()}")
@@ -105,22 +106,20 @@ def bandwidth(share: float) -> dict[str, int]:
 
 def _rating(engine: DockerClient, image: str, share: float, count: int, run_id: str) -> float:
     limits = bandwidth(share)
-    with explained("this machine", "calibrating with 7-Zip"):
-        container = engine.containers.create(
-            image,
-            ["b", f"-mmt{count}", "-md22", "1"],
-            entrypoint="7z",
-            cpu_period=limits["cpu_period"],
-            cpu_quota=limits["cpu_quota"],
-            cpuset_cpus=f"0-{count - 1}",
-            labels=labels(run_id),
-        )
-        try:
-            container.start()
-            container.wait(timeout=DEADLINE_S)
-            output = container.logs().decode(errors="replace")
-        finally:
-            container.remove(force=True, v=True)
+    with ended(
+        engine,
+        image,
+        ["b", f"-mmt{count}", "-md22", "1"],
+        board="this machine",
+        step="calibrating with 7-Zip",
+        timeout_s=DEADLINE_S,
+        entrypoint="7z",
+        cpu_period=limits["cpu_period"],
+        cpu_quota=limits["cpu_quota"],
+        cpuset_cpus=f"0-{count - 1}",
+        labels=host_labels(run_id),
+    ) as container:
+        output = container.logs().decode(errors="replace")
     total = re.search(r"^Tot:\s+\d+\s+\d+\s+(\d+)", output, re.MULTILINE)
     if total is None:
         raise EngineError("this machine", f"7z b printed no total: {output[-200:]}")

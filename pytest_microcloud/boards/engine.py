@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pytest_microcloud.boards import workspace
 from pytest_microcloud.errors import DeadlineExceeded, EngineError
@@ -14,10 +17,14 @@ from pytest_microcloud.errors import DeadlineExceeded, EngineError
 if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
+    from docker.models.volumes import Volume
 
 RUN_LABEL = "microcloud.run"
 CONTROLLER_LABEL = "microcloud.controller"
-KEEP_LABEL = "microcloud.keep"
+LOCK_LABEL = "microcloud.lock"
+"""Where the lock of the run is on its controller: whoever can take it knows that the run has ended."""
+KEPT_PREFIX = "microcloud-kept-"
+"""How the name of a board begins that was handed over to the next run: labels cannot be added later."""
 CALL_TIMEOUT_S = 120
 """Deadline of one call to an engine. An overloaded board starts a container slowly, but not this slowly."""
 
@@ -74,47 +81,127 @@ def explained(board: str, step: str) -> Iterator[None]:
         raise EngineError(board, f"{step}: {_first_line(error)}") from error
 
 
+@contextmanager
+def ended(
+    engine: DockerClient,
+    image: str,
+    command: Sequence[str],
+    *,
+    board: str,
+    step: str,
+    timeout_s: float,
+    **options: Any,
+) -> Iterator[Container]:
+    """Run a container to its end, give it to look at, and remove it; `options` are docker-py's.
+
+    Raises EngineError when it exits with other than 0, DeadlineExceeded when it does not end in time.
+    """
+    with explained(board, step):
+        container = engine.containers.create(image, list(command), **options)
+        try:
+            container.start()
+            status = _wait(container, board, step, timeout_s)
+            if status != 0:
+                said = container.logs(tail=5).decode(errors="replace")[-300:].strip()
+                raise EngineError(board, f"{step}: exited with {status}: {said or 'nothing was said'}")
+            yield container
+        finally:
+            container.remove(force=True, v=True)
+
+
+def _wait(container: Container, board: str, step: str, timeout_s: float) -> int:
+    import requests.exceptions
+
+    started = time.monotonic()
+    try:
+        return int(container.wait(timeout=timeout_s)["StatusCode"])
+    except (requests.exceptions.Timeout, requests.exceptions.ConnectionError) as error:
+        if time.monotonic() - started < timeout_s:
+            raise
+        raise DeadlineExceeded(board, f"{step}: did not end within {timeout_s:.0f} s") from error
+
+
+def must_be_here(engine: DockerClient) -> None:
+    """Raise EngineError if that engine is not this machine's: a board on it could not be reached.
+
+    An emulated board is reached at its address on the engine's bridge, which only the engine's machine has.
+    """
+    with explained("this machine", "asking the engine where it is"):
+        info = engine.info()
+    url = os.environ.get("DOCKER_HOST") or "unix://"
+    same_kernel = info["KernelVersion"] == platform.release()
+    if not same_kernel or (not url.startswith("unix://") and info["Name"] != socket.gethostname()):
+        raise EngineError(
+            "this machine",
+            f"the Docker engine is elsewhere (on {info['Name']}), and an emulated board can be reached only "
+            "from the machine that it runs on: unset DOCKER_HOST to use an engine here, or call pytest there",
+        )
+
+
+def controller() -> str:
+    """Return the name of this machine, which can tell whether its runs are alive."""
+    return socket.gethostname()
+
+
 def labels(run_id: str) -> dict[str, str]:
     """Return the labels that everything bears that we create on an engine; cleaning goes by them."""
-    return {RUN_LABEL: run_id, CONTROLLER_LABEL: socket.gethostname()}
+    return {RUN_LABEL: run_id, CONTROLLER_LABEL: controller()}
+
+
+def host_labels(run_id: str) -> dict[str, str]:
+    """Return the labels of what we create on the host's engine: those, and where the run's lock is."""
+    return labels(run_id) | {LOCK_LABEL: str(workspace.lock_of(run_id))}
+
+
+def lock_path(found: dict[str, str]) -> Path:
+    """Return the lock of the run that bears these labels."""
+    return Path(found.get(LOCK_LABEL) or workspace.lock_of(found[RUN_LABEL]))
 
 
 def clean(engine: DockerClient, run_id: str | None = None, *, kept: bool = False) -> list[str]:
     """Remove what a run left on the host's engine, and return the names of what was removed.
 
     With `run_id`, that run's things. Without, those of all runs of this controller that are not alive any
-    more; boards that were kept on purpose are spared unless `kept` is true.
+    more; boards that were handed over to the next run are spared unless `kept` is true. Raises EngineError.
     """
-    from docker.errors import APIError, NotFound
-
-    wanted = RUN_LABEL if run_id is None else f"{RUN_LABEL}={run_id}"
-    removed = [
-        _remove(container)
-        for container in engine.containers.list(all=True, sparse=True, filters={"label": wanted})
-        if _ours_to_remove(container.attrs.get("Labels") or {}, run_id, kept)
-    ]
-    for volume in engine.volumes.list(filters={"label": wanted}):
-        if _ours_to_remove(volume.attrs.get("Labels") or {}, run_id, kept):
-            try:
-                volume.remove(force=True)
-                removed.append(f"volume {volume.name}")
-            except (NotFound, APIError):
-                continue  # in use by a board that was kept, or gone already
-    return removed
+    label = RUN_LABEL if run_id is None else f"{RUN_LABEL}={run_id}"
+    with explained("this machine", "removing what a run left"):
+        containers = [
+            _remove(container)
+            for container in engine.containers.list(all=True, sparse=True, filters={"label": label})
+            if (kept or not _name(container).startswith(KEPT_PREFIX))
+            and _ours_to_remove(container.attrs.get("Labels") or {}, run_id)
+        ]
+        volumes = [
+            f"volume {volume.name}"
+            for volume in engine.volumes.list(filters={"label": label})
+            if _ours_to_remove(volume.attrs.get("Labels") or {}, run_id) and _removed(volume)
+        ]
+    return containers + volumes
 
 
-def _ours_to_remove(found: dict[str, str], run_id: str | None, kept: bool) -> bool:
-    if found.get(KEEP_LABEL) and not kept:
-        return False
+def _ours_to_remove(found: dict[str, str], run_id: str | None) -> bool:
     if run_id is not None:
         return True
-    return found.get(CONTROLLER_LABEL) == socket.gethostname() and not workspace.alive(found[RUN_LABEL])
+    return found.get(CONTROLLER_LABEL) == controller() and not workspace.alive(lock_path(found))
+
+
+def _removed(volume: Volume) -> bool:
+    from docker.errors import APIError
+
+    with suppress(APIError):  # in use by a board that was kept, or gone already
+        volume.remove(force=True)
+        return True
+    return False
+
+
+def _name(container: Container) -> str:
+    return str((container.attrs.get("Names") or [container.id])[0]).lstrip("/")
 
 
 def _remove(container: Container) -> str:
     from docker.errors import APIError, NotFound
 
-    name = str(container.attrs.get("Names", [container.id])[0]).lstrip("/")
     try:
         container.remove(force=True, v=True)
     except NotFound:
@@ -122,7 +209,7 @@ def _remove(container: Container) -> str:
     except APIError as error:
         if "already in progress" not in str(error):
             raise
-    return f"container {name}"
+    return f"container {_name(container)}"
 
 
 def _first_line(error: Exception) -> str:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from pytest_microcloud.boards.engine import explained
 from pytest_microcloud.catalog import Workload
 from pytest_microcloud.catalog.page import picture_page
-from pytest_microcloud.errors import EngineError, NotMeasured
+from pytest_microcloud.errors import DeadlineExceeded, EngineError, NotMeasured
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -40,14 +40,15 @@ def base(engine: DockerClient, suite: str, say: Say) -> str:
     from docker.errors import APIError
 
     tag = f"microcloud/base:{suite}"
-    if engine.images.list(name=tag):
-        return tag
-    try:
-        say(f"pulling debian:{suite}-slim")
-        engine.images.pull("debian", tag=f"{suite}-slim").tag("microcloud/base", suite)
-    except APIError:
-        say(f"no registry answers; debootstrap {suite} (about a minute)")
-        _debootstrap(engine, suite, tag)
+    with explained("this machine", f"getting {tag}"):
+        if engine.images.list(name=tag):
+            return tag
+        try:
+            say(f"pulling debian:{suite}-slim")
+            engine.images.pull("debian", tag=f"{suite}-slim").tag("microcloud/base", suite)
+        except APIError:
+            say(f"no registry answers; debootstrap {suite} (about a minute)")
+            _debootstrap(engine, suite, tag)
     return tag
 
 
@@ -60,43 +61,51 @@ def build(
     files: Mapping[str, bytes] | None = None,
 ) -> str:
     """Build `directory`'s Dockerfile, with `files` added to its context, on a base; return the tag."""
-    from docker.errors import BuildError
+    with explained("this machine", f"looking for {base_tag}"):
+        base_id = str(engine.images.get(base_tag).id)
+    archive, digest = _context(directory, files or {}, base_id)
+    tag = f"microcloud/{name}:{digest[:12]}"
+    with explained("this machine", f"building {tag}"):
+        if not engine.images.list(name=tag):
+            say(f"building the image {tag} (once)")
+            _build(engine, archive, tag, base_tag, {CACHE_LABEL: name})
+    return tag
 
-    context = {path.name: path for path in sorted(directory.iterdir()) if path.is_file()}
-    digest = hashlib.sha256(str(engine.images.get(base_tag).id).encode())
+
+def _context(directory: Path, files: Mapping[str, bytes], base_id: str) -> tuple[io.BytesIO, str]:
+    """Return a build's context as a tar archive, and a digest of all that goes into the image."""
+    digest = hashlib.sha256(base_id.encode())
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        for entry, path in context.items():
-            digest.update(entry.encode() + b"\0" + path.read_bytes() + b"\0")
-            tar.add(path, arcname=entry)
-        for entry, content in sorted((files or {}).items()):
+        for path in sorted(path for path in directory.iterdir() if path.is_file()):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+            tar.add(path, arcname=path.name)
+        for entry, content in sorted(files.items()):
             digest.update(entry.encode() + b"\0" + content + b"\0")
             info = tarfile.TarInfo(entry)
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
-    tag = f"microcloud/{name}:{digest.hexdigest()[:12]}"
-    if engine.images.list(name=tag):
-        return tag
-    say(f"building the image {tag} (once)")
     archive.seek(0)
-    with explained("this machine", f"building {tag}"):
-        try:
-            engine.images.build(
-                fileobj=archive,
-                custom_context=True,
-                tag=tag,
-                buildargs={"BASE": base_tag},
-                labels={CACHE_LABEL: name},
-                rm=True,
-                forcerm=True,
-                timeout=BUILD_TIMEOUT_S,
-            )
-        except BuildError as error:
-            log = [line["stream"].strip() for line in error.build_log if line.get("stream", "").strip()]
-            raise EngineError(
-                "this machine", "\n  ".join([f"building {tag}: {error.msg}", *log[-8:]])
-            ) from error
-    return tag
+    return archive, digest.hexdigest()
+
+
+def _build(engine: DockerClient, archive: io.BytesIO, tag: str, base_tag: str, marks: dict[str, str]) -> None:
+    from docker.errors import BuildError
+
+    try:
+        engine.images.build(
+            fileobj=archive,
+            custom_context=True,
+            tag=tag,
+            buildargs={"BASE": base_tag},
+            labels=marks,
+            rm=True,
+            forcerm=True,
+            timeout=BUILD_TIMEOUT_S,
+        )
+    except BuildError as error:
+        log = [line["stream"].strip() for line in error.build_log if line.get("stream", "").strip()]
+        raise EngineError("this machine", "\n  ".join([f"building {tag}: {error.msg}", *log[-8:]])) from error
 
 
 def workload(engine: DockerClient, wanted: Workload, say: Say) -> str:
@@ -106,7 +115,9 @@ def workload(engine: DockerClient, wanted: Workload, say: Say) -> str:
     if wanted.image is None:
         files = {wanted.page: picture_page()} if wanted.page else {}
         return build(engine, wanted.id, wanted.directory, base(engine, WORKLOAD_SUITE, say), say, files)
-    if not engine.images.list(name=wanted.image):
+    with explained("this machine", f"getting {wanted.image}"):
+        if engine.images.list(name=wanted.image):
+            return wanted.image
         try:
             say(f"pulling {wanted.image}")
             engine.images.pull(wanted.image)
@@ -126,10 +137,27 @@ def transfer(source: DockerClient, target: DockerClient, tag: str) -> None:
 
 def forget(engine: DockerClient) -> list[str]:
     """Remove all images that were built here, and return their names."""
-    tags = sorted(tag for image in engine.images.list(name="microcloud/*") for tag in image.tags)
-    for tag in tags:
-        engine.images.remove(tag, force=True)
+    with explained("this machine", "removing images"):
+        tags = sorted(tag for image in engine.images.list(name="microcloud/*") for tag in image.tags)
+        for tag in tags:
+            engine.images.remove(tag, force=True)
     return [f"image {tag}" for tag in tags]
+
+
+def _fill(directory: Path, suite: str) -> None:
+    command = ["debootstrap", "--variant=minbase", suite, str(directory)]
+    try:
+        made = subprocess.run(
+            command, capture_output=True, text=True, timeout=DEBOOTSTRAP_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DeadlineExceeded(
+            "this machine", f"debootstrap {suite} did not end within {DEBOOTSTRAP_TIMEOUT_S} s"
+        ) from error
+    if made.returncode != 0:
+        raise EngineError(
+            "this machine", f"debootstrap {suite} failed: {(made.stderr or made.stdout)[-400:].strip()}"
+        )
 
 
 def _debootstrap(engine: DockerClient, suite: str, tag: str) -> None:
@@ -142,17 +170,7 @@ def _debootstrap(engine: DockerClient, suite: str, tag: str) -> None:
             f"once as root; or import an image of your own: docker tag IMAGE {tag}",
         )
     with tempfile.TemporaryDirectory(prefix="microcloud-base-") as directory:
-        made = subprocess.run(
-            ["debootstrap", "--variant=minbase", suite, directory],
-            capture_output=True,
-            text=True,
-            timeout=DEBOOTSTRAP_TIMEOUT_S,
-            check=False,
-        )
-        if made.returncode != 0:
-            raise EngineError(
-                "this machine", f"debootstrap {suite} failed: {(made.stderr or made.stdout)[-400:].strip()}"
-            )
+        _fill(Path(directory), suite)
         shutil.copytree(_SLIM, directory, dirs_exist_ok=True)
         left_out = (
             "usr/share/doc",

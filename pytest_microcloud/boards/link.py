@@ -46,7 +46,6 @@ class Endpoint:
     identity_file: Path | None = None
     host_key: str | None = None
     docker_socket: str = "/var/run/docker.sock"
-    become: bool = False
     arguments: tuple[str, ...] = ()
 
 
@@ -72,6 +71,7 @@ class Link:
         self._ssh = ["ssh", "-F", str(directory / "ssh_config"), "-o", "BatchMode=yes"]
         self._control = directory / f"{number}.ctl"
         self._socket = directory / f"{number}.sock"
+        self._log = directory / f"{number}.log"
         self._master: subprocess.Popen[bytes] | None = None
         self._docker: DockerClient | None = None
         self._endpoint: Endpoint | None = None
@@ -119,8 +119,6 @@ class Link:
             if self._master.poll() is None:
                 self._master.kill()
                 self._master.wait()
-            if self._master.stderr is not None:
-                self._master.stderr.close()
             self._master = None
         self._control.unlink(missing_ok=True)
         self._socket.unlink(missing_ok=True)
@@ -139,10 +137,9 @@ class Link:
         Raises DeadlineExceeded, LinkError when the connection broke, and with `check` a BoardError
         that quotes what the command said when it exits with other than 0.
         """
-        user = self.endpoint.user
         line = f"timeout -k {KILL_AFTER_S} {timeout_s:.0f} sh -c {shlex.quote(command)}"
-        if root and user not in (None, "root"):
-            line = f"sudo -n {line}"
+        if root:
+            line = as_root(line)
         data = stdin.encode() if isinstance(stdin, str) else stdin
         started = time.monotonic()
         try:
@@ -194,19 +191,19 @@ class Link:
         self._socket.unlink(missing_ok=True)
         forward = f"{self._socket}:{self.endpoint.docker_socket}"
         command = ["-M", "-N", "-T", "-o", "ControlPersist=no", "-o", f"ConnectTimeout={timeout_s:.0f}"]
-        self._master = subprocess.Popen(
-            [*ends_with_us(), *self._ssh, *command, *self.endpoint.arguments, "-L", forward, self.board],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for pytest, which still needs the connection to clean up
-        )
+        with self._log.open("wb") as log:  # no pipe: refused forwards would fill it, and ssh then hangs
+            self._master = subprocess.Popen(
+                [*ends_with_us(), *self._ssh, *command, *self.endpoint.arguments, "-L", forward, self.board],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for pytest, which still needs the connection to clean up
+            )
         deadline = time.monotonic() + timeout_s
         while not (self._control.exists() and self._socket.exists()):
             if self._master.poll() is not None:
-                said = _text(self._master.stderr.read()) if self._master.stderr else ""
                 self.close()
-                raise LinkError(self.board, f"no SSH connection: {_last_line(said)}")
+                raise LinkError(self.board, f"no SSH connection: {_last_line(_tail(self._log))}")
             if time.monotonic() > deadline:
                 self.close()
                 raise LinkError(self.board, f"no SSH connection within {timeout_s:.0f} s")
@@ -241,6 +238,18 @@ class Link:
 def ends_with_us() -> Sequence[str]:
     """Return the prefix that makes a child end when this process does, even by SIGKILL (util-linux)."""
     return ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()
+
+
+def as_root(line: str) -> str:
+    """Return a command line that runs that one as root, by sudo if need be; any login shell can read it."""
+    script = f'as_root=; [ "$(id -u)" = 0 ] || as_root="sudo -n"; exec $as_root {line}'
+    return f"sh -c {shlex.quote(script)}"
+
+
+def _tail(log: Path, most: int = 2000) -> str:
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - most))
+        return _text(file.read())
 
 
 def _text(output: bytes) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pytest_microcloud.boards import engine
 from pytest_microcloud.boards.board import Board
 from pytest_microcloud.boards.workspace import Workspace, remove_abandoned
-from pytest_microcloud.errors import BoardError, MicrocloudError
+from pytest_microcloud.errors import BoardError
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -61,6 +61,12 @@ class Rack:
             except BoardError as error:
                 self._broken[name] = error.what
                 raise
+            except OSError as error:
+                self._broken[name] = f"could not be brought up: {error}"
+                raise BoardError(name, self._broken[name]) from error
+            except Exception as error:
+                self._broken[name] = f"could not be brought up: {error!r}"
+                raise
         return self._boards[name]
 
     def host_engine(self) -> DockerClient:
@@ -72,15 +78,28 @@ class Rack:
         return self._engine
 
     def close(self) -> None:
-        """Give up all boards, whatever state they are in, and the workspace."""
-        for board in self._boards.values():
-            with contextlib.suppress(MicrocloudError):
-                board.power_off()
-        if self._engine is not None:
-            engine.clean(self._engine, self.workspace.run_id)
-            self._engine.close()
-        self._boards = {}
-        self.workspace.close()
+        """Give up all boards, whatever state they are in, and the workspace; what fails gives a warning."""
+        boards, self._boards = self._boards, {}
+        host, self._engine = self._engine, None
+        try:
+            for board in boards.values():
+                with self._warned(board.name):
+                    board.power_off(keep=self._keep)
+            if host is not None:
+                with self._warned("this machine"):
+                    engine.clean(host, self.workspace.run_id)
+        finally:
+            if host is not None:
+                host.close()
+            self.workspace.close()
+
+    @contextmanager
+    def _warned(self, board: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            what = error.what if isinstance(error, BoardError) else error
+            self._announce(board, f"not cleaned up: {what} (`microcloud clean` removes what is left)")
 
     def _power_on(self, target: Target) -> Board:
         self.workspace.open()
@@ -106,7 +125,7 @@ class Rack:
         try:
             board.power_on()
         except BaseException:
-            with contextlib.suppress(MicrocloudError):
+            with self._warned(board.name):
                 board.power_off()
             raise
         return board
@@ -119,7 +138,8 @@ class Rack:
         from pytest_microcloud.boards.drivers.container import ContainerDriver, card
 
         host = self.host_engine()
+        engine.must_be_here(host)
         run_id, directory = self.workspace.run_id, self.workspace.path
         workloads = self.catalog.workloads.values()
         prepared = card.prepare(host, target, model, workloads, run_id, directory, say)
-        return ContainerDriver(host, target, model, run_id, directory, say, card=prepared, keep=self._keep)
+        return ContainerDriver(host, target, model, run_id, directory, say, card=prepared)

@@ -6,6 +6,7 @@ killed run can be told from a run that is still going on: the kernel drops the l
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import secrets
@@ -45,7 +46,7 @@ class Workspace:
             return
         root().mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.mkdir(mode=0o700)
-        self._lock = (self.path / "lock").open("w")
+        self._lock = lock_of(self.run_id).open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self.ssh_config.write_text(f"Include {self.path}/*.conf\n")
 
@@ -58,12 +59,19 @@ class Workspace:
         self._lock = None
 
 
-def alive(run_id: str) -> bool:
-    """Whether a controller on this machine still works on that run."""
+def lock_of(run_id: str) -> Path:
+    """Return the lock of a run of ours; the path depends on the environment, so others must be told it."""
+    return root().absolute() / run_id / "lock"
+
+
+def alive(lock: Path) -> bool:
+    """Whether a controller on this machine still works on the run with that lock."""
     try:
-        handle = os.open(root() / run_id / "lock", os.O_RDWR)
+        handle = os.open(lock, os.O_RDONLY)
     except FileNotFoundError:
         return False
+    except OSError:  # another user's: not ours to judge
+        return True
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -73,9 +81,33 @@ def alive(run_id: str) -> bool:
     return False
 
 
+def claim(lock: Path) -> TextIO | None:
+    """Hold the lock of a run that has ended; None if it is alive after all, or not ours to judge."""
+    try:
+        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        held = lock.open("w")
+    except OSError:
+        return None
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        held.close()
+        return None
+    return held
+
+
+def release(held: TextIO) -> None:
+    """Give up a lock that was claimed, and the directory that it was in if nothing else is there."""
+    lock = Path(held.name)
+    with contextlib.suppress(OSError):
+        lock.unlink()
+        lock.parent.rmdir()
+    held.close()
+
+
 def remove_abandoned() -> Iterator[str]:
     """Remove the directories of runs whose controller is gone, and yield their ids."""
     for path in root().glob("*"):
-        if path.is_dir() and not alive(path.name):
+        if path.is_dir() and not alive(path / "lock"):
             shutil.rmtree(path, ignore_errors=True)
             yield path.name

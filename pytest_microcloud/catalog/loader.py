@@ -169,6 +169,8 @@ def _limits(file: Path, model: str, table: Table, models: Mapping[str, BoardMode
         )
     ours = {name.partition(".")[0] for name in _metrics()}
     for experiment, metrics in table.items():
+        if experiment not in ours and (near := _nearest(experiment, ours)):
+            raise CatalogError(f'{file}: key "{experiment}": unknown experiment{near}')
         for metric, entries in _subtable(file, metrics, experiment).items():
             name = f"{experiment}.{metric}"
             if experiment in ours and name not in _metrics():  # a user's own experiment has its own

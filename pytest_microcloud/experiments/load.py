@@ -56,6 +56,7 @@ def ab(board: str, url: str, *, requests: int, clients: int, page_bytes: int, ti
                 errors="replace",
                 timeout=timeout_s,
                 check=False,
+                start_new_session=True,  # Ctrl-C is for pytest; ab would end early and print what it has
             )
         except subprocess.TimeoutExpired:
             raise BoardError(
@@ -68,19 +69,24 @@ def ab(board: str, url: str, *, requests: int, clients: int, page_bytes: int, ti
                 f"{board}: the load generator was saturated "
                 f"(ab used {busy:.0%} of a CPU for {clients} clients)"
             )
+        if done.returncode < 0:
+            raise InvalidMeasurement(f"{board}: the load generator was ended by signal {-done.returncode}")
         times = _request_times(table) if table.is_file() else []
         failures = _failures(done, requests, page_bytes)
-        return Load(times, requests - failures, failures, wall)
+        return Load(_without_refused(times, failures), requests - failures, failures, wall)
 
 
 def _failures(done: subprocess.CompletedProcess[str], requests: int, page_bytes: int) -> int:
-    """Return how many requests failed: by ab's figures or by the pages that arrived, whichever is more."""
+    """Return how many requests failed: by their status or by the pages that arrived, whichever is more.
+
+    ab's own "Failed requests" counts a reset connection twice.
+    """
     if done.returncode != 0:
         return requests
-    told = _figure("Failed requests", done.stdout) + _figure("Non-2xx responses", done.stdout)
     missing = requests - _figure("Complete requests", done.stdout)
+    refused = _figure("Non-2xx responses", done.stdout)
     pages = _figure("HTML transferred", done.stdout) // page_bytes
-    return min(requests, max(told + missing, requests - pages))
+    return min(requests, max(missing + refused, requests - pages))
 
 
 def ab_arguments(url: str, *, requests: int, clients: int, table: Path) -> list[str]:
@@ -93,6 +99,12 @@ def _request_times(table: Path) -> list[float]:
     """Read ab's gnuplot table: a header, then starttime, seconds, ctime, dtime, ttime, wait; times in ms."""
     rows = table.read_text(errors="replace").splitlines()[1:]
     return [int(row.split("\t")[4]) / 1000 for row in rows if row.count("\t") == 5]
+
+
+def _without_refused(times_s: list[float], failures: int) -> list[float]:
+    """Leave out the requests that were refused at once: ab enters them with a time of 0."""
+    refused = min(failures, times_s.count(0.0))
+    return sorted(times_s)[refused:] if refused else times_s
 
 
 def _figure(name: str, output: str) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 from pytest_microcloud.catalog import metric as known_metric
 
 Labels = Mapping[str, str | int]
+NO_LIMIT = "no limit is set"
 
 
 @dataclass
@@ -18,7 +19,8 @@ class Measurement:
     """One metric with its samples, in the metric's SI unit.
 
     `verdict` is "feasible", "infeasible", "invalid" or "not measured", and `reason` says why in words.
-    `limit` is what it was judged against: {"max" | "min", "statistic", "source"}.
+    `limit` is what it was judged against: {"max" | "min", "statistic", "source"}; a "feasible" without one
+    says no more than that nothing spoke against it, and `remark` tells so.
     """
 
     metric: str
@@ -53,6 +55,17 @@ class Measurement:
         """The median of the samples."""
         return self.statistic("median")
 
+    @property
+    def judged(self) -> bool:
+        """Whether the verdict comes from a limit, or from what made a verdict by a limit impossible."""
+        return self.limit is not None or self.verdict != "feasible"
+
+    @property
+    def remark(self) -> str:
+        """The reason as people and the run file get it: it tells, too, that no limit is set."""
+        said = (self.reason, "" if self.judged else NO_LIMIT)
+        return "; ".join(part for part in said if part)
+
     def as_dict(self) -> dict[str, Any]:
         """Return it as the run file holds it."""
         return {
@@ -63,7 +76,7 @@ class Measurement:
             "samples": self.samples,
             "limit": self.limit,
             "verdict": self.verdict,
-            "reason": self.reason,
+            "reason": self.remark,
         }
 
 

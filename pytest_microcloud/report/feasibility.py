@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
     from pytest_microcloud.catalog import Experiment
+    from pytest_microcloud.experiments.measurement import Measurement
     from pytest_microcloud.verdict.matrix import Cell, Entry
 
 
@@ -53,9 +54,16 @@ def _about(board: Board | None) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    kind = escape(cell.verdict.replace(" ", "-"), quote=True)
-    reasons = "".join(f"<small>{escape(reason)}</small>" for reason in cell.reasons)
-    return f'<td class="mc-{kind}"><b>{escape(cell.verdict)}</b><br>{escape(cell.headline)}{reasons}</td>'
+    remarks = (cell.remark, *cell.reasons) if cell.remark else cell.reasons
+    reasons = "".join(f"<small>{escape(remark)}</small>" for remark in remarks)
+    return (
+        f'<td class="{_class(cell)}"><b>{escape(cell.verdict)}</b><br>{escape(cell.headline)}{reasons}</td>'
+    )
+
+
+def _class(judged: Cell | Measurement) -> str:
+    """Return the class that colours a verdict; one without any limit behind it gets no colour."""
+    return f"mc-{escape(judged.verdict.replace(' ', '-'), quote=True)}" if judged.judged else "mc-unjudged"
 
 
 def _board(board: Board) -> str:
@@ -99,12 +107,11 @@ def _numbers(entries: list[Entry]) -> str:
                 str(len(m.samples)),
                 bound,
             )
-            verdict = escape(m.verdict.replace(" ", "-"), quote=True)
-            note = f"<small>{escape(m.reason)}</small>" if m.reason else ""
+            note = f"<small>{escape(m.remark)}</small>" if m.remark else ""
             rows.append(
                 f"<tr><td>{escape(entry.board)}</td>"
                 + "".join(f"<td>{escape(figure)}</td>" for figure in figures)
-                + f'<td class="mc-{verdict}">{escape(m.verdict)}{note}</td></tr>'
+                + f'<td class="{_class(m)}">{escape(m.verdict)}{note}</td></tr>'
             )
     if not rows:
         return ""

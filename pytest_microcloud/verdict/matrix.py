@@ -25,11 +25,20 @@ class Entry:
 
 @dataclass(frozen=True)
 class Cell:
-    """A board's verdict on an experiment, its headline figure, and the reasons of what is not feasible."""
+    """A board's verdict on an experiment, its headline figure, and the reasons of what is not feasible.
+
+    `judged` is False where "feasible" only means that there was no limit to miss; `remark` says so.
+    """
 
     verdict: str
     headline: str
     reasons: tuple[str, ...]
+    judged: bool = True
+
+    @property
+    def remark(self) -> str:
+        """What is to be said beside the verdict, if anything."""
+        return "" if self.judged else "no limit judged"
 
 
 def matrix(entries: Iterable[Entry], experiments: Mapping[str, Experiment]) -> dict[str, dict[str, Cell]]:
@@ -52,7 +61,8 @@ def _cell(entries: list[Entry], experiment: Experiment | None) -> Cell:
     verdicts = {entry.verdict for entry in entries} or {"not measured"}
     worst = next(verdict for verdict in WORST_FIRST if verdict in verdicts)
     reasons = dict.fromkeys(entry.reason for entry in entries if entry.verdict != "feasible" and entry.reason)
-    return Cell(worst, _headline(entries, experiment), tuple(reasons))
+    judged = worst != "feasible" or any(m.limit for entry in entries for m in entry.measurements)
+    return Cell(worst, _headline(entries, experiment), tuple(reasons), judged)
 
 
 def _headline(entries: list[Entry], experiment: Experiment | None) -> str:

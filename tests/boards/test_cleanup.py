@@ -66,7 +66,7 @@ def test_everything_briefly(board, serve, deploy, measure):
 MOMENTS = {
     "serving": "serving docker: 100000 requests",
     "hosting": "hosting httpd: 3 containers",
-    "io": "io disk read 4KiB: round 2 ",
+    "io": "io disk read 4KiB: 2 of ",
     "startup": "startup: boot 2",
 }
 

@@ -79,6 +79,7 @@ class _Narrow(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 512
     places = 20
+    page = b"page"
     refused = 0
     open_now = 0
     guard = threading.Lock()
@@ -101,7 +102,8 @@ class _Page(socketserver.BaseRequestHandler):
         assert isinstance(self.server, _Narrow)
         with self.server.guard:
             self.server.open_now -= 1
-        self.request.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\npage")
+        head = f"HTTP/1.0 200 OK\r\nContent-Length: {len(self.server.page)}\r\n\r\n"
+        self.request.sendall(head.encode() + self.server.page)
 
 
 @contextmanager
@@ -118,13 +120,14 @@ def narrow_server() -> Iterator[tuple[_Narrow, int]]:
 
 def test_a_server_with_few_places_gets_the_capacity_that_the_ladder_finds(pi3b: Board) -> None:
     with narrow_server() as (narrow, port):
-        server = Server(pi3b, "native", f"http://127.0.0.1:{port}/")
+        server = Server(pi3b, "native", f"http://127.0.0.1:{port}/", len(narrow.page))
         (capacity,) = serving.capacity(server, requests=1)
         crowded = by_metric(serving.load(server, clients=4 * narrow.places, requests=4 * narrow.places))
     rungs = [rung for rung in serving.ladder(serving.MOST_CLIENTS) if rung <= narrow.places]
     assert capacity.samples == [float(rungs[-1])]
     assert narrow.refused > 0
     assert crowded["failures"].samples[0] > 0
+    assert min(crowded["page_time"].samples) > 0  # what was refused has no page time
 
 
 def test_a_server_that_is_not_there_serves_nobody(pi3b: Board) -> None:

@@ -162,3 +162,13 @@ def test_a_board_tells_its_facts_and_what_is_not_emulated(catalog: Catalog, tmp_
 def test_a_page_without_anything_measured_has_no_table_of_numbers() -> None:
     shown = page([Entry("desk", "io", "test", "error", "no SSH connection")])
     assert "mc-numbers" not in shown.classes
+
+
+def test_feasible_without_any_limit_is_uncoloured_and_says_so() -> None:
+    m = Measurement("io.memory_time", [0.1], {"size": "4KiB"})
+    shown = page([Entry("desk", "io", "test", "feasible", "", [m])])
+    assert (shown.classes.count("mc-unjudged"), shown.classes.count("mc-feasible")) == (2, 0)
+    assert shown.texts.count("feasible") == 2
+    assert {"no limit judged", "no limit is set"} <= set(shown.texts)
+    style = resources.files(report).joinpath("feasibility.css").read_text(encoding="utf-8")
+    assert ".mc-unjudged" in style

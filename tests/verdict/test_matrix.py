@@ -84,3 +84,21 @@ def test_without_any_number_the_headline_is_a_dash(catalog: Catalog) -> None:
 
 def test_without_entries_there_is_no_table(catalog: Catalog) -> None:
     assert matrix([], catalog.experiments) == {}
+
+
+def test_feasible_without_any_limit_behind_it_says_so(catalog: Catalog) -> None:
+    cell = matrix([entry("feasible", "", disk_write(0.1, "4KiB"))], catalog.experiments)["desk"]["io"]
+    assert (cell.verdict, cell.judged, cell.remark) == ("feasible", False, "no limit judged")
+
+
+def test_one_judged_limit_is_enough_for_a_verdict_of_its_own(catalog: Catalog) -> None:
+    judged = disk_write(0.1, "4KiB")
+    judged.limit = {"max": 1.0, "statistic": "median", "source": "me"}
+    entries = [entry("feasible", "", disk_write(0.1, "1MiB")), entry("feasible", "", judged)]
+    cell = matrix(entries, catalog.experiments)["desk"]["io"]
+    assert (cell.verdict, cell.judged, cell.remark) == ("feasible", True, "")
+
+
+@pytest.mark.parametrize("verdict", [verdict for verdict in WORST_FIRST if verdict != "feasible"])
+def test_what_is_not_feasible_needs_no_remark_on_limits(verdict: str, catalog: Catalog) -> None:
+    assert matrix([entry(verdict)], catalog.experiments)["desk"]["io"].remark == ""

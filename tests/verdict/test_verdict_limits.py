@@ -94,3 +94,19 @@ def test_a_reason_that_was_there_stays_before_the_missed_limit() -> None:
     sentence = apply(Limit(model="pi3b", metric="hosting.containers", min=60, source="me"), m)
     assert sentence is not None
     assert m.reason == f"the board fell over after 3 containers; {sentence}"
+
+
+def test_what_has_no_limit_is_feasible_with_that_remark_only(catalog: Catalog) -> None:
+    own = Measurement("my.power", [1e9], unit="W", better="lower")
+    judge([own], "pi3b", catalog)
+    assert (own.as_dict()["verdict"], own.as_dict()["reason"]) == ("feasible", "no limit is set")
+    own.reason = "on a battery"
+    assert own.as_dict()["reason"] == "on a battery; no limit is set"
+    own.verdict = "invalid"
+    assert own.as_dict()["reason"] == "on a battery"
+
+
+def test_what_was_judged_has_no_remark_on_limits(catalog: Catalog) -> None:
+    m = capacity(200)
+    judge([m], "pi3b", catalog)
+    assert (m.verdict, m.as_dict()["reason"]) == ("feasible", "")

@@ -31,5 +31,5 @@ class Driver(Protocol):
     def power_cycle(self, link: Link) -> None:
         """Make the board boot anew; returns when the old boot is going down."""
 
-    def stop(self) -> None:
-        """Give the board up; nothing of ours may be left."""
+    def stop(self, *, keep: bool = False) -> None:
+        """Give the board up; nothing of ours may be left. With `keep`, hand it over to the next run."""

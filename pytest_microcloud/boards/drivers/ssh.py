@@ -34,7 +34,6 @@ class SshDriver:
             port=target.port,
             user=target.user,
             identity_file=Path(target.private_key_file).expanduser() if target.private_key_file else None,
-            become=target.become,
             arguments=tuple(shlex.split(target.ssh_common_args or "")),
         )
 
@@ -52,5 +51,6 @@ class SshDriver:
         """Reboot the board by systemd."""
         link.run("systemctl reboot", root=True, check=False)
 
-    def stop(self) -> None:
+    def stop(self, *, keep: bool = False) -> None:
         """Do nothing: the board stays."""
+        del keep

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pytest_microcloud.boards import images
 from pytest_microcloud.boards.drivers.container.driver import ContainerDriver, Say, board_image
-from pytest_microcloud.boards.engine import explained, labels
+from pytest_microcloud.boards.engine import ended, explained, host_labels
 from pytest_microcloud.boards.link import Link
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from pytest_microcloud.catalog import BoardModel, Workload
     from pytest_microcloud.inventory import Target
+
+PACK_TIMEOUT_S = 600
 
 
 def prepare(
@@ -37,10 +39,11 @@ def prepare(
     board = board_image(engine, suite, say)
     # An official image is large: it is loaded when a test wants it, not onto every card.
     tags = [images.workload(engine, workload, say) for workload in workloads if workload.built_here]
-    content = "\0".join(str(engine.images.get(tag).id) for tag in (board, *tags))
-    tag = f"microcloud/card:{hashlib.sha256(content.encode()).hexdigest()[:12]}"
-    if engine.images.list(name=tag):
-        return tag
+    with explained("this machine", "looking for a prepared SD card"):
+        content = "\0".join(str(engine.images.get(tag).id) for tag in (board, *tags))
+        tag = f"microcloud/card:{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+        if engine.images.list(name=tag):
+            return tag
     say(f"preparing an SD card with {len(tags)} workloads (once)")
     driver = ContainerDriver(engine, target, model, run_id, directory, say, limited=False)
     link = Link(target.name, 999, directory)
@@ -64,21 +67,16 @@ def _pack(engine: DockerClient, board: str, driver: ContainerDriver, tag: str, r
     card = next(m["Name"] for m in driver.container.attrs["Mounts"] if m["Destination"] == "/var/lib/docker")
     with explained("this machine", f"packing {tag}"):
         driver.container.stop()
-        packer = engine.containers.create(
-            board,
-            ["--xattrs", "--xattrs-include=*", "-cpf", "/card.tar", "-C", "/card", "."],
-            entrypoint="tar",
-            labels=labels(run_id),
-            volumes={card: {"bind": "/card", "mode": "ro"}},
-        )
-        try:
-            packer.start()
-            status = packer.wait(timeout=600)["StatusCode"]
-            if status != 0:
-                raise RuntimeError(
-                    f"tar exited with {status}: {packer.logs().decode(errors='replace')[-300:]}"
-                )
-            repository, _, version = tag.partition(":")
-            packer.commit(repository, version, conf={"Labels": {images.CACHE_LABEL: "card"}})
-        finally:
-            packer.remove(force=True, v=True)
+    with ended(
+        engine,
+        board,
+        ["--xattrs", "--xattrs-include=*", "-cpf", "/card.tar", "-C", "/card", "."],
+        board="this machine",
+        step=f"packing {tag}",
+        timeout_s=PACK_TIMEOUT_S,
+        entrypoint="tar",
+        labels=host_labels(run_id),
+        volumes={card: {"bind": "/card", "mode": "ro"}},
+    ) as packer:
+        repository, _, version = tag.partition(":")
+        packer.commit(repository, version, conf={"Labels": {images.CACHE_LABEL: "card"}})

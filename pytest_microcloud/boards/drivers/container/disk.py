@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_microcloud.boards.engine import explained
+
 if TYPE_CHECKING:
     from docker import DockerClient
 
@@ -26,7 +28,8 @@ class DiskLimits:
     @classmethod
     def of(cls, engine: DockerClient, model: BoardModel) -> DiskLimits:
         """Return the limits of that model's card on the device that holds the engine's volumes."""
-        info = engine.info()
+        with explained("this machine", "asking where its volumes are"):
+            info = engine.info()
         device = _device(Path(str(info["DockerRootDir"])))
         if device is None:
             return cls({}, ("SD card: the engine's volumes are not on a block device of this host",))

@@ -13,18 +13,29 @@ import subprocess
 import tarfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from pytest_microcloud.boards import calibration, images
+from pytest_microcloud.boards import calibration, images, workspace
 from pytest_microcloud.boards.drivers.container.disk import DiskLimits
-from pytest_microcloud.boards.engine import KEEP_LABEL, explained, labels
+from pytest_microcloud.boards.engine import (
+    CONTROLLER_LABEL,
+    KEPT_PREFIX,
+    RUN_LABEL,
+    controller,
+    ended,
+    explained,
+    host_labels,
+    lock_path,
+)
 from pytest_microcloud.boards.link import Endpoint
 from pytest_microcloud.errors import EngineError, HostTooSmall
 
 if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
+    from docker.models.volumes import Volume
 
     from pytest_microcloud.boards.link import Link
     from pytest_microcloud.catalog import BoardModel
@@ -36,6 +47,11 @@ CAPABILITIES = ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "MKNOD", "SYS_BOOT", "SY
 UNCONFINED = ["seccomp=unconfined", "apparmor=unconfined"]
 CLOCK_TICKS_PER_S = 100
 HOST_RESERVE_BYTES = 512 * 2**20
+FLASH_TIMEOUT_S = 1200
+CLEAR = f"""
+left=$(docker ps -aq --filter label={RUN_LABEL}) && {{ [ -z "$left" ] || docker rm -fv $left; }}
+"""
+CLEAR_TIMEOUT_S = 110  # less than that of a call to the engine
 
 Say = Callable[[str], None]
 
@@ -66,7 +82,6 @@ class ContainerDriver:
         say: Say,
         *,
         card: str | None = None,
-        keep: bool = False,
         limited: bool = True,
     ) -> None:
         self._engine = engine
@@ -76,10 +91,10 @@ class ContainerDriver:
         self._directory = directory
         self._say = say
         self._card = card
-        self._keep = keep
         self._limited = limited
         self._container: Container | None = None
-        self._volumes: list[Any] = []
+        self._volumes: list[Volume] = []
+        self._lease: TextIO | None = None
         self._key = directory / "id"
         self._host_key = ""
         self._gaps: list[str] = []
@@ -98,24 +113,25 @@ class ContainerDriver:
         spec = hashlib.sha256(
             json.dumps([image, self._card, options], sort_keys=True, default=str).encode()
         ).hexdigest()[:16]
-        if self._adopt(spec):
-            return
+        with explained(self._target.name, "creating the emulated board"):
+            if not self._adopt(spec):
+                self._make(image, spec, options)
+
+    def _make(self, image: str, spec: str, options: dict[str, Any]) -> None:
         self._say("creating the emulated board")
         name = f"microcloud-{self._run_id}-{self._target.name}"
-        marks = labels(self._run_id) | {BOARD_LABEL: self._target.name, SPEC_LABEL: spec}
-        if self._keep:
-            marks[KEEP_LABEL] = "1"
-        with explained(self._target.name, "creating the emulated board"):
-            mounts = {}
-            for part, where in (("card", "/var/lib/docker"), ("data", "/var/tmp")):  # noqa: S108
-                volume = self._engine.volumes.create(name=f"{name}-{part}", labels=marks)
-                self._volumes.append(volume)
-                mounts[volume.name] = {"bind": where, "mode": "rw"}
-            if self._card is not None:
-                self._flash(self._card, name, marks)
-            self._container = self._create(image, name, marks, mounts, options)
-            self._install_keys()
-            self._container.start()
+        marks = host_labels(self._run_id)
+        mounts = {}
+        for part, where in (("card", "/var/lib/docker"), ("data", "/var/tmp")):  # noqa: S108
+            volume = self._engine.volumes.create(name=f"{name}-{part}", labels=marks)
+            self._volumes.append(volume)
+            mounts[str(volume.name)] = {"bind": where, "mode": "rw"}
+        if self._card is not None:
+            self._flash(self._card, name)
+        marks |= {BOARD_LABEL: self._target.name, SPEC_LABEL: spec}
+        self._container = self._create(image, name, marks, mounts, options)
+        self._install_keys()
+        self._container.start()
 
     def endpoint(self) -> Endpoint:
         """Return the container's address (it may change with a reboot) and the keys made for it."""
@@ -137,12 +153,15 @@ class ContainerDriver:
             f"instruction set: the host's, not {model.isa[0] if model.isa else 'the model'}'s",
             "firmware and kernel start: start-up times are of user space alone",
             "temperature, throttling and power supply",
+            "memory bandwidth and caches: the host's",
             "`free` and `top` on the board show the host's memory; its own limit is in its cgroup",
         ]
         if model.cores > 1:
             lasting.append("the bound of one core: a single thread may run faster than on the board")
         if count < model.cores:
             lasting.append(f"cores: {count} of {model.cores} are visible (calibrated together)")
+        if model.kind == "vm":
+            lasting.append("CPU credits: the board keeps up its burst, with no baseline to fall back to")
         found = link.run("cat /run/microcloud-gaps").stdout.splitlines()
         if model.ethernet_bits_per_s is None and self._target.link_bits_per_s is None:
             lasting.append("link rate: no figure is published for this model")
@@ -157,21 +176,27 @@ class ContainerDriver:
         """Reboot the board by its own systemd; the container's restart policy powers it on again."""
         link.run("systemctl reboot", check=False)
 
-    def stop(self) -> None:
-        """Remove the container and its volumes, unless the board is kept for the next run."""
-        if self._keep:
-            return
-        from docker.errors import NotFound
-
-        with explained(self._target.name, "removing the emulated board"):
-            for thing in (self._container, *self._volumes):
-                if thing is not None:
-                    try:
-                        thing.remove(force=True)
-                    except NotFound:
-                        continue
+    def stop(self, *, keep: bool = False) -> None:
+        """Remove the container and its volumes, or with `keep` hand them over to the next run."""
+        try:
+            with explained(self._target.name, "giving up the emulated board"):
+                if keep and self._container is not None:
+                    self._hand_over(self._container)
+                else:
+                    _remove(self._container, *self._volumes)
+        finally:
+            self._release()
         self._container = None
         self._volumes = []
+
+    def _hand_over(self, container: Container) -> None:
+        if not str(container.name).startswith(KEPT_PREFIX):
+            container.rename(f"{KEPT_PREFIX}{self._run_id}-{self._target.name}")
+
+    def _release(self) -> None:
+        if self._lease is not None:
+            workspace.release(self._lease)
+            self._lease = None
 
     def _create(
         self, image: str, name: str, marks: dict[str, str], mounts: dict[str, Any], options: dict[str, Any]
@@ -243,47 +268,52 @@ class ContainerDriver:
             )
 
     def _adopt(self, spec: str) -> bool:
-        """Take over a board of the same make that an earlier run kept; remove a kept one of another make."""
-        found = self._engine.containers.list(
-            all=True, filters={"label": [KEEP_LABEL, f"{BOARD_LABEL}={self._target.name}"]}
-        )
-        for container in found:
-            if container.labels.get(SPEC_LABEL) == spec and container.status == "running":
-                self._container = container
-                self._volumes = [
-                    self._engine.volumes.get(mount["Name"])
-                    for mount in container.attrs["Mounts"]
-                    if mount["Type"] == "volume"
-                ]
+        """Take over a board of the same make that an earlier run kept; remove a kept one of another make.
+
+        For as long as it is ours, its first run counts as alive, so that nobody else takes or removes it.
+        """
+        marks = [f"{BOARD_LABEL}={self._target.name}", f"{CONTROLLER_LABEL}={controller()}"]
+        filters: dict[str, str | list[str] | bool] = {"name": f"^/?{KEPT_PREFIX}", "label": marks}
+        for container in self._engine.containers.list(all=True, ignore_removed=True, filters=filters):
+            self._lease = workspace.claim(lock_path(container.labels))
+            if self._lease is None:
+                continue
+            volumes = self._volumes_of(container)
+            if container.labels.get(SPEC_LABEL) == spec and _cleared(container):
+                self._container, self._volumes = container, volumes
                 self._say("taking over the board that was kept")
                 self._install_keys()
                 return True
-            container.remove(force=True, v=True)
+            _remove(container, *volumes)
+            self._release()
         return False
 
-    def _flash(self, card: str, name: str, marks: dict[str, str]) -> None:
-        self._engine.containers.run(
+    def _volumes_of(self, container: Container) -> list[Volume]:
+        mounts = container.attrs["Mounts"]
+        return [self._engine.volumes.get(mount["Name"]) for mount in mounts if mount["Type"] == "volume"]
+
+    def _flash(self, card: str, name: str) -> None:
+        with ended(
+            self._engine,
             card,
             ["--xattrs", "--xattrs-include=*", "-xpf", "/card.tar", "-C", "/var/lib/docker"],
+            board=self._target.name,
+            step="flashing the SD card",
+            timeout_s=FLASH_TIMEOUT_S,
             entrypoint="tar",
             name=f"{name}-flash",
-            labels=marks,
+            labels=host_labels(self._run_id),
             cap_add=["SYS_ADMIN", "MKNOD"],
             volumes={f"{name}-card": {"bind": "/var/lib/docker", "mode": "rw"}},
-            remove=True,
-        )
+        ):
+            pass
 
     def _install_keys(self) -> None:
         """Make the board's host key and the login key here: both ends are known from the first byte."""
         own = self._directory / f"{self._target.name}.host"
         for key in (self._key, own):
             if not key.exists():
-                subprocess.run(
-                    ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "microcloud", "-f", str(key)],
-                    check=True,
-                    capture_output=True,
-                    timeout=30,
-                )
+                _make_key(key)
         self._host_key = own.with_name(own.name + ".pub").read_text().strip()
         login = self._key.with_name(self._key.name + ".pub").read_bytes()
         archive = io.BytesIO()
@@ -300,3 +330,33 @@ class ContainerDriver:
                 info.size, info.mode, info.mtime = len(content), 0o600, int(time.time())
                 tar.addfile(info, io.BytesIO(content))
         self.container.put_archive("/", archive.getvalue())
+
+
+def _make_key(path: Path) -> None:
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "microcloud", "-f", str(path)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=30)
+    except (OSError, subprocess.SubprocessError) as error:
+        said = getattr(error, "stderr", None) or b""
+        raise EngineError(
+            "this machine", f"ssh-keygen made no key: {said.decode(errors='replace').strip() or error}"
+        ) from error
+
+
+def _cleared(container: Container) -> bool:
+    """Whether a kept board runs, and what a killed run may have left in its own engine is removed."""
+    if container.status != "running":
+        return False
+    done = container.exec_run(["timeout", str(CLEAR_TIMEOUT_S), "sh", "-c", CLEAR])
+    return bool(done.exit_code == 0)
+
+
+def _remove(container: Container | None, *volumes: Volume) -> None:
+    from docker.errors import NotFound
+
+    with suppress(NotFound):
+        if container is not None:
+            container.remove(force=True, v=True)
+    for volume in volumes:
+        with suppress(NotFound):
+            volume.remove(force=True)
