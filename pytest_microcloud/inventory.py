@@ -155,6 +155,21 @@ def read(
     return [_target(inventory, host, models, drivers) for host in inventory.choose(pattern)]
 
 
+def holds_boards(file: Path, pattern: str, models: Collection[str]) -> bool:
+    """Tell whether a chosen host, or any if the choice is wrong, has a board model or a variable of ours.
+
+    Raises InventoryError for a file that cannot be read.
+    """
+    listed = _Inventory(file, _listing(file))
+    try:
+        chosen = listed.choose(pattern)
+    except InventoryError:
+        chosen = listed.hosts
+    groups = {group for host in chosen for level in listed.groups_of(host) for group in level}
+    variables = {name for host in chosen for name in listed.variables.get(host, {})}
+    return bool(groups & set(models)) or any(name.startswith("microcloud_") for name in variables)
+
+
 class _Inventory:
     """What `ansible-inventory --list` tells: the groups, who is in them, and everybody's variables."""
 

@@ -131,7 +131,9 @@ def _targets(config: pytest.Config, catalog: Catalog) -> list[Target]:
     try:
         return inventory.read(file, config.option.hosts, catalog.models, DRIVERS)
     except InventoryError as error:
-        if _asks_for_boards(config) or _holds_boards(file, config.option.hosts, catalog):
+        if _asks_for_boards(config) or inventory.holds_boards(
+            file, config.option.hosts, catalog.models
+        ):
             raise
         raise Aside(str(error)) from None
 
@@ -140,20 +142,6 @@ def _asks_for_boards(config: pytest.Config) -> bool:
     options = ("inventory", "effort", "reports", "plan", "keep")
     named = any(config.getoption(f"microcloud_{option}") for option in options)
     return named or config.getini("microcloud_inventory") != INVENTORY
-
-
-def _holds_boards(file: Path, hosts: str, catalog: Catalog) -> bool:
-    """Tell whether a chosen host, or any if the choice is wrong, has a board model or a variable of ours."""
-    from pytest_microcloud import inventory
-
-    listed = inventory._Inventory(file, inventory._listing(file))
-    try:
-        chosen = listed.choose(hosts)
-    except InventoryError:
-        chosen = listed.hosts
-    groups = {group for host in chosen for level in listed.groups_of(host) for group in level}
-    variables = {name for host in chosen for name in listed.variables.get(host, {})}
-    return bool(groups & set(catalog.models)) or any(name.startswith("microcloud_") for name in variables)
 
 
 def _refuse_what_measures_nothing(config: pytest.Config) -> None:
@@ -232,8 +220,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         return []
     from pytest_microcloud import terminal
 
-    lines = terminal.header(session.rack.targets.values(), session.effort.id, session.effort.about)
-    return lines if _flag(config, "plan") else [*lines, f"run: {session.run_file}"]
+    return terminal.header(session.rack.targets.values(), session.effort.id, session.effort.about)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -274,7 +261,7 @@ def _point_id(axis: str, point: Any) -> str:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse tests of boards when no boards were chosen."""
-    if config.stash.get(SESSION, None) is not None:
+    if config.stash.get(SESSION, None) is not None or config.option.collectonly:
         return
     for item in items:
         if _uses(item, OUR_FIXTURES):
@@ -454,7 +441,8 @@ class SessionWithBoards:
         try:
             return (yield)
         finally:
-            if self._progress is not None:
+            if self._progress is not None and self._session.boards:
+                self._progress.announce("boards", "tidying up")
                 self._progress.clear()
             self._session.rack.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -98,7 +99,8 @@ def board_lines(board: Board) -> list[str]:
         f"{facts.os_release}; Docker {facts.docker_version}; {facts.cpus} CPUs, {memory}"
     ]
     if board.gaps:
-        lines.append("  not emulated: " + "; ".join(board.gaps))
+        text = "not emulated: " + "; ".join(board.gaps)
+        lines += textwrap.wrap(text, width=100, initial_indent="  ", subsequent_indent="    ")
     return lines
 
 
@@ -108,8 +110,7 @@ def closing_table(
     """Write board × experiment: the verdict and the one number that matters, and then the reasons."""
     reporter.section("micro-cloud verdicts")
     for name, cells in table.items():
-        for line in board_lines(boards[name]) if name in boards else [f"{name}: never came up"]:
-            reporter.write_line(line)
+        reporter.write_line(board_lines(boards[name])[0] if name in boards else f"{name}: never came up")
         for experiment, cell in cells.items():
             reporter.write(f"  {experiment:<10}")
             reporter.write(f"{cell.verdict:<14}", **(COLOURS[cell.verdict] if cell.judged else {}))

@@ -59,7 +59,7 @@ class Page(HTMLParser):
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.loads += [value or "" for name, value in attrs if LOADED_BY.get(tag) == name]
+        self.loads += [value for name, value in attrs if value and LOADED_BY.get(tag) == name]
 
     def handle_data(self, data: str) -> None:
         self.texts.append(data.strip())

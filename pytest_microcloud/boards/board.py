@@ -95,7 +95,9 @@ class Board:
         down_at = time.monotonic()
         while time.monotonic() < down_at + BOOT_TIMEOUT_S:
             with contextlib.suppress(BoardError):
-                self.link.open(self.driver.endpoint(), timeout_s=LOGIN_TIMEOUT_S, again=False)
+                # A login that the old boot took with it hangs; one that the new boot is slow at needs time.
+                patience_s = min(LOGIN_TIMEOUT_S, 2 + (time.monotonic() - down_at) / 2)
+                self.link.open(self.driver.endpoint(), timeout_s=patience_s, again=False)
                 ready_at_s = time.monotonic()
                 if facts.boot_identity(self.link) != before:
                     self.boot += 1

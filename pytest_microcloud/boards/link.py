@@ -157,6 +157,8 @@ class Link:
         result = Completed(done.returncode, _text(done.stdout), _text(done.stderr))
         if result.status in LATE and time.monotonic() - started >= timeout_s:
             raise DeadlineExceeded(self.board, f"did not finish `{command}` within {timeout_s:.0f} s")
+        if result.status == 255 and self._master is None:
+            raise LinkError(self.board, "is not connected")
         if result.status == 255:
             raise LinkError(self.board, f"the SSH connection broke: {_last_line(result.stderr)}")
         if check and result.status != 0:

@@ -67,6 +67,7 @@ def _cell(entries: list[Entry], experiment: Experiment | None) -> Cell:
 
 def _headline(entries: list[Entry], experiment: Experiment | None) -> str:
     measured = [m for entry in entries for m in entry.measurements if m.samples]
+    measured = [m for m in measured if m.verdict == "infeasible"] or measured  # what failed matters most
     if experiment is not None:
         for m in measured:
             wanted = experiment.labels.items()
