@@ -131,9 +131,7 @@ def _targets(config: pytest.Config, catalog: Catalog) -> list[Target]:
     try:
         return inventory.read(file, config.option.hosts, catalog.models, DRIVERS)
     except InventoryError as error:
-        if _asks_for_boards(config) or inventory.holds_boards(
-            file, config.option.hosts, catalog.models
-        ):
+        if _asks_for_boards(config) or inventory.holds_boards(file, config.option.hosts, catalog.models):
             raise
         raise Aside(str(error)) from None
 
