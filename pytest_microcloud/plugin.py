@@ -218,7 +218,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         return []
     from pytest_microcloud import terminal
 
-    return terminal.header(session.rack.targets.values(), session.effort.id, session.effort.about)
+    rack, chosen = session.rack, session.effort
+    return terminal.header(rack.targets.values(), rack.workspace.run_id, chosen.id, chosen.about)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -84,10 +84,10 @@ class Progress:
             self._reporter._tw._file.flush()
 
 
-def header(targets: Iterable[Target], effort: str, about: str) -> list[str]:
+def header(targets: Iterable[Target], run_id: str, effort: str, about: str) -> list[str]:
     """Return the lines on top: what was chosen, before anything is connected."""
     boards = ", ".join(f"{t.name} ({t.model}, {t.driver})" for t in targets)
-    return [f"microcloud: effort {effort} ({about})", f"boards: {boards}"]
+    return [f"microcloud: run {run_id}, effort {effort} ({about})", f"boards: {boards}"]
 
 
 def board_lines(board: Board) -> list[str]:

@@ -191,9 +191,9 @@ def test_durations_are_shown_as_people_say_them(seconds: float, text: str) -> No
 
 def test_the_header_names_every_board_with_model_and_driver_and_the_effort() -> None:
     targets = [Target("desk", "pi3b", "ssh"), Target("vm", "t2_small", "container")]
-    lines = terminal.header(targets, "quick", "three minutes a board")
+    lines = terminal.header(targets, "20261123T101500-3fa9", "quick", "three minutes a board")
     assert lines == [
-        "microcloud: effort quick (three minutes a board)",
+        "microcloud: run 20261123T101500-3fa9, effort quick (three minutes a board)",
         "boards: desk (pi3b, ssh), vm (t2_small, container)",
     ]
 

@@ -93,7 +93,7 @@ class Run:
 
     @property
     def id(self) -> str:
-        found = re.search(r"^run: .*/(\S+)\.json$", self.output, re.MULTILINE)
+        found = re.search(r"^microcloud: run (\S+),", self.output, re.MULTILINE)
         assert found, self.output
         return found.group(1)
 
