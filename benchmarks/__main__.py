@@ -45,16 +45,15 @@ def main() -> int:
     )
     chosen = parser.parse_args()
     measured: list[Row] = []
-    broken = None
     try:
         _measure(measured, load(), chosen.models.split(","), QUICK if chosen.quick else STANDARD)
     except MicrocloudError as error:
-        broken = error
-    if measured:
-        print(f"\n{_machine()}\n\n{table(measured)}")
-    if broken is not None:
-        print(f"\nbenchmarks: {broken}", file=sys.stderr)
-    return 0 if broken is None else 1
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
+    finally:  # what was measured before something broke, or Ctrl-C, is still of use
+        if measured:
+            print(f"\n{_machine()}\n\n{table(measured)}", flush=True)
+    return 0
 
 
 def _measure(measured: list[Row], catalog: Catalog, models: list[str], extent: Extent) -> None:
