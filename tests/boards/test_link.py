@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import hashlib
 import os
 import shlex
@@ -156,6 +157,7 @@ def test_a_command_without_input_finds_its_end(pi3b: Board) -> None:
     assert pi3b.link.run("cat; echo end").stdout == "end\n"
 
 
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # docker-py's, when it cannot connect
 def test_a_lost_connection_is_an_error_until_it_is_opened_again(second: Link, workspace: Workspace) -> None:
     assert second.docker().ping()
     for process in ssh_processes(workspace.path):
@@ -164,6 +166,7 @@ def test_a_lost_connection_is_an_error_until_it_is_opened_again(second: Link, wo
         second.run("true")
     with pytest.raises(EngineError, match="shared: asking"), explained("shared", "asking"):
         second.docker().ping()
+    gc.collect()
     second.open(second.endpoint, timeout_s=10)
     assert second.run("echo back").stdout == "back\n"
     assert second.docker().ping()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_microcloud.errors import BoardError, InvalidMeasurement
-from pytest_microcloud.experiments import serving
+from pytest_microcloud.experiments import load, serving
 from pytest_microcloud.experiments.deploy import Server, deploy, docker_server, native_server
 
 if TYPE_CHECKING:
@@ -157,11 +157,13 @@ def test_a_saturated_load_generator_makes_the_measurement_invalid(
 ) -> None:
     fake = tmp_path / "ab"
     spin = "timeout 1 sh -c 'while :; do :; done' &\n"
-    fake.write_text("#!/bin/sh\n" + 12 * spin + "wait\n")
+    told = "Complete requests: 50\\nHTML transferred: 200 bytes\\n"
+    fake.write_text(f"#!/bin/sh\n{4 * spin}wait\nprintf '{told}'\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(load, "SATURATED", 0.3)  # others may use this machine, too
     with pytest.raises(InvalidMeasurement, match=r"shared: the load generator was saturated.*50 clients"):
-        serving.load(Server(pi3b, "native", "http://127.0.0.1:9/"), clients=50, requests=50)
+        serving.load(Server(pi3b, "native", "http://127.0.0.1:9/", 4), clients=50, requests=50)
 
 
 def test_without_ab_it_says_what_to_install(
