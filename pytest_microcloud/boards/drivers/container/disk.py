@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.catalog import BoardModel
 
 IO_PER_SYNCED_WRITE = 4
-"""A synced write as the kernel counts it: data, journal, commit, flush; cards are rated by the write."""
+"""What the host counts for one synced write at the most (data, journal, commit, flush); an overwrite is two."""
 
 
 @dataclass(frozen=True)
