@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.catalog import BoardModel
 
 IO_PER_SYNCED_WRITE = 4
-"""What the host counts for one synced write at the most (data, journal, commit, flush); an overwrite is two."""
+"""What the host counts at most for one synced write (data, journal, commit, flush); an overwrite is two."""
 
 
 @dataclass(frozen=True)
