@@ -73,31 +73,30 @@ def _tcp(address: str, port: int, ready: Ready) -> bool:
     with socket.create_connection((address, port), timeout=ANSWER_TIMEOUT_S) as connection:
         connection.sendall(ready.send.encode())
         connection.shutdown(socket.SHUT_WR)
-        said = b""
-        while ready.expect.encode() not in said:
-            part = connection.recv(4096)
-            if not part:
-                return False
-            said += part
-    return True
+        return _says(connection, ready.expect)
 
 
 def _stdin(container: Container, ready: Ready) -> bool:
-    """Write a line to the main process and read until the expected answer stands on a line of its own."""
+    """Write a line to the main process and read until the expected answer is there."""
     channel = container.attach_socket(params={"stdin": 1, "stdout": 1, "stream": 1})
     raw = cast("socket.socket", getattr(channel, "_sock", channel))  # docker-py wraps it in a SocketIO
     try:
         raw.settimeout(ANSWER_TIMEOUT_S)
         raw.sendall(ready.send.encode() + b"\n")
-        said = b""
-        while ready.expect.encode() not in said:
-            part = raw.recv(4096)
-            if not part:
-                return False
-            said += part
+        return _says(raw, ready.expect)
     finally:
         raw.close()
         channel.close()
+
+
+def _says(connection: socket.socket, expect: str) -> bool:
+    """Read until the expected answer is there; False if the other side ends first."""
+    said = b""
+    while expect.encode() not in said:
+        part = connection.recv(4096)
+        if not part:
+            return False
+        said += part
     return True
 
 
