@@ -27,8 +27,8 @@ class Extent:
     ratings: int
 
 
-STANDARD = Extent(collecting_pairs=25, pairs=5, requests=1000, containers=12, ratings=3)
-QUICK = Extent(collecting_pairs=15, pairs=3, requests=500, containers=8, ratings=1)
+STANDARD = Extent(collecting_pairs=25, pairs=5, requests=1000, containers=12, ratings=7)
+QUICK = Extent(collecting_pairs=15, pairs=3, requests=500, containers=8, ratings=3)
 
 
 def main() -> int:

@@ -2,8 +2,9 @@
 
 The figure is the `Tot:` rating of `7z b -mmt<threads> -md22`, dictionary 22, with as many threads as the
 board has cores (or this host, if it has fewer). It is measured under the quota itself, because a throttled
-process meets colder caches than a free one, and corrected until it fits. The result is cached per host, model
-and image.
+process meets colder caches than a free one. One reading scatters by several percent even on an idle host, as
+the two threads of a coder meet caches and neighbours differently each time; so readings are taken until their
+median is known well enough. The result is cached per host, model and image.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import math
 import os
 import re
+import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,19 +34,27 @@ PERIOD_US = 10_000
 SMALLEST_QUOTA_US = 1_000
 """The kernel's smallest quota; a slower board gets a longer period instead."""
 TYPICAL_MIPS_PER_CPU = 5200.0
-GOOD_ENOUGH = 0.04
-ROUNDS = 3
+STANDARD_ERROR = 0.02
+"""Of the readings' mean, as a share of it: below it no further reading is taken."""
+FEWEST_READINGS = 4
+MOST_READINGS = 8
+ALIKE = 0.15
+"""How far the shares of two readings may be apart for their MIPS per CPU to be compared."""
 DEADLINE_S = 1200
 """Of one measurement: a board of 0.05 CPUs takes about two minutes on an idle host."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How many of this host's CPUs make one board, and what 7-Zip then rates (MIPS, all cores)."""
+    """How many of this host's CPUs make one board, and what 7-Zip then rates (MIPS, all cores).
+
+    `scatter` is the standard deviation of one reading, as a share of the rating.
+    """
 
     cpus: float
     rating: float
     published: float
+    scatter: float
 
     @property
     def deviation(self) -> float:
@@ -64,19 +74,19 @@ def calibrate(
     cache = _cache_file(image, model)
     if cache.is_file():
         return Calibration(**json.loads(cache.read_text()))
-    best = _search(engine, image, model, run_id, say)
-    if best.deviation < -0.05 and best.cpus >= threads(model):
+    found = _search(engine, image, model, run_id, say)
+    if found.deviation < -0.05:
         raise HostTooSmall(
             model.id,
-            f"needs {best.published:.0f} MIPS of 7-Zip on {model.cores} cores and this host gives "
-            f"{best.rating:.0f} on {threads(model)}: emulate it on a host with at least "
-            f"{math.ceil(threads(model) * best.published / best.rating)} such cores, or use a real board",
+            f"needs {found.published:.0f} MIPS of 7-Zip on {model.cores} cores and this host gives "
+            f"{found.rating:.0f} on {threads(model)}: emulate it on a host with at least "
+            f"{math.ceil(threads(model) * found.published / found.rating)} such cores, or use a real board",
         )
     cache.parent.mkdir(parents=True, exist_ok=True)
     partial = cache.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(asdict(best)))
+    partial.write_text(json.dumps(asdict(found)))
     partial.rename(cache)
-    return best
+    return found
 
 
 def _search(
@@ -84,18 +94,27 @@ def _search(
 ) -> Calibration:
     wanted, most = model.sevenzip_mips_all_cores, float(threads(model))
     share = min(wanted / TYPICAL_MIPS_PER_CPU, most)
-    tried: list[Calibration] = []
-    for _ in range(ROUNDS):
+    readings: list[tuple[float, float]] = []
+    alike: list[float] = []
+    while len(readings) < MOST_READINGS and not _settled(alike):
         say(
-            f"calibrating {model.id} with 7-Zip on {share:.2f} CPUs "
-            f"(once on this host; about {5 / share:.0f} s)"
+            f"calibrating {model.id} with 7-Zip on {share:.2f} CPUs, once on this host "
+            f"(reading {len(readings) + 1} of at most {MOST_READINGS})"
         )
-        tried.append(Calibration(share, _rating(engine, image, share, threads(model), run_id), wanted))
-        latest = tried[-1]
-        if abs(latest.deviation) <= GOOD_ENOUGH or (share == most and latest.deviation < 0):
-            break
-        share = min(share * wanted / latest.rating, most)
-    return min(tried, key=lambda calibration: abs(calibration.deviation))
+        readings.append((share, _rating(engine, image, share, threads(model), run_id) / share))
+        share = min(wanted / statistics.median(per_cpu for _, per_cpu in readings), most)
+        alike = [per_cpu for tried, per_cpu in readings if abs(tried / share - 1) <= ALIKE] or alike
+    per_cpu = statistics.median(alike)
+    share = min(wanted / per_cpu, most)
+    return Calibration(share, share * per_cpu, wanted, statistics.pstdev(alike) / per_cpu)
+
+
+def _settled(readings: list[float]) -> bool:
+    """Whether the standard error of their mean is small."""
+    if len(readings) < FEWEST_READINGS:
+        return False
+    error = statistics.stdev(readings) / math.sqrt(len(readings))
+    return error / statistics.fmean(readings) <= STANDARD_ERROR
 
 
 def bandwidth(share: float) -> dict[str, int]:

@@ -235,11 +235,10 @@ class ContainerDriver:
         round_trip = target.round_trip_s if target.round_trip_s is not None else model.round_trip_s or 0
         disk = DiskLimits.of(self._engine, model)
         self._gaps += disk.gaps
-        if abs(calibrated.deviation) > 0.05:
+        if calibrated.scatter > calibration.ALIKE:
             self._gaps.append(
-                f"CPU: 7-Zip rates {calibrated.rating:.0f} MIPS here and {calibrated.published:.0f} on the "
-                "model, as this host was busy when it was calibrated; calibrate again on an idle one "
-                "(`microcloud clean --cache`)"
+                f"CPU: 7-Zip's readings scattered by {calibrated.scatter:.0%} when this host was calibrated, as "
+                "it was busy; calibrate again when it is idle (`microcloud clean --cache`)"
             )
         return {
             "limits": {
