@@ -2,9 +2,9 @@
 
 The figure is the `Tot:` rating of `7z b -mmt<threads> -md22`, dictionary 22, with as many threads as the
 board has cores (or this host, if it has fewer). It is measured under the quota itself, because a throttled
-process meets colder caches than a free one. One reading scatters by several percent even on an idle host, as
-the two threads of a coder meet caches and neighbours differently each time; so readings are taken until their
-median is known well enough. The result is cached per host, model and image.
+process meets colder caches than a free one, and beside the loops that keep the host awake (`Awake`), as the
+board itself runs. Readings are taken until their median is known well enough. The result is cached per host,
+model and image.
 """
 
 from __future__ import annotations

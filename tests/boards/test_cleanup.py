@@ -144,6 +144,16 @@ def nothing_is_left(run: Run, host_engine: DockerClient) -> bool:
     return True
 
 
+def the_host_may_sleep(run: Run, host_engine: DockerClient) -> bool:
+    """Wait for the loops that keep the host awake to end with their controller."""
+    deadline = time.monotonic() + 10
+    while [name for name in run.left(host_engine) if name.endswith("-awake")]:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
@@ -219,9 +229,11 @@ def test_the_next_run_removes_what_a_killed_one_left_and_leaves_nothing_itself(
 def test_microcloud_clean_removes_what_a_killed_run_left(project: Path, host_engine: DockerClient) -> None:
     with started(project, "test_io") as killed:
         killed.wait_for("io disk read")
+        assert [name for name in killed.left(host_engine) if name.endswith("-awake")]
         killed.process.kill()
         killed.process.wait()
     assert killed.left(host_engine)
+    assert the_host_may_sleep(killed, host_engine)
     clean = [sys.executable, "-m", "pytest_microcloud.cli", "clean"]
     done = subprocess.run(clean, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     assert f"removed container microcloud-{killed.id}-little\n" in done.stdout

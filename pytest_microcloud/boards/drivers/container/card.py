@@ -53,7 +53,7 @@ def prepare(
         link.run("until docker version; do sleep 0.2; done", timeout_s=60)
         for image in tags:
             with explained(target.name, f"loading {image} onto the card"):
-                images.transfer(engine, link.docker(), image)
+                images.transfer(engine, link.docker(), image, target.name)
         link.run("systemctl stop docker.socket docker containerd; sync", timeout_s=120)
         link.close()
         _pack(engine, board, driver, tag, run_id)

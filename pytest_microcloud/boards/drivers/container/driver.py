@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from pytest_microcloud.boards import calibration, images, workspace
+from pytest_microcloud.boards.drivers.container.awake import Awake
 from pytest_microcloud.boards.drivers.container.disk import DiskLimits
 from pytest_microcloud.boards.engine import (
     CONTROLLER_LABEL,
     KEPT_PREFIX,
-    RUN_LABEL,
     controller,
     ended,
     explained,
@@ -48,10 +48,6 @@ UNCONFINED = ["seccomp=unconfined", "apparmor=unconfined"]
 CLOCK_TICKS_PER_S = 100
 HOST_RESERVE_BYTES = 512 * 2**20
 FLASH_TIMEOUT_S = 1200
-CLEAR = f"""
-left=$(docker ps -aq --filter label={RUN_LABEL}) && {{ [ -z "$left" ] || docker rm -fv $left; }}
-"""
-CLEAR_TIMEOUT_S = 110  # less than that of a call to the engine
 
 Say = Callable[[str], None]
 
@@ -71,6 +67,7 @@ class ContainerDriver:
     name = "container"
     emulated = True
     boot_timeout_s = 600.0
+    cuts_power = True
 
     def __init__(
         self,
@@ -95,6 +92,7 @@ class ContainerDriver:
         self._container: Container | None = None
         self._volumes: list[Volume] = []
         self._lease: TextIO | None = None
+        self._awake: Awake | None = None
         self._key = directory / "id"
         self._host_key = ""
         self._gaps: list[str] = []
@@ -109,6 +107,10 @@ class ContainerDriver:
     def start(self) -> None:
         """Create the container with its limits, flash its card, put the keys in, power it on."""
         image = board_image(self._engine, self._target.image or images.WORKLOAD_SUITE, self._say)
+        if self._limited:
+            cpus = calibration.threads(self._model)
+            self._awake = Awake(self._engine, image, cpus, self._target.name, self._run_id)
+            self._awake.start()
         options = self._options(image)
         spec = hashlib.sha256(
             json.dumps([image, self._card, options], sort_keys=True, default=str).encode()
@@ -176,6 +178,12 @@ class ContainerDriver:
         """Reboot the board by its own systemd; the container's restart policy powers it on again."""
         link.run("systemctl reboot", check=False)
 
+    def cut_power(self) -> float:
+        """Kill all that runs on the board, and power it on."""
+        with explained(self._target.name, "cutting the emulated board's power"):
+            self.container.restart(timeout=0)
+        return time.monotonic()
+
     def stop(self, *, keep: bool = False) -> None:
         """Remove the container and its volumes, or with `keep` hand them over to the next run."""
         try:
@@ -185,6 +193,8 @@ class ContainerDriver:
                 else:
                     _remove(self._container, *self._volumes)
         finally:
+            if self._awake is not None:
+                self._awake.stop()
             self._release()
         self._container = None
         self._volumes = []
@@ -237,8 +247,8 @@ class ContainerDriver:
         self._gaps += disk.gaps
         if calibrated.scatter > calibration.ALIKE:
             self._gaps.append(
-                f"CPU: 7-Zip's readings scattered by {calibrated.scatter:.0%} when this host was calibrated, as "
-                "it was busy; calibrate again when it is idle (`microcloud clean --cache`)"
+                f"CPU: 7-Zip's readings scattered by {calibrated.scatter:.0%} when this host was calibrated, "
+                "as it was busy; calibrate again when it is idle (`microcloud clean --cache`)"
             )
         return {
             "limits": {
@@ -278,7 +288,7 @@ class ContainerDriver:
             if self._lease is None:
                 continue
             volumes = self._volumes_of(container)
-            if container.labels.get(SPEC_LABEL) == spec and _cleared(container):
+            if container.labels.get(SPEC_LABEL) == spec and container.status == "running":
                 self._container, self._volumes = container, volumes
                 self._say("taking over the board that was kept")
                 self._install_keys()
@@ -340,14 +350,6 @@ def _make_key(path: Path) -> None:
         raise EngineError(
             "this machine", f"ssh-keygen made no key: {said.decode(errors='replace').strip() or error}"
         ) from error
-
-
-def _cleared(container: Container) -> bool:
-    """Whether a kept board runs, and what a killed run may have left in its own engine is removed."""
-    if container.status != "running":
-        return False
-    done = container.exec_run(["timeout", str(CLEAR_TIMEOUT_S), "sh", "-c", CLEAR])
-    return bool(done.exit_code == 0)
 
 
 def _remove(container: Container | None, *volumes: Volume) -> None:

@@ -1,0 +1,75 @@
+"""Keeping the host's CPUs awake while a board is emulated.
+
+An emulated board computes for a part of each period and rests for the rest of it. A CPU that falls asleep in
+these rests loses its caches and its clock rate, to the neighbours on the same machine above all if this host
+is itself a virtual one, and what the board computes in its next period then depends on them: 7-Zip's rating
+scatters by 8 % instead of 2 %. So a loop of the lowest priority, in a container of its own, runs whenever
+nothing else wants the CPU. The engine ends it when this process does, since its standard input ends then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from pytest_microcloud.boards.engine import explained, host_labels
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.models.containers import Container
+
+LOOPS = """
+for cpu in $(seq 0 $(($1 - 1))); do
+  taskset -c "$cpu" chrt --idle 0 sh -c 'while :; do :; done' &
+done
+exec cat >/dev/null
+"""
+LEAST_SHARES = 2
+"""The engine's least weight, against 1024 of others: the loops' own priority counts only among themselves."""
+
+
+class Awake:
+    """The loops on the host's first `cpus` CPUs, from `start` to `stop` or to the end of this process."""
+
+    def __init__(self, engine: DockerClient, image: str, cpus: int, board: str, run_id: str) -> None:
+        self._engine = engine
+        self._image = image
+        self._cpus = cpus
+        self._name = f"microcloud-{run_id}-{board}-awake"
+        self._run_id = run_id
+        self._container: Container | None = None
+        self._input: Any = None
+
+    def start(self) -> None:
+        """Start the loops. Raises EngineError."""
+        with explained("this machine", "keeping its CPUs awake"):
+            api = self._engine.api
+            created = api.create_container(
+                self._image,
+                ["-c", LOOPS, "awake", str(self._cpus)],
+                name=self._name,
+                entrypoint="sh",
+                stdin_open=True,
+                detach=False,  # with its first client the standard input ends
+                labels=host_labels(self._run_id),
+                host_config=api.create_host_config(
+                    auto_remove=True, cpu_shares=LEAST_SHARES, network_mode="none"
+                ),
+            )
+            self._container = self._engine.containers.get(created["Id"])
+            self._input = self._container.attach_socket(params={"stdin": 1, "stream": 1})
+            self._container.start()
+
+    def stop(self) -> None:
+        """End the loops, if they run."""
+        from docker.errors import APIError
+
+        if self._input is not None:
+            with contextlib.suppress(OSError):
+                getattr(self._input, "_sock", self._input).close()  # docker-py wraps it in a SocketIO
+            self._input.close()
+            self._input = None
+        if self._container is not None:
+            with contextlib.suppress(APIError):  # gone, or about to: the engine removes it itself
+                self._container.remove(force=True)
+            self._container = None
