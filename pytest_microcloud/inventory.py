@@ -6,10 +6,12 @@ mean to Ansible. It runs as a program of its own, since Ansible's licence is not
 
 from __future__ import annotations
 
+import getopt
 import json
 import math
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,7 +26,27 @@ from typing import Any
 from pytest_microcloud.errors import InventoryError
 
 TIMEOUT_S = 60.0
+VARIABLES = (
+    "microcloud_docker_socket",
+    "microcloud_driver",
+    "microcloud_image",
+    "microcloud_install",
+    "microcloud_model",
+    "microcloud_power_cycle",
+    "microcloud_rate_mbps",
+    "microcloud_rtt_ms",
+)
+"""All variables that are ours; whatever else begins like them is a slip of the pen."""
 BOOLEANS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
+
+# A host's name stands in ssh_config, in file names and in testinfra's specs.
+NAME = re.compile(r"\w[\w.-]*")
+# What OpenSSH from 9.6 on refuses as host and user, so that neither is read as an option of ssh or by the
+# shell of a ProxyCommand.
+UNSAFE = re.compile(r"""^-|[\s\0-\x1f\x7f'`"$;&<>|(){}]|\\$""")
+SOCKET = re.compile(r"/[\w.+@/-]*")  # ssh takes `:`, `%` and `$` for its own
+SSH_OPTIONS = "46AaB:b:Cc:D:F:I:i:J:KkL:l:m:o:p:qR:vXxYy"
+"""ssh's options that say how a host is reached, in getopt's terms; the others would take its place."""
 
 # Whatever an ansible.cfg or the user's shell says: plain JSON of the whole file, or an exit code.
 ENVIRONMENT = {
@@ -53,18 +75,30 @@ class Target:
     name: str
     model: str
     driver: str
-    variables: Mapping[str, object] = field(default_factory=dict, hash=False)
+    # A password may be among them, and pytest shows what things look like when a test fails.
+    variables: Mapping[str, object] = field(default_factory=dict, hash=False, repr=False)
     groups: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise InventoryError(
+                f"host {self.name!r}: a name should be of letters, digits, `.`, `-` and `_`; "
+                "put an address into ansible_host"
+            )
+        for name in self.variables:
+            if name.startswith("microcloud_") and name not in VARIABLES:
+                raise InventoryError(
+                    f"host {self.name!r}: no variable is named {name!r}{_nearest([name], VARIABLES)} "
+                    f"(there are: {_listed(VARIABLES)})"
+                )
         for name, value in vars(Target).items():
             if isinstance(value, property):
                 getattr(self, name)
 
     @property
     def address(self) -> str:
-        """Where SSH finds it: `ansible_host`, else its name."""
-        return self._text("ansible_host") or self.name
+        """Where SSH finds it: `ansible_host`, else its name; maybe one that only ssh's config knows."""
+        return self._word("ansible_host", "a host's address or name") or self.name
 
     @property
     def port(self) -> int | None:
@@ -77,7 +111,7 @@ class Target:
     @property
     def user(self) -> str | None:
         """Who logs in: `ansible_user`."""
-        return self._text("ansible_user")
+        return self._word("ansible_user", "a user's name")
 
     @property
     def private_key_file(self) -> str | None:
@@ -85,17 +119,27 @@ class Target:
         return self._text("ansible_ssh_private_key_file")
 
     @property
-    def ssh_common_args(self) -> str | None:
-        """Further arguments for ssh: `ansible_ssh_common_args`."""
-        return self._text("ansible_ssh_common_args")
+    def ssh_arguments(self) -> tuple[str, ...]:
+        """Further options for ssh: `ansible_ssh_common_args`, then `ansible_ssh_extra_args`."""
+        return self._ssh_options("ansible_ssh_common_args") + self._ssh_options("ansible_ssh_extra_args")
 
     @property
     def become(self) -> bool:
         """Whether commands need sudo: `ansible_become`."""
-        word = (self._text("ansible_become") or "no").lower()
-        if word not in BOOLEANS:
-            raise self._wrong("ansible_become", "yes or no")
-        return BOOLEANS[word]
+        return self._yes("ansible_become")
+
+    @property
+    def install(self) -> bool:
+        """Whether what experiments need may be installed for as long as a run lasts: `microcloud_install`."""
+        return self._yes("microcloud_install")
+
+    @property
+    def docker_socket(self) -> str | None:
+        """Where the engine's socket is on the board, if not at Docker's usual place."""
+        path = self._text("microcloud_docker_socket")
+        if path is not None and not SOCKET.fullmatch(path):
+            raise self._wrong("microcloud_docker_socket", "the path of a socket, such as /run/docker.sock")
+        return path
 
     @property
     def image(self) -> str | None:
@@ -127,6 +171,28 @@ class Target:
             raise self._wrong(variable, "the value itself, as Ansible's templates are not evaluated here")
         return None if value in (None, "") else str(value)
 
+    def _word(self, variable: str, wanted: str) -> str | None:
+        text = self._text(variable)
+        if text is not None and UNSAFE.search(text):
+            raise self._wrong(variable, f"{wanted}, without spaces, quotes and a leading `-`")
+        return text
+
+    def _yes(self, variable: str) -> bool:
+        word = (self._text(variable) or "no").lower()
+        if word not in BOOLEANS:
+            raise self._wrong(variable, "yes or no")
+        return BOOLEANS[word]
+
+    def _ssh_options(self, variable: str) -> tuple[str, ...]:
+        try:
+            options, more = getopt.getopt(shlex.split(self._text(variable) or ""), SSH_OPTIONS)
+        except (ValueError, getopt.GetoptError) as error:
+            raise self._wrong(variable, f"options of ssh that say how it is reached ({error})") from None
+        if more:
+            raise self._wrong(variable, f"options of ssh, and {more[0]!r} belongs to none")
+        # How much ssh says is not theirs to choose: what it says tells one failure from another.
+        return tuple(word for option in options if option[0] not in ("-q", "-v") for word in option if word)
+
     def _number(self, variable: str, wanted: str, least: float, most: float = math.inf) -> float | None:
         try:
             text = self._text(variable)
@@ -138,7 +204,9 @@ class Target:
         return number
 
     def _wrong(self, variable: str, wanted: str) -> InventoryError:
-        return InventoryError(f"host {self.name!r}: {variable}={self.variables[variable]} should be {wanted}")
+        return InventoryError(
+            f"host {self.name!r}: {variable}={_quoted(self.variables[variable])} should be {wanted}"
+        )
 
 
 def read(
@@ -311,6 +379,12 @@ def _complaint(stderr: str) -> str:
         return found[1]
     found = re.search(r"\bERROR\S* (.+?)" + end, text)
     return f"{found[1] if found else text} (look at group_vars, host_vars and ansible.cfg beside it, too)"
+
+
+def _quoted(value: object) -> str:
+    """Return a value as it was written, unless that would not be one line of text."""
+    text = str(value)
+    return text if text.isprintable() else repr(text)
 
 
 def _unique(*lists: Iterable[str]) -> list[str]:

@@ -182,13 +182,14 @@ def test_variables_come_as_what_they_are_in_si_units(lab: Choose) -> None:
 def test_what_the_inventory_leaves_out_is_none_and_the_address_is_the_name(lab: Choose) -> None:
     (vm,) = lab("vm")
     assert (vm.address, vm.become) == ("vm", False)
-    assert [vm.port, vm.user, vm.private_key_file, vm.ssh_common_args] == [None] * 4
+    assert [vm.port, vm.user, vm.private_key_file, vm.docker_socket] == [None] * 4
     assert [vm.image, vm.round_trip_s, vm.power_cycle] == [None] * 3
+    assert (vm.ssh_arguments, vm.install) == ((), False)
 
 
 def test_quoted_values_keep_their_spaces_quotes_and_hashes(lab: Choose) -> None:
     (shelf,) = lab("pi2b-shelf")
-    assert shelf.ssh_common_args == '-o ProxyJump="lab gate"'
+    assert shelf.ssh_arguments == ("-o", "ProxyJump=lab gate")
     assert shelf.image == "a name # with spaces"
     assert shelf.power_cycle == "uhubctl -l 1-1 -p 2 -a cycle"
 

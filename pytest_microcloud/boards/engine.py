@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import platform
 import socket
+import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_microcloud.boards import workspace
-from pytest_microcloud.errors import DeadlineExceeded, EngineError
+from pytest_microcloud.errors import DeadlineExceeded, EngineError, EngineTooOld
 
 if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
     from docker.models.volumes import Volume
 
+T = TypeVar("T")
 RUN_LABEL = "microcloud.run"
 CONTROLLER_LABEL = "microcloud.controller"
 LOCK_LABEL = "microcloud.lock"
@@ -32,13 +34,21 @@ CALL_TIMEOUT_S = 120
 def connect(url: str, board: str, timeout_s: float = CALL_TIMEOUT_S) -> DockerClient:
     """Return a client of the engine at that URL, or raise an EngineError that says what to do."""
     import docker
-    from docker.errors import DockerException
+    from docker.errors import DockerException, InvalidVersion
 
     try:
         if url.startswith("unix://"):
             _knock(url.removeprefix("unix://"))
         client = docker.DockerClient(base_url=url, version="auto", timeout=int(timeout_s))
-        client.ping()
+        if _is_podman(client):
+            # It hangs up on a connection that is idle for ten seconds, be it that a request is under way.
+            client.api.headers["Connection"] = "close"
+    except InvalidVersion as error:
+        raise EngineTooOld(
+            board,
+            f"its engine is {_make(url)}, and API 1.24 (Docker 1.12) is the oldest that will do: install a "
+            "newer one, https://docs.docker.com/engine/install has how",
+        ) from error
     except DockerException as error:
         raise EngineError(board, f"no Docker engine answers: {_first_line(error)}") from error
     except OSError as error:
@@ -46,10 +56,24 @@ def connect(url: str, board: str, timeout_s: float = CALL_TIMEOUT_S) -> DockerCl
     return client
 
 
+def _is_podman(client: DockerClient) -> bool:
+    return any(part["Name"].startswith("Podman") for part in client.version().get("Components") or ())
+
+
 def _knock(path: str) -> None:
     """Raise OSError if nobody listens there: docker-py would say it in worse words, and leak a socket."""
     with socket.socket(socket.AF_UNIX) as knocking:
         knocking.connect(path)
+
+
+def _make(url: str) -> str:
+    """Return what an engine says that it is, though it is too old for docker-py."""
+    from docker import APIClient
+    from docker.constants import MINIMUM_DOCKER_API_VERSION
+
+    with closing(APIClient(url, version=MINIMUM_DOCKER_API_VERSION, timeout=CALL_TIMEOUT_S)) as api:
+        said = api.version(api_version=False)
+    return f"Docker {said.get('Version', '?')} with API {said.get('ApiVersion', '?')}"
 
 
 def host_engine() -> DockerClient:
@@ -79,6 +103,30 @@ def explained(board: str, step: str) -> Iterator[None]:
         ) from error
     except (DockerException, requests.exceptions.RequestException) as error:
         raise EngineError(board, f"{step}: {_first_line(error)}") from error
+
+
+def within(timeout_s: float, board: str, step: str, call: Callable[[], T]) -> T:
+    """Call docker-py with a deadline of the whole: its own is one of silence, and a stream may trickle on.
+
+    Raises DeadlineExceeded, and what the call raises. A call that is late is left to its own deadline.
+    """
+    came: list[T] = []
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            came.append(call())
+        except BaseException as error:
+            failed.append(error)
+
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    worker.join(timeout_s)
+    if failed:
+        raise failed[0]
+    if not came:
+        raise DeadlineExceeded(board, f"{step}: did not end within {timeout_s:.0f} s")
+    return came[0]
 
 
 @contextmanager

@@ -15,16 +15,18 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_microcloud.boards.engine import explained
+from pytest_microcloud.boards.engine import explained, within
 from pytest_microcloud.catalog import Workload
 from pytest_microcloud.catalog.page import picture_page
 from pytest_microcloud.errors import DeadlineExceeded, EngineError, NotMeasured
 
 if TYPE_CHECKING:
     from docker import DockerClient
+    from docker.models.images import Image
 
 Say = Callable[[str], None]
 CACHE_LABEL = "microcloud.cache"
@@ -32,11 +34,22 @@ WORKLOAD_SUITE = "bookworm"
 """The Debian release whose packages the workloads are built from, on every board, so that boards compare."""
 BUILD_TIMEOUT_S = 1800
 DEBOOTSTRAP_TIMEOUT_S = 1200
+TRANSFER_TIMEOUT_S = 1800
+"""Of pulling an image, importing it, or loading it onto a board: hundreds of MB to a slow card."""
+ALSO_RUNS = {"arm64": ("arm",), "amd64": ("386",)}
+"""What a processor runs besides its own, in Go's names, as Docker's."""
 _SLIM = Path(__file__).parent / "drivers" / "container" / "base"
 
 
-def base(engine: DockerClient, suite: str, say: Say) -> str:
-    """Return a Debian base image: the registry's slim one, else one made by debootstrap on this machine."""
+def _nothing(_tag: str) -> None:
+    pass
+
+
+def base(engine: DockerClient, suite: str, say: Say, coming: Say = _nothing) -> str:
+    """Return a Debian base image: the registry's slim one, else one made by debootstrap on this machine.
+
+    `coming` is called, here as below, with each image that may not be there yet, before it is.
+    """
     from docker.errors import APIError
 
     tag = f"microcloud/base:{suite}"
@@ -44,8 +57,10 @@ def base(engine: DockerClient, suite: str, say: Say) -> str:
         if engine.images.list(name=tag):
             return tag
         try:
+            coming(f"debian:{suite}-slim")
+            coming(tag)
             say(f"pulling debian:{suite}-slim")
-            engine.images.pull("debian", tag=f"{suite}-slim").tag("microcloud/base", suite)
+            _pull(engine, f"debian:{suite}-slim").tag("microcloud/base", suite)
         except APIError:
             say(f"no registry answers; debootstrap {suite} (about a minute)")
             _debootstrap(engine, suite, tag)
@@ -59,6 +74,7 @@ def build(
     base_tag: str,
     say: Say,
     files: Mapping[str, bytes] | None = None,
+    coming: Say = _nothing,
 ) -> str:
     """Build `directory`'s Dockerfile, with `files` added to its context, on a base; return the tag."""
     with explained("this machine", f"looking for {base_tag}"):
@@ -67,9 +83,15 @@ def build(
     tag = f"microcloud/{name}:{digest[:12]}"
     with explained("this machine", f"building {tag}"):
         if not engine.images.list(name=tag):
+            coming(tag)
             say(f"building the image {tag} (once)")
             _build(engine, archive, tag, base_tag, {CACHE_LABEL: name})
     return tag
+
+
+def _pull(engine: DockerClient, image: str) -> Image:
+    step = f"pulling {image}"
+    return within(TRANSFER_TIMEOUT_S, "this machine", step, lambda: engine.images.pull(image))
 
 
 def _context(directory: Path, files: Mapping[str, bytes], base_id: str) -> tuple[io.BytesIO, str]:
@@ -93,34 +115,41 @@ def _build(engine: DockerClient, archive: io.BytesIO, tag: str, base_tag: str, m
     from docker.errors import BuildError
 
     try:
-        engine.images.build(
-            fileobj=archive,
-            custom_context=True,
-            tag=tag,
-            buildargs={"BASE": base_tag},
-            labels=marks,
-            rm=True,
-            forcerm=True,
-            timeout=BUILD_TIMEOUT_S,
+        within(
+            BUILD_TIMEOUT_S,
+            "this machine",
+            f"building {tag}",
+            lambda: engine.images.build(
+                fileobj=archive,
+                custom_context=True,
+                tag=tag,
+                buildargs={"BASE": base_tag},
+                labels=marks,
+                rm=True,
+                forcerm=True,
+                timeout=BUILD_TIMEOUT_S,
+            ),
         )
     except BuildError as error:
         log = [line["stream"].strip() for line in error.build_log if line.get("stream", "").strip()]
         raise EngineError("this machine", "\n  ".join([f"building {tag}: {error.msg}", *log[-8:]])) from error
 
 
-def workload(engine: DockerClient, wanted: Workload, say: Say) -> str:
+def workload(engine: DockerClient, wanted: Workload, say: Say, coming: Say = _nothing) -> str:
     """Return the tag of a workload's image on the host's engine; NotMeasured when it is not to be had."""
     from docker.errors import APIError
 
     if wanted.image is None:
         files = {wanted.page: picture_page()} if wanted.page else {}
-        return build(engine, wanted.id, wanted.directory, base(engine, WORKLOAD_SUITE, say), say, files)
+        debian = base(engine, WORKLOAD_SUITE, say, coming)
+        return build(engine, wanted.id, wanted.directory, debian, say, files, coming)
     with explained("this machine", f"getting {wanted.image}"):
         if engine.images.list(name=wanted.image):
             return wanted.image
         try:
+            coming(wanted.image)
             say(f"pulling {wanted.image}")
-            engine.images.pull(wanted.image)
+            _pull(engine, wanted.image)
         except APIError as error:
             said = str(error.explanation or error).rstrip(".").rpartition(": ")[2]
             raise NotMeasured(
@@ -129,10 +158,19 @@ def workload(engine: DockerClient, wanted: Workload, say: Say) -> str:
     return wanted.image
 
 
-def transfer(source: DockerClient, target: DockerClient, tag: str) -> None:
-    """Bring an image from one engine to another, streamed in chunks rather than held in memory."""
+def transfer(source: DockerClient, target: DockerClient, tag: str, board: str) -> None:
+    """Bring an image from one engine to a board's, streamed in chunks rather than held in memory."""
     chunks = source.images.get(tag).save(named=True)
-    target.images.load(chunks)  # type: ignore[arg-type]  # requests takes an iterator of chunks, too
+    load = partial(target.images.load, chunks)  # type: ignore[arg-type]  # requests takes an iterator, too
+    if not within(TRANSFER_TIMEOUT_S, board, f"loading {tag}", load):  # docker-py takes a cut answer for one
+        raise EngineError(board, f"loading the image {tag}: the engine ended before it had all of it")
+
+
+def must_run_on(target: DockerClient, source: DockerClient, tag: str, board: str) -> None:
+    """Raise EngineError if the source's image is for a processor that is not the target engine's."""
+    wanted, here = str(target.version()["Arch"]), str(source.images.get(tag).attrs["Architecture"])
+    if here != wanted and here not in ALSO_RUNS.get(wanted, ()):
+        raise EngineError(board, f"the image {tag} is for {here}, and the board is {wanted}")
 
 
 def forget(engine: DockerClient) -> list[str]:
@@ -185,4 +223,7 @@ def _debootstrap(engine: DockerClient, suite: str, tag: str) -> None:
             explained("this machine", f"importing {tag}"),
             subprocess.Popen(tar, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as packing,
         ):
-            engine.api.import_image_from_stream(packing.stdout, repository=repository, tag=version)
+            pack = partial(
+                engine.api.import_image_from_stream, packing.stdout, repository=repository, tag=version
+            )
+            within(TRANSFER_TIMEOUT_S, "this machine", f"importing {tag}", pack)

@@ -1,24 +1,35 @@
 """The one SSH connection to a board: commands, testinfra and the Docker socket all go through it.
 
-The connection is an OpenSSH master with a ControlPath, run in the foreground as our child. testinfra finds it
-by the ssh_config written here; Docker's socket is forwarded over it to a socket in the run's private
-directory.
+The connection is an OpenSSH master with a ControlPath, run in the foreground as our child. To a real board
+it is the user's own ssh with the user's own configuration, keys, agent and jump hosts. All else goes by the
+ssh_config written here, which knows the way over that connection and no other. The engine's socket is
+forwarded to a socket in the run's private directory.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_microcloud.boards import engine
-from pytest_microcloud.errors import BoardError, DeadlineExceeded, LinkError
+from pytest_microcloud.boards import engine, refusal
+from pytest_microcloud.errors import (
+    BoardError,
+    DeadlineExceeded,
+    HostKeyChanged,
+    HostKeyUnknown,
+    LinkError,
+    SudoNeedsPassword,
+)
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -29,15 +40,44 @@ GRACE_S = 15.0
 """What a command's deadline on the controller allows over the board's, for the way there and back."""
 KILL_AFTER_S = 2
 """What a command on the board has to end after its deadline, before it is killed."""
+DOCKER_SOCKET = "/var/run/docker.sock"
 LATE = (124, 137, 255)
 """What a command that had to be ended exits with: by timeout, by its SIGKILL, and by that as ssh tells it."""
+
+
+# ssh takes the first value that it is told, and ours are told first. Whatever the user's configuration says,
+# a host key is known or it is an error, nobody is asked anything, and none of the user's forwards are made.
+OURS = (
+    "BatchMode=yes",
+    "StrictHostKeyChecking=yes",
+    "NoHostAuthenticationForLocalhost=no",
+    "UpdateHostKeys=no",
+    "ClearAllForwardings=yes",
+    "ConnectionAttempts=1",
+    "ControlPersist=no",
+    "LogLevel=INFO",
+    "RemoteCommand=none",
+    "ServerAliveCountMax=6",
+    "ServerAliveInterval=5",
+)
+NO_SUDO = (
+    "a password is required",
+    "a terminal is required",
+    "you must have a tty",
+    "not in the sudoers file",
+    "is not allowed to",
+    "may not run sudo",
+    "sudo: not found",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
     """Where a board's sshd is and how to log in.
 
-    `host_key` is a public key to pin, if it is known; `arguments` are further ones for ssh's command line.
+    `address` may be any name that the user's ssh knows. With a `host_key` (a public key) that key and no
+    other is the right one, and the user's ssh configuration does not apply. `arguments` are further ones for
+    ssh's command line, and `docker_socket` is the path of the engine's socket on the board.
     """
 
     address: str
@@ -45,7 +85,7 @@ class Endpoint:
     user: str | None = None
     identity_file: Path | None = None
     host_key: str | None = None
-    docker_socket: str = "/var/run/docker.sock"
+    docker_socket: str = DOCKER_SOCKET
     arguments: tuple[str, ...] = ()
 
 
@@ -66,15 +106,15 @@ class Link:
 
     def __init__(self, board: str, number: int, directory: Path) -> None:
         self.board = board
-        self._directory = directory
-        self._number = number
-        self._ssh = ["ssh", "-F", str(directory / "ssh_config"), "-o", "BatchMode=yes"]
+        self._ssh = ["ssh", "-F", str(directory / "ssh_config")]
         self._control = directory / f"{number}.ctl"
+        self._known = directory / f"{number}.known"
         self._socket = directory / f"{number}.sock"
         self._log = directory / f"{number}.log"
         self._master: subprocess.Popen[bytes] | None = None
         self._docker: DockerClient | None = None
         self._endpoint: Endpoint | None = None
+        self._address: str | None = None
 
     @property
     def endpoint(self) -> Endpoint:
@@ -85,23 +125,30 @@ class Link:
 
     @property
     def address(self) -> str:
-        """The address at which the board's own servers are reached from the controller."""
-        return self.endpoint.address
+        """The address at which the board's own servers are reached from the controller.
+
+        That is the HostName of the user's ssh configuration, if it has one for the endpoint's address.
+        """
+        if self._address is None:
+            self._address = self._setting("hostname") or self.endpoint.address
+        return self._address
 
     def open(self, endpoint: Endpoint, *, timeout_s: float, again: bool = True) -> None:
-        """Connect; raises LinkError with what ssh said last.
+        """Connect; raises LinkError, or one of its kinds, with what is to be done.
 
         With `again`, a board that is still booting is tried until the deadline; without, once, since a
         machine that is up takes many tries in a row for an attack.
         """
         self.close()
-        self._endpoint = endpoint
+        self._endpoint, self._address = endpoint, None
         self._write_config(endpoint)
         deadline = time.monotonic() + timeout_s
         while True:
             try:
                 self._connect(min(CONNECT_TIMEOUT_S, max(1.0, deadline - time.monotonic())))
                 return
+            except (HostKeyChanged, HostKeyUnknown):
+                raise  # waiting makes no key known
             except LinkError:
                 if not again or time.monotonic() >= deadline:
                     raise
@@ -113,12 +160,7 @@ class Link:
             self._docker.close()
             self._docker = None
         if self._master is not None:
-            self._master.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._master.wait(5)
-            if self._master.poll() is None:
-                self._master.kill()
-                self._master.wait()
+            end_group(self._master)
             self._master = None
         self._control.unlink(missing_ok=True)
         self._socket.unlink(missing_ok=True)
@@ -134,8 +176,9 @@ class Link:
     ) -> Completed:
         """Run a shell command on the board, with a deadline there and here.
 
-        Raises DeadlineExceeded, LinkError when the connection broke, and with `check` a BoardError
-        that quotes what the command said when it exits with other than 0.
+        Raises DeadlineExceeded, LinkError when the connection broke, with `root` SudoNeedsPassword when that
+        cannot be, and with `check` a BoardError that quotes what the command said when it exits with other
+        than 0.
         """
         line = f"timeout -k {KILL_AFTER_S} {timeout_s:.0f} sh -c {shlex.quote(command)}"
         if root:
@@ -157,10 +200,16 @@ class Link:
         result = Completed(done.returncode, _text(done.stdout), _text(done.stderr))
         if result.status in LATE and time.monotonic() - started >= timeout_s:
             raise DeadlineExceeded(self.board, f"did not finish `{command}` within {timeout_s:.0f} s")
-        if result.status == 255 and self._master is None:
-            raise LinkError(self.board, "is not connected")
         if result.status == 255:
-            raise LinkError(self.board, f"the SSH connection broke: {_last_line(result.stderr)}")
+            raise self._broke(result.stderr)
+        if root and result.status != 0 and any(words in result.stderr for words in NO_SUDO):
+            raise SudoNeedsPassword(
+                self.board,
+                f"cannot do as root what has to be: {_last_line(result.stderr)}\n"
+                "  Log in as root (ansible_user), or let the user use sudo without a password; as root on "
+                "the board:\n"
+                '  echo "USER ALL=(ALL) NOPASSWD:ALL" > /etc/sudoers.d/microcloud',
+            )
         if check and result.status != 0:
             raise BoardError(
                 self.board,
@@ -179,62 +228,130 @@ class Link:
         )
 
     def docker(self) -> DockerClient:
-        """Return the client of the board's engine, over the forwarded socket."""
+        """Return the client of the board's engine, over the forwarded socket. Raises EngineError."""
         if self._docker is None:
+            self._forward()
             self._docker = engine.connect(f"unix://{self._socket}", self.board)
         return self._docker
 
+    def forwards_fail(self) -> bool:
+        """Whether the board's sshd failed to reach a forwarded socket."""
+        return "open failed" in _tail(self._log)
+
     def ssh(self, *arguments: str) -> list[str]:
         """Return the ssh command line that reaches this board over the open connection, and only over it."""
-        return [*self._ssh, "-o", "ProxyCommand=false", self.board, *arguments]
+        return [*self._ssh, self.board, *arguments]
+
+    def _own_ssh(self, *arguments: str) -> list[str]:
+        """Return the command line of the user's own ssh to the board, these arguments before all others."""
+        endpoint = self.endpoint
+        command = ["ssh", *arguments]
+        if endpoint.host_key is not None:
+            command += ["-F", "none", "-o", f"HostKeyAlias={self.board}"]
+            command += ["-o", f"UserKnownHostsFile={self._known}"]
+        if endpoint.port is not None:
+            command += ["-p", str(endpoint.port)]
+        if endpoint.user is not None:
+            command += ["-l", endpoint.user]
+        if endpoint.identity_file is not None:
+            command += ["-o", "IdentitiesOnly=yes", "-i", str(endpoint.identity_file)]
+        return [*command, *endpoint.arguments, "--", endpoint.address]
+
+    def _setting(self, name: str) -> str:
+        """Return what the user's own ssh makes of its configuration for the board, or an empty text."""
+        try:
+            asked = subprocess.run(
+                self._own_ssh("-G"),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=GRACE_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:  # a `Match exec` that hangs
+            return ""
+        settings = (line.partition(" ") for line in _text(asked.stdout).splitlines())
+        return next((value for key, _, value in settings if key == name), "")
+
+    def _start_own_ssh(self, timeout_s: float, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start the user's own ssh with these arguments and ours, to log in and do nothing more."""
+        ours = [f"-o{option}" for option in (*OURS, f"ConnectTimeout={timeout_s:.0f}")]
+        with self._log.open("wb") as log:  # no pipe: refused forwards would fill it, and ssh then hangs
+            return subprocess.Popen(
+                [*ends_with_us(), *self._own_ssh(*arguments, *ours, "-N", "-T")],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env=os.environ | {"SSH_ASKPASS_REQUIRE": "never"},  # BatchMode is not for jump hosts' ssh
+                start_new_session=True,  # Ctrl-C is for pytest, which still needs the connection to clean up
+            )
 
     def _connect(self, timeout_s: float) -> None:
         self._control.unlink(missing_ok=True)
         self._socket.unlink(missing_ok=True)
-        forward = f"{self._socket}:{self.endpoint.docker_socket}"
-        command = ["-M", "-N", "-T", "-o", "ControlPersist=no", "-o", f"ConnectTimeout={timeout_s:.0f}"]
-        with self._log.open("wb") as log:  # no pipe: refused forwards would fill it, and ssh then hangs
-            self._master = subprocess.Popen(
-                [*ends_with_us(), *self._ssh, *command, *self.endpoint.arguments, "-L", forward, self.board],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C is for pytest, which still needs the connection to clean up
-            )
-        deadline = time.monotonic() + timeout_s
-        while not (self._control.exists() and self._socket.exists()):
+        self._master = self._start_own_ssh(timeout_s, "-M", "-S", str(self._control))
+        deadline = time.monotonic() + timeout_s + 1  # ssh's own deadline comes first: it says for what
+        while not self._control.exists():
             if self._master.poll() is not None:
                 self.close()
-                raise LinkError(self.board, f"no SSH connection: {_last_line(_tail(self._log))}")
+                raise self._refused(timeout_s)
             if time.monotonic() > deadline:
                 self.close()
-                raise LinkError(self.board, f"no SSH connection within {timeout_s:.0f} s")
+                raise LinkError(
+                    self.board,
+                    f"no SSH connection within {timeout_s:.0f} s: something answers at its port, but the "
+                    "login does not get on. The board hangs, or it is not sshd's port (ansible_port)",
+                )
             time.sleep(0.01)
 
+    def _refused(self, timeout_s: float) -> LinkError:
+        def verbosely() -> str:
+            again = self._start_own_ssh(timeout_s, "-S", "none", "-v")  # -v: a jump host's ssh has it, too
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                again.wait(timeout_s + 1)
+            end_group(again)
+            return _tail(self._log, most=100_000)
+
+        by_hand = [*self._own_ssh("-o", "StrictHostKeyChecking=ask"), "true"]
+        known_hosts = partial(self._setting, "userknownhostsfile")
+        return refusal.reason(self.board, _tail(self._log), by_hand, known_hosts, verbosely)
+
+    def _forward(self) -> None:
+        """Forward the engine's socket, unless it is forwarded; nobody need listen at its other end."""
+        if self._socket.exists():
+            return
+        forward = ["-O", "forward", "-L", f"{self._socket}:{self.endpoint.docker_socket}"]
+        try:
+            done = subprocess.run(
+                [*self._ssh, *forward, self.board], capture_output=True, timeout=GRACE_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise DeadlineExceeded(
+                self.board, f"ssh did not forward Docker's socket within {GRACE_S:.0f} s"
+            ) from None
+        if done.returncode != 0:
+            raise self._broke(_text(done.stderr))
+
+    def _broke(self, said: str) -> LinkError:
+        if self._master is None:
+            return LinkError(self.board, "is not connected")
+        if "open refused by peer" in said:
+            return LinkError(
+                self.board,
+                "its sshd allows too few sessions on one connection: set MaxSessions to 10 or more in its "
+                "/etc/ssh/sshd_config, then systemctl reload ssh",
+            )
+        return LinkError(self.board, f"the SSH connection broke: {_last_line(said)}")
+
     def _write_config(self, endpoint: Endpoint) -> None:
+        if endpoint.host_key is not None:
+            self._known.write_text(f"{self.board} {endpoint.host_key}\n")
         lines = [
             f"Host {self.board}",
-            f"  HostName {endpoint.address}",
             f"  ControlPath {self._control}",
-            "  ServerAliveInterval 5",
-            "  ServerAliveCountMax 6",
-            "  ExitOnForwardFailure yes",
-            "  StreamLocalBindUnlink yes",
+            "  ProxyCommand false",  # over the open connection, or not at all
+            "  BatchMode yes",
         ]
-        if endpoint.port is not None:
-            lines.append(f"  Port {endpoint.port}")
-        if endpoint.user is not None:
-            lines.append(f"  User {endpoint.user}")
-        if endpoint.identity_file is not None:
-            lines += [f"  IdentityFile {endpoint.identity_file}", "  IdentitiesOnly yes"]
-        if endpoint.host_key is not None:
-            known = self._directory / f"{self._number}.known"
-            known.write_text(f"{self.board} {endpoint.host_key}\n")
-            lines += [f"  HostKeyAlias {self.board}", f"  UserKnownHostsFile {known}"]
-        lines.append("  StrictHostKeyChecking yes")
-        if endpoint.host_key is None and (own := Path.home() / ".ssh" / "config").is_file():
-            lines += ["Match all", f"  Include {own}"]
-        (self._directory / f"{self._number}.conf").write_text("\n".join(lines) + "\n")
+        self._control.with_suffix(".conf").write_text("\n".join(lines) + "\n")
 
 
 def ends_with_us() -> Sequence[str]:
@@ -242,16 +359,30 @@ def ends_with_us() -> Sequence[str]:
     return ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()
 
 
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a child that leads a process group, with those that it started: ssh leaves a jump host's behind."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, how)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+
+
 def as_root(line: str) -> str:
-    """Return a command line that runs that one as root, by sudo if need be; any login shell can read it."""
-    script = f'as_root=; [ "$(id -u)" = 0 ] || as_root="sudo -n"; exec $as_root {line}'
+    """Return a command line that runs that one as root, by sudo if need be; any login shell can read it.
+
+    sudo speaks English, so that what it refuses can be told from what the command says.
+    """
+    script = (
+        f'as_root=; [ "$(id -u)" = 0 ] || {{ as_root="sudo -n"; export LC_ALL=C; }}; exec $as_root {line}'
+    )
     return f"sh -c {shlex.quote(script)}"
 
 
 def _tail(log: Path, most: int = 2000) -> str:
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - most))
-        return _text(file.read())
+        return _text(file.read()).replace("\r\n", "\n")
 
 
 def _text(output: bytes) -> str:

@@ -20,7 +20,7 @@ import testinfra
 from pytest_microcloud.boards.engine import explained
 from pytest_microcloud.boards.link import Link
 from pytest_microcloud.boards.workspace import Workspace, new_run_id
-from pytest_microcloud.errors import BoardError, DeadlineExceeded, EngineError, LinkError
+from pytest_microcloud.errors import BoardError, DeadlineExceeded, EngineError, HostKeyChanged, LinkError
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
@@ -107,7 +107,7 @@ def test_a_wrong_host_key_is_refused(pi3b: Board, workspace: Workspace, tmp_path
     )
     impostor = Link(pi3b.name, 0, workspace.path)
     for _ in range(2):  # nor has the first try taught it the key
-        with pytest.raises(LinkError, match=r"[Hh]ost key verification failed"):
+        with pytest.raises(HostKeyChanged, match="the host key of shared is not the one"):
             impostor.open(wrong, timeout_s=0.5)
     assert ssh_processes(workspace.path) == []
 

@@ -16,6 +16,10 @@ class Driver(Protocol):
     boot_timeout_s: float
     """How long a board may take to answer after `start`; 0 for one that should be up already."""
 
+    @property
+    def cuts_power(self) -> bool:
+        """Whether the power can be cut from outside, so that a board that hangs can be brought back."""
+
     def start(self) -> None:
         """Bring the board to where it boots; raises BoardError."""
 
@@ -26,10 +30,19 @@ class Driver(Protocol):
         """Return, in words, what of the model this board does not have (nothing, for a real one)."""
 
     def power_on_uptime_s(self, link: Link) -> float:
-        """Return when the board's power came on, in seconds on the clock of its /proc/uptime."""
+        """Return when its boot began, in seconds on the clock of its /proc/uptime.
 
-    def power_cycle(self, link: Link) -> None:
-        """Make the board boot anew; returns when the old boot is going down."""
+        That is the power-on of an emulated board, and the start of a real one's kernel.
+        """
+
+    def power_cycle(self, link: Link) -> float | None:
+        """Make a board that answers boot anew; returns when the old boot is going down.
+
+        Returns when the power came back, on the controller's monotonic clock, if it was cut for that.
+        """
+
+    def cut_power(self) -> float:
+        """Cut and restore the power of a board that need not answer; returns when it came back, as above."""
 
     def stop(self, *, keep: bool = False) -> None:
         """Give the board up; nothing of ours may be left. With `keep`, hand it over to the next run."""

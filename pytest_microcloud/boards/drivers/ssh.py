@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_microcloud.boards.link import Endpoint
+from pytest_microcloud.boards import power
+from pytest_microcloud.boards.link import DOCKER_SOCKET, Endpoint
+from pytest_microcloud.errors import BoardError, LoginRejected
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.link import Link
@@ -33,9 +35,21 @@ class SshDriver:
             address=target.address,
             port=target.port,
             user=target.user,
-            identity_file=Path(target.private_key_file).expanduser() if target.private_key_file else None,
-            arguments=tuple(shlex.split(target.ssh_common_args or "")),
+            identity_file=self._key(),
+            docker_socket=target.docker_socket or DOCKER_SOCKET,
+            arguments=target.ssh_arguments,
         )
+
+    def _key(self) -> Path | None:
+        """Return the key that is named; ssh would go on without one that is not there."""
+        named = self._target.private_key_file
+        if named is None:
+            return None
+        path = Path(named).expanduser()
+        if not os.access(path, os.R_OK):
+            what = "may not be read by you" if path.exists() else "is not there"
+            raise LoginRejected(self._target.name, f"the key {path} {what}: see ansible_ssh_private_key_file")
+        return path
 
     def gaps(self, link: Link) -> tuple[str, ...]:
         """Return nothing: a real board is what it is."""
@@ -47,9 +61,24 @@ class SshDriver:
         del link
         return 0.0
 
-    def power_cycle(self, link: Link) -> None:
-        """Reboot the board by systemd."""
+    @property
+    def cuts_power(self) -> bool:
+        """Whether the inventory has a command for it."""
+        return self._target.power_cycle is not None
+
+    def power_cycle(self, link: Link) -> float | None:
+        """Cut the power after a sync, if there is a command for it; else reboot by systemd."""
+        if self.cuts_power:
+            link.run("sync", root=True)
+            return self.cut_power()
         link.run("systemctl reboot", root=True, check=False)
+        return None
+
+    def cut_power(self) -> float:
+        """Cut and restore the power by the inventory's command."""
+        if self._target.power_cycle is None:
+            raise BoardError(self._target.name, "has no command that cuts its power: microcloud_power_cycle")
+        return power.cycle(self._target.name, self._target.power_cycle)
 
     def stop(self, *, keep: bool = False) -> None:
         """Do nothing: the board stays."""

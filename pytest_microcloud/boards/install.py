@@ -1,0 +1,97 @@
+"""What experiments run on a board, installed with apt for as long as a run lasts.
+
+A board is put back as it was: what comes is worked out before it comes, and noted, and exactly that is
+purged again. An installation that would change or remove what is there is refused. apt's lists, downloads and
+records are kept apart from the board's.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+from pytest_microcloud.boards.preflight import TOOLS, by_hand, missing
+from pytest_microcloud.errors import ToolMissing
+
+if TYPE_CHECKING:
+    from pytest_microcloud.boards.board import Board
+
+UPDATE_TIMEOUT_S = 600
+INSTALL_TIMEOUT_S = 1800
+"""A board with one slow core and a slow card unpacks for minutes."""
+DIRECTORY = "/var/tmp/microcloud-apt"  # noqa: S108 - on the board's disk, unlike /tmp
+_APT = (
+    "export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C; "
+    f"mkdir -p {DIRECTORY}/state/lists/partial {DIRECTORY}/cache/archives/partial && "
+    f"apt-get -q -y -o Dir::State={DIRECTORY}/state -o Dir::Cache={DIRECTORY}/cache "
+    "-o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confold --no-install-recommends"
+)
+_PLANNED = re.compile(r"^(?P<what>Inst|Remv) (?P<package>\S+)(?P<upgrade> \[)?", re.MULTILINE)
+
+# Apache serves when an experiment starts it, and neither from now on nor from the next boot on.
+_INSTALL = f"""
+systemctl mask -q --runtime apache2
+{_APT} install "$@"; status=$?
+systemctl unmask -q --runtime apache2
+[ $status = 0 ] || exit $status
+case " $* " in *" apache2 "*) systemctl disable -q apache2 ;; esac
+"""
+
+# dpkg, as apt would remove what has come to depend on these since. It does not wait for an apt that the
+# controller's end has cut off, and that still works on.
+_UNDO = """
+systemctl unmask -q --runtime apache2
+rm -rf {directory}
+tries=60
+until dpkg --force-remove-reinstreq --remove {coming} && {purge}; do
+    tries=$((tries - 1)); [ $tries -gt 0 ] || exit 1
+    sleep 5
+done
+"""
+
+
+def install(board: Board) -> None:
+    """Install those of `TOOLS` that the board has not. Raises ToolMissing that says why it cannot be done."""
+    tools = missing(board, TOOLS)
+    if not tools:
+        return
+    packages = [TOOLS[tool] for tool in tools]
+    board.say(f"installing {', '.join(packages)}")
+    board.undo(f"rm -rf {DIRECTORY}")
+    board.link.run(f"{_APT} update", root=True, check=False, timeout_s=UPDATE_TIMEOUT_S)
+    coming = _coming(board, tools)
+    purge = shlex.join(["dpkg", "--purge", *new]) if (new := _new(board, coming)) else "true"
+    board.undo(_UNDO.format(directory=DIRECTORY, coming=shlex.join(coming), purge=purge))
+    script = f"set -- {shlex.join(packages)}\n{_INSTALL}"
+    done = board.link.run(script, root=True, check=False, timeout_s=INSTALL_TIMEOUT_S)
+    if done.status != 0:
+        raise _refused(board, tools, done.stderr)
+
+
+def _coming(board: Board, tools: list[str]) -> list[str]:
+    """Return the packages that are to be installed, dependencies too, with nothing changed for them."""
+    packages = shlex.join(TOOLS[tool] for tool in tools)
+    done = board.link.run(f"{_APT} --simulate install {packages}", root=True, check=False, timeout_s=300)
+    if done.status != 0:
+        raise _refused(board, tools, done.stderr)
+    planned = list(_PLANNED.finditer(done.stdout))
+    if changed := sorted({step["package"] for step in planned if step["what"] == "Remv" or step["upgrade"]}):
+        raise _refused(board, tools, f"it would change {', '.join(changed)}, which cannot be taken back")
+    return [step["package"] for step in planned]
+
+
+def _new(board: Board, coming: list[str]) -> list[str]:
+    """Return those of which nothing is there: of a package that was removed, configuration may be."""
+    asked = board.link.run(
+        f"dpkg-query -W -f '${{db:Status-Abbrev}}${{Package}}\\n' {shlex.join(coming)}", check=False
+    )
+    there = {line.split()[-1] for line in asked.stdout.splitlines() if line.startswith("rc")}
+    return [package for package in coming if package.partition(":")[0] not in there]
+
+
+def _refused(board: Board, tools: list[str], said: str) -> ToolMissing:
+    lines = said.strip().splitlines() or ["apt-get said nothing"]
+    return ToolMissing(
+        board.name, f"{', '.join(tools)} cannot be installed for a while: {lines[-1]}. {by_hand(tools)} on it"
+    )

@@ -1,0 +1,144 @@
+"""Whether a board has what is needed, told before anything is done, each with the command that mends it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pytest_microcloud.boards.engine import explained
+from pytest_microcloud.errors import (
+    EngineError,
+    EngineForbidden,
+    EngineMissing,
+    EngineTooOld,
+    MemoryCgroupOff,
+    ToolMissing,
+)
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+    from pytest_microcloud.boards.board import Board
+
+TOOLS = {"7z": "p7zip-full", "apache2": "apache2", "fio": "fio", "sysbench": "sysbench"}
+"""The programs that experiments run on a board, and Debian's packages that have them."""
+PODMAN_SOCKET = "/run/podman/podman.sock"
+
+_SOCKET = r"""
+echo "user=$(id -un)"
+for program in dockerd podman; do
+    command -v $program >/dev/null && echo "engine=$program"
+done
+if [ -S "$1" ]; then
+    [ -r "$1" ] && [ -w "$1" ] && echo socket=usable || echo socket=forbidden
+    echo "group=$(stat -c %G "$1")"
+    for path in "$1" "$(readlink -f "$1")"; do
+        grep -q " 00010000 .* $path\$" /proc/net/unix && echo listens=yes
+    done
+elif [ -e "$1" ]; then
+    echo socket=other
+else
+    echo socket=missing
+fi
+"""
+_MISSING = 'for tool; do command -v "$tool" >/dev/null || echo "$tool"; done'
+_PATH = "PATH=$PATH:/usr/sbin:/sbin\n"
+
+
+def check(board: Board) -> None:
+    """Raise the BoardError that says why this board cannot run containers for us, if it cannot."""
+    socket = board.link.endpoint.docker_socket
+    done = board.link.run(f"{_PATH}set -- {shlex.quote(socket)}\n{_SOCKET}", check=False)
+    found = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    if "socket" not in found:
+        said = (done.stderr or done.stdout).strip() or f"exit status {done.status}"
+        raise ToolMissing(
+            board.name,
+            f"lets us in but runs no command ({said.splitlines()[-1]}): the user needs a POSIX shell "
+            "(chsh -s /bin/sh USER), and the board `timeout` (apt-get install coreutils)",
+        )
+    if found["socket"] == "forbidden":
+        raise EngineForbidden(board.name, _forbidden(socket, found))
+    if found["socket"] != "usable":
+        raise EngineMissing(board.name, _missing(socket, found))
+    client = _client(board, socket, found)
+    with explained(board.name, "asking the engine what it can do"):
+        limits_memory = client.info().get("MemoryLimit", True)
+    if not limits_memory:
+        raise MemoryCgroupOff(
+            board.name,
+            "its engine has no memory cgroup: append `cgroup_enable=memory cgroup_memory=1` to the one line "
+            "of /boot/firmware/cmdline.txt (older systems: /boot/cmdline.txt), then reboot. An engine that a "
+            "user runs without root needs cgroup v2, too",
+        )
+
+
+def need(board: Board, *tools: str) -> None:
+    """Raise ToolMissing if a program of `TOOLS` that an experiment is about to run is not on the board."""
+    if absent := missing(board, tools):
+        raise ToolMissing(
+            board.name,
+            f"has no {', '.join(absent)}: {by_hand(absent)} on it, or set microcloud_install=true in "
+            "hosts.ini to have that done for as long as a run lasts",
+        )
+
+
+def missing(board: Board, tools: Iterable[str]) -> list[str]:
+    """Return which of these programs are not on the board."""
+    return board.link.run(f"{_PATH}set -- {shlex.join(tools)}\n{_MISSING}\ntrue").stdout.split()
+
+
+def by_hand(tools: Iterable[str]) -> str:
+    """Return the command that installs programs of `TOOLS` for good."""
+    return f"apt-get install {' '.join(TOOLS[tool] for tool in tools)}"
+
+
+def _client(board: Board, socket: str, found: dict[str, str]) -> DockerClient:
+    try:
+        return board.docker
+    except EngineTooOld:
+        raise
+    except EngineError as error:
+        if "listens" not in found:
+            raise EngineMissing(board.name, _missing(socket, found)) from error
+        if board.link.forwards_fail():
+            raise EngineError(
+                board.name,
+                "its sshd forwards no sockets: take AllowStreamLocalForwarding and DisableForwarding out "
+                "of its /etc/ssh/sshd_config, then sudo systemctl reload ssh",
+            ) from error
+        raise
+
+
+def _forbidden(socket: str, found: dict[str, str]) -> str:
+    user, group = found["user"], found.get("group", "docker")
+    if group == "root":
+        return (
+            f"{user} may not use {socket}, which is root's alone: log in as root (ansible_user), or let "
+            f"{user} have a Podman of their own (systemctl --user enable --now podman.socket; loginctl "
+            "enable-linger) and name it with microcloud_docker_socket=/run/user/UID/podman/podman.sock"
+        )
+    return (
+        f"{user} may not use {socket}: sudo usermod -aG {group} {user} on it, and log in again (a connection "
+        "that is open keeps the old groups)"
+    )
+
+
+def _missing(socket: str, found: dict[str, str]) -> str:
+    if found["socket"] == "other":
+        return f"{socket} is no socket: remove it, then sudo systemctl restart docker.socket docker"
+    if found.get("engine") == "dockerd":
+        return (
+            f"has Docker, but nobody listens at {socket}: sudo systemctl enable --now docker, or name its "
+            "socket with microcloud_docker_socket (of a Docker without root: /run/user/UID/docker.sock)"
+        )
+    if found.get("engine") == "podman":
+        return (
+            f"has Podman, but nobody listens at {socket}: sudo systemctl enable --now podman.socket, and set "
+            f"microcloud_docker_socket={PODMAN_SOCKET} in hosts.ini"
+        )
+    return (
+        f"has no container engine at {socket}: sudo apt-get install docker.io on it, or see "
+        "https://docs.docker.com/engine/install"
+    )

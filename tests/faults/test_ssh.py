@@ -1,0 +1,458 @@
+"""ssh that does not get in, each failure told apart; and all that a user's own ssh configuration may do."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import shlex
+import socket
+import stat
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from textwrap import dedent
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_microcloud.boards import board as boards
+from pytest_microcloud.errors import (
+    BoardError,
+    EngineError,
+    HostKeyChanged,
+    HostKeyUnknown,
+    InventoryError,
+    LinkError,
+    LoginRejected,
+)
+
+if TYPE_CHECKING:
+    from tests.conftest import NewRealBoard
+    from tests.real import RealBoard, RealBoards
+
+pytestmark = pytest.mark.engine
+
+PATIENCE_S = 3
+SLACK_S = 5
+"""What an answer may take on a busy machine over the deadline that it has."""
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boards, "CONNECT_TIMEOUT_S", PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def gate(real_boards: RealBoards) -> Iterator[RealBoard]:
+    """A machine to jump over."""
+    machine = real_boards.new("gate", user="porter", engine=None)
+    yield machine
+    machine.remove()
+
+
+def processes(word: str | Path) -> list[str]:
+    """Return the command lines on this machine that contain a word."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if str(word) in command:
+                found.append(command)
+    return found
+
+
+def refused(board: RealBoard, error: type[BoardError], **variables: object) -> str:
+    """Bring the board up as its inventory line with these variables says; return what stops that, in time."""
+    rack = board.in_rack("pi3b", **variables)
+    started = time.monotonic()
+    with pytest.raises(error) as caught:
+        rack.board(board.name)
+    assert time.monotonic() - started < 2 * PATIENCE_S + SLACK_S
+    assert type(caught.value) is error
+    directory = rack.workspace.path
+    rack.close()
+    assert not processes(directory)
+    assert not directory.exists()
+    return str(caught.value)
+
+
+def config(board: RealBoard, text: str) -> str:
+    """Return common args that name a file in place of ~/.ssh/config: ssh looks it up past $HOME."""
+    file = board.directory / "ssh_config"
+    file.write_text(dedent(text))
+    return f"-F {file}"
+
+
+def jump(board: RealBoard, gate: RealBoard, *, known: Path | None = None) -> str:
+    """Return common args by which the board is reached over the gate, under a name that only they know."""
+    return config(
+        board,
+        f"""\
+        Host behind
+            HostName {board.address}
+            User {board.user}
+            IdentityFile {board.key}
+            UserKnownHostsFile {board.known_hosts}
+            ProxyJump gate
+        Host gate
+            HostName {gate.address}
+            User {gate.user}
+            IdentityFile {gate.key}
+            UserKnownHostsFile {known or gate.known_hosts}
+        """,
+    )
+
+
+BEHIND: dict[str, object] = {
+    "ansible_host": "behind",
+    "ansible_user": None,
+    "ansible_ssh_private_key_file": None,
+}
+
+
+@contextmanager
+def listener(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Listen here at a port, and treat who comes with `answer`; the connections stay open to the end."""
+    come: list[socket.socket] = []
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                come.append(listening.accept()[0])
+                answer(come[-1])
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    for connection in come:
+        connection.close()
+
+
+def fingerprint(board: RealBoard) -> str:
+    said = board.shell("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub")
+    return said.split()[1]
+
+
+def command_after(words: str, said: str) -> list[str]:
+    found = re.search(rf"{words}: (.+)", said)
+    assert found, said
+    return shlex.split(found[1])
+
+
+def accept(command: list[str]) -> str:
+    """Run a command at a terminal and say yes; return what it said."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvp(command[0], command)  # noqa: S606
+    said = b""
+    with suppress(OSError):  # a terminal's way to say that nobody is at its other end
+        while part := os.read(terminal, 4096):
+            said += part
+            if b"(yes/no" in part:
+                os.write(terminal, b"yes\n")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, said
+    os.close(terminal)
+    return said.decode()
+
+
+# Not getting through
+
+
+def test_refused(real_board: RealBoard) -> None:
+    said = refused(real_board, LinkError, ansible_port=4)
+    assert f"real: {real_board.address} refuses SSH at port 4: start its sshd" in said
+
+
+def test_nobody_at_the_address(real_board: RealBoard) -> None:
+    nobody = real_board.address.rpartition(".")[0] + ".254"
+    said = refused(real_board, LinkError, ansible_host=nobody)
+    assert re.search(rf"real: {nobody} does not answer at port 22 \(.+\): is it powered", said)
+
+
+def test_packets_that_are_dropped(new_real_board: NewRealBoard) -> None:
+    board = new_real_board()
+    board.shell("iptables -I INPUT -p tcp --dport 22 -j DROP")
+    said = refused(board, LinkError)
+    assert f"{board.address} does not answer at port 22 (Connection timed out)" in said
+
+
+def test_a_port_that_never_speaks(real_board: RealBoard) -> None:
+    with listener(lambda _: None) as port:
+        said = refused(real_board, LinkError, ansible_host="127.0.0.1", ansible_port=port)
+    assert "something listens at its port but does not speak SSH in time" in said
+
+
+def test_an_sshd_that_hangs_in_the_middle_of_the_login(real_board: RealBoard) -> None:
+    def greet(connection: socket.socket) -> None:
+        connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+    with listener(greet) as port:
+        said = refused(real_board, LinkError, ansible_host="127.0.0.1", ansible_port=port)
+    assert f"no SSH connection within {PATIENCE_S} s" in said
+    assert "the login does not get on" in said
+
+
+def test_a_port_that_is_not_sshds(real_board: RealBoard) -> None:
+    with listener(lambda connection: connection.shutdown(socket.SHUT_RDWR)) as port:
+        said = refused(real_board, LinkError, ansible_host="127.0.0.1", ansible_port=port)
+    assert "ended the connection before the login was through" in said
+    assert "or it is no sshd" in said
+
+
+def test_a_name_that_stands_for_no_address(real_board: RealBoard) -> None:
+    said = refused(real_board, LinkError, ansible_host="no-such-board.invalid")
+    assert "real: the name no-such-board.invalid stands for no address" in said
+    assert "ansible_host" in said
+
+
+def test_a_jump_host_that_is_not_there(real_board: RealBoard, gate: RealBoard) -> None:
+    arguments = jump(real_board, gate).removeprefix("-F ")
+    Path(arguments).write_text(Path(arguments).read_text().replace("Host gate\n", "Host gate\n Port 4\n"))
+    said = refused(real_board, LinkError, **BEHIND, ansible_ssh_common_args=f"-F {arguments}")
+    assert f"{gate.address} refuses SSH at port 4" in said
+
+
+def test_a_board_that_its_jump_host_does_not_reach(real_board: RealBoard, gate: RealBoard) -> None:
+    arguments = f"{jump(real_board, gate)} -p 4"
+    said = refused(real_board, LinkError, **BEHIND, ansible_ssh_common_args=arguments)
+    assert "the jump host does not get through to it (connect failed: Connection refused)" in said
+
+
+# Not let in
+
+
+def test_a_key_that_the_board_does_not_know(real_board: RealBoard, tmp_path: Path) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")], check=True)
+    said = refused(real_board, LoginRejected, ansible_ssh_private_key_file=tmp_path / "other")
+    assert f"root@{real_board.address} is not let in (publickey" in said
+    assert "ssh-copy-id" in said
+
+
+def test_a_key_with_a_passphrase_is_asked_of_the_agent_alone(
+    real_board: RealBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setenv("SSH_ASKPASS", "/bin/false")
+    key = tmp_path / "locked"
+    key.write_bytes(real_board.key.read_bytes())
+    key.chmod(0o600)
+    subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", "much too long", "-f", str(key)], check=True)
+    said = refused(real_board, LoginRejected, ansible_ssh_private_key_file=key)
+    assert "a key that has one must be in ssh-agent (ssh-add)" in said
+
+
+def test_a_key_that_others_may_read(real_board: RealBoard, tmp_path: Path) -> None:
+    key = tmp_path / "open"
+    key.write_bytes(real_board.key.read_bytes())
+    key.chmod(0o644)
+    said = refused(real_board, LoginRejected, ansible_ssh_private_key_file=key)
+    assert f"the key {key} may be read by others (mode 0644)" in said
+    assert f"chmod 600 {key}" in said
+
+
+def test_a_key_that_is_not_there(real_board: RealBoard, tmp_path: Path) -> None:
+    said = refused(real_board, LoginRejected, ansible_ssh_private_key_file=tmp_path / "lost")
+    assert f"the key {tmp_path / 'lost'} is not there" in said
+
+
+def test_ssh_options_that_ssh_does_not_know(real_board: RealBoard) -> None:
+    said = refused(real_board, LinkError, ansible_ssh_common_args="-o NoSuchOption=yes")
+    assert "Bad configuration option: nosuchoption" in said
+
+
+# Host keys
+
+
+def test_an_unknown_host_key_is_told_with_its_fingerprint_and_accepted_by_hand_alone(
+    new_real_board: NewRealBoard,
+) -> None:
+    board = new_real_board(known=False)
+    lax = f"-o UserKnownHostsFile={board.known_hosts} -o StrictHostKeyChecking=no"
+    for arguments in (lax, f"{lax} {config(board, 'Host *' + chr(10) + ' StrictHostKeyChecking no')}"):
+        said = refused(board, HostKeyUnknown, ansible_ssh_common_args=arguments)
+        assert f"desk: the host key of {board.address} is not known to your ssh" in said
+        assert f"ssh-ed25519 {fingerprint(board)}" in said
+        assert "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub" in said
+        assert board.known_hosts.read_text() == ""
+    assert fingerprint(board) in accept(command_after("Then accept it", said))
+    assert board.in_rack().board("desk").docker.ping()
+
+
+def test_an_ssh_that_is_told_to_keep_no_keys(real_board: RealBoard) -> None:
+    arguments = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+    said = refused(real_board, HostKeyUnknown, ansible_ssh_common_args=arguments)
+    assert "first take `UserKnownHostsFile /dev/null` out of ansible_ssh_common_args or your" in said
+
+
+def test_a_changed_host_key_is_refused_until_the_old_one_is_forgotten_by_hand(
+    new_real_board: NewRealBoard,
+) -> None:
+    board = new_real_board()
+    before = board.known_hosts.read_text()
+    board.shell("rm /etc/ssh/ssh_host_*; ssh-keygen -qt ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key")
+    board.shell("systemctl restart ssh")
+    said = refused(board, HostKeyChanged)
+    assert f"desk: the host key of {board.address} is not the one that your ssh knows" in said
+    assert fingerprint(board) in said
+    assert board.known_hosts.read_text() == before
+    subprocess.run(command_after("forget the old one", said), check=True, capture_output=True)
+    refused(board, HostKeyUnknown)
+    accept(command_after("Then accept the new one", said))
+    assert board.in_rack().board("desk").docker.ping()
+
+
+def test_the_fingerprint_of_a_board_behind_a_jump_host(new_real_board: NewRealBoard, gate: RealBoard) -> None:
+    board = new_real_board(known=False)
+    said = refused(board, HostKeyUnknown, **BEHIND, ansible_ssh_common_args=jump(board, gate))
+    key = f"ssh-ed25519 {fingerprint(board)}"
+    assert f"the host key of {board.address} is not known to your ssh: {key}" in said
+    accept(command_after("Then accept it", said))
+    link = board.in_rack("pi3b", **BEHIND, ansible_ssh_common_args=jump(board, gate)).board("desk").link
+    assert link.run("hostname").stdout == "desk\n"
+
+
+def test_a_jump_host_that_is_not_known(real_board: RealBoard, gate: RealBoard, tmp_path: Path) -> None:
+    known = tmp_path / "known"
+    arguments = jump(real_board, gate, known=known)
+    said = refused(real_board, HostKeyUnknown, **BEHIND, ansible_ssh_common_args=arguments)
+    key = f"ssh-ed25519 {fingerprint(gate)}"
+    assert f"the host key of {gate.address} is not known to your ssh: {key}" in said
+    assert not known.exists()
+    accept(command_after("Then accept it", said))
+    assert known.exists()
+
+
+# What the user's own ssh offers
+
+
+def test_a_board_behind_a_jump_host_is_used_like_any_other(real_board: RealBoard, gate: RealBoard) -> None:
+    rack = real_board.in_rack("pi3b", **BEHIND, ansible_ssh_common_args=jump(real_board, gate))
+    board = rack.board("real")
+    assert gate.address in board.link.run("echo $SSH_CONNECTION").stdout
+    assert board.docker.ping()
+    assert board.address == real_board.address
+    directory = rack.workspace.path
+    assert processes(directory)
+    rack.close()
+    assert not processes(directory)
+    assert not processes("-W [")
+
+
+def test_a_key_in_the_agent(real_board: RealBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(tmp_path / "agent")], stdout=subprocess.DEVNULL)
+    try:
+        while not (tmp_path / "agent").exists():
+            time.sleep(0.01)
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+        subprocess.run(["ssh-add", "-q", str(real_board.key)], check=True)
+        rack = real_board.in_rack(ansible_ssh_private_key_file=None)
+        assert rack.board("real").link.run("id -un").stdout == "root\n"
+        rack.close()
+    finally:
+        agent.terminate()
+        agent.wait()
+
+
+def test_another_port(new_real_board: NewRealBoard) -> None:
+    board = new_real_board()
+    board.shell("echo Port 2222 >> /etc/ssh/sshd_config && systemctl restart ssh")
+    known = board.known_hosts.read_text()
+    board.known_hosts.write_text(known.replace(board.address, f"[{board.address}]:2222"))
+    rack = board.in_rack(ansible_port=2222)
+    assert rack.board("desk").docker.ping()
+    rack.close()
+    rack = board.in_rack(ansible_ssh_extra_args="-o Port=2222")
+    assert rack.board("desk").docker.ping()
+    rack.close()
+    refused(board, LinkError)
+
+
+def test_a_configuration_meant_for_a_person_does_no_harm(real_board: RealBoard) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        arguments = config(
+            real_board,
+            f"""\
+            Host *
+                ControlMaster auto
+                ControlPath {real_board.directory}/users-%C
+                ControlPersist 60
+                LocalForward {taken.getsockname()[1]} localhost:80
+                ExitOnForwardFailure yes
+                LogLevel QUIET
+                RemoteCommand tmux attach
+                RequestTTY force
+                UserKnownHostsFile {real_board.known_hosts}
+            """,
+        )
+        rack = real_board.in_rack(ansible_ssh_common_args=f"-q {arguments}")
+        board = rack.board("real")
+        assert board.link.run("echo as usual").stdout == "as usual\n"
+        assert board.docker.ping()
+        rack.close()
+        said = refused(real_board, LinkError, ansible_port=4, ansible_ssh_common_args=f"-q {arguments}")
+    assert "refuses SSH at port 4" in said
+    assert not list(real_board.directory.glob("users-*"))
+
+
+# What sshd on the board does not allow
+
+
+def test_an_sshd_that_forwards_no_sockets(new_real_board: NewRealBoard) -> None:
+    board = new_real_board()
+    board.shell("echo AllowStreamLocalForwarding no >> /etc/ssh/sshd_config && systemctl restart ssh")
+    assert "its sshd forwards no sockets: take AllowStreamLocalForwarding" in refused(board, EngineError)
+
+
+def test_an_sshd_that_allows_a_single_session(new_real_board: NewRealBoard) -> None:
+    board = new_real_board()
+    board.shell("echo MaxSessions 1 >> /etc/ssh/sshd_config && systemctl restart ssh")
+    assert "set MaxSessions to 10 or more" in refused(board, LinkError)
+
+
+# What could be misused
+
+
+def test_the_forwarded_socket_is_in_a_directory_for_the_user_alone(real_board: RealBoard) -> None:
+    rack = real_board.in_rack()
+    assert rack.board("real").docker.ping()
+    directory = rack.workspace.path
+    (forwarded,) = directory.glob("*.sock")
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert stat.S_IMODE(forwarded.stat().st_mode) & 0o077 == 0
+    rack.close()
+    assert not directory.exists()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"ansible_host": "-oProxyCommand=touch owned"},
+        {"ansible_host": "-oProxyCommand=touch$IFS/tmp/owned"},
+        {"ansible_host": "x;touch"},
+        {"ansible_host": "two words"},
+        {"ansible_user": "-oProxyCommand=x"},
+        {"ansible_user": "root -oProxyCommand=x"},
+        {"ansible_user": "$(id)"},
+        {"ansible_ssh_common_args": "-v elsewhere"},
+        {"ansible_ssh_common_args": "-- elsewhere"},
+        {"ansible_ssh_common_args": "-W other:22"},
+        {"ansible_ssh_common_args": "-o 'ProxyJump=x"},
+        {"ansible_ssh_extra_args": "-S none"},
+        {"microcloud_docker_socket": "run/docker.sock"},
+        {"microcloud_docker_socket": "/run/docker.sock:/etc"},
+        {"microcloud_docker_socket": "/run/${HOME}"},
+    ],
+    ids=lambda variables: " ".join(map(str, *variables.items())),
+)
+def test_a_value_that_ssh_would_take_for_something_else_is_a_mistake(
+    real_board: RealBoard, variables: dict[str, object]
+) -> None:
+    with pytest.raises(InventoryError, match=f"host 'real': {next(iter(variables))}="):
+        real_board.in_rack("pi3b", **variables)
