@@ -1,40 +1,117 @@
-"""What a board says of itself: operating system, kernel, memory, Docker. Read once a boot, in one command."""
+"""What a board says of itself, its fingerprint: hardware, operating system, engine. Read once a boot.
+
+All of it is text of somebody else's machine: it is taken only in the form that it should have, in one line,
+without control characters, and of a bounded length. What is missing, or is not of that form, is None.
+"""
 
 from __future__ import annotations
 
+import re
+import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from pytest_microcloud.boards import identity
 from pytest_microcloud.boards.engine import explained
 from pytest_microcloud.boards.gauge import Gauge
+from pytest_microcloud.boards.identity import Identity
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.link import Link
 
-_SCRIPT = """
-. /etc/os-release
-echo "os=${HYPRIOT_IMAGE_VERSION:+HypriotOS $HYPRIOT_IMAGE_VERSION, }$PRETTY_NAME"
-echo "kernel=$(uname -r)"
-echo "isa=$(uname -m)"
-echo "cpus=$(nproc)"
-echo "boot=$(cat /proc/sys/kernel/random/boot_id)"
-set -- $(cat /proc/1/stat | sed 's/.*) //'); shift 19; echo "init=$1"
+LONGEST = 120
+"""Characters of a text; what is longer is cut."""
+
+# A line a fact, `key=value`. `line` takes a file's first line, `words` one whose parts end in NUL.
+BOOT = r"""
+exec 2>/dev/null
+line() { value=; [ -r "$2" ] && read -r value <"$2"; [ -n "$value" ] && printf '%s=%s\n' "$1" "$value"; }
+words() { [ -r "$2" ] && printf '%s=%s\n' "$1" "$(head -c 1000 "$2" | tr '\000\n' '  ')"; }
+line boot /proc/sys/kernel/random/boot_id
+printf 'init=%s\n' "$(sed 's/.*) //' /proc/1/stat | cut -d ' ' -f 20)"
+"""
+SYSTEM = r"""
+printf 'kernel=%s\nisa=%s\ncpus=%s\n' "$(uname -r)" "$(uname -m)" "$(nproc)"
+head -c 8000 /etc/os-release | sed 's/^/os./'
+printf 'cgroup=%s\n' "$(stat -f -c %T /sys/fs/cgroup)"
+"""
+HARDWARE = r"""
+sed -n -E 's/^(Hardware|Revision|Serial)[[:space:]]*:[[:space:]]*/cpuinfo.\1=/p' /proc/cpuinfo
+sed -n -E 's/^SwapTotal:[[:space:]]*([0-9]+) kB/swap_kb=\1/p' /proc/meminfo
+tree=/proc/device-tree
+words tree.model $tree/model
+words tree.compatible $tree/compatible
+words tree.serial $tree/serial-number
+[ -r $tree/system/linux,revision ] &&
+  printf 'tree.revision=%s\n' "$(od -A n -t x1 $tree/system/linux,revision | tr -d ' \n')"
+for card in /sys/block/mmcblk[0-9]/device; do
+  [ -r "$card/cid" ] || continue
+  for field in cid name serial manfid oemid date; do line card.$field "$card/$field"; done
+  break
+done
+frequency=/sys/devices/system/cpu/cpu0/cpufreq
+line governor $frequency/scaling_governor
+for bound in min max cur; do line khz.$bound $frequency/scaling_${bound}_freq; done
+PATH=$PATH:/opt/vc/bin
+command -v vcgencmd >/dev/null && timeout 5 vcgencmd get_mem gpu | sed 's/^/vc./'
 """
 
 
 @dataclass(frozen=True)
-class Facts:
-    """A board's fingerprint. `boot` changes with every boot; memory is in bytes, as Linux sees it."""
+class Card:
+    """A board's SD card (or eMMC); the CID is what tells one card from another."""
 
-    os_release: str
-    kernel: str
-    isa: str
-    cpus: int
+    cid: str | None
+    name: str | None
+    serial: str | None
+    manufacturer_id: str | None
+    oem_id: str | None
+    date: str | None
+
+
+@dataclass(frozen=True)
+class Frequency:
+    """How the CPU's clock is governed, and what it was when it was read (Hz)."""
+
+    governor: str | None
+    min_hz: float | None
+    max_hz: float | None
+    now_hz: float | None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A board's fingerprint. `boot` changes with every boot; memory is in bytes, as Linux sees it.
+
+    `engine` is what answers at Docker's socket ("Docker", "Podman"), `docker_version` its version. All from
+    `identity` on is the hardware's and unknown of an emulated board, whose hardware is the host's.
+    `gpu_bytes` is the GPU's part of the RAM as the firmware tells it, else all that Linux has not.
+    """
+
+    os_release: str | None
+    kernel: str | None
+    isa: str | None
+    cpus: int | None
     memory_bytes: int
     boot: str
-    docker_version: str
-    storage_driver: str
-    cgroup_version: str
+    docker_version: str | None
+    storage_driver: str | None
+    cgroup_version: str | None
+    engine: str = "Docker"
+    containerd_version: str | None = None
+    hypriot_image_version: str | None = None
+    hypriot_device: str | None = None
+    hypriot_os: str | None = None
+    identity: Identity | None = None
+    revision_code: str | None = None
+    tree_model: str | None = None
+    compatible: tuple[str, ...] = ()
+    serial: str | None = None
+    gpu_bytes: int | None = None
+    swap_bytes: int | None = None
+    card: Card | None = None
+    frequency: Frequency | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the facts for the run file."""
@@ -46,29 +123,149 @@ def boot_identity(link: Link) -> str:
 
     The second tells the boots of an emulated board, whose kernel is the host's, apart.
     """
-    said = _said(link)
-    return f"{said['boot']}/{said['init']}"
+    return _boot(_ask(link, BOOT))
 
 
-def read(link: Link) -> Facts:
-    """Ask the board and its Docker engine."""
-    said = _said(link)
+def read(link: Link, *, hardware: bool = True) -> Facts:
+    """Ask the board and its engine, about its hardware only where that is its own. Raises BoardError."""
+    said = _ask(link, BOOT + SYSTEM + (HARDWARE if hardware else ""))
     with Gauge(link) as gauge:
-        memory = gauge.read().total_bytes
+        memory_bytes = gauge.read().total_bytes
     with explained(link.board, "asking Docker for its version"):
-        info = link.docker().info()
+        client = link.docker()
+        info, version = client.info(), client.version()
+    return parsed(said, memory_bytes, info, version)
+
+
+def heard(output: str) -> dict[str, str]:
+    """Return what the script said, by key; what is said twice is as it was said first."""
+    said: dict[str, str] = {}
+    for line in output.split("\n"):
+        key, equals, value = line.partition("=")
+        if equals:
+            said.setdefault(key, value)
+    return said
+
+
+def parsed(said: Mapping[str, str], memory_bytes: int, info: object, version: object) -> Facts:
+    """Return the facts in what a board said and in the engine's `/info` and `/version`, trusting neither."""
+    info, version = (answer if isinstance(answer, dict) else {} for answer in (info, version))
+    release = {key.removeprefix("os."): _unquoted(said[key]) for key in said if key.startswith("os.")}
+    components = _components(version)
+    tree_model = text(said.get("tree.model"))
+    compatible = tuple(entry[:LONGEST] for entry in (text(said.get("tree.compatible"), 1000) or "").split())
+    code = _revision_code(said, tree_model)
+    board = identity.recognised(code, compatible, tree_model, memory_bytes)
     return Facts(
-        os_release=said["os"],
-        kernel=said["kernel"],
-        isa=said["isa"],
-        cpus=int(said["cpus"]),
-        memory_bytes=memory,
-        boot=f"{said['boot']}/{said['init']}",
-        docker_version=str(info["ServerVersion"]),
-        storage_driver=str(info["Driver"]),
-        cgroup_version=str(info.get("CgroupVersion", "1")),
+        os_release=_os_release(release),
+        kernel=text(said.get("kernel")),
+        isa=text(said.get("isa")),
+        cpus=_number(said.get("cpus")),
+        memory_bytes=memory_bytes,
+        boot=_boot(said),
+        docker_version=text(info.get("ServerVersion")) or text(version.get("Version")),
+        storage_driver=text(info.get("Driver")),
+        cgroup_version=text(info.get("CgroupVersion")) or CGROUP.get(said.get("cgroup", "")),
+        engine="Podman" if any(name.startswith("Podman") for name in components) else "Docker",
+        containerd_version=components.get("containerd"),
+        hypriot_image_version=text(release.get("HYPRIOT_IMAGE_VERSION")),
+        hypriot_device=text(release.get("HYPRIOT_DEVICE")),
+        hypriot_os=text(release.get("HYPRIOT_OS")),
+        identity=board,
+        revision_code=code,
+        tree_model=tree_model,
+        compatible=compatible,
+        serial=_serial(said.get("cpuinfo.Serial")) or _serial(said.get("tree.serial")),
+        gpu_bytes=_gpu_bytes(said.get("vc.gpu"), board, memory_bytes),
+        swap_bytes=_times(_number(said.get("swap_kb")), 1024),
+        card=_card(said),
+        frequency=_frequency(said),
     )
 
 
-def _said(link: Link) -> dict[str, str]:
-    return dict(line.split("=", 1) for line in link.run(_SCRIPT).stdout.splitlines() if "=" in line)
+CGROUP = {"cgroup2fs": "2", "tmpfs": "1"}
+"""The kind of file system at /sys/fs/cgroup."""
+
+
+def text(value: object, longest: int = LONGEST) -> str | None:
+    """Return a text of somebody else's as one line without control characters, or None if nothing is left."""
+    if not isinstance(value, str):
+        return None
+    line = " ".join(value[: 4 * longest].split())
+    return "".join(filter(str.isprintable, line))[:longest].strip() or None
+
+
+def _ask(link: Link, script: str) -> dict[str, str]:
+    return heard(link.run(f"{script}exit 0").stdout)
+
+
+def _boot(said: Mapping[str, str]) -> str:
+    return f"{text(said.get('boot')) or ''}/{text(said.get('init')) or ''}"
+
+
+def _unquoted(value: str) -> str:
+    try:
+        return " ".join(shlex.split(value))
+    except ValueError:
+        return value
+
+
+def _os_release(release: Mapping[str, str]) -> str | None:
+    image = text(release.get("HYPRIOT_IMAGE_VERSION"))
+    named = (f"HypriotOS {image}" if image else None, text(release.get("PRETTY_NAME") or release.get("NAME")))
+    return ", ".join(name for name in named if name) or None
+
+
+def _revision_code(said: Mapping[str, str], tree_model: str | None) -> str | None:
+    """Return a Raspberry Pi's code: others have a `Revision`, too, which means something else."""
+    chip = said.get("cpuinfo.Hardware", "")
+    if (chip and not chip.startswith("BCM")) or (tree_model and "Raspberry Pi" not in tree_model):
+        return None
+    for key in ("cpuinfo.Revision", "tree.revision"):
+        code = said.get(key, "").strip().lower()
+        if identity.CODE.fullmatch(code):
+            return code.lstrip("0").rjust(4, "0")
+    return None
+
+
+def _serial(value: str | None) -> str | None:
+    serial = (value or "").strip()
+    return serial if re.fullmatch(r"[0-9A-Fa-f]{1,32}", serial) and serial.strip("0") else None
+
+
+def _gpu_bytes(firmware: str | None, board: Identity | None, memory_bytes: int) -> int | None:
+    if said := re.fullmatch(r"(\d{1,6})M", (firmware or "").strip()):
+        return int(said[1]) << 20
+    rest = board.ram_bytes - memory_bytes if board is not None and board.ram_bytes else 0
+    return rest if rest > 0 else None
+
+
+def _card(said: Mapping[str, str]) -> Card | None:
+    fields = ("cid", "name", "serial", "manfid", "oemid", "date")
+    card = Card(*(text(said.get(f"card.{field}"), 40) for field in fields))
+    return card if any(asdict(card).values()) else None
+
+
+def _frequency(said: Mapping[str, str]) -> Frequency | None:
+    hertz = [_times(_number(said.get(f"khz.{bound}")), 1000) for bound in ("min", "max", "cur")]
+    frequency = Frequency(text(said.get("governor"), 40), *hertz)
+    return frequency if any(asdict(frequency).values()) else None
+
+
+def _components(version: Mapping[str, Any]) -> dict[str, str]:
+    listed = version.get("Components")
+    parts = [part for part in listed if isinstance(part, dict)] if isinstance(listed, list) else []
+    return {
+        name: number
+        for part in parts
+        if (name := text(part.get("Name"))) and (number := text(part.get("Version")))
+    }
+
+
+def _number(value: str | None) -> int | None:
+    number = (value or "").strip()
+    return int(number) if re.fullmatch(r"[0-9]{1,15}", number) else None
+
+
+def _times(number: int | None, factor: int) -> int | None:
+    return None if number is None else number * factor

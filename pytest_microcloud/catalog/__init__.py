@@ -1,7 +1,19 @@
 """What is known beforehand: board models, workloads, limits, efforts; TOML read into frozen dataclasses."""
 
-from pytest_microcloud.catalog.loader import Catalog, load, metric
-from pytest_microcloud.catalog.records import BoardModel, Effort, Experiment, Limit, Metric, Ready, Workload
+from pytest_microcloud.catalog.loader import Catalog, bearable, load, metric, revisions, shipped
+from pytest_microcloud.catalog.records import (
+    BoardModel,
+    Effort,
+    Experiment,
+    Limit,
+    Metric,
+    OldCode,
+    PiType,
+    Ready,
+    Revisions,
+    Symptom,
+    Workload,
+)
 
 __all__ = [
     "BoardModel",
@@ -10,8 +22,15 @@ __all__ = [
     "Experiment",
     "Limit",
     "Metric",
+    "OldCode",
+    "PiType",
     "Ready",
+    "Revisions",
+    "Symptom",
     "Workload",
+    "bearable",
     "load",
     "metric",
+    "revisions",
+    "shipped",
 ]

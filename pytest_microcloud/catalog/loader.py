@@ -13,7 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
-from pytest_microcloud.catalog.records import BoardModel, Effort, Experiment, Limit, Metric, Ready, Workload
+from pytest_microcloud.catalog.records import (
+    BoardModel,
+    Effort,
+    Experiment,
+    Limit,
+    Metric,
+    OldCode,
+    PiType,
+    Ready,
+    Revisions,
+    Symptom,
+    Workload,
+)
 from pytest_microcloud.errors import CatalogError
 
 Record = TypeVar("Record")
@@ -90,6 +102,38 @@ def _metrics() -> Mapping[str, Metric]:
 def metric(name: str) -> Metric:
     """Return the metric of that name, or raise a CatalogError with the nearest name."""
     return _pick(_metrics(), name, "metric")
+
+
+@functools.cache
+def _symptoms() -> Mapping[str, Symptom]:
+    return _named(Symptom, SHIPPED / "health.toml")
+
+
+def bearable(symptom: str) -> float:
+    """Return how much of a symptom is borne, or raise a CatalogError with the nearest name."""
+    return _pick(_symptoms(), symptom, "symptom").most
+
+
+@functools.cache
+def shipped() -> Catalog:
+    """Return the shipped catalog alone."""
+    return load()
+
+
+@functools.cache
+def revisions() -> Revisions:
+    """Return how the revision codes of Raspberry Pis are read."""
+    file = SHIPPED / "revisions.toml"
+    document = _parse(file)
+    types = _records(PiType, file, document["types"])
+    old = _records(OldCode, file, document["old"])
+    return Revisions(
+        processors=tuple(document["processors"]),
+        manufacturers=tuple(document["manufacturers"]),
+        memory_bytes=tuple(document["memory_bytes"]),
+        types={int(number, 16): kind for number, kind in types.items()},
+        old={int(code, 16): meaning for code, meaning in old.items()},
+    )
 
 
 class _Models:
@@ -190,7 +234,11 @@ def _limits(file: Path, model: str, table: Table, models: Mapping[str, BoardMode
 
 
 def _named(kind: type[Record], file: Path) -> dict[str, Record]:
-    return {name: _record(kind, file, name, table | {"id": name}) for name, table in _parse(file).items()}
+    return _records(kind, file, _parse(file))
+
+
+def _records(kind: type[Record], file: Path, tables: Table) -> dict[str, Record]:
+    return {name: _record(kind, file, name, table | {"id": name}) for name, table in tables.items()}
 
 
 def _parse(file: Path) -> Table:

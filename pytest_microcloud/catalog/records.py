@@ -11,7 +11,8 @@ from pathlib import Path
 class BoardModel:
     """A kind of board, with its specification and published figures.
 
-    `sources` maps the name of every figure to where it comes from.
+    `sources` maps the name of every figure to where it comes from. `revision_codes` (of a Raspberry Pi) and
+    `compatible` (first entries of a device tree) are what the board itself says of its model.
     """
 
     id: str
@@ -29,6 +30,7 @@ class BoardModel:
     pcb_version: str | None = None
     supply_current_a: float | None = None
     revision_codes: tuple[str, ...] = ()
+    compatible: tuple[str, ...] = ()
     sevenzip_mips_one_thread: float | None = None
     sevenzip_mips_all_cores: float
     sevenzip_compress_mips: float | None = None
@@ -45,6 +47,38 @@ class BoardModel:
     boot_s: float | None = None
     boot_with_container_s: float | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PiType:
+    """A type of Raspberry Pi: its short and its whole name, and its entries in a device tree's compatible."""
+
+    id: str
+    type: str
+    name: str
+    compatible: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class OldCode:
+    """What an old-style revision code stands for; without `ram_bytes` it stands for several sizes."""
+
+    id: str
+    type: str
+    pcb: str
+    ram_bytes: int | None = None
+    manufacturer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revisions:
+    """How a Raspberry Pi's revision code is read: what the numbers in it stand for."""
+
+    processors: tuple[str, ...]
+    manufacturers: tuple[str, ...]
+    memory_bytes: tuple[int, ...]
+    types: Mapping[int, PiType]
+    old: Mapping[int, OldCode]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,12 +155,26 @@ class Metric:
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """One of the paper's experiments; `metric` with `labels` is the one number that matters most."""
+    """One of the paper's experiments; `metric` with `labels` is the one number that matters most.
+
+    `tolerates` names the symptoms that it brings about itself.
+    """
 
     id: str
     about: str
     metric: str
     labels: Mapping[str, str | int] = field(default_factory=dict)
+    tolerates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Symptom:
+    """What spoils a measurement if there is more of it than `most`; the source tells why."""
+
+    id: str
+    most: float
+    unit: str
+    source: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,13 @@ import pytest
 from pytest_microcloud import report
 from pytest_microcloud.boards.board import Board
 from pytest_microcloud.boards.drivers.ssh import SshDriver
-from pytest_microcloud.boards.facts import Facts
+from pytest_microcloud.boards.facts import Card, Facts, Frequency
+from pytest_microcloud.boards.identity import by_code
 from pytest_microcloud.catalog import Catalog, Experiment
 from pytest_microcloud.experiments.measurement import Measurement
 from pytest_microcloud.inventory import Target
 from pytest_microcloud.report import feasibility
+from pytest_microcloud.report.privacy import MASK, Privacy
 from pytest_microcloud.verdict.matrix import WORST_FIRST, Entry, matrix
 
 HOSTILE = """ "'><script>alert('x')</script><img src=x onerror=alert(1)>&amp;</td></table></details> """
@@ -55,8 +57,8 @@ class Page(HTMLParser):
 
 
 def board(catalog: Catalog, directory: Path, text: str) -> Board:
-    """Return a board as it is once it is up, every text of it that one; nothing is connected."""
-    target = Target(text, "pi3b", "ssh")
+    """Return a board as it is once it is up, every free text of it that one; nothing is connected."""
+    target = Target("desk", "pi3b", "ssh")
     model = dataclasses.replace(catalog.model("pi3b"), name=text)
     up = Board(target, model, SshDriver(target), "run", 0, directory, lambda _: None)
     up.facts = Facts(text, text, text, 4, 10**9, text, text, text, text)
@@ -77,10 +79,12 @@ def page(
     boards: dict[str, Board] | None = None,
     experiments: dict[str, Experiment] | None = None,
     about: str = "",
+    *,
+    identify: bool = False,
 ) -> Page:
     experiments = experiments or {}
-    table = matrix(entries, experiments)
-    return Page("".join(feasibility.summary(table, entries, boards or {}, experiments, about)))
+    table, privacy = matrix(entries, experiments), Privacy(identify=identify)
+    return Page("".join(feasibility.summary(table, entries, boards or {}, experiments, about, privacy)))
 
 
 def page_of(text: str, catalog: Catalog, directory: Path) -> Page:
@@ -157,6 +161,69 @@ def test_a_board_tells_its_facts_and_what_is_not_emulated(catalog: Catalog, tmp_
     shown = page([Entry("desk", "io", "test", "feasible")], {"desk": desk})
     for text in ("Raspbian 12", "6.1.0 (aarch64)", "27.1, overlay2, cgroup v2", "4, 967 MiB", *desk.gaps):
         assert text in shown.texts
+
+
+FINGERPRINT = Facts(
+    "HypriotOS v1.12.3, Raspbian GNU/Linux 10 (buster)",
+    "4.19.97-v7+",
+    "armv7l",
+    4,
+    925 * 2**20,
+    "f00d/12",
+    "19.03.12",
+    "overlay2",
+    "1",
+    containerd_version="1.2.13",
+    identity=by_code("a02082"),
+    revision_code="a02082",
+    serial="00000000765fc593",
+    gpu_bytes=64 * 2**20,
+    swap_bytes=0,
+    card=Card("035344534c31364780deadbeef012300", "SL16G", "0xdeadbeef", "0x03", "0x5344", "01/2016"),
+    frequency=Frequency("ondemand", 600e6, 1200e6, 600e6),
+)
+
+
+def fingerprinted(catalog: Catalog, directory: Path) -> Board:
+    target = Target("desk", "pi3b", "ssh", {"ansible_host": "192.0.2.13"})
+    up = Board(target, catalog.model("pi3b"), SshDriver(target), "run", 0, directory, lambda _: None)
+    up.facts = FINGERPRINT
+    return up
+
+
+def test_a_real_boards_fingerprint_is_told(catalog: Catalog, tmp_path: Path) -> None:
+    entries = [Entry("desk", "io", "test", "feasible")]
+    shown = page(entries, {"desk": fingerprinted(catalog, tmp_path)})
+    for text in (
+        "Raspberry Pi 3 Model B, PCB 1.2, BCM2837, 1024 MB, Sony UK, revision code a02082",
+        "HypriotOS v1.12.3, Raspbian GNU/Linux 10 (buster)",
+        "19.03.12, containerd 1.2.13, overlay2, cgroup v1",
+        "4, 925 MiB, GPU 64 MiB, no swap",
+        "ondemand, 600–1200 MHz, 600 MHz when asked",
+        "SL16G",
+    ):
+        assert text in shown.texts
+
+
+def test_serial_numbers_and_addresses_are_told_to_whom_asks_for_them(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    entries = [Entry("desk", "io", "test", "error", "no SSH connection: connect to host 192.0.2.13 port 22")]
+    boards = {"desk": fingerprinted(catalog, tmp_path)}
+    private, open_ = page(entries, boards), page(entries, boards, identify=True)
+    for text in ("00000000765fc593", "035344534c31364780deadbeef012300", "192.0.2.13"):
+        assert not private.tells(text)
+        assert open_.tells(text)
+    assert f"no SSH connection: connect to host {MASK} port 22" in private.texts
+
+
+def test_a_board_that_nobody_knows_is_said_to_be_taken_for_what_the_inventory_says(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    desk = fingerprinted(catalog, tmp_path)
+    desk.facts = dataclasses.replace(FINGERPRINT, identity=None, revision_code="beef")
+    shown = page([Entry("desk", "io", "test", "feasible")], {"desk": desk})
+    assert "not recognised (revision code beef): Raspberry Pi 3 Model B as the inventory says" in shown.texts
 
 
 def test_a_page_without_anything_measured_has_no_table_of_numbers() -> None:
