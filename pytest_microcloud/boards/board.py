@@ -1,4 +1,4 @@
-"""A board: a live target, reached over its one link."""
+"""A board: a live target, reached over its one link, locked for one run, and left as it was found."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_microcloud.boards import facts
+from pytest_microcloud.boards import facts, identity, install, preflight
+from pytest_microcloud.boards.engine import explained
+from pytest_microcloud.boards.evidence import Evidence
 from pytest_microcloud.boards.link import CONNECT_TIMEOUT_S, Link
-from pytest_microcloud.errors import BoardError, LinkError
+from pytest_microcloud.boards.lock import Lock
+from pytest_microcloud.boards.undo import Ledger
+from pytest_microcloud.errors import BoardError, DeadlineExceeded, EngineError, LinkError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,27 +26,36 @@ if TYPE_CHECKING:
     from pytest_microcloud.catalog import BoardModel
     from pytest_microcloud.inventory import Target
 
-BOOT_TIMEOUT_S = 600.0
+BOOT_TIMEOUT_S = 300.0
 ENGINE_TIMEOUT_S = 300.0
 LOGIN_TIMEOUT_S = 15.0
 """Of one try after a reboot: a slow board that still boots takes seconds for a login."""
+RECOVERY_S = 120.0
+"""What a board that was lost gets to come back by itself; a slow one reboots within it."""
 
 
 @dataclass(frozen=True)
 class Rebooted:
     """What a reboot took.
 
-    `ready_s` is in board time since power-on, `ready_at_s` on the controller's monotonic clock.
+    `ready_s` is in board time since its clock began: an emulated board's power-on, a real one's kernel.
+    `ready_at_s` is on the controller's monotonic clock, and so is `powered_on_at_s`, where a command cut and
+    restored the board's power.
     """
 
     ready_s: float
     ready_at_s: float
+    powered_on_at_s: float | None
 
 
 class Board:
-    """One board of the inventory, powered on. `boot` counts its power-ons in this run, from 1.
+    """One board of the inventory, powered on.
 
-    `say` shows a line of progress to whoever waits; `run_id` is the label of what is created on the board.
+    `boot` counts its power-ons in this run, from 1, and `booted` tells the present one from all others;
+    `say` shows a line of progress to whoever waits, `announce` one that stays; `run_id` is the label of what
+    is created on the board; `wait_s` is for how long somebody else's use of the board is waited for. `gaps`
+    is what of its model is not emulated, `unwatched` what of its health cannot be watched, and `others` are
+    somebody else's containers on it.
     """
 
     def __init__(
@@ -54,16 +67,27 @@ class Board:
         number: int,
         directory: Path,
         say: Callable[[str], None],
+        *,
+        announce: Callable[[str], None] | None = None,
+        wait_s: float = 0.0,
     ) -> None:
         self.target = target
         self.model = model
         self.driver = driver
         self.run_id = run_id
         self.say = say
+        self._announce = announce or say
         self.link = Link(target.name, number, directory)
+        self.lock = Lock(self.link, run_id, self._announce)
+        self.ledger = Ledger(self.link)
+        self.evidence = Evidence(self.link)
         self.boot = 0
+        self.booted = ""
         self.facts: Facts
         self.gaps: tuple[str, ...] = ()
+        self.unwatched: tuple[str, ...] = ()
+        self.others: tuple[str, ...] = ()
+        self._wait_s = wait_s
 
     @property
     def name(self) -> str:
@@ -81,32 +105,59 @@ class Board:
         return self.link.docker()
 
     def power_on(self) -> None:
-        """Bring the board up, connect, wait for its engine, and learn its facts. Raises BoardError."""
+        """Bring the board up, connect, lock it, wait for its engine, learn its facts. Raises BoardError."""
         self.driver.start()
         boot_s = self.driver.boot_timeout_s
         self.link.open(self.driver.endpoint(), timeout_s=boot_s or CONNECT_TIMEOUT_S, again=boot_s > 0)
+        self.lock.take(wait_s=self._wait_s)
         self.settle(timeout_s=boot_s)
+        identity.check(self.target, self.model, self.facts)
+        self.evidence.begin()
+        self._furnish()
         self.gaps = self.driver.gaps(self.link)
+
+    def _furnish(self) -> None:
+        """Begin to work on a board that is as it was found, and see to it that it has what we need."""
+        self.ledger.open()
+        if self.target.install:
+            install.install(self)
+
+    def undo(self, command: str) -> str:
+        """Note on the board, before something is changed on it, the shell command that takes it back.
+
+        It runs as root, also when this process is killed or the board loses its power; maybe more than once.
+        Returns the note's number for `take_back`. Raises BoardError.
+        """
+        return self.ledger.note(command)
+
+    def take_back(self, note: str) -> None:
+        """Take a noted change back now. Raises BoardError."""
+        self.ledger.take_back(note)
 
     def reboot(self) -> Rebooted:
         """Boot anew and return when a user can log in. Raises BoardError when no new boot is seen in time."""
-        before = facts.boot_identity(self.link)
-        self.driver.power_cycle(self.link)
-        down_at = time.monotonic()
-        while time.monotonic() < down_at + BOOT_TIMEOUT_S:
+        before = self.booted = facts.boot_identity(self.link)
+        powered_on_at_s = self.driver.power_cycle(self.link)
+        down_at_s = time.monotonic()
+        rebooted = None
+        while rebooted is None and time.monotonic() < down_at_s + BOOT_TIMEOUT_S:
             with contextlib.suppress(BoardError):
                 # A login that the old boot took with it hangs; one that the new boot is slow at needs time.
-                patience_s = min(LOGIN_TIMEOUT_S, 2 + (time.monotonic() - down_at) / 2)
+                patience_s = min(LOGIN_TIMEOUT_S, 2 + (time.monotonic() - down_at_s) / 2)
                 self.link.open(self.driver.endpoint(), timeout_s=patience_s, again=False)
                 ready_at_s = time.monotonic()
-                if facts.boot_identity(self.link) != before:
-                    self.boot += 1
-                    return Rebooted(
-                        ready_at_s + self._clock_offset_s() - self.driver.power_on_uptime_s(self.link),
-                        ready_at_s,
-                    )
+                self.booted = facts.boot_identity(self.link)
+                if self.booted != before:
+                    ready_s = ready_at_s + self._clock_offset_s() - self.driver.power_on_uptime_s(self.link)
+                    rebooted = Rebooted(ready_s, ready_at_s, powered_on_at_s)
             time.sleep(0.05)
-        raise LinkError(self.name, f"did not come back within {BOOT_TIMEOUT_S:.0f} s of a reboot")
+        if rebooted is None:
+            with contextlib.suppress(BoardError):  # of the old boot, if it is that which answers
+                self.lock.take(leave=True)
+            raise LinkError(self.name, f"did not come back within {BOOT_TIMEOUT_S:.0f} s of a reboot")
+        self.boot += 1
+        self.lock.take(leave=True)
+        return rebooted
 
     def _clock_offset_s(self) -> float:
         """Return the board's uptime less the controller's monotonic clock, within half a call."""
@@ -114,22 +165,76 @@ class Board:
         uptime = float(self.link.run("cat /proc/uptime").stdout.split()[0])
         return uptime - (asked + time.monotonic()) / 2
 
-    def power_off(self, *, keep: bool = False) -> None:
-        """Disconnect and give the board up, or with `keep` hand it over to the next run."""
+    def trouble(self) -> str:
+        """Return in words what happened to a board that was up; empty if it is as it was."""
         try:
-            self.link.close()
+            if facts.boot_identity(self.link) != self.booted:
+                return "rebooted by itself"
+            with explained(self.name, "its engine does not answer"):
+                self.docker.ping()
+        except BoardError as error:
+            return error.what
+        return "" if self.lock.held else "somebody broke its lock"
+
+    def revive(self) -> None:
+        """Get a board back that was lost, and take back what was changed on it. Raises BoardError.
+
+        It gets some time to come back by itself; then its power is cut once, where there is a command for it.
+        """
+        try:
+            self.reconnect(RECOVERY_S)
+        except (LinkError, EngineError, DeadlineExceeded):
+            if not self.driver.cuts_power:
+                raise
+            self._announce("does not come back: its power is cut and restored")
+            self.driver.cut_power()
+            self.reconnect(BOOT_TIMEOUT_S)
+
+    def reconnect(self, timeout_s: float, *, leave: bool = False) -> None:
+        """Connect and lock anew, and take back what was changed, or `leave` it. Raises BoardError."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                self.link.open(self.driver.endpoint(), timeout_s=LOGIN_TIMEOUT_S, again=False)
+                break
+            except LinkError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
+        self.lock.take(leave=leave)
+        before = self.booted
+        self.settle(timeout_s=max(LOGIN_TIMEOUT_S, deadline - time.monotonic()))
+        self.boot += self.booted != before
+        if not leave:
+            self._furnish()
+
+    def power_off(self, *, keep: bool = False) -> None:
+        """Leave the board as it was and give it up, or with `keep` hand it over to the next run.
+
+        Raises BoardError when something that was changed on it stays.
+        """
+        stays = keep or not self.driver.emulated
+        try:
+            if stays:
+                self.lock.release()
         finally:
-            self.driver.stop(keep=keep)
+            self.lock.drop()
+            try:
+                self.link.close()
+            finally:
+                self.driver.stop(keep=keep)
 
     def settle(self, *, timeout_s: float = ENGINE_TIMEOUT_S) -> None:
         """Wait until the board's engine answers, and learn the facts of this boot."""
         deadline = time.monotonic() + timeout_s
         while True:
             try:
-                self.facts = facts.read(self.link)
+                preflight.check(self)
+                self.facts = facts.read(self.link, hardware=not self.driver.emulated)
                 break
             except BoardError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
+        self.booted = self.facts.boot
         self.boot = max(self.boot, 1)

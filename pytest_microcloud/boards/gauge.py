@@ -1,30 +1,21 @@
-"""Reading a board's memory often and cheaply: one shell on the board that answers a line with a line.
-
-It uses the shell's builtins only, since every process that a slow board starts would disturb what is
-measured.
-"""
+"""Reading a board's memory often and cheaply."""
 
 from __future__ import annotations
 
-import contextlib
-import select
-import subprocess
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_microcloud.errors import DeadlineExceeded, LinkError
+from pytest_microcloud.boards.shell import Shell
+from pytest_microcloud.errors import LinkError
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.link import Link
-
-DEADLINE_S = 30.0
 
 # What Linux calls available on a whole machine; in a container that has a memory limit of its own, the same
 # from its cgroup: limit - usage + page cache that can be given up.
 _SCRIPT = r"""
 v1=/sys/fs/cgroup/memory; v2=/sys/fs/cgroup
-while read -r _; do
+answer() {
   while read -r key value _; do
     case $key in MemTotal:) total=$value ;; MemAvailable:) available=$value ;; esac
   done </proc/meminfo
@@ -52,7 +43,7 @@ while read -r _; do
   fi
   read -r uptime _ </proc/uptime
   echo "$total $available $swapped $uptime"
-done
+}
 """
 
 
@@ -66,40 +57,17 @@ class Reading:
     uptime_s: float
 
 
-class Gauge:
+class Gauge(Shell):
     """An open gauge; use it as a context manager. `read` raises LinkError or DeadlineExceeded."""
 
     def __init__(self, link: Link) -> None:
-        self._board = link.board
-        self._shell = link.start(_SCRIPT)
+        super().__init__(link, _SCRIPT, "its memory")
 
     def read(self) -> Reading:
         """Ask the board once."""
-        if self._shell.stdin is None or self._shell.stdout is None:
-            raise LinkError(self._board, "the memory gauge has no pipes")
+        fields = " ".join(self.ask()).split()
         try:
-            self._shell.stdin.write(b"\n")
-            self._shell.stdin.flush()
-        except BrokenPipeError:
-            raise LinkError(self._board, "the connection broke while memory was read") from None
-        deadline = time.monotonic() + DEADLINE_S
-        if not select.select([self._shell.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            raise DeadlineExceeded(self._board, f"did not tell its memory within {DEADLINE_S:.0f} s")
-        fields = self._shell.stdout.readline().split()
-        if len(fields) != 4:
-            raise LinkError(self._board, "the connection broke while memory was read")
-        return Reading(int(fields[0]), int(fields[1]), int(fields[2]), float(fields[3]))
-
-    def __enter__(self) -> Gauge:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for pipe in (self._shell.stdin, self._shell.stdout):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
-        try:
-            self._shell.wait(5)
-        except subprocess.TimeoutExpired:
-            self._shell.kill()
-            self._shell.wait()
+            total, available, swapped, uptime = fields
+            return Reading(int(total), int(available), int(swapped), float(uptime))
+        except ValueError:
+            raise LinkError(self._board, f"told its memory as {' '.join(fields)[:100]!r}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -19,11 +20,16 @@ if TYPE_CHECKING:
     from pytest_microcloud.inventory import Target
 
 
+FRESH_S = 2.0
+"""For so long a board that was as it should be is not looked at again."""
+
+
 class Rack:
     """The boards of the chosen targets, by name.
 
     `announce` shows a step that is rare and long, `say` how far an experiment is; both take a board and a
-    text.
+    text. With `keep`, emulated boards are left running for the next run; `wait_s` is for how long a board
+    that somebody else works on is waited for.
     """
 
     def __init__(
@@ -35,6 +41,7 @@ class Rack:
         say: Callable[[str, str], None],
         *,
         keep: bool = False,
+        wait_s: float = 0.0,
     ) -> None:
         self.targets: Mapping[str, Target] = {target.name: target for target in targets}
         self.catalog = catalog
@@ -42,8 +49,10 @@ class Rack:
         self._announce = announce
         self._say = say
         self._keep = keep
+        self._wait_s = wait_s
         self._boards: dict[str, Board] = {}
         self._broken: dict[str, str] = {}
+        self._seen_at_s: dict[str, float] = {}
         self._engine: DockerClient | None = None
 
     @property
@@ -52,7 +61,10 @@ class Rack:
         return self._boards
 
     def board(self, name: str) -> Board:
-        """Return that board, powering it on first. What failed once is not tried again. Raises BoardError."""
+        """Return that board, powering it on first, and bringing it back first if it was lost.
+
+        What failed once is not tried again. Raises BoardError.
+        """
         if name in self._broken:
             raise BoardError(name, self._broken[name])
         if name not in self._boards:
@@ -67,7 +79,35 @@ class Rack:
             except Exception as error:
                 self._broken[name] = f"could not be brought up: {error!r}"
                 raise
+        elif time.monotonic() > self._seen_at_s[name] + FRESH_S and (trouble := self._boards[name].trouble()):
+            self._revive(name, trouble)
+        self._seen_at_s[name] = time.monotonic()
         return self._boards[name]
+
+    def ask_after(self, name: str) -> str:
+        """Return in words what happened to a board that a test had trouble with; empty if it is not known.
+
+        A board that was lost is brought back first, if it can be.
+        """
+        board = self._boards.get(name)
+        if board is None or name in self._broken:
+            return ""
+        boot, trouble = board.booted, board.trouble()
+        try:
+            if trouble:
+                self._revive(name, trouble)
+            happened = "rebooted by itself" if board.booted != boot else board.evidence.cause()
+        except BoardError as error:
+            return error.what
+        return happened or (f"was lost for a time ({trouble})" if trouble else "")
+
+    def _revive(self, name: str, trouble: str) -> None:
+        self._announce(name, f"{trouble}: trying to get it back")
+        try:
+            self._boards[name].revive()
+        except BoardError as error:
+            self._broken[name] = f"was lost ({trouble}) and does not come back: {error.what}"
+            raise BoardError(name, self._broken[name]) from error
 
     def host_engine(self) -> DockerClient:
         """Return the host's engine, after clearing what killed runs left on it."""
@@ -99,7 +139,7 @@ class Rack:
             yield
         except Exception as error:
             what = error.what if isinstance(error, BoardError) else error
-            self._announce(board, f"not cleaned up: {what} (`microcloud clean` removes what is left)")
+            self._announce(board, f"not cleaned up: {what} (the next run tries again)")
 
     def _power_on(self, target: Target) -> Board:
         self.workspace.open()
@@ -120,6 +160,8 @@ class Rack:
             len(self._boards),
             self.workspace.path,
             say,
+            announce=announce,
+            wait_s=self._wait_s,
         )
         announce("powering on")
         try:

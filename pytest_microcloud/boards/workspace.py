@@ -7,6 +7,7 @@ killed run can be told from a run that is still going on: the kernel drops the l
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -16,6 +17,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
+
+LONGEST = 82
+"""Characters of a workspace's path: a socket's is at most 107, and ssh adds 16 while it makes one."""
 
 
 def root() -> Path:
@@ -41,9 +45,12 @@ class Workspace:
         self._lock: TextIO | None = None
 
     def open(self) -> None:
-        """Make the directory and hold its lock."""
+        """Make the directory and hold its lock; raises OSError."""
         if self._lock is not None:
             return
+        if len(str(self.path)) > LONGEST:
+            too_long = "too long for sockets (set XDG_RUNTIME_DIR, or TMPDIR, to a short path)"
+            raise OSError(errno.ENAMETOOLONG, too_long, str(self.path))
         root().mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.mkdir(mode=0o700)
         self._lock = lock_of(self.run_id).open("w")

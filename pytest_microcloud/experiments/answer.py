@@ -51,7 +51,10 @@ def wait_until_ready(
             raise DeadlineExceeded(board.name, f"an application was not ready within {ready.timeout_s:.0f} s")
         if container is not None and waited > 1 and not _runs(board, container):
             said = container.logs(tail=3).decode(errors="replace").strip() or "nothing"
-            raise BoardError(board.name, f"a container ended before it was ready; it said: {said}")
+            status = container.attrs["State"]["ExitCode"]
+            raise BoardError(
+                board.name, f"a container ended with {status} before it was ready; it said: {said}"
+            )
         time.sleep(POLL_S)
     return time.monotonic() - started
 

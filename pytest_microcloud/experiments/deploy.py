@@ -6,11 +6,11 @@ import contextlib
 import shlex
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_microcloud.boards import images
+from pytest_microcloud.boards import images, preflight, undo
 from pytest_microcloud.boards.engine import explained, host_engine, labels
 from pytest_microcloud.catalog.page import PAGE_BYTES, picture_page
 from pytest_microcloud.errors import BoardError, EngineError, MicrocloudError
@@ -42,12 +42,20 @@ class Deployment:
             "image": self.image,
             "command": list(workload.command) or None,
             "environment": dict(workload.environment),
-            "ports": {f"{workload.port}/tcp": ("0.0.0.0", None)} if workload.port else {},  # noqa: S104
+            "ports": self.published(None) if workload.port else {},
             "stdin_open": workload.ready.kind == "stdin",
+            "tty": workload.ready.kind == "stdin",  # Podman closes a pipe after the first who talked
             "detach": True,  # else Docker closes the standard input after the first who talked to it
             "labels": labels(self.board.run_id),
             **more,
         }
+
+
+    def published(self, port: int | None) -> dict[str, tuple[str, int | None]]:
+        """Return docker-py's option that publishes it on a port of the board, or on one that is free."""
+        # On IPv4 alone, as Docker runs a proxy for each; but what Podman publishes so, its netavark < 1.6 drops.
+        address = "" if self.board.facts.engine == "Podman" else "0.0.0.0"  # noqa: S104
+        return {f"{self.workload.port}/tcp": (address, port)}
 
 
 @dataclass(frozen=True)
@@ -61,18 +69,25 @@ class Server:
 
 
 def deploy(board: Board, workload: Workload) -> Deployment:
-    """Bring a workload's image to the board, unless it is there; NotMeasured when there is no such image."""
-    from docker.errors import ImageNotFound
+    """Bring a workload's image to the board, unless it is there; NotMeasured when there is no such image.
+
+    What was not there before is removed when the board is given up.
+    """
+
+    def coming(tag: str) -> None:
+        if not board.docker.images.list(name=tag):
+            board.undo(undo.unload(tag))
 
     with _builder(board) as builder:
+        if builder is board.docker:
+            return Deployment(board, workload, images.workload(builder, workload, board.say, coming))
         tag = images.workload(builder, workload, board.say)
-        if builder is not board.docker:
-            with explained(board.name, f"loading the image {tag}"):
-                try:
-                    board.docker.images.get(tag)
-                except ImageNotFound:
-                    board.say(f"loading {tag}")
-                    images.transfer(builder, board.docker, tag)
+        with explained(board.name, f"loading the image {tag}"):
+            images.must_run_on(board.docker, builder, tag, board.name)
+            if not board.docker.images.list(name=tag):
+                board.undo(undo.unload(tag))
+                board.say(f"loading {tag}")
+                images.transfer(builder, board.docker, tag, board.name)
     return Deployment(board, workload, tag)
 
 
@@ -96,8 +111,10 @@ def published_port(container: Container) -> int | None:
 
 
 def remove(board: Board, container: Container) -> None:
-    """Remove a container from a board, running or not."""
-    with explained(board.name, "removing a container"):
+    """Remove a container from a board, running or not, or gone with a board that was brought back."""
+    from docker.errors import NotFound
+
+    with explained(board.name, "removing a container"), contextlib.suppress(NotFound):
         board.docker.containers.get(str(container.id)).remove(force=True, v=True)
 
 
@@ -111,6 +128,14 @@ def afterwards(tidy: Callable[[], None]) -> Iterator[None]:
             tidy()
         raise
     tidy()
+
+
+@contextmanager
+def changed(board: Board, back: str) -> Iterator[None]:
+    """Note how a change of the board is taken back (see `Board.undo`), and take it back at the end."""
+    note = board.undo(back)
+    with afterwards(lambda: board.take_back(note)):
+        yield
 
 
 @contextmanager
@@ -129,18 +154,23 @@ def docker_server(deployment: Deployment) -> Iterator[Server]:
 def native_server(board: Board, workload: Workload) -> Iterator[Server]:
     """Serve the same page by the board's own Apache httpd; afterwards the board is as it was."""
     page = f"{DOCUMENT_ROOT}/{workload.page}"
-    if board.link.run("command -v apache2 || test -x /usr/sbin/apache2", check=False).status != 0:
-        raise BoardError(board.name, "has no Apache httpd to compare with: apt-get install apache2")
+    preflight.need(board, "apache2")
     was_active = board.link.run("systemctl is-active -q apache2", check=False).status == 0
+    if not was_active and board.link.run(f"ss -Hltn 'sport = :{NATIVE_PORT}'", check=False).stdout:
+        raise BoardError(
+            board.name, f"its Apache httpd cannot serve: something else listens at port {NATIVE_PORT}"
+        )
 
-    def as_it_was() -> None:
-        board.link.run(f"rm -f {shlex.quote(page)}", root=True, check=False)
+    quoted, saved = shlex.quote(page), shlex.quote(f"{page}.before-microcloud")
+    theirs = board.link.run(f"test -e {quoted}", root=True, check=False).status == 0
+    with ExitStack() as stack:
+        back = f"[ ! -e {saved} ] || mv -f {saved} {quoted}" if theirs else f"rm -f {quoted}"
+        stack.enter_context(changed(board, back))
+        if theirs:
+            board.link.run(f"mv {quoted} {saved}", root=True)
+        board.link.run(f"cat > {quoted}", root=True, stdin=picture_page())
         if not was_active:
-            board.link.run("systemctl stop apache2", root=True, check=False)
-
-    with afterwards(as_it_was):
-        board.link.run(f"cat > {shlex.quote(page)}", root=True, stdin=picture_page())
-        if not was_active:
+            stack.enter_context(changed(board, "systemctl stop apache2"))
             board.link.run("systemctl start apache2", root=True)
         started = time.monotonic()
         while not answers(board, workload.ready, NATIVE_PORT, None):

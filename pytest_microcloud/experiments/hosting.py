@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_microcloud.boards.engine import RUN_LABEL, explained
 from pytest_microcloud.boards.gauge import Gauge, Reading
-from pytest_microcloud.errors import BoardError, MicrocloudError
+from pytest_microcloud.errors import BoardError
 from pytest_microcloud.experiments.answer import answers, wait_until_ready
 from pytest_microcloud.experiments.deploy import afterwards, published_port
 from pytest_microcloud.experiments.measurement import Measurement
@@ -65,7 +65,7 @@ def fill(
         except BoardError as error:
             filling.fell_over = True
             filling.ended = f"the board fell over after {len(filling.hosted)} containers: {error.what}"
-            _recover(board)
+            _recover(board, error)
         board.say(f"hosting {name}: asking {len(filling.hosted)} containers again")
         response_s = _asked_again(deployment, filling)
     if not response_s and not filling.disk_bytes:
@@ -176,17 +176,18 @@ def _ours(board: Board) -> dict[str, str | list[str] | bool]:
     return {"label": f"{RUN_LABEL}={board.run_id}"}
 
 
-def _recover(board: Board) -> None:
-    """Give a board that fell over some time to come back, so that what still answers can be counted."""
-    deadline = time.monotonic() + RECOVERY_S
-    while time.monotonic() < deadline:
-        try:
-            board.link.open(board.driver.endpoint(), timeout_s=5)
-            board.docker.ping()
-        except (MicrocloudError, OSError):
-            time.sleep(0.5)
-        else:
-            return
+def _recover(board: Board, error: BoardError) -> None:
+    """Give a board that fell over some time to come back, so that what still answers can be counted.
+
+    One that does not, or that booted anew, was not filled: the error that it fell over with stands.
+    """
+    booted = board.booted
+    try:
+        board.reconnect(RECOVERY_S, leave=True)
+    except BoardError:
+        raise error from None
+    if board.booted != booted:
+        raise error
 
 
 def _tidy(board: Board, filling: _Filling) -> None:

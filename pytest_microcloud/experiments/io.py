@@ -7,7 +7,9 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from pytest_microcloud.boards import preflight
 from pytest_microcloud.errors import BoardError
+from pytest_microcloud.experiments.deploy import changed
 from pytest_microcloud.experiments.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -24,15 +26,15 @@ def disk(board: Board, *, size: int, repetitions: int, seconds: float) -> list[M
     A sample a repetition: the time of one access (s), that is the inverse of fio's accesses per second.
     fio's own latency would leave the sync out.
     """
-    board.link.run(f"mkdir -p {DIRECTORY}", root=True)
-    try:
+    preflight.need(board, "fio")
+    with changed(board, f"rm -rf {DIRECTORY}"):
+        board.link.run(f"mkdir -p {DIRECTORY}", root=True)
         return [_disk(board, kind, size, repetitions, seconds) for kind in ("read", "write")]
-    finally:
-        board.link.run(f"rm -rf {DIRECTORY}", root=True, check=False)
 
 
 def memory(board: Board, *, size: int, repetitions: int, seconds: float) -> list[Measurement]:
     """Write `size` bytes to memory at a time, by sysbench; a sample a repetition (s of one access)."""
+    preflight.need(board, "sysbench")
     samples = []
     for turn in range(repetitions):
         board.say(f"io memory {shown_size(size)}: {turn + 1} of {repetitions}")

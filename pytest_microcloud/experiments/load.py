@@ -2,39 +2,57 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
+import select
 import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_microcloud.boards.link import ends_with_us
+from pytest_microcloud.catalog import bearable
 from pytest_microcloud.errors import BoardError, InvalidMeasurement
 
 REQUEST_TIMEOUT_S = 30
-SATURATED = 0.9
-"""Share of one CPU above which ab itself, a single thread, is the bottleneck."""
+NO_TABLE = "Cannot open gnuplot output file"
 
 
 @dataclass(frozen=True)
 class Load:
-    """What one run of ab saw: seconds of every request, how many were answered and failed, seconds in all."""
+    """What one run of ab saw: seconds of every request, how many were answered and failed, seconds in all.
+
+    `doubt` says why it is not to be trusted, if it is not: it tells of this machine, not of the board.
+    """
 
     request_times_s: list[float]
     answered: int
     failures: int
     duration_s: float
+    doubt: str = ""
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """A program that ended: what it exited with and said; its seconds in all, on a CPU, waiting for one."""
+
+    status: int
+    stdout: str
+    stderr: str
+    duration_s: float
+    cpu_s: float
+    waited_s: float
 
 
 def ab(board: str, url: str, *, requests: int, clients: int, page_bytes: int, timeout_s: float) -> Load:
     """Send that many requests with that many concurrent clients for a page of `page_bytes`.
 
     What ab itself does not count as failed, but was not the whole page, counts as failed here.
-    Raises InvalidMeasurement when ab itself was saturated, BoardError when it cannot be run or takes too
-    long.
+    Raises InvalidMeasurement when there are no figures, BoardError when ab cannot be run or takes too long.
     """
     program = shutil.which("ab")
     if program is None:
@@ -43,45 +61,90 @@ def ab(board: str, url: str, *, requests: int, clients: int, page_bytes: int, ti
         )
     with tempfile.TemporaryDirectory(prefix="microcloud-ab-") as directory:
         table = Path(directory) / "requests.tsv"
-        before, started = _cpu_s(), time.monotonic()
+        arguments = ab_arguments(url, requests=requests, clients=clients, table=table)
         try:
-            done = subprocess.run(
-                [
-                    *ends_with_us(),
-                    program,
-                    *ab_arguments(url, requests=requests, clients=clients, table=table),
-                ],
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=timeout_s,
-                check=False,
-                start_new_session=True,  # Ctrl-C is for pytest; ab would end early and print what it has
-            )
+            done = _run([*ends_with_us(), program, *arguments], timeout_s)
         except subprocess.TimeoutExpired:
             raise BoardError(
                 board, f"did not serve {requests} requests of {clients} clients within {timeout_s:.0f} s"
             ) from None
-        wall = time.monotonic() - started
-        busy = (_cpu_s() - before) / wall
+        if done.status < 0:
+            raise InvalidMeasurement(f"{board}: the load generator was ended by signal {-done.status}")
         failures = _failures(done, requests, page_bytes)
-        if busy > SATURATED and failures < requests:  # a server that refuses all at once keeps ab busy, too
-            raise InvalidMeasurement(
-                f"{board}: the load generator was saturated "
-                f"(ab used {busy:.0%} of a CPU for {clients} clients)"
-            )
-        if done.returncode < 0:
-            raise InvalidMeasurement(f"{board}: the load generator was ended by signal {-done.returncode}")
         times = _request_times(table) if table.is_file() else []
-        return Load(_without_refused(times, failures), requests - failures, failures, wall)
+        if len(times) < _figure("Complete requests", done.stdout) or NO_TABLE in done.stderr:
+            raise InvalidMeasurement(
+                f"{board}: the load generator could not write the times of all requests to {directory}: "
+                "is this machine's disk full?"
+            )
+        # A server that refuses all at once keeps ab busy, too, and that is no doubt.
+        doubt = _doubt(done, clients) if failures < requests else ""
+        kept = _without_refused(times, failures)
+        return Load(kept, requests - failures, failures, done.duration_s, doubt)
 
 
-def _failures(done: subprocess.CompletedProcess[str], requests: int, page_bytes: int) -> int:
+def _run(command: Sequence[str], timeout_s: float) -> _Ended:
+    """Run a program that says little to its end; raises TimeoutExpired."""
+    before_s, started = _children_s(), time.monotonic()
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # Ctrl-C is for pytest; ab would end early and print what it has
+    ) as process:
+        try:
+            _wait_unreaped(process, timeout_s)
+            duration_s, waited_s = time.monotonic() - started, _waited_s(process.pid)
+            stdout, stderr = process.communicate()
+        except BaseException:
+            process.kill()
+            raise
+    return _Ended(process.returncode, stdout, stderr, duration_s, _children_s() - before_s, waited_s)
+
+
+def _wait_unreaped(process: subprocess.Popen[str], timeout_s: float) -> None:
+    """Wait until it has ended, and leave what the kernel knows of it to be read."""
+    ended = os.pidfd_open(process.pid)
+    try:
+        if not select.select([ended], [], [], timeout_s)[0]:
+            raise subprocess.TimeoutExpired(process.args, timeout_s)
+    finally:
+        os.close(ended)
+
+
+def _waited_s(pid: int) -> float:
+    """Return for how long that process was ready to run and had no CPU; 0 where the kernel does not count."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
+def _children_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _doubt(done: _Ended, clients: int) -> str:
+    busy, waited = done.cpu_s / done.duration_s, done.waited_s / done.duration_s
+    if busy > bearable("saturated"):
+        return f"the load generator was saturated (ab used {busy:.0%} of a CPU for {clients} clients)"
+    if waited > bearable("starved"):
+        return (
+            f"the load generator was starved: this machine was busy with something else "
+            f"(ab waited for a CPU for {waited:.0%} of its time)"
+        )
+    return ""
+
+
+def _failures(done: _Ended, requests: int, page_bytes: int) -> int:
     """Return how many requests failed: by their status or by the pages that arrived, whichever is more.
 
     ab's own "Failed requests" counts a reset connection twice.
     """
-    if done.returncode != 0:
+    if done.status != 0:
         return requests
     missing = requests - _figure("Complete requests", done.stdout)
     refused = _figure("Non-2xx responses", done.stdout)
@@ -110,8 +173,3 @@ def _without_refused(times_s: list[float], failures: int) -> list[float]:
 def _figure(name: str, output: str) -> int:
     found = re.search(rf"^{re.escape(name)}:\s+(\d+)", output, re.MULTILINE)
     return int(found.group(1)) if found else 0
-
-
-def _cpu_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pytest_microcloud.errors import BoardError, InvalidMeasurement
 from pytest_microcloud.experiments.load import Load, ab
 from pytest_microcloud.experiments.measurement import Measurement
 
@@ -18,7 +19,10 @@ SLOWEST_PAGES_PER_S = 2.0
 
 
 def load(server: Server, *, clients: int, requests: int) -> list[Measurement]:
-    """Send `requests` requests of `clients` concurrent clients: page time of each, throughput, failures."""
+    """Send `requests` requests of `clients` concurrent clients: page time of each, throughput, failures.
+
+    They are invalid if ab itself was the bottleneck, or had to wait for a busy controller.
+    """
     board = server.board
     board.say(f"serving {server.setting}: {requests} requests of {clients} clients")
     seen = _ab(server, clients, requests)
@@ -29,6 +33,9 @@ def load(server: Server, *, clients: int, requests: int) -> list[Measurement]:
         times = Measurement("serving.page_time", seen.request_times_s, dict(labels), reason=failed)
         throughput = Measurement("serving.throughput", [seen.answered / seen.duration_s], dict(labels))
         measured = [times, throughput, *measured]
+    if seen.doubt:
+        for m in measured:
+            m.verdict, m.reason = "invalid", seen.doubt
     return measured
 
 
@@ -36,13 +43,17 @@ def capacity(server: Server, *, requests: int, most: int = MOST_CLIENTS) -> list
     """Find the largest number of clients that is served without a failure.
 
     `most` is tried first; only if that fails is a ladder of ×1.1 steps below it searched, by bisection.
+    Raises InvalidMeasurement if ab itself was the bottleneck.
     """
     board, setting = server.board, server.setting
 
     def served(clients: int) -> bool:
         board.say(f"serving {setting}: can it serve {clients} clients?")
         one_more = clients + 1  # ab sends the first request alone
-        return _ab(server, clients, max(requests, one_more)).failures == 0
+        seen = _ab(server, clients, max(requests, one_more))
+        if seen.doubt:
+            raise InvalidMeasurement(f"{board.name}: {seen.doubt}")
+        return seen.failures == 0
 
     best = most if served(most) else _highest_rung(ladder(most)[:-1], served)
     return [Measurement("serving.capacity", [float(best)], {"setting": setting})]
@@ -69,7 +80,8 @@ def _highest_rung(rungs: list[int], served: Callable[[int], bool]) -> int:
 
 
 def _ab(server: Server, clients: int, requests: int) -> Load:
-    return ab(
+    """Send the requests; that some fail is a result if the board is as it was, and an error if it is not."""
+    seen = ab(
         server.board.name,
         server.url,
         requests=requests,
@@ -77,3 +89,6 @@ def _ab(server: Server, clients: int, requests: int) -> Load:
         page_bytes=server.page_bytes,
         timeout_s=60 + requests / SLOWEST_PAGES_PER_S,
     )
+    if seen.failures and (trouble := server.board.trouble()):
+        raise BoardError(server.board.name, trouble)
+    return seen

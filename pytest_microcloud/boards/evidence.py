@@ -1,0 +1,97 @@
+"""What a board's logs tell of a run: journal and kernel log since the run began, and what they mean.
+
+All of it is read on the board in one command each, bounded in time and size.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_microcloud.boards.link import Link
+
+MOST_BYTES = 200_000
+"""Of each log, from its end."""
+FULL_KB = 1024
+"""A file system with less room is full to all who would write to it."""
+
+# Kills are counted over the whole hierarchy on cgroup v1, where no parent counts those of its children.
+_FUNCTIONS = r"""
+exec 2>/dev/null
+killed() {
+    if [ -r /sys/fs/cgroup/memory.events ]; then cat /sys/fs/cgroup/memory.events
+    elif [ -d /sys/fs/cgroup/memory ]; then
+        find /sys/fs/cgroup/memory -name memory.oom_control -exec cat {} +
+    else cat /proc/vmstat; fi | awk '$1 == "oom_kill" { n += $2 } END { print n + 0 }'
+}
+boot() { echo "$(cat /proc/sys/kernel/random/boot_id)$(sed 's/.*) //' /proc/1/stat | cut -d ' ' -f 20)"; }
+"""
+_BEGIN = (
+    _FUNCTIONS
+    + r"""
+boot
+cut -d ' ' -f 1 /proc/uptime
+killed
+journalctl -q -n 0 --show-cursor | sed -n 's/^-- cursor: //p'
+exit 0
+"""
+)
+_LOG = (
+    _FUNCTIONS
+    + r"""
+journal() { timeout 20 journalctl -q --no-pager -o short-precise "$@" 2>&1 | tail -c MOST; }
+if [ "$boot" = "$(boot)" ]; then
+    echo '== journal'; journal ${cursor:+--after-cursor="$cursor"}
+else
+    since=0
+    echo '== journal of the boot before'; journal -b -1 ${cursor:+--after-cursor="$cursor"}
+    echo '== journal of this boot'; journal -b
+fi
+if systemd-detect-virt -q -c; then
+    echo '== kernel: a container has no log of its own'
+else
+    echo '== kernel'
+    dmesg | sed 's/^\[ */[/' | awk -v since="$since" 'substr($0, 2) + 0 >= since' | tail -c MOST
+fi
+""".replace("MOST", str(MOST_BYTES))
+)
+_CAUSE = (
+    _FUNCTIONS
+    + r"""
+for mount in / /var /var/tmp /var/lib/docker; do
+    case ",$(awk -v at="$mount" '$2 == at { options = $4 } END { print options }' /proc/mounts)," in
+        *,ro,*) echo "its disk has become read-only"; exit ;;
+    esac
+done
+df -P / /var/tmp /var/lib/docker |
+    awk '$6 ~ "^/" && $4 < FULL { print "its disk is full"; exit }' | grep . && exit
+[ "$boot" = "$(boot)" ] || killed_before=0
+[ "$(killed)" -le "${killed_before:-0}" ] || echo "it ran out of memory, and the kernel killed processes"
+exit 0
+""".replace("FULL", str(FULL_KB))
+)
+
+
+class Evidence:
+    """The logs of one board since `begin`. Its calls raise BoardError."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._began = ""
+
+    def begin(self) -> None:
+        """Remember where the logs stand now."""
+        said = [*self._link.run(_BEGIN, root=True, timeout_s=30).stdout.splitlines(), *[""] * 4]
+        names = ("boot", "since", "killed_before", "cursor")
+        self._began = "".join(
+            f"{name}={shlex.quote(value)}\n" for name, value in zip(names, said, strict=False)
+        )
+
+    def log(self) -> str:
+        """Return journal and kernel log since then; of the boot before as well, if there is a newer one."""
+        return self._link.run(self._began + _LOG, root=True, timeout_s=60).stdout
+
+    def cause(self) -> str:
+        """Return in words what is wrong with a board that answers; empty if nothing is to be seen."""
+        return self._link.run(self._began + _CAUSE, root=True, timeout_s=30).stdout.strip()

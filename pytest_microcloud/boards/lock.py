@@ -1,0 +1,251 @@
+"""One user of a board at a time, over all controllers.
+
+The lock is a file on the board that a process of our SSH connection keeps locked: the keeper. It lives as
+long as somebody feeds its standard input, so that the lock is gone with the controller: at once if it was
+killed, within `SILENCE_S` if it lost its power or its network and can no longer tell. Before the keeper gives
+the lock up it takes back what was changed on the board.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import re
+import select
+import shlex
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_microcloud.boards import undo
+from pytest_microcloud.boards.facts import text
+from pytest_microcloud.errors import BoardBusy, BoardError, DeadlineExceeded, LinkError
+
+if TYPE_CHECKING:
+    from pytest_microcloud.boards.link import Link
+
+HEARTBEAT_S = 10
+SILENCE_S = 60
+"""A keeper that has heard nothing for so long takes its controller for dead."""
+GRACE_S = 20
+"""What a connection that ended without a word gets to be taken up again, and what was under way to end."""
+TIDYING_S = 180.0
+"""How long one waits at most, unasked, for a keeper that tidies up after a dead controller."""
+ANSWER_TIMEOUT_S = 30.0
+POLL_S = 2.0
+LONGEST = 500
+"""Characters of what a keeper complains of."""
+TIME = re.compile(r"\d+(\.\d+)?")
+
+# bash, as `read -t` is its; all else is in every Debian. The file is opened for reading, and written to by
+# dd, since the kernel refuses to open with O_CREAT what another user made in a sticky directory.
+_KEEPER = (
+    r"""
+run=$1 board=$2 who=$3 undo=$4 leave=$5
+trap '' HUP PIPE
+umask 0
+[ -k /run/lock ] && file=/run/lock/microcloud.lock || file=/tmp/microcloud.lock
+read -r now _ </proc/uptime
+
+take() { # whoever holds it removes the file before he gives it up: what was locked may be no longer there
+    while :; do
+        (set -C; : >"$file") 2>/dev/null
+        exec 9<"$file" || return
+        flock "$@" 9 || return
+        [ "$file" -ef /proc/self/fd/9 ] && return
+    done
+}
+state() { echo "$now $1 $$ $run $board $who" | dd of="$file" conv=nocreat status=none; }
+
+if ! take -n; then
+    read -r since state pid its_run its_board its_who <"$file"
+    # The same board of the same run: the keeper of a connection of ours that broke.
+    [ "$its_run $its_board" = "$run $board" ] && [ "$pid" -gt 1 ] && { kill -9 "$pid"; take -w 10; } || {
+        echo "busy $now $since $state $its_run $its_board $its_who"
+        exit
+    }
+fi
+state busy
+if [ ! "$leave" ] && [ -d LEDGER ]; then
+    sh -c "$undo" 2>&1 9<&-
+    [ -d LEDGER ] || echo undone
+fi
+echo held
+
+while read -r -t SILENCE word; do [ "$word" = end ] && ended=1; done
+state tidying
+[ "$ended" ] || sleep GRACE 9<&-
+sh -c "$undo" 2>&1 9<&-
+rm -f "$file" || exit 0 # another user's, from a keeper that was killed: it is locked no more
+""".replace("SILENCE", str(SILENCE_S))
+    .replace("GRACE", str(GRACE_S))
+    .replace("LEDGER", undo.LEDGER)
+)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who has the lock: since when on this controller's clock (s since the epoch), and what it is at."""
+
+    since: float
+    tidying: bool
+    run_id: str
+    board: str
+    who: str
+
+    def __str__(self) -> str:
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.since))
+        return f"{self.who} (run {self.run_id}) since {since}"
+
+
+class Lock:
+    """The lock of one board, for one run; `say` shows whoever waits why."""
+
+    def __init__(self, link: Link, run_id: str, say: Callable[[str], None]) -> None:
+        self._link = link
+        self._run_id = run_id
+        self._say = say
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._unread = b""
+        self._given_up = threading.Event()
+
+    @property
+    def held(self) -> bool:
+        """Whether the connection that holds it is there."""
+        return self._keeper is not None and self._keeper.poll() is None
+
+    def take(self, *, wait_s: float = 0.0, leave: bool = False) -> None:
+        """Hold the lock, and take back what was left on the board; with `leave`, leave it as it is.
+
+        Somebody else's lock is waited for `wait_s`, and as long as it takes if its keeper is tidying up.
+        Raises BoardBusy that names who has it.
+        """
+        started, told = time.monotonic(), ""
+        while holder := self._try(leave=leave):
+            if holder.run_id == self._run_id:
+                raise BoardBusy(
+                    self._link.board,
+                    f"is the same machine as {holder.board}: take one of the names out of the inventory",
+                )
+            patience_s = max(wait_s, TIDYING_S) if holder.tidying else wait_s
+            if time.monotonic() - started >= patience_s:
+                raise BoardBusy(
+                    self._link.board,
+                    f"is in use by {holder}: wait for it with --microcloud-wait=SECONDS, or choose another",
+                )
+            what = "is being tidied up after" if holder.tidying else "is in use by"
+            if what != told:
+                self._say(f"{what} {holder}: waiting at most {patience_s:.0f} s")
+                told = what
+            time.sleep(POLL_S)
+
+    def release(self) -> None:
+        """Have what was changed taken back, and give the lock up. Raises BoardError if something stays."""
+        keeper = self._keeper
+        if keeper is None:
+            return
+        self._given_up.set()
+        try:
+            said, _ = keeper.communicate(b"end\n", timeout=undo.UNDO_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            raise DeadlineExceeded(
+                self._link.board, f"did not take back within {undo.UNDO_TIMEOUT_S} s what was changed on it"
+            ) from None
+        finally:
+            status = keeper.poll()
+            self.drop()
+        if complaints := _lines(self._unread + said):
+            raise BoardError(self._link.board, "; ".join(complaints))
+        if status != 0:
+            raise LinkError(self._link.board, "the connection broke before what was changed was taken back")
+
+    def drop(self) -> None:
+        """Let go of the connection that holds it; what was changed is then taken back by the board itself."""
+        keeper, self._keeper = self._keeper, None
+        self._given_up.set()
+        if keeper is None:
+            return
+        keeper.kill()
+        keeper.wait()
+        for pipe in (keeper.stdin, keeper.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def _try(self, *, leave: bool) -> Holder | None:
+        """Ask once; None if the lock is ours now."""
+        self.drop()
+        takes_back = undo.script(self._link.endpoint.docker_socket)
+        arguments = [self._run_id, self._link.board, _controller(), takes_back]
+        words = ["bash", "-c", _KEEPER, "microcloud-keeper", *arguments, "leave" if leave else ""]
+        self._keeper = keeper = self._link.start(f"exec {shlex.join(words)}")
+        self._given_up, self._unread = threading.Event(), b""
+        threading.Thread(target=_feed, args=(keeper, self._given_up), daemon=True).start()
+        try:
+            return self._answer(keeper)
+        except BaseException:
+            self.drop()
+            raise
+
+    def _answer(self, keeper: subprocess.Popen[bytes]) -> Holder | None:
+        deadline = time.monotonic() + undo.UNDO_TIMEOUT_S + ANSWER_TIMEOUT_S
+        while (line := self._line(keeper, deadline)) != "held":
+            if line is None:
+                status = keeper.wait(5)
+                what = "the connection broke" if status == 255 else "it takes bash, and flock of util-linux"
+                raise LinkError(self._link.board, f"its lock could not be taken: {what}")
+            if line.startswith("busy "):
+                self.drop()
+                return _holder(line)
+            if line == "undone":
+                self._say("took back what a run that was cut off had changed")
+            else:
+                self._say(f"what a run that was cut off had changed stays: {text(line, LONGEST)}")
+        return None
+
+    def _line(self, keeper: subprocess.Popen[bytes], deadline: float) -> str | None:
+        """Return the next line that the keeper says; None at its end."""
+        if keeper.stdout is None:
+            return None
+        while b"\n" not in self._unread:
+            if not select.select([keeper.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise DeadlineExceeded(self._link.board, "did not tell whether it is free")
+            part = os.read(keeper.stdout.fileno(), 4096)
+            if not part:
+                return None
+            self._unread += part
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line.decode(errors="replace")
+
+
+def _controller() -> str:
+    user = str(os.getuid())
+    with contextlib.suppress(KeyError, OSError):  # a user without a name
+        user = getpass.getuser()
+    return f"{user}@{socket.gethostname()}"
+
+
+def _holder(line: str) -> Holder:
+    """Return what a keeper says of another; anybody on the board may have written that file."""
+    now, since, state, *names = [*line.split(" ", 6)[1:], *[""] * 6][:6]
+    held_s = float(now) - float(since) if TIME.fullmatch(now) and TIME.fullmatch(since) else 0.0
+    run_id, board, who = (text(name) or "?" for name in names)
+    return Holder(time.time() - held_s, state == "tidying", run_id, board, who)
+
+
+def _feed(keeper: subprocess.Popen[bytes], given_up: threading.Event) -> None:
+    """Let the keeper know that we are alive."""
+    with contextlib.suppress(OSError, ValueError):  # the connection broke, or was closed
+        while keeper.stdin is not None and not given_up.wait(HEARTBEAT_S):
+            keeper.stdin.write(b"\n")
+            keeper.stdin.flush()
+
+
+def _lines(said: bytes) -> list[str]:
+    lines = (text(line, LONGEST) for line in said.decode(errors="replace").splitlines())
+    return [line for line in lines if line]

@@ -1,0 +1,150 @@
+"""Taking back what was changed on a board, whatever happens to the controller or to the board meanwhile.
+
+Before a change is made, the command that takes it back is noted in a ledger on the board's disk. The ledger's
+directory is there for as long as a run works on the board: whoever finds it later finds a run that was cut
+off, be it by a killed controller or by a power failure, and executes it. It does so on the board alone, by
+the script below, since the controller that wrote the notes may be gone.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from pytest_microcloud.boards.engine import LOCK_LABEL, RUN_LABEL
+from pytest_microcloud.boards.link import as_root
+from pytest_microcloud.errors import BoardError
+
+if TYPE_CHECKING:
+    from pytest_microcloud.boards.link import Link
+
+LEDGER = "/var/lib/microcloud"
+UNDO_TIMEOUT_S = 900
+"""Of a whole undoing: dozens of containers and some images on a slow board with a slow card."""
+
+# $1 is the engine's socket, $2 the only note to execute, if not all are. What cannot be taken back is told, a
+# line each, and stays in the ledger. What bears the label of a lock is an emulated board, if this machine is
+# the controller of another run: only its own run may remove it.
+_SCRIPT = rf"""
+ledger={LEDGER} socket=$1
+[ -d "$ledger" ] || exit 0
+
+if command -v docker >/dev/null; then
+    engine() {{ timeout -k 5 600 docker -H "unix://$socket" "$@"; }}
+elif command -v podman >/dev/null; then
+    engine() {{ timeout -k 5 600 podman --remote --url "unix://$socket" "$@"; }}
+else
+    # The commands that are used below, for an engine that came without its command line.
+    api() {{ curl -fsS --max-time 600 --unix-socket "$socket" "$@"; }}
+    found() {{ # what parameter pattern
+        answer=$(api -G "http://engine/$1" --data-urlencode "filters=$2") || return 1
+        printf %s "$answer" | grep -oE "$3" | cut -d '"' -f 4
+    }}
+    labelled() {{ printf '{{"label":["%s"]}}' "${{1#label=}}"; }}
+    each() {{ # path parameters names…
+        path=$1 parameters=$2 status=0; shift 2
+        for name in "$@"; do api -X DELETE "http://engine/$path/$name?$parameters" || status=1; done
+        return $status
+    }}
+    engine() {{
+        case "$1 $2" in
+            "ps "*) found 'containers/json?all=1' "$(labelled "$4")" '"Id":"[0-9a-f]+"' ;;
+            "rm "*) shift 2; each containers 'force=1&v=1' "$@" ;;
+            "network ls") found networks "$(labelled "$5")" '"Id":"[0-9a-f]+"' ;;
+            "network rm") shift 2; each networks '' "$@" ;;
+            "volume ls") found volumes "$(labelled "$5")" '"Name":"[^"]+"' ;;
+            "volume rm") shift 2; each volumes '' "$@" ;;
+            "images "*) found images/json "{{\"reference\":[\"$3\"]}}" '"Id":"[^"]+"' ;;
+            "rmi "*) each images '' "$2" ;;
+        esac
+    }}
+fi
+
+unload() {{ # image
+    there=$(engine images -q "$1") || return 1
+    [ -z "$there" ] || engine rmi "$1"
+}}
+sweep() {{ # what, how to list it, how to remove it
+    ours=$(engine $2 --filter label={RUN_LABEL} 2>/dev/null) &&
+        hosts=$(engine $2 --filter label={LOCK_LABEL} 2>/dev/null) ||
+        {{ echo "$1 could not be listed: $(engine $2 2>&1 >/dev/null | tail -n 1)"; return 1; }}
+    ours=$(printf '%s\n' "$ours" | grep -vxF "${{hosts:-none}}")
+    [ -n "$ours" ] || return 0
+    said=$(engine $3 $ours 2>&1 >/dev/null) ||
+        {{ echo "$1 could not be removed: $(printf %s "$said" | tail -n 1)"; return 1; }}
+}}
+execute() {{ # note
+    [ -f "$ledger/$1" ] || return 0
+    if said=$(. "$ledger/$1" 2>&1 </dev/null); then
+        rm -f "$ledger/$1"
+    else
+        echo "\`$(head -n 1 "$ledger/$1" | cut -c 1-200)\` failed: $(printf %s "$said" | tail -n 1)"
+        return 1
+    fi
+}}
+
+status=0
+if [ $# = 2 ]; then execute "$2"; exit; fi
+sweep containers 'ps -aq' 'rm -fv' || status=1
+sweep networks 'network ls -q' 'network rm' || status=1
+sweep volumes 'volume ls -q' 'volume rm' || status=1
+rm -f "$ledger"/*.part
+for note in $(ls -r "$ledger"); do execute "$note" || status=1; done
+[ $status != 0 ] || rmdir "$ledger"
+exit $status
+"""
+
+# A note is on the disk before the change that it takes back: a board may lose its power at any moment.
+_NOTE = f"""
+set -e
+umask 077
+mkdir -p {LEDGER}
+last=$(ls {LEDGER} | sed 's/[.]part$//' | tail -n 1)
+note=$(printf %05d $((1${{last:-00000}} - 100000 + 1)))
+cat > {LEDGER}/$note.part
+sync {LEDGER}/$note.part
+mv {LEDGER}/$note.part {LEDGER}/$note
+sync {LEDGER}
+echo $note
+"""
+
+
+def script(socket: str) -> str:
+    """Return the command line that takes back all that a run changed on the board, if there is a ledger."""
+    return f"[ ! -d {LEDGER} ] || {as_root(_line(socket))}"
+
+
+def unload(image: str) -> str:
+    """Return what to note before an image is brought to the board."""
+    return f"unload {shlex.quote(image)}"
+
+
+class Ledger:
+    """The notes on a board of how its changes are taken back. Its calls raise BoardError."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def open(self) -> None:
+        """Begin to work on the board: from here on there may be something to take back."""
+        self._link.run(f"mkdir -p -m 700 {LEDGER} && sync {LEDGER}", root=True)
+
+    def note(self, command: str) -> str:
+        """Note a shell command that takes back, as root, what is about to be changed; return its number.
+
+        It may be executed more than once, and when the change was not made after all.
+        """
+        return self._link.run(_NOTE, root=True, stdin=command).stdout.strip()
+
+    def take_back(self, note: str) -> None:
+        """Execute one note and strike it out; nothing happens if that was done before."""
+        line = _line(self._link.endpoint.docker_socket, note)
+        done = self._link.run(line, root=True, check=False, timeout_s=UNDO_TIMEOUT_S)
+        if done.status != 0:
+            said = (done.stdout or done.stderr).strip()
+            raise BoardError(self._link.board, f"a change could not be taken back: {said}")
+
+
+def _line(socket: str, *note: str) -> str:
+    words = ["timeout", "-k", "5", str(UNDO_TIMEOUT_S), "sh", "-c", _SCRIPT, "microcloud-undo", socket, *note]
+    return shlex.join(words)

@@ -1,0 +1,249 @@
+"""What a board says of its state at one moment: supply, heat, clock, memory, and what keeps it busy.
+
+A system container has no firmware, thermometer or kernel of its own, and its /proc tells of another machine:
+there the counters of its own cgroup are read, and the rest is unknown. What tells of the power supply is read
+wherever it shows, since a container's host falters with it, too.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_microcloud.boards.facts import text
+from pytest_microcloud.boards.shell import Shell
+from pytest_microcloud.errors import BoardError
+
+if TYPE_CHECKING:
+    from pytest_microcloud.boards.link import Link
+
+PAGE_BYTES = 4096
+UNDER_VOLTAGE = re.compile("under-?voltage detected", re.IGNORECASE)
+THROTTLED = re.compile(r"(?:throttled=)?(?:0x)?([0-9a-f]{1,8})", re.IGNORECASE)
+
+# Asked with an empty line it starts no process, but for vcgencmd where the kernel does not tell the same.
+_SCRIPT = r"""
+PATH=$PATH:/opt/vc/bin:/usr/sbin:/sbin
+cgroup=/sys/fs/cgroup; cpufreq=/sys/devices/system/cpu/cpu0/cpufreq
+inside=; firmware=; alarm=; log=; vcgencmd=
+if [ -e /run/systemd/container ] || [ -e /.dockerenv ]; then inside=1; fi
+for file in /sys/devices/platform/soc*/*:firmware/get_throttled; do [ -r "$file" ] && firmware=$file; done
+for file in /sys/class/hwmon/hwmon*/in0_lcrit_alarm; do [ -r "$file" ] && alarm=$file; done
+for file in $cgroup/cpuacct/cpuacct.usage $cgroup/cpu,cpuacct/cpuacct.usage; do
+  [ -r "$file" ] && cpuacct=$file
+done
+command -v vcgencmd >/dev/null && vcgencmd=1
+dmesg </dev/null >/dev/null 2>&1 && log=1
+
+tell() { [ -r "$2" ] && read -r value <"$2" && echo "$1 $value"; }
+
+answer() {
+  read -r value _ </proc/uptime; echo "uptime_s $value"
+  if [ -z "$inside" ]; then
+    read -r _ user nice system _ _ irq softirq steal _ </proc/stat
+    echo "busy_us $(((user + nice + system + irq + softirq + steal) * 10000))"
+    tell millidegrees /sys/class/thermal/thermal_zone0/temp
+    tell khz $cpufreq/cpuinfo_cur_freq || tell khz $cpufreq/scaling_cur_freq
+  elif [ -r $cgroup/cpu.stat ]; then
+    read -r _ value <$cgroup/cpu.stat; echo "busy_us $value"
+  else
+    read -r value <"$cpuacct"; echo "busy_us $((value / 1000))"
+  fi
+  if [ "$firmware" ]; then tell throttled "$firmware"
+  elif [ "$vcgencmd" ]; then echo "throttled $(vcgencmd get_throttled </dev/null)"
+  fi
+  [ "$alarm" ] && tell alarm "$alarm"
+  [ "$1" = all ] && all
+}
+
+all() {
+  read -r boot </proc/sys/kernel/random/boot_id; read -r value </proc/1/stat
+  set -- ${value##*) }; shift 19; echo "boot $boot/$1"
+  grep -hE '^(btime|pswpin|pswpout|oom_kill) ' /proc/stat /proc/vmstat </dev/null
+  if [ "$inside" ]; then own
+  else
+    governor=; read -r governor <$cpufreq/scaling_governor
+    case $governor in
+      powersave) tell khz_due $cpufreq/scaling_min_freq ;;
+      userspace) tell khz_due $cpufreq/scaling_setspeed ;;
+      *) tell khz_due $cpufreq/scaling_max_freq ;;
+    esac
+  fi
+  [ "$log" ] && echo "log_is read" && dmesg </dev/null 2>/dev/null |
+    sed -n 's/.*nder-\{0,1\}voltage detected.*/log &/p; s/.*Killed process.*/log &/p'
+}
+
+own() {
+  echo "inside 1"; killed=0
+  for file in $cgroup/memory.events $cgroup/memory/memory.oom_control $cgroup/memory/*/memory.oom_control \
+              $cgroup/memory/*/*/memory.oom_control; do
+    [ -r "$file" ] && while read -r key value; do
+      [ "$key" = oom_kill ] && killed=$((killed + value))
+    done <"$file"
+  done
+  echo "own_oom_kill $killed"; [ -r $cgroup/memory.events ] && echo "own_oom_kill_is all"
+  { read -r _; swap=; read -r swap _; } </proc/swaps
+  if [ -z "$swap" ]; then echo "own_swap_bytes 0"
+  elif [ -r $cgroup/memory.swap.current ]; then tell own_swap_bytes $cgroup/memory.swap.current
+  else
+    while read -r key value; do [ "$key" = total_swap ] && echo "own_swap_bytes $value"; done \
+      <$cgroup/memory/memory.stat
+  fi
+  if [ -r $cgroup/cpu.max ]; then read -r quota period <$cgroup/cpu.max
+  else read -r quota <$cgroup/cpu/cpu.cfs_quota_us; read -r period <$cgroup/cpu/cpu.cfs_period_us
+  fi
+  echo "quota $quota"; echo "period $period"
+}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vitals:
+    """One look at a board; None is what it does not tell, or not in a brief look.
+
+    `asked_s` and `answered_s` are on the controller's monotonic clock, `uptime_s` on the board's and
+    `booted_at_s` on its wall clock. `busy_s` is CPU time since boot; `throttled` has the firmware's bits.
+    """
+
+    asked_s: float
+    answered_s: float
+    uptime_s: float
+    busy_s: float
+    throttled: int | None = None
+    alarm: bool | None = None
+    temperature_c: float | None = None
+    hz: float | None = None
+    # A whole look has these, too
+    boot: str | None = None
+    booted_at_s: float | None = None
+    hz_due: float | None = None
+    swapped_pages: int | None = None
+    oom_kills: int | None = None
+    oom_kills_of_host: int | None = None
+    """Of the machine below a container whose own count misses those in cgroups that are gone (cgroup v1)."""
+    log: tuple[str, ...] | None = None
+    inside: bool = False
+    cpus: float | None = None
+    """CPUs that a container may use, if that is limited."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is something that comes and goes, so that looking now and then tells more."""
+        return any(x is not None for x in (self.throttled, self.alarm, self.temperature_c, self.hz))
+
+
+class Look:
+    """An open look at a board, by root; use it as a context manager. Raises BoardError."""
+
+    def __init__(self, link: Link) -> None:
+        self._board = link.board
+        self._shell = Shell(link, _SCRIPT, "its state", root=True)
+
+    def brief(self) -> Vitals:
+        """Look at what comes and goes."""
+        return self._look("")
+
+    def whole(self) -> Vitals:
+        """Look at all there is."""
+        return self._look("all")
+
+    def hang_up(self) -> None:
+        """End it from another thread than the one that looks."""
+        self._shell.hang_up()
+
+    def close(self) -> None:
+        """End it; nothing of it stays on the board."""
+        self._shell.close()
+
+    def __enter__(self) -> Look:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _look(self, what: str) -> Vitals:
+        asked_s = time.monotonic()
+        said = self._shell.ask(what)
+        return parsed(self._board, said, asked_s, time.monotonic())
+
+
+def parsed(board: str, said: Iterable[str], asked_s: float, answered_s: float) -> Vitals:
+    """Return the vitals in a board's answer, lines of key and value; raises BoardError if it is nonsense."""
+    log: list[str] = []
+    told: dict[str, str] = {}
+    for line in said:
+        key, _, value = line.partition(" ")
+        if key == "log":
+            log.append(value)
+        else:
+            told[key] = value
+    uptime_s, busy_us = _number(told, "uptime_s"), _number(told, "busy_us")
+    if uptime_s is None or busy_us is None:
+        raise BoardError(board, f"does not tell its state, but {text(' '.join(told)) or 'nothing'!r}")
+    inside = "inside" in told
+    wanted = log if not inside else [line for line in log if UNDER_VOLTAGE.search(line)]
+    return Vitals(
+        asked_s=asked_s,
+        answered_s=answered_s,
+        uptime_s=uptime_s,
+        busy_s=busy_us / 1e6,
+        throttled=_bits(told.get("throttled", "")),
+        alarm=_truth(_number(told, "alarm")),
+        temperature_c=_scaled(_number(told, "millidegrees"), 1e-3),
+        hz=_scaled(_number(told, "khz"), 1e3),
+        boot=told.get("boot"),
+        booted_at_s=_number(told, "btime"),
+        hz_due=_scaled(_number(told, "khz_due"), 1e3),
+        swapped_pages=_swapped(told, inside),
+        oom_kills=_whole(_number(told, "own_oom_kill" if inside else "oom_kill")),
+        oom_kills_of_host=_whole(_number(told, "oom_kill")) if _misses_some(told, inside) else None,
+        log=tuple(wanted) if "log_is" in told else None,
+        inside=inside,
+        cpus=_cpus(told),
+    )
+
+
+def _number(told: dict[str, str], key: str) -> float | None:
+    try:
+        number = float(told[key])
+    except (KeyError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)
+
+
+def _truth(number: float | None) -> bool | None:
+    return None if number is None else bool(number)
+
+
+def _scaled(number: float | None, factor: float) -> float | None:
+    return None if number is None else number * factor
+
+
+def _bits(said: str) -> int | None:
+    found = THROTTLED.fullmatch(said.strip())
+    return int(found[1], 16) if found else None
+
+
+def _swapped(told: dict[str, str], inside: bool) -> int | None:
+    """Return pages swapped in and out since boot; of a container, those that are out."""
+    if inside:
+        return _whole(_scaled(_number(told, "own_swap_bytes"), 1 / PAGE_BYTES))
+    went_in, went_out = _number(told, "pswpin"), _number(told, "pswpout")
+    return None if went_in is None or went_out is None else int(went_in + went_out)
+
+
+def _misses_some(told: dict[str, str], inside: bool) -> bool:
+    return inside and "own_oom_kill_is" not in told
+
+
+def _cpus(told: dict[str, str]) -> float | None:
+    quota, period = _number(told, "quota"), _number(told, "period")
+    return quota / period if quota and period and quota > 0 else None

@@ -1,0 +1,196 @@
+"""One user of a board at a time, on a real sshd: the lock is gone with whoever held it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_microcloud.boards import lock as locks
+from pytest_microcloud.boards.drivers.ssh import SshDriver
+from pytest_microcloud.boards.link import Link
+from pytest_microcloud.boards.lock import Lock
+from pytest_microcloud.boards.undo import LEDGER, Ledger
+from pytest_microcloud.boards.workspace import Workspace, new_run_id
+from pytest_microcloud.errors import BoardBusy, BoardError
+
+if TYPE_CHECKING:
+    from pytest_microcloud.inventory import Target
+    from tests.conftest import NewRealBoard
+    from tests.real import RealBoard
+
+pytestmark = pytest.mark.engine
+
+FILE = "/run/lock/microcloud.lock"
+PATIENCE_S = 60.0
+
+Controller = Callable[..., Lock]
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten(monkeypatch, grace_s=1)
+
+
+@pytest.fixture
+def controller(real_board: RealBoard) -> Iterator[Controller]:
+    """Make a lock with a connection of its own, as another controller has it."""
+    opened: list[tuple[Workspace, Link, Lock]] = []
+
+    def make(
+        *,
+        name: str = "desk",
+        run_id: str | None = None,
+        board: RealBoard = real_board,
+        say: list[str] | None = None,
+    ) -> Lock:
+        workspace = Workspace(new_run_id())
+        workspace.open()
+        link = Link(name, 0, workspace.path)
+        link.open(SshDriver(target_of(board)).endpoint(), timeout_s=30)
+        lock = Lock(link, run_id or workspace.run_id, ([] if say is None else say).append)
+        opened.append((workspace, link, lock))
+        return lock
+
+    yield make
+    for workspace, link, lock in opened:
+        lock.drop()
+        link.close()
+        workspace.close()
+    wait_until(lambda: not real_board.shell("pgrep -f microcloud-[k]eeper", check=False))
+
+
+def target_of(board: RealBoard) -> Target:
+    return board.in_rack().targets[board.name]
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_second_controller_is_told_who_has_it_and_since_when(controller: Controller) -> None:
+    first, second = controller(run_id="20260101T000000-aaaa"), controller()
+    first.take()
+    assert first.held
+    today = time.strftime("%Y-%m-%d %H:%M", time.localtime())[:-1]
+    with pytest.raises(
+        BoardBusy, match=rf"desk: is in use by \S+@\S+ \(run 20260101T000000-aaaa\) since {today}"
+    ):
+        second.take()
+    assert not second.held
+    first.release()
+    second.take()
+    assert second.held
+
+
+def test_it_can_be_waited_for_which_is_told(controller: Controller) -> None:
+    said: list[str] = []
+    first, second = controller(run_id="first"), controller(say=said)
+    first.take()
+    started = time.monotonic()
+    with pytest.raises(BoardBusy):
+        second.take(wait_s=1)
+    assert time.monotonic() - started > 1
+    assert said[0].startswith("is in use by ")
+    assert said[0].endswith("waiting at most 1 s")
+    assert len(said) == 1
+
+
+def test_it_is_given_up_without_a_trace(controller: Controller, real_board: RealBoard) -> None:
+    lock = controller()
+    before = real_board.shell(f"ls /run/lock; ls {LEDGER}", check=False)
+    lock.take()
+    assert real_board.shell(f"cat {FILE}")
+    lock.release()
+    assert not lock.held
+    assert real_board.shell(f"ls /run/lock; ls {LEDGER}", check=False) == before
+    lock.release()
+
+
+def test_it_is_gone_soon_after_its_controller_died(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten(monkeypatch, grace_s=2)
+    said: list[str] = []
+    first, second = controller(run_id="first"), controller(say=said)
+    first.take()
+    first._link.close()  # as when the process is killed: ssh is gone, and nothing was said
+    second.take()
+    assert second.held
+    assert said[0].startswith("is being tidied up after ")
+
+
+def test_it_is_gone_soon_after_a_controller_fell_silent(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten(monkeypatch, grace_s=1, silence_s=2)
+    first, second = controller(run_id="first"), controller()
+    first.take()  # its next sign of life is later than that
+    with pytest.raises(BoardBusy):
+        second.take()
+    second.take(wait_s=PATIENCE_S)
+    assert second.held
+
+
+def test_a_controller_that_lives_keeps_it(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten(monkeypatch, grace_s=0, silence_s=2)
+    monkeypatch.setattr(locks, "HEARTBEAT_S", 0.5)
+    first, second = controller(run_id="first"), controller()
+    first.take()
+    with pytest.raises(BoardBusy):
+        second.take(wait_s=5)
+    assert first.held
+
+
+def test_a_connection_of_the_same_run_takes_its_own_lock_over(controller: Controller) -> None:
+    first, second = (controller(run_id="one-run") for _ in range(2))
+    first.take()
+    Ledger(first._link).open()
+    first._link.close()
+    second.take(leave=True)
+    assert second.held
+    assert second._link.run(f"ls {LEDGER}", root=True).status == 0
+    second.release()
+    assert second._link.run(f"ls {LEDGER}", root=True, check=False).status != 0
+
+
+def test_two_names_of_one_machine_are_found_out(controller: Controller) -> None:
+    first, second = (controller(run_id="one-run", name=name) for name in ("desk", "shelf"))
+    first.take()
+    with pytest.raises(BoardBusy, match="shelf: is the same machine as desk: take one of the names out"):
+        second.take(wait_s=PATIENCE_S)
+
+
+def test_the_file_that_another_user_left_is_locked_and_written_to(
+    controller: Controller, new_real_board: NewRealBoard
+) -> None:
+    pirate = new_real_board("ship", user="pirate")
+    first, second = (controller(board=pirate, run_id=run_id) for run_id in ("first", "second"))
+    first.take()
+    pirate.shell("pkill -KILL -f microcloud-[k]eeper")
+    pirate.shell(f"chown root: {FILE}")  # in a sticky directory, where the kernel may protect it
+    second.take()
+    assert " second " in pirate.shell(f"cat {FILE}")
+    second.release()
+    assert not second.held
+
+
+def test_what_stays_is_told_when_it_is_given_up(controller: Controller) -> None:
+    lock = controller()
+    lock.take()
+    ledger = Ledger(lock._link)
+    ledger.note("echo no such luck >&2; exit 3")
+    with pytest.raises(BoardError, match=r"desk: `echo no such luck .*` failed: no such luck"):
+        lock.release()
+    lock.take()
+    lock._link.run(f"rm -r {LEDGER}", root=True)
+
+
+def shorten(monkeypatch: pytest.MonkeyPatch, *, grace_s: int, silence_s: int = locks.SILENCE_S) -> None:
+    keeper = locks._KEEPER.replace(f"sleep {locks.GRACE_S} ", f"sleep {grace_s} ")
+    monkeypatch.setattr(locks, "_KEEPER", keeper.replace(f"-t {locks.SILENCE_S} ", f"-t {silence_s} "))

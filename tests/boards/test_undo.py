@@ -1,0 +1,209 @@
+"""What was changed on a board is taken back: exactly that, in reverse order, by the board itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_microcloud.boards import undo
+from pytest_microcloud.boards.engine import host_labels, labels
+from pytest_microcloud.boards.undo import LEDGER
+from pytest_microcloud.errors import BoardError
+from pytest_microcloud.experiments.deploy import changed, deploy, native_server
+from tests.real import OTHERS
+
+if TYPE_CHECKING:
+    from pytest_microcloud.boards.board import Board
+    from pytest_microcloud.catalog import Catalog
+    from tests.conftest import NewRealBoard
+    from tests.real import RealBoard
+
+pytestmark = pytest.mark.engine
+
+TOOLS = ("curl", "cut", "grep", "head", "ls", "rm", "rmdir", "sh", "tail", "timeout")
+
+
+@pytest.fixture
+def board(real_board: RealBoard) -> Iterator[Board]:
+    rack = real_board.in_rack()
+    yield rack.board(real_board.name)
+    rack.close()
+
+
+def take_all_back(board: Board) -> str:
+    done = board.link.run(undo.script(board.link.endpoint.docker_socket), check=False)
+    return done.stdout + done.stderr
+
+
+def test_notes_are_executed_as_root_in_reverse_order_and_struck_out(board: Board) -> None:
+    for word in ("first", "second", "third"):
+        board.undo(f"echo {word} $(id -un) >> /tmp/order")
+    assert board.link.run(f"stat -c %a {LEDGER}; ls {LEDGER}").stdout.split()[0] == "700"
+    assert take_all_back(board) == ""
+    assert board.link.run("cat /tmp/order; rm /tmp/order").stdout == "third root\nsecond root\nfirst root\n"
+    assert board.link.run(f"ls {LEDGER}", check=False).status != 0
+    assert take_all_back(board) == ""
+
+
+def test_one_that_fails_is_told_and_stays_and_the_others_are_executed(board: Board) -> None:
+    board.undo("touch /tmp/taken-back")
+    board.undo("echo 'the disk is gone' >&2; exit 1")
+    board.undo("touch /tmp/taken-back-too")
+    assert "failed: the disk is gone" in take_all_back(board)
+    assert board.link.run(f"ls {LEDGER}").stdout.split() == ["00002"]
+    assert board.link.run("rm /tmp/taken-back /tmp/taken-back-too").status == 0
+    board.undo("true")
+    assert board.link.run(f"ls {LEDGER}").stdout.split() == ["00002", "00003"]
+    board.link.run(f"rm {LEDGER}/00002")
+
+
+def test_a_note_that_was_cut_off_by_a_power_failure_is_no_note(board: Board) -> None:
+    board.link.run(f"echo 'touch /tmp/half' > {LEDGER}/00001.part")
+    assert board.undo("true") == "00002"
+    assert take_all_back(board) == ""
+    assert board.link.run("ls /tmp/half", check=False).status != 0
+
+
+def test_a_change_that_lasts_as_long_as_a_context_is_taken_back_and_struck_out_once(board: Board) -> None:
+    with changed(board, "echo back >> /tmp/times"):
+        assert board.link.run(f"ls {LEDGER}").stdout.split() == ["00001"]
+    assert board.link.run(f"ls {LEDGER}").stdout == ""
+    note = board.undo("echo back >> /tmp/times")
+    board.take_back(note)
+    board.take_back(note)
+    assert board.link.run("cat /tmp/times; rm /tmp/times").stdout == "back\nback\n"
+    with (
+        pytest.raises(BoardError, match=r"could not be taken back: `exit 3` failed"),
+        changed(board, "exit 3"),
+    ):
+        pass
+    board.link.run(f"rm {LEDGER}/*")
+
+
+def test_hostile_text_in_a_note_is_not_executed_when_it_is_noted(board: Board) -> None:
+    note = board.undo(undo.unload("'; touch /tmp/owned; $(touch /tmp/owned) `touch /tmp/owned`"))
+    board.take_back(note)
+    assert board.link.run("ls /tmp/owned", check=False).status != 0
+
+
+def furnish(board: Board) -> dict[str, list[str]]:
+    """Make of everything one of ours, one of somebody else's, and one that an emulated board is made of."""
+    engine, image = board.docker, "somebody/else:1"
+    marks = {"ours": labels(board.run_id), "theirs": {}, "emulated": host_labels(board.run_id)}
+    for name, label in marks.items():
+        engine.containers.create(image, "/bin/sleep 1", name=name, labels=label)
+        engine.volumes.create(name, labels=label)
+        engine.networks.create(name, labels=label)
+    running = engine.containers.create(image, "/bin/sleep infinity", name="ours-runs", labels=marks["ours"])
+    running.start()
+    board.docker.images.get(image).tag("microcloud/loaded", "1")
+    board.undo(undo.unload("microcloud/loaded:1"))
+    board.undo(undo.unload("microcloud/never-came:1"))
+    return there(board)
+
+
+def there(board: Board) -> dict[str, list[str]]:
+    engine = board.docker
+    usual = {"bridge", "host", "none", "podman"}
+    return {
+        "containers": sorted(str(c.name) for c in engine.containers.list(all=True)),
+        "volumes": sorted(str(v.name) for v in engine.volumes.list()),
+        "networks": sorted({str(n.name) for n in engine.networks.list()} - usual),
+        "images": sorted("/".join(tag.split("/")[-2:]) for i in engine.images.list() for tag in i.tags),
+    }
+
+
+LEFT = {
+    "containers": ["emulated", "theirs", "theirs-1"],
+    "volumes": ["emulated", "theirs"],
+    "networks": ["emulated", "theirs"],
+    "images": ["somebody/else:1"],
+}
+
+
+@pytest.mark.parametrize("engine", ["docker", "podman"])
+def test_what_bears_our_label_is_removed_and_what_is_somebody_elses_is_not(
+    new_real_board: NewRealBoard, engine: str
+) -> None:
+    real = new_real_board(engine=engine)  # type: ignore[arg-type]
+    real.shell(OTHERS.format(count=1).replace("docker", engine))
+    board = real.in_rack().board(real.name)
+    assert "ours" in furnish(board)["containers"]
+    assert take_all_back(board) == ""
+    assert there(board) == LEFT
+
+
+def test_an_engine_without_its_command_line_is_asked_by_curl(
+    new_real_board: NewRealBoard, tmp_path: Path
+) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl here")
+    real = new_real_board(others_containers=1)
+    board = real.in_rack().board(real.name)
+    furnish(board)
+    (tmp_path / "bin").mkdir()
+    for tool in TOOLS:
+        (tmp_path / "bin" / tool).symlink_to(str(shutil.which(tool)))
+    notes = tmp_path / "ledger"
+    notes.mkdir()
+    (notes / "00001").write_text("unload microcloud/loaded:1")
+    (notes / "00002").write_text("unload microcloud/never-came:1")
+    done = subprocess.run(
+        ["sh", "-c", undo._SCRIPT.replace(LEDGER, str(notes)), "undo", str(board.link._socket)],
+        env=os.environ | {"PATH": str(tmp_path / "bin")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert there(board) == LEFT
+    assert not notes.exists()
+
+
+def test_while_the_engine_is_down_nothing_is_struck_out_that_takes_it(new_real_board: NewRealBoard) -> None:
+    real = new_real_board()
+    board = real.in_rack().board(real.name)
+    board.undo(undo.unload("microcloud/loaded:1"))
+    board.undo("true")
+    real.shell("systemctl stop docker.socket docker")
+    said = take_all_back(board)
+    assert "containers could not be listed: " in said
+    assert "`unload microcloud/loaded:1` failed: " in said
+    assert board.link.run(f"ls {LEDGER}").stdout.split() == ["00001"]
+    real.shell("systemctl start docker")
+    assert take_all_back(board) == ""
+    assert board.link.run(f"ls {LEDGER}", check=False).status != 0
+
+
+def test_a_board_is_left_as_it_was_and_images_that_were_there_stay(
+    new_real_board: NewRealBoard, catalog: Catalog
+) -> None:
+    real = new_real_board(others_containers=1)
+    rack = real.in_rack()
+    httpd = catalog.workload("httpd")
+    real.shell("systemctl start apache2 && systemctl stop apache2")  # it has made what it has under /run
+    real.shell("echo mine > /var/www/html/microcloud.html")
+    before = real.state()
+    board = rack.board(real.name)
+    image = deploy(board, httpd).image
+    with native_server(board, httpd) as server:
+        assert "micro-cloud" in board.link.run("cat /var/www/html/microcloud.html").stdout
+        assert server.setting == "native"
+    assert real.shell("cat /var/www/html/microcloud.html") == "mine\n"
+    assert image in str(board.docker.images.list())
+    rack.close()
+    assert set(before) ^ set(real.state()) == set()
+
+    real.shell("docker tag somebody/else:1 " + image)
+    before = real.state()
+    rack = real.in_rack()
+    deploy(rack.board(real.name), httpd)
+    rack.close()
+    assert real.state() == before

@@ -1,0 +1,162 @@
+"""A board that is not well while it is measured: the test is invalid and says why; the next one runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.real import RealBoard, RealBoards
+
+pytestmark = pytest.mark.engine
+
+PATIENCE_S = 240.0
+SUITE = """\
+    import time
+
+    from pytest_microcloud.experiments.measurement import Measurement
+
+    def test_ill(board, measure):
+        def measured():
+            board.link.run({fault!r}, root=True, check=False)
+            time.sleep({takes_s})
+            return [Measurement("startup.ready_time", [15.0])]
+
+        measure(measured)
+
+    def test_well(board, measure):
+        measure(lambda: [Measurement("startup.ready_time", [16.0])])
+    """
+VCGENCMD = """
+printf '#!/bin/sh\\ncat /dev/shm/bits\\n' > /usr/local/bin/vcgencmd && chmod 755 /usr/local/bin/vcgencmd
+echo throttled=0x0 > /dev/shm/bits
+"""
+HOG = """
+tar -ch /usr/bin/tail $(ldd /usr/bin/tail | grep -o '/[^ ]*') 2>/dev/null | docker import - somebody/hog:1
+"""
+SPIN = "timeout 90 sh -c 'while [ ! -e /dev/shm/enough ]; do :; done' || true"
+
+
+@pytest.fixture(scope="module")
+def ill(real_boards: RealBoards) -> RealBoard:
+    return real_boards.new("ill")
+
+
+@pytest.fixture
+def run(tmp_path: Path, ill: RealBoard) -> Callable[..., tuple[int, str, dict[str, Any]]]:
+    """Measure on the board, where a command makes the fault; return exit code, output, and the run file."""
+
+    def measured(fault: str, *options: str, takes_s: float = 1.0) -> tuple[int, str, dict[str, Any]]:
+        (tmp_path / "pytest.ini").write_text("[pytest]\n")
+        (tmp_path / "hosts.ini").write_text(f"[pi3b]\n{ill.inventory_line()}\n")
+        (tmp_path / "test_suite.py").write_text(dedent(SUITE).format(fault=fault, takes_s=takes_s))
+        before = ill.state()
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--hosts=ill", *options],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        said = done.stdout + done.stderr
+        assert "Traceback" not in said, said
+        left = ill.changes_since(before, patience_s=20)
+        assert [line for line in left if "systemd-private" not in line] == []  # a reboot's own
+        (file,) = (tmp_path / "reports" / "runs").glob("*.json")
+        return done.returncode, said, json.loads(file.read_text())
+
+    return measured
+
+
+def assert_invalid(result: tuple[int, str, dict[str, Any]], reason: str) -> None:
+    """Assert that the first test was invalid for that reason, and the second was measured."""
+    code, said, document = result
+    assert code == pytest.ExitCode.TESTS_FAILED, said
+    assert "1 passed, 1 invalid" in said, said
+    (outcome,) = document["machine_info"]["microcloud"]["outcomes"]
+    assert outcome["verdict"] == "invalid"
+    assert outcome["reason"].startswith(f"ill: {reason}")
+    assert [m["verdict"] for m in outcome["measurements"]] == ["invalid"]
+    assert f"INVALID {outcome['test']} - {outcome['reason']}" in said
+    (well,) = document["benchmarks"]
+    assert well["stats"]["data"] == [16.0]
+
+
+def test_under_voltage_makes_a_measurement_invalid(
+    run: Callable[..., tuple[int, str, dict[str, Any]]], ill: RealBoard
+) -> None:
+    ill.shell(VCGENCMD)
+    try:
+        assert_invalid(
+            run("echo throttled=0x50000 > /dev/shm/bits"),
+            "its supply voltage was too low (vcgencmd get_throttled, bit 0); "
+            "it was throttled (vcgencmd get_throttled, bit 2)",
+        )
+    finally:
+        ill.shell("rm /usr/local/bin/vcgencmd /dev/shm/bits")
+
+
+@pytest.mark.slow
+def test_what_was_invalid_is_measured_again_if_the_user_wants_it(
+    run: Callable[..., tuple[int, str, dict[str, Any]]], ill: RealBoard
+) -> None:
+    ill.shell(VCGENCMD)
+    try:
+        once = "echo throttled=0x10000 > /dev/shm/bits"
+        code, said, document = run(once, "--microcloud-retry-invalid=1", "-k", "test_ill")
+    finally:
+        ill.shell("rm /usr/local/bin/vcgencmd /dev/shm/bits")
+    assert code == pytest.ExitCode.OK, said
+    assert "bit 0); measured again in 30 s (1 of 1)" in said
+    (benchmark,) = document["benchmarks"]
+    verdicts = [m["verdict"] for m in benchmark["extra_info"]["microcloud"]["measurements"]]
+    assert verdicts == ["feasible", "invalid"]
+
+
+def test_a_board_that_reboots_by_itself_makes_a_measurement_invalid(
+    run: Callable[..., tuple[int, str, dict[str, Any]]],
+) -> None:
+    assert_invalid(run("systemctl reboot", takes_s=5.0), "it rebooted")
+
+
+def test_a_process_that_is_killed_for_want_of_memory_makes_a_measurement_invalid(
+    run: Callable[..., tuple[int, str, dict[str, Any]]], ill: RealBoard
+) -> None:
+    ill.shell(HOG)
+    assert_invalid(
+        run("docker run --rm -m 30m somebody/hog:1 /usr/bin/tail /dev/zero"),
+        "it ran out of memory, and its kernel killed a process",
+    )
+
+
+@pytest.mark.slow
+def test_load_of_others_makes_a_measurement_invalid(
+    run: Callable[..., tuple[int, str, dict[str, Any]]], ill: RealBoard
+) -> None:
+    ill.shell("rm -f /dev/shm/enough")
+    others = threading.Thread(target=ill.shell, args=[SPIN])
+    others.start()
+    time.sleep(1)
+    try:
+        assert_invalid(run("touch /dev/shm/enough"), "it was busy with something else before the start (")
+    finally:
+        ill.shell("touch /dev/shm/enough")
+        others.join()
+        ill.shell("rm /dev/shm/enough")
+
+
+def test_a_board_that_lies_about_time_makes_a_measurement_invalid(
+    run: Callable[..., tuple[int, str, dict[str, Any]]], ill: RealBoard
+) -> None:
+    ill.shell("cp /proc/uptime /dev/shm/uptime && mount --bind /dev/shm/uptime /proc/uptime")
+    assert_invalid(run("umount /proc/uptime", takes_s=3.0), "its clock counted ")

@@ -1,0 +1,207 @@
+"""Ctrl-C and SIGKILL at every stage of a run on a real board: what is left on it afterwards is nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import dedent
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_microcloud.boards import workspace
+from tests.real import hypriot
+
+if TYPE_CHECKING:
+    from tests.real import RealBoard, RealBoards
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+PATIENCE_S = 240.0
+
+# Tells the stages of a run, line by line, so that a test can choose the moment.
+CONFTEST = """\
+    import functools
+
+    import pytest
+
+    from pytest_microcloud.boards import images, preflight
+    from pytest_microcloud.boards.link import Link
+    from pytest_microcloud.boards.rack import Rack
+
+    def tell(text):
+        with open("said", "a") as file:
+            print(text, file=file)
+
+    def told(owner, name, stage):
+        usual = getattr(owner, name)
+
+        @functools.wraps(usual)
+        def telling(*args, **kwargs):
+            tell(stage)
+            return usual(*args, **kwargs)
+
+        setattr(owner, name, telling)
+
+    told(Link, "open", "connecting")
+    told(preflight, "check", "preflight")
+    told(images, "transfer", "deploying")
+    told(Rack, "close", "tidying")
+
+    @pytest.fixture(autouse=True)
+    def experiments_tell(board, monkeypatch):
+        usual = board.say
+        monkeypatch.setattr(board, "say", lambda text: (tell(text), usual(text)))
+    """
+SUITE = """\
+    from pytest_microcloud.experiments import hosting, io, serving, startup
+
+    def test_native(serve, measure):
+        measure(serving.load, serve("httpd", "native"), clients=50, requests=100_000)
+
+    def test_docker(serve, measure):
+        measure(serving.load, serve("httpd", "docker"), clients=50, requests=100_000)
+
+    def test_hosting(deploy, measure):
+        measure(hosting.fill, deploy("httpd"))
+
+    def test_io(board, measure):
+        measure(io.disk, board, size=4096, repetitions=1000, seconds=1.0)
+
+    def test_startup(deploy, measure):
+        measure.repeat(100, startup.reboot, deploy("httpd"))
+
+    def test_briefly(serve, measure):
+        measure(serving.load, serve("httpd", "docker"), clients=5, requests=20)
+    """
+STAGES = {
+    "connecting": ("test_io", "connecting"),
+    "preflight": ("test_io", "preflight"),
+    "deploying": ("test_docker", "deploying"),
+    "serving natively": ("test_native", "serving native: 100000 requests"),
+    "serving by docker": ("test_docker", "serving docker: 100000 requests"),
+    "hosting": ("test_hosting", "hosting httpd: 3 containers"),
+    "io": ("test_io", "io disk read 4KiB: 2 of "),
+    "tidying": ("test_briefly", "tidying"),
+}
+REBOOTING = ("test_startup", "startup: boot 2")
+
+
+class Run:
+    """A pytest in a process group of its own, as a terminal starts it."""
+
+    def __init__(self, directory: Path, test: str) -> None:
+        self._said = directory / "said"
+        self._said.unlink(missing_ok=True)
+        self._output = directory / "output"
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--hosts=desk", "-k", test],
+                cwd=directory,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def output(self) -> str:
+        return self._output.read_text(errors="replace")
+
+    @property
+    def directory(self) -> Path:
+        found = re.search(r"^microcloud: run (\S+),", self.output, re.MULTILINE)
+        assert found, self.output
+        return workspace.root() / found.group(1)
+
+    def wait_for(self, told: str) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not (self._said.is_file() and told in self._said.read_text()):
+            assert self.process.poll() is None, self.output
+            assert time.monotonic() < deadline, self.output
+            time.sleep(0.02)
+
+    def wait(self) -> int:
+        try:
+            return self.process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"it did not end: {self.output}")
+
+
+@contextmanager
+def started(directory: Path, test: str) -> Iterator[Run]:
+    run = Run(directory, test)
+    try:
+        yield run
+    finally:
+        if run.process.poll() is None:
+            os.killpg(run.process.pid, signal.SIGKILL)
+            run.process.wait()
+
+
+@pytest.fixture(scope="module")
+def desk(real_boards: RealBoards) -> Iterator[RealBoard]:
+    board = real_boards.new("desk", **hypriot(others_containers=1))
+    yield board
+    board.remove()
+
+
+@pytest.fixture(scope="module")
+def before(desk: RealBoard) -> list[str]:
+    return desk.state()
+
+
+@pytest.fixture
+def project(tmp_path: Path, desk: RealBoard) -> Path:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "hosts.ini").write_text(f"[pi3b]\n{desk.inventory_line()}\n")
+    (tmp_path / "conftest.py").write_text(dedent(CONFTEST))
+    (tmp_path / "test_suite.py").write_text(dedent(SUITE))
+    return tmp_path
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_run_that_is_interrupted_leaves_nothing(
+    project: Path, desk: RealBoard, before: list[str], stage: str
+) -> None:
+    test, told = STAGES[stage]
+    with started(project, test) as run:
+        run.wait_for(told)
+        os.killpg(run.process.pid, signal.SIGINT)
+        assert run.wait() in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.OK), run.output
+    assert "INTERNALERROR" not in run.output
+    assert desk.changes_since(before) == [], run.output
+    assert not run.directory.exists()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_run_that_is_killed_leaves_nothing_on_the_board(
+    project: Path, desk: RealBoard, before: list[str], stage: str
+) -> None:
+    test, told = STAGES[stage]
+    with started(project, test) as run:
+        run.wait_for(told)
+        run.process.kill()
+        run.wait()
+    assert desk.changes_since(before) == [], run.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
+def test_a_run_that_ends_while_the_board_reboots_leaves_nothing_once_the_next_has_run(
+    project: Path, desk: RealBoard, before: list[str], number: signal.Signals
+) -> None:
+    test, told = REBOOTING
+    with started(project, test) as run:
+        run.wait_for(told)
+        os.killpg(run.process.pid, number)
+        run.wait()
+    desk.wait_until_up()
+    with started(project, "test_briefly") as following:
+        assert following.wait() == pytest.ExitCode.OK, following.output
+    assert desk.changes_since(before) == [], run.output + following.output
