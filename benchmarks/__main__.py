@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [--models=pi3b,…]`: measure, and print the table."""
+"""`python -m benchmarks [--quick] [--models=pi3b,…] [--only=link,…]`: measure, and print the table."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from benchmarks import rows
 from benchmarks.emulated import Progress, emulated
 from benchmarks.row import Row, table
+from pytest_microcloud.boards.board import Board
 from pytest_microcloud.catalog import Catalog, load
 from pytest_microcloud.errors import MicrocloudError
 
@@ -27,6 +28,8 @@ class Extent:
     ratings: int
 
 
+ROWS = ("collecting", "link", "sevenzip", "memory", "serving", "hosting")
+OF_EACH_MODEL = ("sevenzip", "memory")
 STANDARD = Extent(collecting_pairs=25, pairs=5, requests=1000, containers=12, ratings=7)
 QUICK = Extent(collecting_pairs=15, pairs=3, requests=500, containers=8, ratings=3)
 
@@ -41,12 +44,18 @@ def main() -> int:
         "--models",
         default="pi3b",
         metavar="MODEL,…",
-        help="board models to rate with 7-Zip; serving and hosting are measured on the first (default: pi3b)",
+        help="board models to rate with 7-Zip; the rest is measured on the first (default: pi3b)",
+    )
+    parser.add_argument(
+        "--only", default=",".join(ROWS), metavar="ROW,…", help=f"of these rows (default: {','.join(ROWS)})"
     )
     chosen = parser.parse_args()
+    only = chosen.only.split(",")
+    if unknown := set(only) - set(ROWS):
+        parser.error(f"--only: no row is named {', '.join(sorted(unknown))} (there are: {', '.join(ROWS)})")
     measured: list[Row] = []
     try:
-        _measure(measured, load(), chosen.models.split(","), QUICK if chosen.quick else STANDARD)
+        _measure(measured, load(), chosen.models.split(","), only, QUICK if chosen.quick else STANDARD)
     except MicrocloudError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
@@ -56,17 +65,31 @@ def main() -> int:
     return 0
 
 
-def _measure(measured: list[Row], catalog: Catalog, models: list[str], extent: Extent) -> None:
+def _measure(
+    measured: list[Row], catalog: Catalog, models: list[str], only: list[str], extent: Extent
+) -> None:
     for name in models:
         catalog.model(name)  # an unknown one is a mistake to tell at once
-    measured.append(rows.collecting(extent.collecting_pairs))
+    if "collecting" in only:
+        measured.append(rows.collecting(extent.collecting_pairs))
     for name in models:
-        progress = Progress()
-        with emulated(name, catalog, progress) as board:
-            measured += [rows.sevenzip(board, extent.ratings), rows.memory(board)]
-            if name == models[0]:
-                measured.append(rows.serving_load(board, catalog, extent.pairs, extent.requests))
-                measured.append(rows.hosting_fill(board, catalog, progress, extent.pairs, extent.containers))
+        each = [row for row in ROWS[1:] if row in only and (name == models[0] or row in OF_EACH_MODEL)]
+        if each:
+            progress = Progress()
+            with emulated(name, catalog, progress) as board:
+                measured.extend(_on_board(row, board, catalog, progress, extent) for row in each)
+
+
+def _on_board(row: str, board: Board, catalog: Catalog, progress: Progress, extent: Extent) -> Row:
+    if row == "link":
+        return rows.link(board, extent.pairs)
+    if row == "sevenzip":
+        return rows.sevenzip(board, extent.ratings)
+    if row == "memory":
+        return rows.memory(board)
+    if row == "serving":
+        return rows.serving_load(board, catalog, extent.pairs, extent.requests)
+    return rows.hosting_fill(board, catalog, progress, extent.pairs, extent.containers)
 
 
 def _machine() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import statistics
@@ -9,20 +10,31 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.emulated import Progress, announce
 from benchmarks.pairs import Pair, alternate
 from benchmarks.row import Row
 from pytest_microcloud.boards import calibration
 from pytest_microcloud.boards.board import Board
+from pytest_microcloud.boards.link import Link
+from pytest_microcloud.boards.workspace import Workspace, new_run_id
 from pytest_microcloud.catalog import Catalog
 from pytest_microcloud.errors import BoardError
 from pytest_microcloud.experiments import hosting, serving
 from pytest_microcloud.experiments.deploy import deploy, docker_server
 from pytest_microcloud.experiments.load import ab_arguments
 
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from testinfra.host import Host
+
 WORKLOAD = "httpd"
+COMMANDS = 20
+PINGS = 100
 CLIENTS = 50
 TESTS = 50
 DEADLINE_S = 1800.0
@@ -49,6 +61,73 @@ def collecting(pairs: int) -> Row:
         took = alternate(lambda: collect("-p", "no:microcloud"), collect, pairs)
     what = f"collecting {TESTS} unrelated tests: with the plugin - without"
     return Row(what, [pair.extra_ms for pair in took], " ms", _seconds(took), at_most=30)
+
+
+def link(board: Board, pairs: int) -> Row:
+    """Compare commands and Docker pings over our link with testinfra's and docker-py's own ways to a board.
+
+    Both count from nothing to the end, connecting included.
+    """
+    import docker
+    import testinfra
+
+    endpoint = board.link.endpoint
+    work = Workspace(new_run_id())
+    work.open()
+    home = work.path / "home"
+    (home / ".ssh").mkdir(parents=True)
+    (home / ".ssh" / "known_hosts").write_text(f"{endpoint.address} {endpoint.host_key}\n")
+    config = home / ".ssh" / "config"
+    config.write_text(
+        f"Host {board.name}\n  HostName {endpoint.address}\n  User {endpoint.user}\n"
+        f"  IdentityFile {endpoint.identity_file}\n  UserKnownHostsFile {home}/.ssh/known_hosts\n"
+    )
+
+    def use(host: Host, engine: DockerClient) -> None:
+        for _ in range(COMMANDS):
+            host.check_output("true")
+        for _ in range(PINGS):
+            engine.ping()
+
+    def bare() -> float:
+        announce(board.name, f"link: {COMMANDS} commands, {PINGS} pings")
+        started = time.monotonic()
+        host = testinfra.get_host(f"ssh://{board.name}", ssh_config=str(config))
+        with _home(home), closing(docker.DockerClient(base_url=f"ssh://{board.name}")) as engine:
+            use(host, engine)
+        return time.monotonic() - started
+
+    def ours() -> float:
+        started = time.monotonic()
+        own = Link(board.name, 0, work.path)
+        try:
+            own.open(endpoint, timeout_s=DEADLINE_S, again=False)
+            host = testinfra.get_host(f"ssh://{board.name}?controlpersist=0", ssh_config=str(work.ssh_config))
+            use(host, own.docker())
+        finally:
+            own.close()
+        return time.monotonic() - started
+
+    try:
+        took = alternate(bare, ours, pairs)
+    finally:
+        work.close()
+    what = f"{COMMANDS} commands and {PINGS} Docker pings: our link / testinfra's and docker-py's own"
+    return Row(what, [pair.ratio for pair in took], "", _seconds(took), at_most=0.2)
+
+
+@contextmanager
+def _home(directory: Path) -> Iterator[None]:
+    """Let docker-py find another ~/.ssh than the user's."""
+    before = os.environ.get("HOME")
+    os.environ["HOME"] = str(directory)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HOME"]
+        else:
+            os.environ["HOME"] = before
 
 
 def serving_load(board: Board, catalog: Catalog, pairs: int, requests: int) -> Row:

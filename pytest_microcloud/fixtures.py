@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec
 
 import pytest
 
-from pytest_microcloud.errors import LimitMissed, NotMeasured
+from pytest_microcloud.errors import InvalidMeasurement, LimitMissed, NotMeasured
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
     from pytest_microcloud.catalog import Catalog, Effort, Workload
     from pytest_microcloud.experiments.deploy import Deployment, Server
     from pytest_microcloud.experiments.measurement import Measurement
+    from pytest_microcloud.report.privacy import Privacy
     from pytest_microcloud.verdict.matrix import Entry
 
 P = ParamSpec("P")
+PAUSE_S = 30.0
+"""What a board gets to cool down, or somebody else to finish, before what was invalid is measured again."""
 ONCE = (
     "measure(...) once a test: use measure.repeat(n, …), "
     "or one test a setting (@pytest.mark.sweep), as each test is one benchmark of the run file"
@@ -32,18 +36,26 @@ ONCE = (
 
 @dataclass
 class Session:
-    """What a session with boards knows: kept in `config.stash[SESSION]`."""
+    """What a session with boards knows: kept in `config.stash[SESSION]`.
+
+    `announce` shows a rare step of a board; what is invalid is measured again, `retries` times a test.
+    """
 
     catalog: Catalog
     rack: Rack
     effort: Effort
     run_file: Path
+    privacy: Privacy
+    announce: Callable[[str, str], None]
+    retries: int = 0
     entries: list[Entry] = field(default_factory=list)
     boards: dict[str, Board] = field(default_factory=dict)
 
 
+OURS = frozenset(("board", "effort", "deploy", "serve", "measure", "limit"))
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
 ENTRY: pytest.StashKey[Entry] = pytest.StashKey()
+DOUBTED: pytest.StashKey[list[Measurement]] = pytest.StashKey()
 
 
 class BoardClock:
@@ -78,15 +90,51 @@ def note(item: pytest.Item, verdict: str, reason: str, measurements: list[Measur
     """Keep what a test came to, for the matrix; a later note of the same test replaces verdict and reason."""
     from pytest_microcloud.verdict.matrix import Entry
 
+    session = item.config.stash[SESSION]
     entry = item.stash.get(ENTRY, None)
     if entry is None:
-        session = item.config.stash[SESSION]
-        entry = Entry(board_of(item) or "?", experiment_of(item), item.name, verdict)
+        entry = Entry(board_of(item) or "?", experiment_of(item), item.nodeid, verdict)
         item.stash[ENTRY] = entry
         session.entries.append(entry)
-    entry.verdict, entry.reason = verdict, reason
+    entry.verdict, entry.reason = verdict, session.privacy.anywhere(reason)
     if measurements is not None:
         entry.measurements = measurements
+
+
+def doubt(item: pytest.Item, reason: str) -> None:
+    """Let nothing that a test measured be trusted: it stays in the run, as invalid, and is no benchmark."""
+    _distrust(item.stash[ENTRY].measurements if ENTRY in item.stash else (), reason)
+    if benchmark := getattr(item, "funcargs", {}).get("benchmark"):
+        benchmark.has_error = True
+
+
+def _distrust(measurements: Iterable[Measurement], reason: str) -> None:
+    for m in measurements:
+        if m.verdict != "invalid":
+            m.verdict, m.reason, m.limit = "invalid", reason, None
+
+
+def uses(item: pytest.Item, names: Collection[str]) -> bool:
+    """Tell whether a test uses fixtures of those names and they are ours, or a user's that wrap ours."""
+    definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})  # private to pytest
+    return any(_is_ours(name, definitions.get(name, ())) for name in names)
+
+
+def _is_ours(name: str, definitions: Sequence[pytest.FixtureDef[Any]]) -> bool:
+    for definition in reversed(definitions):  # the nearest first
+        if getattr(definition.func, "__module__", None) == __name__:
+            return True
+        if name not in definition.argnames:
+            return False
+    return False
+
+
+def tolerated(item: pytest.Item) -> tuple[str, ...]:
+    """Return the symptoms that a test brings about itself, by its mark, and its experiment by the catalog."""
+    mark = item.get_closest_marker("experiment")
+    own = mark.kwargs.get("tolerates", ()) if mark else ()
+    known = item.config.stash[SESSION].catalog.experiments.get(experiment_of(item))
+    return (*own, *(known.tolerates if known else ()))
 
 
 def board_of(item: pytest.Item) -> str | None:
@@ -178,6 +226,8 @@ class Measure:
         self._item = item
         self._board = board
         self._benchmark = benchmark
+        self._doubted = item.stash.setdefault(DOUBTED, [])
+        self._repeated = 0
         self.used = False
 
     def __call__(
@@ -210,23 +260,59 @@ class Measure:
         seen: list[list[Measurement]] = []
 
         def once() -> None:
-            measurements = list(experiment(*args, **kwargs))
+            measurements = self._trusted(lambda: experiment(*args, **kwargs))
             seen.append(measurements)
             clock.advance(next((m.median for m in measurements if m.unit == "s" and m.samples), 0.0))
 
-        self._benchmark.pedantic(once, rounds=rounds)
+        try:
+            self._benchmark.pedantic(once, rounds=rounds)
+        except Exception as error:
+            done = pooled(seen)
+            _distrust(done, f"measured before the test ended in {type(error).__name__}: {error}")
+            note(self._item, "not measured", str(error), [*done, *self._doubted])
+            raise
         measurements = pooled(seen)
         self._item.config.hook.pytest_microcloud_measured(
             board=self._board, measurements=measurements, item=self._item
         )
         _store(self._item, self._benchmark, self._board, measurements)
-        note(self._item, "feasible", "", measurements)
+        note(self._item, "feasible", "", [*measurements, *self._doubted])
         return measurements
+
+    def _trusted(self, experiment: Callable[[], list[Measurement]]) -> list[Measurement]:
+        """Run the experiment on a board that is watched; again if it was invalid, as often as is allowed.
+
+        Raises InvalidMeasurement with all reasons.
+        """
+        from pytest_microcloud.boards import health
+
+        session = self._item.config.stash[SESSION]
+        while True:
+            measurements: list[Measurement] = []
+            try:
+                with health.Watch(self._board, expected=tolerated(self._item)) as watch:
+                    measurements = list(experiment())
+                doubts = (m.reason for m in measurements if m.verdict == "invalid")
+                if reasons := [*watch.verdict(), *dict.fromkeys(doubts)]:
+                    raise InvalidMeasurement(f"{self._board.name}: {'; '.join(reasons)}")
+                return measurements
+            except InvalidMeasurement as invalid:
+                _distrust(measurements, str(invalid))
+                self._doubted += measurements
+                if self._repeated >= session.retries:
+                    raise
+                self._repeated += 1
+                turn = f"{self._repeated} of {session.retries}"
+                session.announce(
+                    self._board.name, f"invalid: {invalid}; measured again in {PAUSE_S:.0f} s ({turn})"
+                )
+            time.sleep(PAUSE_S)
 
 
 def _store(
     item: pytest.Item, benchmark: BenchmarkFixture, board: Board, measurements: list[Measurement]
 ) -> None:
+    """Put measurements into the benchmark, as they are judged by now, and what was invalid with them."""
     from pytest_microcloud.runs import SCHEMA
 
     if benchmark.params:
@@ -238,7 +324,7 @@ def _store(
         "driver": board.driver.name,
         "boot": board.boot,
         "experiment": experiment_of(item),
-        "measurements": [m.as_dict() for m in measurements],
+        "measurements": [m.as_dict() for m in (*measurements, *item.stash.get(DOUBTED, []))],
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -91,17 +91,28 @@ def header(targets: Iterable[Target], run_id: str, effort: str, about: str) -> l
 
 
 def board_lines(board: Board) -> list[str]:
-    """Return what a board that is up is, and what of its model is not emulated."""
+    """Return what a board that is up is, what of its model is not emulated, what of it cannot be watched."""
     facts = board.facts
     memory = f"{facts.memory_bytes / 2**20:.0f} MiB"
+    which = "" if facts.identity else ", as the inventory says (not recognised)"
+    if board.driver.emulated:
+        which = ", emulated"
     lines = [
-        f"{board.name}: {board.model.name}{', emulated' if board.driver.emulated else ''}; "
-        f"{facts.os_release}; Docker {facts.docker_version}; {facts.cpus} CPUs, {memory}"
+        f"{board.name}: {board.model.name}{which}; {facts.os_release or 'an unknown system'}; "
+        f"{facts.engine} {facts.docker_version}; {facts.cpus} CPUs, {memory}"
     ]
-    if board.gaps:
-        text = "not emulated: " + "; ".join(board.gaps)
+    for what, told in (
+        ("not emulated", "; ".join(board.gaps)),
+        ("not watched", "; ".join(board.unwatched)),
+        ("load of others", _containers(board.others)),
+    ):
+        text = f"{what}: {told}" if told else ""
         lines += textwrap.wrap(text, width=100, initial_indent="  ", subsequent_indent="    ")
     return lines
+
+
+def _containers(names: Sequence[str]) -> str:
+    return f"{len(names)} running containers that are not ours: {', '.join(names)}" if names else ""
 
 
 def closing_table(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Unpack
 
 import pytest
 
@@ -15,6 +15,7 @@ from pytest_microcloud.boards import engine
 from pytest_microcloud.boards.drivers import DRIVERS
 from pytest_microcloud.boards.rack import Rack
 from pytest_microcloud.boards.workspace import Workspace, new_run_id
+from tests.real import How, RealBoard, RealBoards
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -32,6 +33,10 @@ class NewRack(Protocol):
         announce: Callable[[str, str], None] | None = None,
         keep: bool = False,
     ) -> Rack: ...
+
+
+class NewRealBoard(Protocol):
+    def __call__(self, name: str = "desk", **how: Unpack[How]) -> RealBoard: ...
 
 
 def _hush(_board: str, _text: str) -> None:
@@ -83,3 +88,32 @@ def shared_rack(new_rack: NewRack) -> Rack:
 def pi3b(shared_rack: Rack) -> Board:
     """The emulated board of all tests that need none of their own; leave it as you found it."""
     return shared_rack.board("shared")
+
+
+@pytest.fixture(scope="session")
+def real_boards(
+    host_engine: DockerClient, catalog: Catalog, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealBoards]:
+    """Make real boards that several tests share: `real_boards.new(…)`; all are removed at the end."""
+    with closing(RealBoards(host_engine, catalog, tmp_path_factory.mktemp("real"))) as boards:
+        yield boards
+
+
+@pytest.fixture(scope="session")
+def real_board(real_boards: RealBoards) -> RealBoard:
+    """The plain real board of all tests that need none of their own; leave it as you found it."""
+    return real_boards.new("real")
+
+
+@pytest.fixture
+def new_real_board(real_boards: RealBoards) -> Iterator[NewRealBoard]:
+    """Make a real board of this test's own, to break or to furnish in another way."""
+    made: list[RealBoard] = []
+
+    def make(name: str = "desk", **how: Unpack[How]) -> RealBoard:
+        made.append(real_boards.new(name, **how))
+        return made[-1]
+
+    yield make
+    for board in made:
+        board.remove()

@@ -1,14 +1,20 @@
-"""What a test comes to: an unreachable board is an error, told once; a crash, a missed limit, no limit."""
+"""What a test comes to, in the terminal, the run file, JUnit's XML and the page: error, failure, invalid."""
 
 from __future__ import annotations
 
 import json
+import re
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from html import unescape
 from pathlib import Path
+from textwrap import dedent
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -87,10 +93,10 @@ def test_it_is_told_in_one_line_with_the_boards_name_and_no_traceback(
 ) -> None:
     result = run_against(closed_port)
     text = "\n".join([*result.outlines, *result.errlines])
-    refused = (
-        f"desk: no SSH connection: ssh: connect to host 127.0.0.1 port {closed_port}: Connection refused"
+    assert any(
+        line.startswith(f"LinkError: desk: 127.0.0.1 refuses SSH at port {closed_port}: ")
+        for line in result.outlines
     )
-    assert f"LinkError: {refused}" in result.outlines
     for noise in ("Traceback", "INTERNALERROR", ".py:", "KeyError"):
         assert noise not in text.replace("test_desk.py::", "")
 
@@ -101,7 +107,7 @@ def test_the_closing_table_tells_that_the_board_never_came_up_and_why_once(
     lines = run_against(closed_port).outlines
     table = lines[next(n for n, line in enumerate(lines) if "micro-cloud verdicts" in line) :]
     assert table[1] == "desk: never came up"
-    assert sum(line.startswith("    desk: no SSH connection: ") for line in table) == 1
+    assert sum(line.startswith("    desk: 127.0.0.1 refuses SSH ") for line in table) == 1
 
 
 def test_the_page_has_the_error_too(
@@ -189,6 +195,7 @@ def test_a_board_is_powered_on_before_fixtures_and_they_are_taken_down_after_its
 UP = """\
     from pathlib import Path
     import pytest
+    from pytest_microcloud.boards import health
     from pytest_microcloud.boards.board import Board
     from pytest_microcloud.boards.drivers.ssh import SshDriver
     from pytest_microcloud.boards.facts import Facts
@@ -202,6 +209,24 @@ UP = """\
         return board
 
     Rack.board = board
+
+    class Watch:
+        found = []  # what it is told to find, once each
+
+        def __init__(self, board, expected=()):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def verdict(self):
+            return self.found.pop(0) if self.found else []
+
+    health.Watch = Watch
+    health.unwatched = health.others = lambda board: ()
     """
 ENDS = """\
     import pytest
@@ -328,7 +353,8 @@ def test_a_board_that_breaks_in_a_test_is_counted_as_an_error_and_doubt_as_inval
     ends.stdout.fnmatch_lines(["*::test_wire*desk* ERROR *", "*::test_doubt*desk* INVALID *"])
     counts = ends.parseoutcomes()
     assert (ends.ret, counts["errors"], counts["invalid"]) == (pytest.ExitCode.TESTS_FAILED, 2, 1)
-    ends.stdout.fnmatch_lines(["BoardError: desk: the wire was cut", "INVALID test_desk.py::test_doubt*"])
+    ends.stdout.fnmatch_lines(["BoardError: desk: the wire was cut"])
+    ends.stdout.fnmatch_lines(["INVALID test_desk.py::test_doubt*"])
 
 
 @pytest.mark.parametrize(
@@ -364,3 +390,302 @@ def test_junit_has_what_each_test_came_to_as_a_property(
     }
     values = {name: None if found is None else found.get("value") for name, found in told.items()}
     assert (values["test_wire"], values["test_doubt"], values["test_crash"]) == ("error", "invalid", None)
+
+
+@pytest.fixture
+def outcomes(
+    run_against: RunAgainst, closed_port: int, pytester: pytest.Pytester
+) -> Callable[..., pytest.RunResult]:
+    """Run tests on a board that is said to be up; `found` is what the watch finds in each measurement."""
+
+    def run(
+        tests: str, *arguments: str, found: Sequence[Sequence[str]] = (), first: str = ""
+    ) -> pytest.RunResult:
+        watch = f"health.Watch.found = {[list(reasons) for reasons in found]}"
+        hurry = "from pytest_microcloud import fixtures; fixtures.PAUSE_S = 0.0"
+        pytester.makeconftest(f"{dedent(UP)}\n{watch}\n{hurry}\n{first}\n")
+        pytester.makepyfile(test_desk=f"{dedent(MEASURED)}\n{dedent(tests)}")
+        return run_against(closed_port, *arguments)
+
+    return run
+
+
+MEASURED = """\
+    import pytest
+    from itertools import count
+    from pytest_microcloud import BoardError, InvalidMeasurement
+    from pytest_microcloud.experiments.measurement import Measurement
+
+    turns = count(1)
+
+    def took():
+        return [Measurement("startup.ready_time", [float(next(turns))])]
+    """
+BOOT = "def test_boot(measure):\n    measure.repeat(3, took)\n"
+HOT = ["it was 81 °C hot"]
+
+
+def run_of(pytester: pytest.Pytester) -> dict[str, Any]:
+    (file,) = (pytester.path / "reports" / "runs").iterdir()
+    document: dict[str, Any] = json.loads(file.read_text())
+    return document
+
+
+def told(measurements: list[dict[str, Any]]) -> list[tuple[list[float], str]]:
+    return [(m["samples"], m["verdict"]) for m in measurements]
+
+
+def test_what_is_measured_on_a_board_that_was_not_well_is_invalid_with_the_reason(
+    outcomes: Callable[..., pytest.RunResult],
+) -> None:
+    result = outcomes(BOOT, found=[HOT])
+    assert (result.ret, result.parseoutcomes()) == (pytest.ExitCode.TESTS_FAILED, {"invalid": 1})
+    assert verdicts(result)["desk"] == ("invalid       –", ["desk: it was 81 °C hot"])
+    result.stdout.fnmatch_lines(["I *100%]", "INVALID test_desk.py::test_boot* - desk: it was 81 °C hot"])
+
+
+def test_what_is_invalid_is_in_the_run_file_but_no_benchmark_of_it(
+    outcomes: Callable[..., pytest.RunResult], pytester: pytest.Pytester
+) -> None:
+    outcomes(BOOT + "def test_well(measure):\n    measure(took)\n", found=[[], HOT])
+    run = run_of(pytester)
+    assert [b["name"] for b in run["benchmarks"]] == ["test_well[ssh://desk]"]
+    (kept,) = run["machine_info"]["microcloud"]["outcomes"]
+    assert kept["test"] == "test_desk.py::test_boot[ssh://desk]"
+    assert (kept["board"], kept["experiment"]) == ("desk", "desk")
+    assert (kept["verdict"], kept["reason"]) == ("invalid", "desk: it was 81 °C hot")
+    assert told(kept["measurements"]) == [([1.0], "invalid"), ([2.0], "invalid")]
+
+
+def test_limits_are_not_asked_about_what_is_invalid(
+    outcomes: Callable[..., pytest.RunResult], pytester: pytest.Pytester
+) -> None:
+    (pytester.path / "mine.toml").write_text(
+        '[limits.pi3b.startup]\nready_time = { max = 0.1, source = "my patience" }\n'
+    )
+    tests = "def test_boot(measure, limit):\n    limit(measure(took))\n"
+    result = outcomes(tests, "-o", "microcloud_catalog=mine.toml", found=[HOT])
+    assert result.parseoutcomes() == {"invalid": 1}
+    (kept,) = run_of(pytester)["machine_info"]["microcloud"]["outcomes"]
+    assert [(m["verdict"], m["limit"]) for m in kept["measurements"]] == [("invalid", None)]
+
+
+def test_doubt_after_a_measurement_takes_it_out_of_the_benchmarks(
+    outcomes: Callable[..., pytest.RunResult], pytester: pytest.Pytester
+) -> None:
+    outcomes("def test_boot(measure):\n    measure(took)\n    raise InvalidMeasurement('clouds')\n")
+    run = run_of(pytester)
+    assert run["benchmarks"] == []
+    (kept,) = run["machine_info"]["microcloud"]["outcomes"]
+    assert [(m["verdict"], m["reason"]) for m in kept["measurements"]] == [("invalid", "clouds")]
+
+
+def test_what_is_invalid_is_measured_again_as_often_as_is_asked_for(
+    outcomes: Callable[..., pytest.RunResult], pytester: pytest.Pytester
+) -> None:
+    result = outcomes(BOOT, "--microcloud-retry-invalid=2", found=[[], HOT, HOT])
+    assert (result.ret, result.parseoutcomes()) == (pytest.ExitCode.OK, {"passed": 1})
+    result.stdout.fnmatch_lines(
+        [
+            "  desk: invalid: desk: it was 81 °C hot; measured again in 0 s (1 of 2)",
+            "  desk: invalid: desk: it was 81 °C hot; measured again in 0 s (2 of 2)",
+        ]
+    )
+    (benchmark,) = run_of(pytester)["benchmarks"]
+    assert benchmark["stats"]["data"] == [1.0, 4.0, 5.0]
+    assert told(benchmark["extra_info"]["microcloud"]["measurements"]) == [
+        ([1.0, 4.0, 5.0], "feasible"),
+        ([2.0], "invalid"),
+        ([3.0], "invalid"),
+    ]
+
+
+def test_what_stays_invalid_is_given_up_after_that(
+    outcomes: Callable[..., pytest.RunResult], pytester: pytest.Pytester
+) -> None:
+    result = outcomes(BOOT, "-o", "microcloud_retry_invalid=1", found=[HOT, HOT, HOT])
+    assert result.parseoutcomes() == {"invalid": 1}
+    (kept,) = run_of(pytester)["machine_info"]["microcloud"]["outcomes"]
+    assert told(kept["measurements"]) == [([1.0], "invalid"), ([2.0], "invalid")]
+
+
+def test_a_number_of_repetitions_below_0_is_refused(outcomes: Callable[..., pytest.RunResult]) -> None:
+    result = outcomes(BOOT, "--microcloud-retry-invalid=-1")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--microcloud-retry-invalid=-1: give 0 or more"])
+
+
+def test_a_board_that_breaks_between_rounds_leaves_those_that_were_made_in_the_run_file(
+    outcomes: Callable[..., pytest.RunResult], pytester: pytest.Pytester
+) -> None:
+    outcomes(
+        """
+        def dying():
+            if (measured := took())[0].samples == [3.0]:
+                raise BoardError("desk", "the wire was cut")
+            return measured
+
+        def test_boot(measure):
+            measure.repeat(5, dying)
+        """
+    )
+    (kept,) = run_of(pytester)["machine_info"]["microcloud"]["outcomes"]
+    assert (kept["verdict"], kept["reason"]) == ("error", "desk: the wire was cut")
+    assert told(kept["measurements"]) == [([1.0, 2.0], "invalid")]
+
+
+def test_what_is_not_measured_is_in_the_run_file_with_the_reason(
+    outcomes: Callable[..., pytest.RunResult], pytester: pytest.Pytester
+) -> None:
+    outcomes(
+        """
+        from pytest_microcloud import NotMeasured
+        from pytest_microcloud.experiments import deploy as deploying
+
+        def none(board, workload):
+            raise NotMeasured(f"no registry has {workload.id}")
+
+        deploying.deploy = none
+
+        def test_image(deploy):
+            deploy("jenkins")
+        """
+    )
+    (kept,) = run_of(pytester)["machine_info"]["microcloud"]["outcomes"]
+    assert (kept["verdict"], kept["reason"]) == ("not measured", "no registry has jenkins")
+    assert kept["measurements"] == []
+
+
+@pytest.mark.parametrize("found", [[HOT], [[], [], [], HOT]])
+def test_pytest_benchmark_reads_a_run_with_invalid_tests(
+    outcomes: Callable[..., pytest.RunResult],
+    pytester: pytest.Pytester,
+    tmp_path: Path,
+    found: list[list[str]],
+) -> None:
+    outcomes(BOOT + "def test_again(measure):\n    measure.repeat(2, took)\n" * (len(found) > 1), found=found)
+    (file,) = (pytester.path / "reports" / "runs").iterdir()
+    compare = [str(Path(sys.executable).with_name("pytest-benchmark")), "compare", str(file)]
+    done = subprocess.run(compare, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert ("test_boot" in done.stdout) == (len(found) > 1)
+    assert "test_again" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("mark", "counts"),
+    [
+        ("xfail(reason='slow')", {"invalid": 1}),
+        ("xfail(reason='slow', strict=True)", {"invalid": 1}),
+        ("xfail(raises=AssertionError)", {"invalid": 1}),
+        ("xfail(raises=InvalidMeasurement)", {"xfailed": 1}),
+    ],
+)
+def test_a_test_that_should_fail_is_invalid_unless_its_mark_says_that_it_should_be(
+    outcomes: Callable[..., pytest.RunResult], mark: str, counts: dict[str, int]
+) -> None:
+    result = outcomes(f"@pytest.mark.{mark}\n{BOOT}", found=[HOT])
+    assert result.parseoutcomes() == counts
+    assert (result.ret == pytest.ExitCode.OK) == ("xfailed" in counts)
+
+
+THREE = "".join(f"def test_{name}(measure):\n    measure(took)\n" for name in ("a", "b", "c"))
+
+
+@pytest.mark.parametrize(("option", "ran"), [("-x", 1), ("--maxfail=2", 2), ("--maxfail=3", 3)])
+def test_invalid_tests_count_as_failures_for_stopping_early(
+    outcomes: Callable[..., pytest.RunResult], option: str, ran: int
+) -> None:
+    assert outcomes(THREE, option, found=[HOT] * 3).parseoutcomes() == {"invalid": ran}
+
+
+def test_invalid_tests_are_among_those_that_failed_last(outcomes: Callable[..., pytest.RunResult]) -> None:
+    outcomes(THREE, found=[[], HOT])
+    again = outcomes(THREE, "--lf", "-v")
+    assert again.parseoutcomes()["passed"] == 1
+    again.stdout.fnmatch_lines(["*::test_b*PASSED*"])
+
+
+def test_junit_has_errors_for_what_is_invalid_and_for_boards_that_broke(
+    ends: pytest.RunResult, pytester: pytest.Pytester
+) -> None:
+    del ends
+    tree = ElementTree.parse(pytester.path / "junit.xml")  # noqa: S314 - pytest wrote it
+    found = {
+        case.get("name", "").partition("[")[0]: [(child.tag, child.get("type")) for child in case]
+        for case in tree.iter("testcase")
+    }
+    assert found["test_doubt"] == [("properties", None), ("error", "invalid")]
+    assert found["test_wire"] == [("properties", None), ("error", None)]
+    assert found["test_missed"] == [("failure", None)]
+    (suite,) = tree.iter("testsuite")
+    for tag, count in (("failure", "failures"), ("error", "errors")):
+        assert suite.get(count) == str(len(list(suite.iter(tag)))), tag
+
+
+def test_junit_tells_doubt_in_a_test_from_an_error_at_its_teardown(
+    outcomes: Callable[..., pytest.RunResult], pytester: pytest.Pytester
+) -> None:
+    outcomes(
+        """
+        @pytest.fixture
+        def broken():
+            yield
+            raise RuntimeError("no way back")
+
+        def test_both(broken, measure):
+            measure(took)
+        """,
+        "--junitxml=junit.xml",
+        found=[HOT],
+    )
+    tree = ElementTree.parse(pytester.path / "junit.xml")  # noqa: S314 - pytest wrote it
+    errors = {error.get("message", "")[:20]: error.get("type") for error in tree.iter("error")}
+    assert errors == {"InvalidMeasurement: ": "invalid", "failed on teardown w": None}
+    (suite,) = tree.iter("testsuite")
+    assert (suite.get("failures"), suite.get("errors")) == ("0", "2")
+
+
+def rows(page: str) -> dict[str, str]:
+    """Return test -> outcome in pytest-html's table, and outcome -> what stands beside its filter."""
+    blob = re.search(r'data-jsonblob="([^"]*)"', page)
+    assert blob
+    tests = json.loads(unescape(blob[1]))["tests"]
+    results = {node.partition("[")[0]: tests[node][0]["result"] for node in tests}
+    filters = re.findall(r'<span class="(\w+)">(\d+ [\w ]+)', page)
+    return {node.rpartition("::")[2]: result for node, result in results.items()} | dict(filters)
+
+
+def test_the_page_has_invalid_as_an_outcome_of_its_own_with_a_filter(
+    ends: pytest.RunResult, pytester: pytest.Pytester
+) -> None:
+    del ends
+    page = (pytester.path / "reports" / "feasibility.html").read_text()
+    shown = rows(page)
+    assert (shown["test_doubt"], shown["test_wire"], shown["test_missed"]) == ("Invalid", "Error", "Failed")
+    assert (shown["invalid"], shown["failed"], shown["error"]) == ("1 Invalid", "6 Failed", "2 Errors")
+    assert page.count("const possibleFilters = ['invalid', ") == 1
+    assert "span.invalid, .invalid .col-result {" in page
+    assert re.search(r'<input checked="true" class="filter"[^>]*data-test-result="invalid"\s*>', page)
+
+
+def test_a_page_that_is_written_after_every_test_knows_the_outcome_too(
+    outcomes: Callable[..., pytest.RunResult],
+) -> None:
+    look = """
+        def test_look():
+            page = open("reports/feasibility.html", encoding="utf-8")
+            with page:
+                assert page.read().count("const possibleFilters = ['invalid', ") == 1
+        """
+    result = outcomes(BOOT + dedent(look), "-o", "generate_report_on_test=true", found=[HOT])
+    assert result.parseoutcomes() == {"invalid": 1, "passed": 1}
+
+
+def test_another_pytest_html_shows_what_is_invalid_as_failed_rather_than_not_at_all(
+    outcomes: Callable[..., pytest.RunResult], pytester: pytest.Pytester
+) -> None:
+    other = "from pytest_microcloud.report import rows; rows.FILTERS = 'const otherFilters = ['"
+    outcomes(BOOT, found=[HOT], first=other)
+    shown = rows((pytester.path / "reports" / "feasibility.html").read_text())
+    assert (shown["test_boot"], shown["failed"]) == ("Failed", "1 Failed")

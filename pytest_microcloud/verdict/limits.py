@@ -9,9 +9,14 @@ from pytest_microcloud.experiments.measurement import Measurement, shown
 
 
 def judge(measurements: Iterable[Measurement], model: str, catalog: Catalog) -> list[str]:
-    """Give each measurement its limit and verdict; return what was missed, a sentence each."""
+    """Give each measurement its limit and verdict; return what was missed, a sentence each.
+
+    What is invalid is not judged.
+    """
     missed = []
     for measurement in measurements:
+        if measurement.verdict == "invalid":
+            continue
         limit = catalog.limit(model, measurement.metric, measurement.labels)
         if limit is not None and (sentence := apply(limit, measurement)):
             missed.append(sentence)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from pytest_microcloud.catalog import Experiment
 from pytest_microcloud.experiments.measurement import Measurement, shown
@@ -13,7 +14,7 @@ WORST_FIRST = ("error", "invalid", "infeasible", "feasible", "not measured")
 
 @dataclass
 class Entry:
-    """What one test came to: a board's measurements in one experiment, or why there are none."""
+    """What one test (its node id) came to: a board's measurements in an experiment, or why there are none."""
 
     board: str
     experiment: str
@@ -21,6 +22,10 @@ class Entry:
     verdict: str
     reason: str = ""
     measurements: list[Measurement] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as the run file holds what is no benchmark."""
+        return vars(self) | {"measurements": [m.as_dict() for m in self.measurements]}
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ def _cell(entries: list[Entry], experiment: Experiment | None) -> Cell:
 
 
 def _headline(entries: list[Entry], experiment: Experiment | None) -> str:
-    measured = [m for entry in entries for m in entry.measurements if m.samples]
+    measured = [m for entry in entries for m in entry.measurements if m.samples and m.verdict != "invalid"]
     measured = [m for m in measured if m.verdict == "infeasible"] or measured  # what failed matters most
     if experiment is not None:
         for m in measured:

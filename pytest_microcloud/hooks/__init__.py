@@ -1,0 +1,1 @@
+"""The hooks of a session that has boards, a thought a module."""

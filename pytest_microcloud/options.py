@@ -1,0 +1,103 @@
+"""The options, each with an ini twin, and what was chosen by them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_microcloud.errors import UserMistake
+
+EFFORTS = ("quick", "standard", "paper")
+INVENTORY = "hosts.ini"
+
+
+def add(parser: pytest.Parser) -> None:
+    """Add them."""
+    group = parser.getgroup("microcloud", "boards that may host a micro-cloud")
+    group.addoption(
+        "--microcloud-inventory",
+        metavar="FILE",
+        help="Ansible inventory with the boards (default: hosts.ini)",
+    )
+    group.addoption(
+        "--microcloud-effort",
+        choices=EFFORTS,
+        help="repetitions; `paper` is what the paper did (default: standard)",
+    )
+    group.addoption(
+        "--microcloud-reports", metavar="DIR", help="where reports and runs/ go (default: reports)"
+    )
+    group.addoption(
+        "--microcloud-plan", action="store_true", help="print boards, steps and estimated time; touch nothing"
+    )
+    group.addoption(
+        "--microcloud-keep", action="store_true", help="leave emulated boards running for the next run"
+    )
+    group.addoption(
+        "--microcloud-wait",
+        type=float,
+        metavar="SECONDS",
+        help="wait so long for a board that somebody else works on (default: 0)",
+    )
+    group.addoption(
+        "--microcloud-identify", action="store_true", help="show addresses and serial numbers in the report"
+    )
+    group.addoption(
+        "--microcloud-retry-invalid",
+        type=int,
+        metavar="N",
+        help="measure up to N times again, after a pause, what was invalid in a test (default: 0)",
+    )
+    parser.addini("microcloud_inventory", "Ansible inventory with the boards", default=INVENTORY)
+    parser.addini("microcloud_effort", "quick, standard or paper", default="standard")
+    parser.addini("microcloud_reports", "where reports and runs/ go", default="reports")
+    parser.addini("microcloud_plan", "print the plan and touch nothing", type="bool", default=False)
+    parser.addini(
+        "microcloud_keep", "leave emulated boards running for the next run", type="bool", default=False
+    )
+    parser.addini("microcloud_wait", "seconds to wait for a board that somebody else works on", default="0")
+    parser.addini(
+        "microcloud_identify", "show addresses and serial numbers in the report", type="bool", default=False
+    )
+    parser.addini(
+        "microcloud_retry_invalid", "how often to measure again what was invalid", type="int", default=0
+    )
+    parser.addini("microcloud_catalog", "TOML files with board models, workloads and limits", type="paths")
+
+
+def flag(config: pytest.Config, name: str) -> bool:
+    """Return a switch that is set by its option or by its ini twin."""
+    return bool(config.getoption(f"microcloud_{name}") or config.getini(f"microcloud_{name}"))
+
+
+def path(config: pytest.Config, name: str) -> Path:
+    """Return a path as its option means it where pytest was called, or its ini twin in the root directory."""
+    given: str | None = config.getoption(f"microcloud_{name}")
+    return (
+        config.invocation_params.dir / given
+        if given
+        else config.rootpath / config.getini(f"microcloud_{name}")
+    )
+
+
+def retries(config: pytest.Config) -> int:
+    """Return how often a test's invalid measurements are made again. Raises UserMistake."""
+    given: int | None = config.getoption("microcloud_retry_invalid")
+    chosen = config.getini("microcloud_retry_invalid") if given is None else given
+    if chosen < 0:
+        raise UserMistake(f"--microcloud-retry-invalid={chosen}: give 0 or more")
+    return int(chosen)
+
+
+def wait_s(config: pytest.Config) -> float:
+    """Return for how long a board that somebody else works on is waited for (s). Raises UserMistake."""
+    given = config.getoption("microcloud_wait", None)
+    text = config.getini("microcloud_wait") if given is None else given
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise UserMistake(f"--microcloud-wait={text}: give a number of seconds")
+    return seconds
