@@ -20,6 +20,7 @@ from benchmarks.pairs import Pair, alternate
 from benchmarks.row import Row
 from pytest_microcloud.boards import calibration
 from pytest_microcloud.boards.board import Board
+from pytest_microcloud.boards.health import Watch
 from pytest_microcloud.boards.link import Link
 from pytest_microcloud.boards.workspace import Workspace, new_run_id
 from pytest_microcloud.catalog import Catalog
@@ -131,7 +132,7 @@ def _home(directory: Path) -> Iterator[None]:
 
 
 def serving_load(board: Board, catalog: Catalog, pairs: int, requests: int) -> Row:
-    """Compare the whole of `serving.load` with ab and the same arguments, on one server in Docker."""
+    """Compare the whole of `serving.load`, on a watched board, with ab and the same arguments."""
     program = shutil.which("ab")
     if program is None:
         raise BoardError(board.name, "cannot be put under load: ab is not installed here")
@@ -151,20 +152,21 @@ def serving_load(board: Board, catalog: Catalog, pairs: int, requests: int) -> R
 
         def ours() -> float:
             started = time.monotonic()
-            serving.load(server, clients=CLIENTS, requests=requests)
+            with Watch(board):
+                serving.load(server, clients=CLIENTS, requests=requests)
             return time.monotonic() - started
 
         took = alternate(bare, ours, pairs)
-    what = f"serving {requests} requests of {CLIENTS} clients: serving.load / ab"
+    what = f"serving {requests} requests of {CLIENTS} clients: watched serving.load / ab"
     return Row(what, [pair.ratio for pair in took], "", _seconds(took), at_most=1.1)
 
 
 def hosting_fill(board: Board, catalog: Catalog, progress: Progress, pairs: int, containers: int) -> Row:
     """Compare the filling of `hosting.fill` with a loop of `docker run` on the board.
 
-    Ours counts from the call until the last container has answered and been measured: starting each, waiting
-    for its answer, reading memory and disk. Left out on both sides: removing the containers, and asking all
-    of them again at the end. The loop only starts them and waits for no answer.
+    Ours, on a watched board, counts from the call until the last container has answered and been measured:
+    starting each, waiting for its answer, reading memory and disk. Left out on both sides: removing the
+    containers, and asking all of them again at the end. The loop only starts them and waits for no answer.
     """
     workload = catalog.workload(WORKLOAD)
     deployment = deploy(board, workload)
@@ -184,11 +186,12 @@ def hosting_fill(board: Board, catalog: Catalog, progress: Progress, pairs: int,
     def ours() -> float:
         board.link.run("sync", timeout_s=DEADLINE_S)
         started = time.monotonic()
-        hosting.fill(deployment, at_most=containers)
+        with Watch(board, expected=["load"]):
+            hosting.fill(deployment, at_most=containers)
         return progress.last("asking") - started
 
     took = alternate(bare, ours, pairs)
-    what = f"hosting {containers} × {WORKLOAD}: hosting.fill's filling / loop of docker run"
+    what = f"hosting {containers} × {WORKLOAD}: watched hosting.fill's filling / loop of docker run"
     return Row(what, [pair.ratio for pair in took], "", _seconds(took), at_most=1.05)
 
 

@@ -92,6 +92,7 @@ OWN = "|".join(
         "/var/lib/(containerd|containers|docker|systemd)",
         "/var/(cache/ldconfig|log)",
         "/(tmp|var/tmp)/systemd-private-.*",
+        "/run/(lock/)?apache2",
     ]
 )
 
@@ -234,8 +235,8 @@ class RealBoard:
         deadline = time.monotonic() + patience_s
         while True:
             now = self.state()
-            changes = [f"+ {line}" for line in now if line not in before]
-            changes += [f"- {line}" for line in before if line not in now]
+            changes = [f"+ {line}" for line in sorted({*now} - {*before})]
+            changes += [f"- {line}" for line in sorted({*before} - {*now})]
             if not changes or time.monotonic() > deadline:
                 return changes
             time.sleep(0.5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Generator
 from typing import TYPE_CHECKING, cast
 
@@ -116,14 +118,33 @@ class SessionWithBoards:
         try:
             return (yield)
         finally:
-            if self._progress is not None and self._session.boards:
-                self._progress.announce("boards", "tidying up")
-                self._progress.clear()
-            self._session.rack.close()
+            self._tell("tidying up")
+            self._close()
 
     def pytest_unconfigure(self) -> None:
         """Give all boards up, even if the session never finished."""
-        self._session.rack.close()
+        self._close()
+
+    def _close(self) -> None:
+        """Give all boards up; one Ctrl-C waits for that, and who cannot wait presses it twice."""
+
+        def wait(*_: object) -> None:
+            signal.signal(signal.SIGINT, usual)
+            self._tell("still tidying up (Ctrl-C again leaves the rest to the boards and to the next run)")
+
+        usual = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, wait)
+        try:
+            self._session.rack.close()
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, usual)
+
+    def _tell(self, text: str) -> None:
+        if self._progress is not None and self._session.boards:
+            self._progress.announce("boards", text)
+            self._progress.clear()
 
     @property
     def _reporter(self) -> TerminalReporter:

@@ -180,6 +180,22 @@ def test_the_file_that_another_user_left_is_locked_and_written_to(
     assert not second.held
 
 
+def test_hostile_text_in_its_file_is_shown_as_text_and_kills_nobody(
+    controller: Controller, real_board: RealBoard
+) -> None:
+    first, second = controller(run_id="first"), controller(run_id="second")
+    first.take()
+    real_board.shell(f"printf 'never busy -1 second desk\033[31m$(touch /tmp/owned)' > {FILE}")
+    with pytest.raises(BoardBusy) as caught:
+        second.take()
+    assert str(caught.value).isprintable()
+    real_board.shell(f"printf 'never busy -1 second desk who' > {FILE}")
+    with pytest.raises(BoardBusy):
+        second.take()
+    assert first.held
+    assert real_board.shell("ls /tmp/owned", check=False).startswith("ls: cannot access")
+
+
 def test_what_stays_is_told_when_it_is_given_up(controller: Controller) -> None:
     lock = controller()
     lock.take()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_microcloud.catalog import load
+from pytest_microcloud.catalog import bearable, load
 from pytest_microcloud.errors import CatalogError, UserMistake
 
 BOARD = """
@@ -59,6 +59,12 @@ def test_a_name_that_is_not_there_is_answered_with_the_nearest() -> None:
         catalog.workload("http")
     with pytest.raises(CatalogError, match="no effort is named 'papers'; did you mean 'paper'"):
         catalog.effort("papers")
+
+
+def test_a_symptom_that_is_not_there_is_answered_with_the_nearest() -> None:
+    assert bearable("oom") == 0
+    with pytest.raises(CatalogError, match="no symptom is named 'swapp'; did you mean 'swap'"):
+        bearable("swapp")
 
 
 def test_a_users_file_adds_a_board_model(tmp_path: Path) -> None:

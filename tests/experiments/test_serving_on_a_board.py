@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import socketserver
 import struct
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_microcloud import catalog as catalogs
 from pytest_microcloud.errors import BoardError, InvalidMeasurement
 from pytest_microcloud.experiments import load, serving
 from pytest_microcloud.experiments.deploy import Server, deploy, docker_server, native_server
@@ -152,18 +154,51 @@ def test_a_server_that_is_not_there_serves_nobody(pi3b: Board) -> None:
     assert [m.metric for m in serving.load(server, clients=2, requests=4)] == ["serving.failures"]
 
 
+def fake_ab(directory: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put an `ab` before the real one, which says that it answered 50 requests and wrote their times."""
+    directory.mkdir()
+    fake = directory / "ab"
+    rows = "{ echo head; seq 50 | sed 's/.*/a\\t1\\t1\\t1\\t9\\t0/'; }"
+    table = f'while [ "$1" != -g ]; do shift; done; {rows} > "$2"'
+    told = "Complete requests: 50\\nHTML transferred: 200 bytes\\n"
+    fake.write_text(f"#!/bin/sh\n{script}\n{table}\nprintf '{told}'\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(directory), prepend=":")
+
+
+def bear(monkeypatch: pytest.MonkeyPatch, symptom: str, most: float) -> None:
+    """Let that much of a symptom be borne: others may use this machine, too."""
+    shipped = catalogs.bearable
+    monkeypatch.setattr(load, "bearable", lambda name: most if name == symptom else shipped(name))
+
+
 def test_a_saturated_load_generator_makes_the_measurement_invalid(
     pi3b: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake = tmp_path / "ab"
     spin = "timeout 1 sh -c 'while :; do :; done' &\n"
-    told = "Complete requests: 50\\nHTML transferred: 200 bytes\\n"
-    fake.write_text(f"#!/bin/sh\n{4 * spin}wait\nprintf '{told}'\n")
-    fake.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    monkeypatch.setattr(load, "SATURATED", 0.3)  # others may use this machine, too
-    with pytest.raises(InvalidMeasurement, match=r"shared: the load generator was saturated.*50 clients"):
-        serving.load(Server(pi3b, "native", "http://127.0.0.1:9/", 4), clients=50, requests=50)
+    fake_ab(tmp_path / "bin", f"{4 * spin}wait", monkeypatch)
+    bear(monkeypatch, "saturated", 0.3)
+    server = Server(pi3b, "native", "http://127.0.0.1:9/", 4)
+    measured = by_metric(serving.load(server, clients=50, requests=50))
+    assert {m.verdict for m in measured.values()} == {"invalid"}
+    assert measured["page_time"].samples == [0.009] * 50
+    assert re.match(r"the load generator was saturated .*50 clients", measured["page_time"].reason)
+    with pytest.raises(InvalidMeasurement, match="shared: the load generator was saturated"):
+        serving.capacity(server, requests=50, most=1)
+
+
+def test_a_load_generator_that_waits_for_a_busy_controller_makes_the_measurement_invalid(
+    pi3b: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spin = "timeout 2 sh -c 'while :; do :; done' &\n"
+    rival = f"taskset -cp 0 $$ >/dev/null\n{3 * spin}"
+    fake_ab(
+        tmp_path / "bin", f"{rival}i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done; wait", monkeypatch
+    )
+    bear(monkeypatch, "saturated", 9.0)
+    server = Server(pi3b, "native", "http://127.0.0.1:9/", 4)
+    (reason,) = {m.reason for m in serving.load(server, clients=50, requests=50)}
+    assert reason.startswith("the load generator was starved: this machine was busy with something else")
 
 
 def test_without_ab_it_says_what_to_install(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.conftest import NewRack, NewRealBoard
     from tests.real import RealBoard
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow]
+pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 AT_MOST_S = 90.0
 """Within which an experiment on a board that is gone has to end: ssh takes half a minute to be sure of it."""

@@ -78,6 +78,14 @@ def test_without_that_number_the_headline_is_the_first_that_was_measured(catalog
     assert matrix(entries, catalog.experiments)["desk"]["io"].headline == "disk write time (16MiB) 900 ms"
 
 
+def test_what_is_invalid_is_no_headline(catalog: Catalog) -> None:
+    doubted = disk_write(0.9, "4KiB")
+    doubted.verdict = "invalid"
+    assert matrix([entry("invalid", "hot", doubted)], catalog.experiments)["desk"]["io"].headline == "–"
+    again = entry("feasible", "", disk_write(0.012, "4KiB"), doubted)
+    assert matrix([again], catalog.experiments)["desk"]["io"].headline == "disk write time (4KiB) 12 ms"
+
+
 def test_without_any_number_the_headline_is_a_dash(catalog: Catalog) -> None:
     assert matrix([entry("error", "no")], catalog.experiments)["desk"]["io"].headline == "–"
 

@@ -110,3 +110,10 @@ def test_what_was_judged_has_no_remark_on_limits(catalog: Catalog) -> None:
     m = capacity(200)
     judge([m], "pi3b", catalog)
     assert (m.verdict, m.as_dict()["reason"]) == ("feasible", "")
+
+
+def test_what_is_invalid_is_not_judged(catalog: Catalog) -> None:
+    doubted = capacity(3)
+    doubted.verdict = "invalid"
+    assert judge([doubted], "pi3b", catalog) == []
+    assert (doubted.verdict, doubted.limit) == ("invalid", None)
