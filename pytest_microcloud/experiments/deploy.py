@@ -50,10 +50,9 @@ class Deployment:
             **more,
         }
 
-
     def published(self, port: int | None) -> dict[str, tuple[str, int | None]]:
         """Return docker-py's option that publishes it on a port of the board, or on one that is free."""
-        # On IPv4 alone, as Docker runs a proxy for each; but what Podman publishes so, its netavark < 1.6 drops.
+        # On IPv4 alone, as Docker runs a proxy for each; but netavark < 1.6, Podman's network, drops that.
         address = "" if self.board.facts.engine == "Podman" else "0.0.0.0"  # noqa: S104
         return {f"{self.workload.port}/tcp": (address, port)}
 

@@ -58,7 +58,7 @@ def when(board: Board, told: str, do: Callable[[], object]) -> None:
             done.set()
             threading.Thread(target=do, daemon=True).start()
 
-    board.say = say  # type: ignore[method-assign]
+    board.say = say
 
 
 def disk(board: Board) -> None:
