@@ -287,6 +287,7 @@ class Measure:
         from pytest_microcloud.boards import health
 
         session = self._item.config.stash[SESSION]
+        booted = self._board.booted
         while True:
             measurements: list[Measurement] = []
             try:
@@ -299,8 +300,8 @@ class Measure:
             except InvalidMeasurement as invalid:
                 _distrust(measurements, str(invalid))
                 self._doubted += measurements
-                if self._repeated >= session.retries:
-                    raise
+                if self._repeated >= session.retries or self._board.booted != booted:
+                    raise  # after a reboot, what was set up to be measured is not there any more
                 self._repeated += 1
                 turn = f"{self._repeated} of {session.retries}"
                 session.announce(

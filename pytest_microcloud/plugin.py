@@ -172,7 +172,7 @@ def _register_hooks(config: pytest.Config) -> None:
 
     unwritten = Unwritten()
     config.pluginmanager.register(unwritten, "microcloud-unwritten")
-    config.pluginmanager.register(Outcomes(config), "microcloud-outcomes")
+    config.pluginmanager.register(Outcomes(config, unwritten), "microcloud-outcomes")
     config.pluginmanager.register(Aftermath(config, unwritten), "microcloud-aftermath")
     config.pluginmanager.register(Page(config), "microcloud-page")
     config.pluginmanager.register(Record(config, unwritten), "microcloud-record")

@@ -109,12 +109,26 @@ class Board:
         self.driver.start()
         boot_s = self.driver.boot_timeout_s
         self.link.open(self.driver.endpoint(), timeout_s=boot_s or CONNECT_TIMEOUT_S, again=boot_s > 0)
-        self.lock.take(wait_s=self._wait_s)
+        self._take_lock()
         self.settle(timeout_s=boot_s)
         identity.check(self.target, self.model, self.facts)
         self.evidence.begin()
         self._furnish()
         self.gaps = self.driver.gaps(self.link)
+
+    def _take_lock(self) -> None:
+        """Take the lock, or wait for it over the reboots that its holder's experiments make."""
+        deadline = time.monotonic() + self._wait_s
+        while True:
+            try:
+                self.lock.take(wait_s=max(0.0, deadline - time.monotonic()))
+                return
+            except LinkError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(1)
+                with contextlib.suppress(LinkError):
+                    self.link.open(self.driver.endpoint(), timeout_s=LOGIN_TIMEOUT_S, again=False)
 
     def _furnish(self) -> None:
         """Begin to work on a board that is as it was found, and see to it that it has what we need."""
@@ -193,17 +207,17 @@ class Board:
     def reconnect(self, timeout_s: float, *, leave: bool = False) -> None:
         """Connect and lock anew, and take back what was changed, or `leave` it. Raises BoardError."""
         deadline = time.monotonic() + timeout_s
+        before = self.booted
         while True:
-            try:
+            try:  # all of it again: what answers may be the old boot on its way down
                 self.link.open(self.driver.endpoint(), timeout_s=LOGIN_TIMEOUT_S, again=False)
+                self.lock.take(leave=leave)
+                self.settle(timeout_s=LOGIN_TIMEOUT_S)
                 break
-            except LinkError:
+            except (LinkError, EngineError, DeadlineExceeded):
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(1)
-        self.lock.take(leave=leave)
-        before = self.booted
-        self.settle(timeout_s=max(LOGIN_TIMEOUT_S, deadline - time.monotonic()))
         self.boot += self.booted != before
         if not leave:
             self._furnish()

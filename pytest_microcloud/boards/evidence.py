@@ -25,15 +25,24 @@ killed() {
         find /sys/fs/cgroup/memory -name memory.oom_control -exec cat {} +
     else cat /proc/vmstat; fi | awk '$1 == "oom_kill" { n += $2 } END { print n + 0 }'
 }
+disks() { # in words, what is wrong with them
+    for mount in / /var /var/tmp /var/lib/docker; do
+        case ",$(awk -v at="$mount" '$2 == at { options = $4 } END { print options }' /proc/mounts)," in
+            *,ro,*) echo "its disk has become read-only" ;;
+        esac
+    done | sort -u
+    df -P / /var/tmp /var/lib/docker | awk '$6 ~ "^/" && $4 < FULL { print "its disk is full" }' | sort -u
+}
 boot() { echo "$(cat /proc/sys/kernel/random/boot_id)$(sed 's/.*) //' /proc/1/stat | cut -d ' ' -f 20)"; }
-"""
+""".replace("FULL", str(FULL_KB))
 _BEGIN = (
     _FUNCTIONS
     + r"""
 boot
 cut -d ' ' -f 1 /proc/uptime
 killed
-journalctl -q -n 0 --show-cursor | sed -n 's/^-- cursor: //p'
+journalctl -q -n 0 --show-cursor | sed -n 's/^-- cursor: //p' | grep . || echo
+disks
 exit 0
 """
 )
@@ -59,17 +68,12 @@ fi
 _CAUSE = (
     _FUNCTIONS
     + r"""
-for mount in / /var /var/tmp /var/lib/docker; do
-    case ",$(awk -v at="$mount" '$2 == at { options = $4 } END { print options }' /proc/mounts)," in
-        *,ro,*) echo "its disk has become read-only"; exit ;;
-    esac
-done
-df -P / /var/tmp /var/lib/docker |
-    awk '$6 ~ "^/" && $4 < FULL { print "its disk is full"; exit }' | grep . && exit
+now=$(disks)
+if [ "$now" ] && [ "$now" != "$disks_before" ]; then echo "$now" | head -n 1; exit; fi
 [ "$boot" = "$(boot)" ] || killed_before=0
 [ "$(killed)" -le "${killed_before:-0}" ] || echo "it ran out of memory, and the kernel killed processes"
 exit 0
-""".replace("FULL", str(FULL_KB))
+"""
 )
 
 
@@ -83,9 +87,10 @@ class Evidence:
     def begin(self) -> None:
         """Remember where the logs stand now."""
         said = [*self._link.run(_BEGIN, root=True, timeout_s=30).stdout.splitlines(), *[""] * 4]
-        names = ("boot", "since", "killed_before", "cursor")
+        names = ("boot", "since", "killed_before", "cursor", "disks_before")
+        values = [*said[:4], "\n".join(said[4:]).strip()]
         self._began = "".join(
-            f"{name}={shlex.quote(value)}\n" for name, value in zip(names, said, strict=False)
+            f"{name}={shlex.quote(value)}\n" for name, value in zip(names, values, strict=True)
         )
 
     def log(self) -> str:

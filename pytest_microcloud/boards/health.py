@@ -71,6 +71,8 @@ class Watch:
         if self._load > bearable("load"):
             what = f"it was busy with something else before the start ({self._load:.0%} of its CPUs)"
             found.insert(0, Finding("load", what))
+        if not self._board.lock.held:
+            found.append(Finding("lost", "its lock was lost, and somebody else may have worked on it"))
         return [finding.what for finding in found if finding.symptom not in self._expected]
 
     def __enter__(self) -> Watch:
@@ -140,7 +142,7 @@ class Watch:
         except LinkError:
             if "lost" in self._expected:
                 raise
-        self._board.reconnect(RECOVERY_S)
+        self._board.reconnect(RECOVERY_S, leave=True)  # what is measured is still in use
         return self._look_anew()
 
     def _look_anew(self) -> Vitals:

@@ -65,7 +65,10 @@ state() { echo "$now $1 $$ $run $board $who" | dd of="$file" conv=nocreat status
 if ! take -n; then
     read -r since state pid its_run its_board its_who <"$file"
     # The same board of the same run: the keeper of a connection of ours that broke.
-    [ "$its_run $its_board" = "$run $board" ] && [ "$pid" -gt 1 ] && { kill -9 "$pid"; take -w 10; } || {
+    # One that undoes is waited for, as what it started would go on without it.
+    [ "$its_run $its_board" = "$run $board" ] &&
+        grep -qa microcloud-keeper "/proc/${pid//[^0-9]/}/cmdline" &&
+        { [ "$state" = undoing ] || kill -9 "$pid"; } && take -w UNDOING || {
         echo "busy $now $since $state $its_run $its_board $its_who"
         exit
     }
@@ -80,10 +83,12 @@ echo held
 while read -r -t SILENCE word; do [ "$word" = end ] && ended=1; done
 state tidying
 [ "$ended" ] || sleep GRACE 9<&-
+state undoing
 sh -c "$undo" 2>&1 9<&-
 rm -f "$file" || exit 0 # another user's, from a keeper that was killed: it is locked no more
 """.replace("SILENCE", str(SILENCE_S))
     .replace("GRACE", str(GRACE_S))
+    .replace("UNDOING", str(undo.UNDO_TIMEOUT_S))
     .replace("LEDGER", undo.LEDGER)
 )
 
@@ -235,7 +240,7 @@ def _holder(line: str) -> Holder:
     now, since, state, *names = [*line.split(" ", 6)[1:], *[""] * 6][:6]
     held_s = float(now) - float(since) if TIME.fullmatch(now) and TIME.fullmatch(since) else 0.0
     run_id, board, who = (text(name) or "?" for name in names)
-    return Holder(time.time() - held_s, state == "tidying", run_id, board, who)
+    return Holder(time.time() - held_s, state in ("tidying", "undoing"), run_id, board, who)
 
 
 def _feed(keeper: subprocess.Popen[bytes], given_up: threading.Event) -> None:

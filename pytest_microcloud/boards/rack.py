@@ -54,6 +54,8 @@ class Rack:
         self._broken: dict[str, str] = {}
         self._seen_at_s: dict[str, float] = {}
         self._engine: DockerClient | None = None
+        self.stays: list[str] = []
+        """What could not be tidied up, a sentence each."""
 
     @property
     def boards(self) -> Mapping[str, Board]:
@@ -105,8 +107,9 @@ class Rack:
         self._announce(name, f"{trouble}: trying to get it back")
         try:
             self._boards[name].revive()
-        except BoardError as error:
-            self._broken[name] = f"was lost ({trouble}) and does not come back: {error.what}"
+        except Exception as error:  # as of this machine's full disk: the other boards go on
+            what = error.what if isinstance(error, BoardError) else error
+            self._broken[name] = f"was lost ({trouble}) and does not come back: {what}"
             raise BoardError(name, self._broken[name]) from error
 
     def host_engine(self) -> DockerClient:
@@ -139,7 +142,8 @@ class Rack:
             yield
         except Exception as error:
             what = error.what if isinstance(error, BoardError) else error
-            self._announce(board, f"not cleaned up: {what} (the next run tries again)")
+            self.stays.append(f"{board}: not cleaned up: {what} (the next run tries again)")
+            self._announce(board, self.stays[-1].partition(": ")[2])
 
     def _power_on(self, target: Target) -> Board:
         self.workspace.open()

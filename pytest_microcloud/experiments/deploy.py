@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pytest_microcloud.boards import images, preflight, undo
 from pytest_microcloud.boards.engine import explained, host_engine, labels
 from pytest_microcloud.catalog.page import PAGE_BYTES, picture_page
 from pytest_microcloud.errors import BoardError, EngineError, MicrocloudError
-from pytest_microcloud.experiments.answer import answers, wait_until_ready
+from pytest_microcloud.experiments.answer import wait_until_ready
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -53,7 +52,8 @@ class Deployment:
     def published(self, port: int | None) -> dict[str, tuple[str, int | None]]:
         """Return docker-py's option that publishes it on a port of the board, or on one that is free."""
         # On IPv4 alone, as Docker runs a proxy for each; but netavark < 1.6, Podman's network, drops that.
-        address = "" if self.board.facts.engine == "Podman" else "0.0.0.0"  # noqa: S104
+        only = "::" if ":" in self.board.address else "0.0.0.0"  # noqa: S104
+        address = "" if self.board.facts.engine == "Podman" else only
         return {f"{self.workload.port}/tcp": (address, port)}
 
 
@@ -146,7 +146,7 @@ def docker_server(deployment: Deployment) -> Iterator[Server]:
     with afterwards(lambda: remove(board, container)):
         port = published_port(container)
         wait_until_ready(board, ready, port, container)
-        yield Server(board, "docker", f"http://{board.address}:{port}{ready.path}")
+        yield Server(board, "docker", _url(board, port, ready.path))
 
 
 @contextmanager
@@ -171,9 +171,10 @@ def native_server(board: Board, workload: Workload) -> Iterator[Server]:
         if not was_active:
             stack.enter_context(changed(board, "systemctl stop apache2"))
             board.link.run("systemctl start apache2", root=True)
-        started = time.monotonic()
-        while not answers(board, workload.ready, NATIVE_PORT, None):
-            if time.monotonic() - started > workload.ready.timeout_s:
-                raise BoardError(board.name, "its own Apache httpd does not answer")
-            time.sleep(0.05)
-        yield Server(board, "native", f"http://{board.address}:{NATIVE_PORT}{workload.ready.path}")
+        wait_until_ready(board, workload.ready, NATIVE_PORT)
+        yield Server(board, "native", _url(board, NATIVE_PORT, workload.ready.path))
+
+
+def _url(board: Board, port: int | None, path: str) -> str:
+    host = f"[{board.address}]" if ":" in board.address else board.address
+    return f"http://{host}:{port}{path}"

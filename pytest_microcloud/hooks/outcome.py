@@ -16,6 +16,7 @@ import pytest
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
+    from pytest_microcloud.hooks.unwritten import Unwritten
     from pytest_microcloud.report.rows import Rows
 
 Status = tuple[str, str, str | tuple[str, Mapping[str, bool]]]
@@ -55,8 +56,9 @@ def _file(option: str) -> Path:
 class Outcomes:
     """The hooks that show them."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, unwritten: Unwritten) -> None:
         self._config = config
+        self._unwritten = unwritten
         self._rows: Rows | None = None
 
     @pytest.hookimpl(tryfirst=True)
@@ -92,9 +94,11 @@ class Outcomes:
 
         result = yield
         if self._rows is not None:
-            self._rows.add_filter()
+            with self._unwritten.noted("the report's filter"):
+                self._rows.add_filter()
         if xml := self._config.getoption("xmlpath", None):
-            junit.mend(_file(xml), PROPERTY)
+            with self._unwritten.noted(f"the outcomes in {xml}"):
+                junit.mend(_file(xml), PROPERTY)
         return result
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:

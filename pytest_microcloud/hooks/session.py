@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Generator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from pytest_microcloud.terminal import Progress
 
+STILL_TIDYING = b"still tidying up (Ctrl-C again leaves the rest to the boards and to the next run)\n"
 PROGRESS: pytest.StashKey[Progress] = pytest.StashKey()
 
 
@@ -60,16 +62,16 @@ class SessionWithBoards:
         Called after pytest's look at skip marks, which is `tryfirst`, and before fixtures are set up.
         """
         name = fixtures.board_of(item)
-        if name is None:
+        if name is None or self._config.option.setupplan:
             return
         ready = self._session.rack.board(name)
         if name not in self._session.boards:
-            self._session.boards[name] = ready
             self._session.privacy.know(ready.target, ready.facts)
             from pytest_microcloud.boards import health
             from pytest_microcloud.terminal import board_lines
 
             ready.unwatched, ready.others = health.unwatched(ready), health.others(ready)
+            self._session.boards[name] = ready
             self._config.stash[PROGRESS].keep(board_lines(ready))
             self._config.hook.pytest_microcloud_board_ready(board=ready, config=self._config)
 
@@ -113,13 +115,17 @@ class SessionWithBoards:
                 terminalreporter.write_line(f"run file: {self._session.run_file}")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_sessionfinish(self) -> Generator[None, None, None]:
-        """Give all boards up, after the fixtures have been taken down."""
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """Give all boards up, after the fixtures have been taken down; what stays on one is no success."""
         try:
             return (yield)
         finally:
-            self._tell("tidying up")
+            if self._progress is not None and self._session.boards:
+                self._progress.announce("boards", "tidying up")
+                self._progress.clear()
             self._close()
+            if self._session.rack.stays and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_unconfigure(self) -> None:
         """Give all boards up, even if the session never finished."""
@@ -130,9 +136,9 @@ class SessionWithBoards:
 
         def wait(*_: object) -> None:
             signal.signal(signal.SIGINT, usual)
-            self._tell("still tidying up (Ctrl-C again leaves the rest to the boards and to the next run)")
+            os.write(2, STILL_TIDYING)  # print and pytest's terminal may be in the middle of a line
 
-        usual = signal.getsignal(signal.SIGINT)
+        usual = signal.getsignal(signal.SIGINT) or signal.default_int_handler
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, wait)
         try:
@@ -140,11 +146,6 @@ class SessionWithBoards:
         finally:
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGINT, usual)
-
-    def _tell(self, text: str) -> None:
-        if self._progress is not None and self._session.boards:
-            self._progress.announce("boards", text)
-            self._progress.clear()
 
     @property
     def _reporter(self) -> TerminalReporter:

@@ -31,6 +31,9 @@ class QuietBoard:
     def say(self, text: str) -> None:
         self.said.append(text)
 
+    def trouble(self) -> str:
+        return ""
+
 
 @dataclass
 class SmallServer:

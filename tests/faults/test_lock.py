@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 SUITE = """
     import pathlib
     import time
@@ -68,7 +68,7 @@ def test_the_second_of_two_sessions_is_told_who_has_the_board_and_since_when(
 def test_a_session_can_wait_for_another_to_end(real_board: RealBoard, pytester: pytest.Pytester) -> None:
     with another_session(real_board, pytester):
         second = subprocess.Popen(
-            [sys.executable, "-m", "pytest", "--hosts=pi3b", "--microcloud-wait=60", "-k", "test_second"],
+            [sys.executable, "-m", "pytest", "--hosts=pi3b", "--microcloud-wait=200", "-k", "test_second"],
             cwd=pytester.path,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_microcloud.boards import power
 from pytest_microcloud.boards.link import DOCKER_SOCKET, Endpoint
-from pytest_microcloud.errors import BoardError, LoginRejected
+from pytest_microcloud.errors import BoardError, LinkError, LoginRejected
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.link import Link
@@ -71,7 +72,8 @@ class SshDriver:
         if self.cuts_power:
             link.run("sync", root=True)
             return self.cut_power()
-        link.run("systemctl reboot", root=True, check=False)
+        with suppress(LinkError):  # it may take the connection with it before it has said anything
+            link.run("systemctl reboot", root=True, check=False)
         return None
 
     def cut_power(self) -> float:

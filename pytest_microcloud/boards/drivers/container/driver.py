@@ -30,7 +30,7 @@ from pytest_microcloud.boards.engine import (
     lock_path,
 )
 from pytest_microcloud.boards.link import Endpoint
-from pytest_microcloud.errors import EngineError, HostTooSmall
+from pytest_microcloud.errors import EngineError, HostTooSmall, LinkError
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -176,7 +176,8 @@ class ContainerDriver:
 
     def power_cycle(self, link: Link) -> None:
         """Reboot the board by its own systemd; the container's restart policy powers it on again."""
-        link.run("systemctl reboot", check=False)
+        with suppress(LinkError):  # it may take the connection with it before it has said anything
+            link.run("systemctl reboot", check=False)
 
     def cut_power(self) -> float:
         """Kill all that runs on the board, and power it on."""
