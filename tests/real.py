@@ -90,9 +90,9 @@ OWN = "|".join(
         "/run/(containerd|containers|crun|dbus|docker|libpod|log|netns|systemd|user|utmp|.*\\.(pid|sock))",
         "/run/motd\\.dynamic",
         "/var/lib/(containerd|containers|docker|systemd)",
-        "/var/(cache/ldconfig|log)",
+        "/var/(cache/(containers|ldconfig)|log)",
         "/(tmp|var/tmp)/systemd-private-.*",
-        "/run/(lock/)?apache2",
+        "/run/(lock/apache2|apache2|xtables.lock)",
     ]
 )
 
