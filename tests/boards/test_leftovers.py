@@ -213,6 +213,6 @@ def test_a_command_for_root_goes_through_sudo_only_when_the_user_is_not_root(
 
 def test_ssh_logs_to_a_file_and_a_failure_quotes_its_end(own: Workspace) -> None:
     link = Link("shelf", 0, own.path)
-    with pytest.raises(LinkError, match="shelf: .*refuses SSH"):
+    with pytest.raises(LinkError, match=r"shelf: .*refuses SSH"):
         link.open(Endpoint(address="127.0.0.1", port=9), timeout_s=5, again=False)
     assert "refused" in (own.path / "0.log").read_text()
