@@ -176,7 +176,10 @@ def test_a_path_that_is_too_long_for_sockets_is_told_with_the_variable_to_set(pr
     assert reads_well(said), said
 
 
-def test_a_killed_controller_leaves_a_run_file_that_is_whole_or_none(project: Path) -> None:
+def test_a_killed_controller_leaves_a_run_file_that_is_whole_or_none(
+    project: Path, real_board: RealBoard
+) -> None:
+    before = real_board.state()
     suite = """
         import os, signal
         from pytest_microcloud.experiments.measurement import Measurement
@@ -192,3 +195,4 @@ def test_a_killed_controller_leaves_a_run_file_that_is_whole_or_none(project: Pa
     assert code == 128 + 9, said
     (file,) = (project / "reports" / "runs").glob("*.json")
     assert json.loads(file.read_text())["benchmarks"]
+    assert real_board.changes_since(before) == []
