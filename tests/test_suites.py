@@ -39,7 +39,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run_file(reports: Path) -> Path:
-    (file,) = (reports / "runs").iterdir()
+    (file,) = (reports / "runs").glob("*.json")
     return file
 
 
