@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_microcloud.boards.engine import RUN_LABEL, explained
 from pytest_microcloud.boards.facts import text
@@ -32,6 +32,8 @@ BUSY = 0.9
 """Of one CPU: with so much to do, a governor lets the clock run as fast as it may."""
 SINCE_BOOT = 16
 """The firmware's bits tell of now; moved up by this, of any time since boot."""
+SIGKILLED = "137"
+"""What Docker calls the exit code of a container that SIGKILL ended."""
 BITS = (
     ("undervoltage", "its supply voltage was too low"),
     ("throttled", "its frequency was capped"),
@@ -154,19 +156,34 @@ class Watch:
             raise
 
     def _kills_told_by_docker(self, last: Vitals) -> int:
-        """Return how many of its containers' processes were killed for want of memory.
+        """Return how many of its containers lost a process for want of memory.
 
         On cgroup v1 that is counted in a container's own cgroup, which is gone when the container has ended.
+        The engine may have been too late to see the kill there, too: then the container died of SIGKILL,
+        and nobody had asked the engine for that.
         """
+        # A kernel gives the moment of its boot in whole seconds, rounded down
         began, ended = ((v.booted_at_s or 0.0) + v.uptime_s for v in (self._seen[0], last))
+        wanted = {"type": "container", "event": ["oom", "kill", "die"]}
         with explained(self._board.name, "asking its engine for events"):
-            return len(
-                list(
-                    self._board.docker.events(
-                        since=int(began), until=int(ended) + 1, filters={"event": "oom"}, decode=True
-                    )
-                )
+            told = self._board.docker.events(
+                since=int(began), until=int(ended) + 2, filters=wanted, decode=True
             )
+            return killed_for_memory(told)
+
+
+def killed_for_memory(events: Iterable[Mapping[str, Any]]) -> int:
+    """Return how many containers ran out of memory, in the events of an engine: oom, kill, die."""
+    exhausted, asked_for, died = set(), set(), set()
+    for event in events:
+        container = event["Actor"]["ID"]
+        if event["Action"] == "oom":
+            exhausted.add(container)
+        elif event["Action"] == "kill":
+            asked_for.add(container)
+        elif event["Actor"]["Attributes"].get("exitCode") == SIGKILLED:
+            died.add(container)
+    return len(exhausted | (died - asked_for))
 
 
 def _killed_unseen(first: Vitals, last: Vitals) -> bool:

@@ -7,7 +7,7 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -224,6 +224,27 @@ def test_a_process_killed_for_want_of_memory_is_found_unless_it_is_what_is_measu
     assert found(board) == []
     assert found(board, exhaust, expected="load oom") == []
     machine.shell("docker rmi somebody/hog:1")
+
+
+def happened(action: str, container: str, **attributes: str) -> dict[str, Any]:
+    return {"Action": action, "Actor": {"ID": container, "Attributes": attributes}}
+
+
+@pytest.mark.parametrize(
+    ("events", "count"),
+    [
+        ([happened("oom", "a"), happened("die", "a", exitCode="137")], 1),
+        ([happened("oom", "a")], 1),
+        ([happened("die", "a", exitCode="137"), happened("die", "b", exitCode="137")], 2),
+        ([happened("kill", "a", signal="9"), happened("die", "a", exitCode="137")], 0),
+        ([happened("die", "a", exitCode="1"), happened("die", "b", exitCode="0")], 0),
+    ],
+    ids=["told", "goes-on", "told-too-late", "on-request", "by-themselves"],
+)
+def test_a_container_that_sigkill_ended_unasked_counts_as_out_of_memory(
+    events: list[dict[str, Any]], count: int
+) -> None:
+    assert health.killed_for_memory(events) == count
 
 
 @pytest.mark.engine
