@@ -51,7 +51,11 @@ HEADER = ("what", "median", "min to max", "asked", "kept", "figures (medians)")
 
 def table(rows: list[Row]) -> str:
     """Return the rows as an aligned text table."""
-    lines = [HEADER, *(row.cells() for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
+    return aligned([HEADER, *(row.cells() for row in rows)])
+
+
+def aligned(lines: list[tuple[str, ...]]) -> str:
+    """Return a table's lines, the first of which is its header, with their cells below each other."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     ruled = [lines[0], tuple("-" * width for width in widths), *lines[1:]]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in ruled)

@@ -3,7 +3,8 @@
 MicrocloudError
 ├── UserMistake             something the user can mend; pytest shows it as a UsageError
 │   ├── InventoryError      hosts.ini, --hosts
-│   └── CatalogError        a TOML file of board models, workloads, limits or efforts
+│   ├── CatalogError        a TOML file of board models, workloads, limits or efforts
+│   └── RunError            a stored run that cannot be read, or compared with another
 ├── BoardError              the set-up of a board is broken: pytest's "error", never a failure
 │   ├── EngineError         no Docker engine answers, or it cannot build or start what is needed
 │   │   ├── EngineMissing   there is none at the socket
@@ -40,6 +41,10 @@ class InventoryError(UserMistake):
 
 class CatalogError(UserMistake):
     """A catalog file is wrong; the text names the file and the key."""
+
+
+class RunError(UserMistake):
+    """A stored run is broken, foreign or missing, or does not go with the other one."""
 
 
 class BoardError(MicrocloudError):

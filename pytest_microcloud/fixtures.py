@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.experiments.deploy import Deployment, Server
     from pytest_microcloud.experiments.measurement import Measurement
     from pytest_microcloud.report.privacy import Privacy
-    from pytest_microcloud.verdict.matrix import Entry
+    from pytest_microcloud.runs import Entry
 
 P = ParamSpec("P")
 PAUSE_S = 30.0
@@ -88,7 +88,7 @@ def experiment_of(item: pytest.Item) -> str:
 
 def note(item: pytest.Item, verdict: str, reason: str, measurements: list[Measurement] | None = None) -> None:
     """Keep what a test came to, for the matrix; a later note of the same test replaces verdict and reason."""
-    from pytest_microcloud.verdict.matrix import Entry
+    from pytest_microcloud.runs import Entry
 
     session = item.config.stash[SESSION]
     entry = item.stash.get(ENTRY, None)

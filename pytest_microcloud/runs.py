@@ -1,19 +1,101 @@
-"""Run files: pytest-benchmark's JSON, with what is ours in each benchmark's `extra_info["microcloud"]`."""
+"""Run files: pytest-benchmark's JSON, with what is ours in each benchmark's `extra_info["microcloud"]`.
+
+What else is ours stands in `machine_info["microcloud"]`: the boards' fingerprints, what was to be done, and
+what every test came to.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pytest_microcloud.errors import UserMistake
+from pytest_microcloud.errors import RunError, UserMistake
+from pytest_microcloud.experiments.measurement import Measurement
 
 SCHEMA = 1
 ROOM_BYTES = 65536
 """What has to be free before anything is measured: a small run."""
+WORST_FIRST = ("error", "invalid", "infeasible", "feasible", "not measured")
+
+
+@dataclass
+class Entry:
+    """What one test (its node id) came to: a board's measurements in an experiment, or why there are none.
+
+    `boot` counts the board's boots in the run, from 1. `stage` is empty; in the gate's confirmation it is the
+    side that was measured, "baseline" or "candidate".
+    """
+
+    board: str
+    experiment: str
+    test: str
+    verdict: str
+    reason: str = ""
+    measurements: list[Measurement] = field(default_factory=list)
+    boot: int = 1
+    stage: str = ""
+
+    def as_dict(self, *, measured: bool) -> dict[str, Any]:
+        """Return it as the run file holds it; without its measurements if a benchmark has them."""
+        told = {key: value for key, value in vars(self).items() if key != "measurements"}
+        return told | ({"measurements": [m.as_dict() for m in self.measurements]} if measured else {})
+
+
+@dataclass(frozen=True)
+class Run:
+    """A stored run. `taken` is an ISO date and time in UTC, `boards` are the boards' fingerprints by name.
+
+    `plan` is what it set out to do: {"effort", "boots", "tests"}; empty in files of earlier versions.
+    """
+
+    file: Path
+    taken: str
+    effort: str
+    boards: Mapping[str, Mapping[str, Any]]
+    entries: tuple[Entry, ...]
+    plan: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The run's id, which its file is named by."""
+        return self.file.stem
+
+    def boots(self, board: str) -> int:
+        """Return how many boots of a board were measured."""
+        return len({e.boot for e in self.entries if e.board == board and e.measurements and not e.stage})
+
+    def trusted(self, stage: str = "") -> Iterator[tuple[Entry, Measurement]]:
+        """Yield the measurements of a stage that can be trusted."""
+        for entry in self.entries:
+            if entry.stage == stage:
+                for measurement in entry.measurements:
+                    if measurement.samples and measurement.verdict in ("feasible", "infeasible"):
+                        yield entry, measurement
+
+    def is_of(self, os_release: str) -> bool:
+        """Whether a board of it ran that OS release: words of the release's name, or a HypriotOS version."""
+        wanted = re.compile(rf"(?<![\w.]){re.escape(os_release)}(?![\w.])", re.IGNORECASE)
+        names = (
+            str(facts.get(key) or "")
+            for facts in self.boards.values()
+            for key in ("os_release", "hypriot_image_version", "hypriot_os")
+        )
+        return any(wanted.search(name) for name in names)
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file among the runs that is not read, and why."""
+
+    file: Path
+    reason: str
 
 
 def make_room(directory: Path) -> None:
@@ -34,7 +116,129 @@ def write(file: Path, document: Mapping[str, Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        partial.write_text(json.dumps(document, indent=1, default=str), encoding="utf-8")
+        partial.write_text(json.dumps(document, default=str), encoding="utf-8")
         partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Return a run file's document as it stands; raises RunError that names it if it is none of ours."""
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunError(f"{file}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise RunError(f"{file}: is no JSON, or half of one: {error}") from error
+    try:
+        ours, benchmarks = document["machine_info"]["microcloud"], document["benchmarks"]
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{file}: is no run of pytest-microcloud: it has no {error}") from error
+    if not isinstance(ours, dict) or not isinstance(benchmarks, list):
+        raise RunError(f"{file}: is no run of pytest-microcloud")
+    return dict(document)
+
+
+def load(file: Path) -> Run:
+    """Read a run; raises RunError that names the file and says what is wrong with it."""
+    document = read(file)
+    ours = document["machine_info"]["microcloud"]
+    try:
+        return Run(
+            file,
+            str(document.get("datetime", "")),
+            str(ours.get("effort", "")),
+            {str(name): dict(facts) for name, facts in ours.get("boards", {}).items()},
+            tuple(_entries(file, document["benchmarks"], ours.get("outcomes", ()))),
+            dict(ours.get("plan", {})),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{file}: is a run that cannot be understood: {error!r}") from error
+
+
+def every(directory: Path) -> Iterator[Run | Skipped]:
+    """Read all runs of a directory one by one, by name, which is oldest first; or name what is none."""
+    for file in sorted(directory.glob("*.json")):
+        try:
+            yield load(file)
+        except RunError as error:
+            yield Skipped(file, str(error))
+
+
+def find(reference: str, directory: Path) -> Run:
+    """Return the run that is meant: a file, a run's name, or an OS release, of which the newest run is meant.
+
+    Raises RunError.
+    """
+    named = (Path(reference), directory / reference, directory / f"{reference}.json")
+    if file := next((file for file in named if file.is_file()), None):
+        return load(file)
+    if (directory / Path(reference).name).is_dir() or "/" in reference or reference.endswith(".json"):
+        raise RunError(f"{reference}: there is no such run file")
+    there = [run for run in every(directory) if isinstance(run, Run)]
+    if of_release := [run for run in there if run.is_of(reference)]:
+        return max(of_release, key=lambda run: run.taken)
+    releases = {str(facts.get("os_release")) for run in there for facts in run.boards.values()}
+    names = [run.id for run in there]
+    nearest = get_close_matches(reference, [*names, *releases], n=1, cutoff=0.5)
+    raise RunError(
+        f"no run in {directory} is named {reference!r} or is of that OS release"
+        + (f"; did you mean {nearest[0]!r}?" if nearest else "")
+        + (f" (OS releases: {', '.join(sorted(releases))})" if releases else " (it holds no runs)")
+    )
+
+
+def _entries(
+    file: Path, benchmarks: Iterable[Mapping[str, Any]], outcomes: Iterable[Mapping[str, Any]]
+) -> Iterator[Entry]:
+    """Yield what is in the benchmarks, then what is in none; verdict and reason are told by the outcomes."""
+    told = {str(outcome["test"]): outcome for outcome in outcomes}
+    for benchmark in benchmarks:
+        ours = (benchmark.get("extra_info") or {}).get("microcloud")
+        if ours is None:  # a benchmark of the user's own
+            continue
+        if ours["schema"] > SCHEMA:
+            raise RunError(
+                f"{file}: was written by a later version (schema {ours['schema']}): upgrade to read it"
+            )
+        test = str(benchmark["fullname"])
+        measurements = [_measurement(m) for m in ours["measurements"]]
+        outcome = told.pop(test, {})
+        yield Entry(
+            str(ours["board"]),
+            str(ours["experiment"]),
+            test,
+            str(outcome.get("verdict") or worst(m.verdict for m in measurements)),
+            str(outcome.get("reason", "")),
+            measurements,
+            int(ours["boot"]),
+            str(ours.get("stage", "")),
+        )
+    for outcome in told.values():
+        known = {key: outcome[key] for key in ("board", "experiment", "test", "verdict", "reason")}
+        measurements = [_measurement(m) for m in outcome.get("measurements", ())]
+        yield Entry(
+            **known,
+            measurements=measurements,
+            boot=int(outcome.get("boot", 1)),
+            stage=str(outcome.get("stage", "")),
+        )
+
+
+def worst(verdicts: Iterable[str]) -> str:
+    """Return the worst of some verdicts; "not measured" of none."""
+    there = set(verdicts)
+    return next((verdict for verdict in WORST_FIRST if verdict in there), "not measured")
+
+
+def _measurement(told: Mapping[str, Any]) -> Measurement:
+    return Measurement(
+        metric=str(told["metric"]),
+        samples=[float(sample) for sample in told["samples"]],
+        labels={str(key): label for key, label in told["labels"].items()},
+        verdict=str(told["verdict"]),
+        reason=str(told["reason"]),
+        limit=dict(told["limit"]) if told["limit"] else None,
+        unit=str(told["unit"]),
+        better=str(told["better"]),
+    )

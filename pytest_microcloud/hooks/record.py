@@ -54,7 +54,7 @@ class Record:
             }
             for name, b in session.boards.items()
         }
-        outcomes = [entry.as_dict() for entry in session.entries if entry.test not in stored]
+        outcomes = [entry.as_dict(measured=entry.test not in stored) for entry in session.entries]
         ours = {"effort": session.effort.id, "boards": boards, "outcomes": outcomes}
         document = hook.pytest_benchmark_generate_json(
             config=self._config,

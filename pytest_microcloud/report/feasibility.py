@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from pytest_microcloud.catalog import Experiment
     from pytest_microcloud.experiments.measurement import Measurement
     from pytest_microcloud.report.privacy import Privacy
-    from pytest_microcloud.verdict.matrix import Cell, Entry
+    from pytest_microcloud.runs import Entry
+    from pytest_microcloud.verdict.matrix import Cell
 
 
 def summary(

@@ -3,29 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from pytest_microcloud.catalog import Experiment
 from pytest_microcloud.experiments.measurement import Measurement, shown
-
-WORST_FIRST = ("error", "invalid", "infeasible", "feasible", "not measured")
-
-
-@dataclass
-class Entry:
-    """What one test (its node id) came to: a board's measurements in an experiment, or why there are none."""
-
-    board: str
-    experiment: str
-    test: str
-    verdict: str
-    reason: str = ""
-    measurements: list[Measurement] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as the run file holds what is no benchmark."""
-        return vars(self) | {"measurements": [m.as_dict() for m in self.measurements]}
+from pytest_microcloud.runs import Entry, worst
 
 
 @dataclass(frozen=True)
@@ -63,11 +45,10 @@ def matrix(entries: Iterable[Entry], experiments: Mapping[str, Experiment]) -> d
 
 
 def _cell(entries: list[Entry], experiment: Experiment | None) -> Cell:
-    verdicts = {entry.verdict for entry in entries} or {"not measured"}
-    worst = next(verdict for verdict in WORST_FIRST if verdict in verdicts)
+    verdict = worst(entry.verdict for entry in entries)
     reasons = dict.fromkeys(entry.reason for entry in entries if entry.verdict != "feasible" and entry.reason)
-    judged = worst != "feasible" or any(m.limit for entry in entries for m in entry.measurements)
-    return Cell(worst, _headline(entries, experiment), tuple(reasons), judged)
+    judged = verdict != "feasible" or any(m.limit for entry in entries for m in entry.measurements)
+    return Cell(verdict, _headline(entries, experiment), tuple(reasons), judged)
 
 
 def _headline(entries: list[Entry], experiment: Experiment | None) -> str:

@@ -19,7 +19,8 @@ from pytest_microcloud.experiments.measurement import Measurement
 from pytest_microcloud.inventory import Target
 from pytest_microcloud.report import feasibility
 from pytest_microcloud.report.privacy import MASK, Privacy
-from pytest_microcloud.verdict.matrix import WORST_FIRST, Entry, matrix
+from pytest_microcloud.runs import WORST_FIRST, Entry
+from pytest_microcloud.verdict.matrix import matrix
 
 HOSTILE = """ "'><script>alert('x')</script><img src=x onerror=alert(1)>&amp;</td></table></details> """
 VOID = {"br", "img"}

@@ -1,0 +1,249 @@
+"""The gate: which metrics of a candidate run are worse than the baseline run's.
+
+A value is a boot: the median of its repetitions. Both sides' values are compared by an exact rank test, all
+metrics together are kept to one false discovery rate, and a change must be large enough to matter.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_microcloud.errors import CatalogError
+from pytest_microcloud.verdict import ranks
+from pytest_microcloud.verdict.results import per_boot
+
+if TYPE_CHECKING:
+    from pytest_microcloud.runs import Run
+
+LADDER_STEP = 1.1
+REGRESSED, IMPROVED, NO_EVIDENCE, TOO_FEW = "regressed", "improved", "no evidence", "too few samples"
+SCALES = ("ratio", "count", "ladder")
+SCREEN_P = 0.05
+"""A first look lets that much through, as what it finds is measured again (simulation: see gate.toml)."""
+
+Key = tuple[str, str, tuple[tuple[str, str], ...]]
+"""Board, metric and labels."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one metric is judged: shares of 1, except `scale` and `report_only`."""
+
+    q: float
+    effect: float
+    confidence: float
+    ruled_out: float
+    report_only: bool
+    scale: str = "ratio"
+
+
+@dataclass(frozen=True)
+class Series:
+    """One metric on one board: `values` is one a boot, in SI units; `better` is "lower" or "higher"."""
+
+    unit: str
+    better: str
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the gate says of one metric on one board.
+
+    `ratio` is candidate by baseline and `interval` that of it; None where a baseline of 0 has no ratio.
+    `p` is not adjusted. `boots` are those of baseline and candidate. `worse` tells where the shift points to,
+    whatever the evidence.
+    """
+
+    board: str
+    metric: str
+    labels: Mapping[str, str]
+    verdict: str
+    ratio: float | None
+    interval: tuple[float, float] | None
+    p: float
+    boots: tuple[int, int]
+    reason: str
+    worse: bool = False
+    report_only: bool = False
+
+    @property
+    def fails(self) -> bool:
+        """Whether it fails the session."""
+        return self.verdict == REGRESSED and not self.report_only
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for `microcloud compare --json`."""
+        return asdict(self) | {"labels": dict(self.labels)}
+
+
+class Rules:
+    """The rules of all metrics: the shipped ones, and over them those of files of one's own."""
+
+    def __init__(self, files: Iterable[Path] = ()) -> None:
+        shipped = resources.files(__package__).joinpath("gate.toml")
+        self._tables: dict[str, dict[str, Any]] = tomllib.loads(shipped.read_text(encoding="utf-8"))
+        for file in files:
+            for name, table in _read(file).items():
+                self._tables[name] = self._tables.get(name, {}) | table
+
+    def of(self, metric: str) -> Rule:
+        """Return the rule of a metric."""
+        return Rule(**(self._tables["default"] | self._tables.get(metric, {})))
+
+
+def compare(
+    baseline: Mapping[Key, Series], candidate: Mapping[Key, Series], rules: Rules | None = None
+) -> list[Finding]:
+    """Compare what both runs measured, in the candidate's order. What only one of them has is left out."""
+    rules = rules or Rules()
+    both = [key for key in candidate if key in baseline and baseline[key].values and candidate[key].values]
+    judged = [_Judged(key, baseline[key], candidate[key], rules.of(key[1])) for key in both]
+    return [
+        finding
+        for report_only in (False, True)
+        for finding in _family([j for j in judged if j.rule.report_only == report_only])
+    ]
+
+
+def series(run: Run, stage: str = "") -> dict[Key, Series]:
+    """Return what a run measured in that stage, one value a boot."""
+    return {
+        key: Series(
+            boots[max(boots)][-1].unit,
+            boots[max(boots)][-1].better,
+            tuple(statistics.median(m.median for m in boots[boot]) for boot in sorted(boots)),
+        )
+        for key, boots in per_boot(run, stage).items()
+    }
+
+
+def suspects(findings: Iterable[Finding]) -> list[Finding]:
+    """Return what deserves to be measured again: worse, and unlikely enough to be chance for a screening."""
+    return [f for f in findings if f.worse and f.p <= SCREEN_P and not f.report_only]
+
+
+def overall(findings: Sequence[Finding]) -> str:
+    """Return one verdict for all."""
+    there = {finding.verdict for finding in findings if not finding.report_only}
+    if REGRESSED in there or not there - {TOO_FEW}:
+        return REGRESSED if REGRESSED in there else TOO_FEW
+    return IMPROVED if IMPROVED in there else NO_EVIDENCE
+
+
+def _family(judged: Sequence[_Judged]) -> list[Finding]:
+    """Judge metrics that share one false discovery rate: those that can fail the session, or the others."""
+    adjusted = ranks.adjusted([j.p for j in judged])
+    return [j.finding(p, len(judged)) for j, p in zip(judged, adjusted, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """On which a metric's changes are measured: `to` it, the `smallest` change, and back to a `ratio`."""
+
+    to: Callable[[float], float]
+    smallest: float
+    ratio: Callable[[float], float | None]
+    said: Callable[[float], str]
+
+
+class _Judged:
+    """One metric on its way to a finding."""
+
+    def __init__(self, key: Key, baseline: Series, candidate: Series, rule: Rule) -> None:
+        self.key = key
+        self.rule = rule
+        self.worse = 1 if candidate.better == "lower" else -1
+        self.scale = _scale(rule, baseline.values, candidate.values)
+        self.before = [self.scale.to(value) for value in baseline.values]
+        self.after = [self.scale.to(value) for value in candidate.values]
+        self.p = ranks.p_value(self.before, self.after)
+
+    def finding(self, adjusted: float, metrics: int) -> Finding:
+        """Return what comes of it among that many metrics, with its p adjusted for their number."""
+        scale, rule, boots = self.scale, self.rule, (len(self.before), len(self.after))
+        shift, low, high = ranks.shift(self.before, self.after, rule.confidence)
+        ends = (scale.ratio(low), scale.ratio(high))
+        interval = (ends[0], ends[1]) if ends[0] is not None and ends[1] is not None else None
+        verdict, reason = NO_EVIDENCE, ""
+        if adjusted <= rule.q and abs(shift) >= scale.smallest:
+            verdict = REGRESSED if shift * self.worse > 0 else IMPROVED
+            reason = scale.said(shift)
+        elif adjusted <= rule.q:
+            reason = f"{scale.said(shift)}, too little to matter"
+        elif ranks.smallest_p(*boots) > rule.q / metrics:
+            verdict = TOO_FEW
+            reason = f"{ranks.boots_needed(rule.q / metrics)} boots a side can tell, among {metrics} metrics"
+        elif interval and 1 - rule.ruled_out <= interval[0] and interval[1] <= 1 + rule.ruled_out:
+            reason = f"≥{rule.ruled_out:.0%} ruled out"
+        board, metric, labels = self.key
+        return Finding(
+            board,
+            metric,
+            dict(labels),
+            verdict,
+            scale.ratio(shift),
+            interval,
+            self.p,
+            boots,
+            reason,
+            shift * self.worse > 0,
+            rule.report_only,
+        )
+
+
+def _scale(rule: Rule, before: Sequence[float], after: Sequence[float]) -> _Scale:
+    middle = statistics.median(before)
+    if rule.scale == "ladder":
+        return _Scale(_rung, 1.0, lambda shift: LADDER_STEP**shift, lambda shift: f"{shift:+.3g} rungs")
+    if rule.scale == "ratio" and min(*before, *after) > 0:
+        return _Scale(math.log, math.log1p(rule.effect), math.exp, lambda shift: f"{math.expm1(shift):+.1%}")
+    least = max(rule.effect * abs(middle), 1.0 if rule.scale == "count" else 0.0)
+    return _Scale(
+        float,
+        least,
+        lambda shift: (middle + shift) / middle if middle else None,
+        lambda shift: f"{shift:+.3g}",
+    )
+
+
+def _rung(capacity: float) -> float:
+    """Return the rung of the ladder of ×1.1 that a capacity stands on; -1 for none at all."""
+    return float(round(math.log(capacity) / math.log(LADDER_STEP))) if capacity >= 1 else -1.0
+
+
+def _read(file: Path) -> dict[str, dict[str, Any]]:
+    """Return a user's rules, checked; raises CatalogError with file and key."""
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CatalogError(f"{file}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CatalogError(f"{file}: is not TOML: {error}") from error
+    kinds = {field.name: field.type for field in fields(Rule)}
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise CatalogError(f'{file}: key "{name}": a table is needed, not {table!r}')
+        for key, value in table.items():
+            if key not in kinds:
+                raise CatalogError(f'{file}: key "{name}.{key}": there are only {", ".join(kinds)}')
+            if wanted := _wrong(key, value):
+                raise CatalogError(f'{file}: key "{name}.{key}": {wanted} is needed, not {value!r}')
+    return tables
+
+
+def _wrong(key: str, value: object) -> str:
+    """Return what a rule's value should be, if it is not."""
+    if key == "report_only":
+        return "" if isinstance(value, bool) else "true or false"
+    if key == "scale":
+        return "" if value in SCALES else f"one of {', '.join(SCALES)}"
+    is_share = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1
+    return "" if is_share else "a share between 0 and 1"

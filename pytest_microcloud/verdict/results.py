@@ -1,0 +1,184 @@
+"""Stored runs, folded one by one into what can be compared: the newest figures, and their history."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_microcloud.experiments.measurement import Measurement
+from pytest_microcloud.runs import Entry, Run
+
+BESIDE = frozenset(("basis",))
+"""Labels that tell how a figure came to be, and not of what it is."""
+
+Point = tuple[tuple[str, str], ...]
+"""The labels that a metric was measured at, sorted."""
+
+
+@dataclass(frozen=True, order=True)
+class Subject:
+    """What reports compare: a board model under one OS release, real or emulated."""
+
+    model: str
+    emulated: bool
+    os_release: str
+
+
+@dataclass
+class Figure:
+    """One metric of a subject at one point, of the newest run that has it and can be trusted.
+
+    `boots` are its values, one a boot: the median of the repetitions in it. `last` is the measurement of the
+    last boot, with its samples in the order in which they were taken. Values are in SI units.
+    """
+
+    run: str
+    taken: str
+    last: Measurement
+    boots: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        """The median over the boots."""
+        return statistics.median(self.boots)
+
+    @property
+    def quartiles(self) -> tuple[float, float] | None:
+        """The first and third quartile over the boots; None of fewer than two."""
+        if len(self.boots) < 2:
+            return None
+        first, _, third = statistics.quantiles(self.boots, n=4, method="inclusive")
+        return first, third
+
+
+@dataclass
+class Newest:
+    """The newest run of a subject: its boards' fingerprints by name, and what their tests came to."""
+
+    run: str
+    taken: str
+    boards: dict[str, Mapping[str, Any]]
+    entries: list[Entry]
+
+
+class Missing(Exception):
+    """A figure that no run has; the text says which."""
+
+
+class Results:
+    """What stored runs measured, by subject; add them in any order."""
+
+    def __init__(self, runs: Iterable[Run] = ()) -> None:
+        self._figures: dict[tuple[Subject, str, Point], Figure] = {}
+        self._history: dict[tuple[Subject, str, Point], list[float]] = {}
+        self._newest: dict[Subject, Newest] = {}
+        self._since: dict[str, str] = {}
+        for run in runs:
+            self.add(run)
+
+    def add(self, run: Run) -> None:
+        """Fold a run in."""
+        subjects = {name: _subject(facts) for name, facts in run.boards.items()}
+        for name, subject in subjects.items():
+            self._keep_newest(subject, run, name)
+            since = self._since.get(subject.os_release, run.taken)
+            self._since[subject.os_release] = min(since, run.taken)
+        for (board, metric, labels), boots in per_boot(run).items():
+            if board in subjects:
+                self._keep_figure((subjects[board], metric, labels), run, boots)
+
+    @property
+    def subjects(self) -> list[Subject]:
+        """All that have runs: by model, real ones first, and their OS releases from the oldest."""
+        return sorted(
+            self._newest, key=lambda s: (s.model, s.emulated, self._since[s.os_release], s.os_release)
+        )
+
+    def newest(self, subject: Subject) -> Newest:
+        """Return the newest run of a subject."""
+        return self._newest[subject]
+
+    def figure(self, subject: Subject, metric: str, labels: Mapping[str, object]) -> Figure | None:
+        """Return a metric of a subject at these labels, if any run has it."""
+        return self._figures.get((subject, metric, point(labels)))
+
+    def points(self, metric: str, subjects: Collection[Subject] | None = None) -> list[dict[str, str]]:
+        """Return the labels at which a metric was measured on any of these subjects (or on any at all)."""
+        found = {
+            labels
+            for subject, name, labels in self._figures
+            if name == metric and (subjects is None or subject in subjects)
+        }
+        return [dict(labels) for labels in sorted(found)]
+
+    def metrics(self) -> list[str]:
+        """Return the metrics that were measured."""
+        return sorted({metric for _, metric, _ in self._figures})
+
+    def releases(
+        self, model: str, *, emulated: bool, metric: str, labels: Mapping[str, object]
+    ) -> list[tuple[str, float]]:
+        """Return a metric at each OS release of a model, the oldest first: the median of all boots."""
+        there = [s for s in self.subjects if (s.model, s.emulated) == (model, emulated)]
+        return [
+            (s.os_release, statistics.median(self._history[key]))
+            for s in there
+            if (key := (s, metric, point(labels))) in self._history
+        ]
+
+    def of_model(self, model: str, metric: str, labels: Mapping[str, object]) -> tuple[Subject, Figure]:
+        """Return the newest figure of a model, of a real board if there is one; raises Missing."""
+        found = [
+            (subject, figure)
+            for subject in self.subjects
+            if subject.model == model and (figure := self.figure(subject, metric, labels)) is not None
+        ]
+        if not found:
+            at = " ".join(str(value) for value in labels.values())
+            raise Missing(f"{metric}{f' ({at})' if at else ''} of {model}")
+        return max(found, key=lambda pair: (not pair[0].emulated, pair[1].taken))
+
+    def _keep_newest(self, subject: Subject, run: Run, board: str) -> None:
+        kept = self._newest.get(subject)
+        if kept is None or (kept.run != run.id and run.taken >= kept.taken):
+            kept = self._newest[subject] = Newest(run.id, run.taken, {}, [])
+        if kept.run == run.id:
+            kept.boards[board] = run.boards[board]
+            kept.entries += [e for e in run.entries if e.board == board and not e.stage]
+
+    def _keep_figure(
+        self, key: tuple[Subject, str, Point], run: Run, boots: Mapping[int, Sequence[Measurement]]
+    ) -> None:
+        values = [statistics.median(m.median for m in ms) for ms in boots.values()]
+        self._history.setdefault(key, []).extend(values)
+        kept = self._figures.get(key)
+        if kept is None or (kept.run != run.id and run.taken >= kept.taken):
+            kept = self._figures[key] = Figure(run.id, run.taken, boots[max(boots)][-1])
+        if kept.run == run.id:
+            kept.boots += values
+
+
+def per_boot(run: Run, stage: str = "") -> dict[tuple[str, str, Point], dict[int, list[Measurement]]]:
+    """Return what can be trusted of a run, by board, metric and point, and then by boot."""
+    found: dict[tuple[str, str, Point], dict[int, list[Measurement]]] = {}
+    for entry, measurement in run.trusted(stage):
+        key = (entry.board, measurement.metric, point(measurement.labels))
+        found.setdefault(key, {}).setdefault(entry.boot, []).append(measurement)
+    return found
+
+
+def point(labels: Mapping[str, object]) -> Point:
+    """Return labels in their one form, without those that tell how a figure came to be."""
+    return tuple(sorted((key, str(value)) for key, value in labels.items() if key not in BESIDE))
+
+
+def _subject(facts: Mapping[str, Any]) -> Subject:
+    release = facts.get("hypriot_image_version")
+    system = str(facts.get("os_release") or "an unknown system")
+    return Subject(
+        str(facts.get("model", "?")),
+        bool(facts.get("emulated")),
+        f"{system}, HypriotOS image {release}" if release and str(release) not in system else system,
+    )
