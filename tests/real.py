@@ -97,8 +97,11 @@ OWN = "|".join(
 )
 
 # A machine has an uptime of its own: some seconds for what came before its first process, and from there on a
-# clock that started with it. The capability that sets this up is taken away again.
+# clock that started with it. The capability that sets this up is taken away again. And each of its boots has
+# an id of its own, as the moment of the first process, in hundredths of a second, may well repeat.
 ENTRYPOINT = """
+cat /proc/sys/kernel/random/uuid >/dev/boot_id
+mount --bind /dev/boot_id /proc/sys/kernel/random/boot_id
 up=$(cut -d . -f 1 /proc/uptime)
 exec unshare --time --boottime=$((3 - up)) --monotonic=$((3 - up)) setpriv --bounding-set=-sys_time "$@"
 """

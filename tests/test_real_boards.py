@@ -15,7 +15,7 @@ import pytest
 
 from tests.real import RealBoard, RealBoards, hypriot
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow]
+pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 ROOT = Path(__file__).parent.parent
 THEIRS = 2

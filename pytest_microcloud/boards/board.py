@@ -30,6 +30,8 @@ BOOT_TIMEOUT_S = 300.0
 ENGINE_TIMEOUT_S = 300.0
 LOGIN_TIMEOUT_S = 15.0
 """Of one try after a reboot: a slow board that still boots takes seconds for a login."""
+HOLDER_FIRST_S = 20.0
+"""What the holder of the lock gets to take it again after a reboot, before one that waits for it tries."""
 RECOVERY_S = 120.0
 """What a board that was lost gets to come back by itself; a slow one reboots within it."""
 
@@ -129,6 +131,7 @@ class Board:
                 time.sleep(1)
                 with contextlib.suppress(LinkError):
                     self.link.open(self.driver.endpoint(), timeout_s=LOGIN_TIMEOUT_S, again=False)
+                    time.sleep(min(HOLDER_FIRST_S, max(0.0, deadline - time.monotonic())))
 
     def _furnish(self) -> None:
         """Begin to work on a board that is as it was found, and see to it that it has what we need."""
@@ -151,7 +154,26 @@ class Board:
     def reboot(self) -> Rebooted:
         """Boot anew and return when a user can log in. Raises BoardError when no new boot is seen in time."""
         before = self.booted = facts.boot_identity(self.link)
-        powered_on_at_s = self.driver.power_cycle(self.link)
+        return self._come_up(before, self.driver.power_cycle(self.link))
+
+    def boot_anew(self) -> None:
+        """Reboot, and begin to work on the new boot. Raises BoardError."""
+        self.reboot()
+        self.settle()
+        self.evidence.begin()
+
+    def exchange(self, driver: Driver) -> None:
+        """Boot what another driver brings into being in this board's place. Raises BoardError."""
+        before = facts.boot_identity(self.link)
+        self.driver.stop()
+        self.driver = driver
+        driver.start()
+        self._come_up(before, None)
+        self.settle()
+        self.evidence.begin()
+        self._furnish()
+
+    def _come_up(self, before: str, powered_on_at_s: float | None) -> Rebooted:
         down_at_s = time.monotonic()
         rebooted = None
         while rebooted is None and time.monotonic() < down_at_s + BOOT_TIMEOUT_S:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from pytest_microcloud.boards.facts import BOOT
+
 if TYPE_CHECKING:
     from pytest_microcloud.boards.link import Link
 
@@ -33,12 +35,12 @@ disks() { # in words, what is wrong with them
     done | sort -u
     df -P / /var/tmp /var/lib/docker | awk '$6 ~ "^/" && $4 < FULL { print "its disk is full" }' | sort -u
 }
-boot() { echo "$(cat /proc/sys/kernel/random/boot_id)$(sed 's/.*) //' /proc/1/stat | cut -d ' ' -f 20)"; }
-""".replace("FULL", str(FULL_KB))
+boot() { (BOOT) | tr -d '\n'; }
+""".replace("FULL", str(FULL_KB)).replace("BOOT", BOOT)
 _BEGIN = (
     _FUNCTIONS
     + r"""
-boot
+echo "$(boot)"
 cut -d ' ' -f 1 /proc/uptime
 killed
 journalctl -q -n 0 --show-cursor | sed -n 's/^-- cursor: //p' | grep . || echo

@@ -25,6 +25,8 @@ THRESHOLD_BYTES = 50_000_000
 """Memory that is left to applications and the operating system: the paper's 50 MB."""
 FEWEST_TO_PROJECT = 5
 """Containers from which memory is projected at the least; the first ones also fill caches."""
+ASKING_AGAIN_S = 300.0
+"""What a full board gets to answer for all its containers; those that are not asked in it count as silent."""
 REMOVERS = 4
 RECOVERY_S = 60.0
 
@@ -154,8 +156,12 @@ def _asked_again(deployment: Deployment, filling: _Filling) -> list[float]:
     board, ready = deployment.board, deployment.workload.ready
     response_s = []
     running = _running(board) if filling.hosted else set()
+    ends_at_s = time.monotonic() + ASKING_AGAIN_S
     for container, port in filling.hosted:
         started = time.monotonic()
+        if started > ends_at_s:
+            filling.ended += f"; not all were asked again within {ASKING_AGAIN_S:.0f} s"
+            break
         if container.id in running and answers(board, ready, port, container):
             response_s.append(time.monotonic() - started)
     if silent := len(filling.hosted) - len(response_s):

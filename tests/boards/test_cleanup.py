@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_microcloud.boards import engine, workspace
+from pytest_microcloud.boards import engine
+from tests.ended import PATIENCE_S, Run, started
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -24,9 +23,7 @@ if TYPE_CHECKING:
 
     from pytest_microcloud.boards.board import Board
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow]
-
-PATIENCE_S = 240.0
+pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 # Tells what the experiments tell, line by line, so that a test can choose the moment.
 CONFTEST = """\
@@ -71,55 +68,15 @@ MOMENTS = {
 }
 
 
-class Run:
-    """A pytest in a process group of its own, as a terminal starts it."""
-
-    def __init__(self, directory: Path, test: str) -> None:
-        self._said = directory / "said"
-        self._said.unlink(missing_ok=True)
-        self._output = directory / "output"
-        with self._output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--hosts=pi3b", "-k", test],
-                cwd=directory,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    @property
-    def output(self) -> str:
-        return self._output.read_text(errors="replace")
-
-    @property
-    def id(self) -> str:
-        found = re.search(r"^microcloud: run (\S+),", self.output, re.MULTILINE)
-        assert found, self.output
-        return found.group(1)
-
-    def wait_for(self, told: str) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while not (self._said.is_file() and told in self._said.read_text()):
-            assert self.process.poll() is None, self.output
-            assert time.monotonic() < deadline, self.output
-            time.sleep(0.02)
-
-    def wait(self) -> int:
-        try:
-            return self.process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            pytest.fail(f"it did not end: {self.output}")
-
-    def left(self, host_engine: DockerClient) -> list[str]:
-        label = f"{engine.RUN_LABEL}={self.id}"
-        directory = workspace.root() / self.id
-        return [
-            *(str(c.name) for c in host_engine.containers.list(all=True, filters={"label": label})),
-            *(str(v.name) for v in host_engine.volumes.list(filters={"label": label})),
-            *(str(n.name) for n in host_engine.networks.list(filters={"label": label})),
-            *processes(str(directory)),
-            *([str(directory)] if directory.exists() else []),
-        ]
+def left(run: Run, host_engine: DockerClient) -> list[str]:
+    label = f"{engine.RUN_LABEL}={run.id}"
+    return [
+        *(str(c.name) for c in host_engine.containers.list(all=True, filters={"label": label})),
+        *(str(v.name) for v in host_engine.volumes.list(filters={"label": label})),
+        *(str(n.name) for n in host_engine.networks.list(filters={"label": label})),
+        *processes(str(run.directory)),
+        *([str(run.directory)] if run.directory.exists() else []),
+    ]
 
 
 def processes(text: str) -> Iterator[str]:
@@ -136,9 +93,9 @@ def processes(text: str) -> Iterator[str]:
 def nothing_is_left(run: Run, host_engine: DockerClient) -> bool:
     """Wait for processes that were told to end, and say whether all is gone."""
     deadline = time.monotonic() + 10
-    while left := run.left(host_engine):
+    while there := left(run, host_engine):
         if time.monotonic() > deadline:
-            print(f"left: {left}\n{run.output}")
+            print(f"left: {there}\n{run.output}")
             return False
         time.sleep(0.1)
     return True
@@ -147,7 +104,7 @@ def nothing_is_left(run: Run, host_engine: DockerClient) -> bool:
 def the_host_may_sleep(run: Run, host_engine: DockerClient) -> bool:
     """Wait for the loops that keep the host awake to end with their controller."""
     deadline = time.monotonic() + 10
-    while [name for name in run.left(host_engine) if name.endswith("-awake")]:
+    while [name for name in left(run, host_engine) if name.endswith("-awake")]:
         if time.monotonic() > deadline:
             return False
         time.sleep(0.1)
@@ -161,17 +118,6 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_suite.py").write_text(dedent(SUITE))
     return tmp_path
-
-
-@contextmanager
-def started(directory: Path, test: str) -> Iterator[Run]:
-    run = Run(directory, test)
-    try:
-        yield run
-    finally:
-        if run.process.poll() is None:
-            os.killpg(run.process.pid, signal.SIGKILL)
-            run.process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -199,9 +145,9 @@ def others_are_untouched(
 
 @pytest.mark.parametrize("experiment", sorted(MOMENTS))
 def test_an_interrupted_run_leaves_nothing(project: Path, host_engine: DockerClient, experiment: str) -> None:
-    with started(project, f"test_{experiment}") as run:
+    with started(project, "pi3b", f"test_{experiment}") as run:
         run.wait_for(MOMENTS[experiment])
-        assert run.left(host_engine)
+        assert left(run, host_engine)
         os.killpg(run.process.pid, signal.SIGINT)
         assert run.wait() == pytest.ExitCode.INTERRUPTED, run.output
     assert "KeyboardInterrupt" in run.output
@@ -211,14 +157,14 @@ def test_an_interrupted_run_leaves_nothing(project: Path, host_engine: DockerCli
 def test_the_next_run_removes_what_a_killed_one_left_and_leaves_nothing_itself(
     project: Path, host_engine: DockerClient
 ) -> None:
-    with started(project, "test_hosting") as killed:
+    with started(project, "pi3b", "test_hosting") as killed:
         killed.wait_for("hosting httpd: 1 containers")
         killed.process.kill()
         killed.process.wait()
     lost = killed.id
-    assert killed.left(host_engine)
+    assert left(killed, host_engine)
     (project / "output").rename(project / "first")
-    with started(project, "test_everything_briefly") as run:
+    with started(project, "pi3b", "test_everything_briefly") as run:
         assert run.wait() == pytest.ExitCode.OK, run.output
     assert nothing_is_left(run, host_engine)
     assert f"removed container microcloud-{lost}-little of a run that was killed" in run.output
@@ -227,12 +173,12 @@ def test_the_next_run_removes_what_a_killed_one_left_and_leaves_nothing_itself(
 
 
 def test_microcloud_clean_removes_what_a_killed_run_left(project: Path, host_engine: DockerClient) -> None:
-    with started(project, "test_io") as killed:
+    with started(project, "pi3b", "test_io") as killed:
         killed.wait_for("io disk read")
-        assert [name for name in killed.left(host_engine) if name.endswith("-awake")]
+        assert [name for name in left(killed, host_engine) if name.endswith("-awake")]
         killed.process.kill()
         killed.process.wait()
-    assert killed.left(host_engine)
+    assert left(killed, host_engine)
     assert the_host_may_sleep(killed, host_engine)
     clean = [sys.executable, "-m", "pytest_microcloud.cli", "clean"]
     done = subprocess.run(clean, capture_output=True, text=True, timeout=PATIENCE_S, check=True)

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_microcloud.boards import workspace
+from tests.ended import started
 from tests.real import hypriot
 
 if TYPE_CHECKING:
     from tests.real import RealBoard, RealBoards
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
-
-PATIENCE_S = 240.0
 
 # Tells the stages of a run, line by line, so that a test can choose the moment.
 CONFTEST = """\
@@ -94,57 +87,6 @@ STAGES = {
 REBOOTING = ("test_startup", "startup: boot 2")
 
 
-class Run:
-    """A pytest in a process group of its own, as a terminal starts it."""
-
-    def __init__(self, directory: Path, test: str) -> None:
-        self._said = directory / "said"
-        self._said.unlink(missing_ok=True)
-        self._output = directory / "output"
-        with self._output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--hosts=desk", "-k", test],
-                cwd=directory,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    @property
-    def output(self) -> str:
-        return self._output.read_text(errors="replace")
-
-    @property
-    def directory(self) -> Path:
-        found = re.search(r"^microcloud: run (\S+),", self.output, re.MULTILINE)
-        assert found, self.output
-        return workspace.root() / found.group(1)
-
-    def wait_for(self, told: str) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while not (self._said.is_file() and told in self._said.read_text()):
-            assert self.process.poll() is None, self.output
-            assert time.monotonic() < deadline, self.output
-            time.sleep(0.02)
-
-    def wait(self) -> int:
-        try:
-            return self.process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            pytest.fail(f"it did not end: {self.output}")
-
-
-@contextmanager
-def started(directory: Path, test: str) -> Iterator[Run]:
-    run = Run(directory, test)
-    try:
-        yield run
-    finally:
-        if run.process.poll() is None:
-            os.killpg(run.process.pid, signal.SIGKILL)
-            run.process.wait()
-
-
 @pytest.fixture(scope="module")
 def desk(real_boards: RealBoards) -> Iterator[RealBoard]:
     board = real_boards.new("desk", **hypriot(others_containers=1))
@@ -171,7 +113,7 @@ def test_a_run_that_is_interrupted_leaves_nothing(
     project: Path, desk: RealBoard, before: list[str], stage: str
 ) -> None:
     test, told = STAGES[stage]
-    with started(project, test) as run:
+    with started(project, "desk", test) as run:
         run.wait_for(told)
         os.killpg(run.process.pid, signal.SIGINT)
         assert run.wait() in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.OK), run.output
@@ -185,7 +127,7 @@ def test_a_run_that_is_killed_leaves_nothing_on_the_board(
     project: Path, desk: RealBoard, before: list[str], stage: str
 ) -> None:
     test, told = STAGES[stage]
-    with started(project, test) as run:
+    with started(project, "desk", test) as run:
         run.wait_for(told)
         run.process.kill()
         run.wait()
@@ -197,11 +139,11 @@ def test_a_run_that_ends_while_the_board_reboots_leaves_nothing_once_the_next_ha
     project: Path, desk: RealBoard, before: list[str], number: signal.Signals
 ) -> None:
     test, told = REBOOTING
-    with started(project, test) as run:
+    with started(project, "desk", test) as run:
         run.wait_for(told)
         os.killpg(run.process.pid, number)
         run.wait()
     desk.wait_until_up()
-    with started(project, "test_briefly") as following:
+    with started(project, "desk", "test_briefly") as following:
         assert following.wait() == pytest.ExitCode.OK, following.output
     assert desk.changes_since(before) == [], run.output + following.output
