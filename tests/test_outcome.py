@@ -450,7 +450,8 @@ def test_what_is_invalid_is_in_the_run_file_but_no_benchmark_of_it(
     outcomes(BOOT + "def test_well(measure):\n    measure(took)\n", found=[[], HOT])
     run = run_of(pytester)
     assert [b["name"] for b in run["benchmarks"]] == ["test_well[ssh://desk]"]
-    (kept,) = run["machine_info"]["microcloud"]["outcomes"]
+    kept, well = run["machine_info"]["microcloud"]["outcomes"]
+    assert (well["test"], well["verdict"]) == ("test_desk.py::test_well[ssh://desk]", "feasible")
     assert kept["test"] == "test_desk.py::test_boot[ssh://desk]"
     assert (kept["board"], kept["experiment"]) == ("desk", "desk")
     assert (kept["verdict"], kept["reason"]) == ("invalid", "desk: it was 81 °C hot")
