@@ -27,8 +27,10 @@ from pytest_microcloud.errors import InventoryError
 
 TIMEOUT_S = 60.0
 VARIABLES = (
+    "microcloud_cpu_share",
     "microcloud_docker_socket",
     "microcloud_driver",
+    "microcloud_flash",
     "microcloud_image",
     "microcloud_install",
     "microcloud_model",
@@ -143,8 +145,25 @@ class Target:
 
     @property
     def image(self) -> str | None:
-        """What an emulated board is made from: `microcloud_image`."""
+        """What an emulated board is made from, or a real one was flashed with: `microcloud_image`."""
         return self._text("microcloud_image")
+
+    @property
+    def flash(self) -> str | None:
+        """A command on the controller that writes an OS image onto the board: `microcloud_flash`.
+
+        It finds the image, as `microcloud_image` names it, in the environment variable MICROCLOUD_IMAGE.
+        """
+        return self._text("microcloud_flash")
+
+    @property
+    def cpu_share(self) -> float:
+        """How much of its model's CPU an emulated board gets, from `microcloud_cpu_share`; usually all."""
+        wanted = "a share of the model's CPU, such as 0.8; only an emulated board can be given one"
+        share = self._number("microcloud_cpu_share", wanted, 0.001, 1.0)
+        if share is not None and self.driver == "ssh":
+            raise self._wrong("microcloud_cpu_share", wanted)
+        return 1.0 if share is None else share
 
     @property
     def round_trip_s(self) -> float | None:

@@ -194,6 +194,34 @@ def test_quoted_values_keep_their_spaces_quotes_and_hashes(lab: Choose) -> None:
     assert shelf.power_cycle == "uhubctl -l 1-1 -p 2 -a cycle"
 
 
+def test_an_emulated_board_may_get_a_share_of_its_models_cpu(write: Write) -> None:
+    hosts = write(
+        """\
+        [pi3b]
+        all-of-it microcloud_driver=container
+        most microcloud_driver=container microcloud_cpu_share=0.8
+        """
+    )
+    whole, most = read(hosts, "all", MODELS)
+    assert (whole.cpu_share, most.cpu_share) == (1.0, 0.8)
+
+
+@pytest.mark.parametrize("share", ["0", "1.2", "half", "80%"])
+def test_a_share_that_is_none_is_told(write: Write, share: str) -> None:
+    hosts = write(f"[pi3b]\ndesk microcloud_driver=container microcloud_cpu_share={share}\n")
+    assert f"'desk': microcloud_cpu_share={share} should be a share of the model's CPU" in mistake(hosts)
+
+
+def test_a_real_board_may_have_a_command_that_flashes_it(write: Write) -> None:
+    (desk,) = read(write("[pi3b]\ndesk microcloud_flash='sd-writer --slot 3'\n"), "all", MODELS)
+    assert (desk.flash, desk.cpu_share) == ("sd-writer --slot 3", 1.0)
+
+
+def test_a_real_board_has_all_its_cpu(write: Write) -> None:
+    shared = write("[pi3b]\ndesk microcloud_cpu_share=0.5\n")
+    assert "only an emulated board can be given one" in mistake(shared)
+
+
 def test_a_target_can_be_a_key_of_a_dictionary(lab: Choose) -> None:
     assert len({target: target.name for target in lab("all") + lab("pi3b")}) == 6
 

@@ -164,7 +164,9 @@ class Board:
 
     def exchange(self, driver: Driver) -> None:
         """Boot what another driver brings into being in this board's place. Raises BoardError."""
-        before = facts.boot_identity(self.link)
+        before = self.booted
+        with contextlib.suppress(BoardError):  # one that was flashed badly may be out of reach
+            before = facts.boot_identity(self.link)
         self.driver.stop()
         self.driver = driver
         driver.start()

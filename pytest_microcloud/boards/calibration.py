@@ -146,12 +146,17 @@ def _rating(engine: DockerClient, image: str, share: float, count: int, run_id: 
 
 
 def _cache_file(image: str, model: BoardModel) -> Path:
-    host = next(
-        (line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), ""
+    key = (
+        f"{host_cpu()} {os.cpu_count()} {image} {model.sevenzip_mips_all_cores} {threads(model)} {PERIOD_US}"
     )
-    key = f"{host} {os.cpu_count()} {image} {model.sevenzip_mips_all_cores} {threads(model)} {PERIOD_US}"
     name = f"{model.id}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.json"
     return cache_directory() / name
+
+
+def host_cpu() -> str:
+    """Return this host's line about its CPU model; empty if it has none."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line for line in lines if line.startswith("model name")), "")
 
 
 def cache_directory() -> Path:

@@ -1,58 +1,69 @@
-"""A board's power, switched by a command on the controller: `microcloud_power_cycle`."""
+"""Commands on the controller that have power over a board: `microcloud_power_cycle`, `microcloud_flash`."""
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import tempfile
 import time
-from typing import IO
+from collections.abc import Mapping
 
 from pytest_microcloud.boards.facts import text
 from pytest_microcloud.boards.link import end_group
 from pytest_microcloud.errors import BoardError, DeadlineExceeded
 
 POWER_TIMEOUT_S = 120.0
+FLASH_TIMEOUT_S = 3600.0
 
 
 def cycle(board: str, command: str) -> float:
-    """Run the command that cuts and restores a board's power, without a shell.
+    """Run the command that cuts and restores a board's power; raises BoardError.
 
-    Returns when it ended, on the controller's monotonic clock: the power counts as on from then. Raises
-    BoardError that quotes the end of what it said, but not its arguments: passwords may be among them.
+    Returns when it ended, on the controller's monotonic clock: the power counts as on from then.
+    """
+    return _run(board, "microcloud_power_cycle", command, POWER_TIMEOUT_S)
+
+
+def flash(board: str, command: str, image: str) -> None:
+    """Run the command that writes an image, which MICROCLOUD_IMAGE names, onto a board; raises BoardError."""
+    _run(board, "microcloud_flash", command, FLASH_TIMEOUT_S, {"MICROCLOUD_IMAGE": image})
+
+
+def _run(
+    board: str, variable: str, command: str, timeout_s: float, more: Mapping[str, str] | None = None
+) -> float:
+    """Run a command of the inventory without a shell; returns when it ended.
+
+    Raises BoardError that quotes the end of what it said, but not its arguments: passwords may be among them.
     """
     program, *arguments = shlex.split(command)
+    said_as = f"{variable}: {program}"
     with tempfile.TemporaryFile() as output:  # no pipe: what the command leaves running may keep it open
-        status = _status(board, program, arguments, output)
+        try:
+            switching = subprocess.Popen(
+                [program, *arguments],
+                env=os.environ | (more or {}),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise BoardError(board, f"{said_as} cannot be run: {error.strerror or error}") from error
+        status = _ended(board, switching, said_as, timeout_s)
         on_at_s = time.monotonic()
         if status != 0:
             output.seek(0)
             said = output.read().decode(errors="replace").strip().rpartition("\n")[2]
-            raise BoardError(
-                board,
-                f"microcloud_power_cycle: {program} exited with {status}: {text(said) or 'nothing was said'}",
-            )
+            raise BoardError(board, f"{said_as} exited with {status}: {text(said) or 'nothing was said'}")
     return on_at_s
 
 
-def _status(board: str, program: str, arguments: list[str], output: IO[bytes]) -> int:
-    """Run it to its end. It is never ended with us: a board whose power is off would stay so."""
+def _ended(board: str, switching: subprocess.Popen[bytes], said_as: str, timeout_s: float) -> int:
+    """Wait for its end. It is never ended with us: a board whose power is off would stay so."""
     try:
-        switching = subprocess.Popen(
-            [program, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise BoardError(
-            board, f"microcloud_power_cycle: {program} cannot be run: {error.strerror or error}"
-        ) from error
-    try:
-        return switching.wait(POWER_TIMEOUT_S)
+        return switching.wait(timeout_s)
     except subprocess.TimeoutExpired:
         end_group(switching)
-        raise DeadlineExceeded(
-            board, f"microcloud_power_cycle: {program} did not end within {POWER_TIMEOUT_S:.0f} s"
-        ) from None
+        raise DeadlineExceeded(board, f"{said_as} did not end within {timeout_s:.0f} s") from None

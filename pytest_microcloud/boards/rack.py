@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from pytest_microcloud.boards import engine
 from pytest_microcloud.boards.board import Board
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
     from pytest_microcloud.boards.drivers.protocol import Driver
+    from pytest_microcloud.boards.link import Link
     from pytest_microcloud.catalog import BoardModel, Catalog
     from pytest_microcloud.inventory import Target
 
@@ -53,6 +56,8 @@ class Rack:
         self._boards: dict[str, Board] = {}
         self._broken: dict[str, str] = {}
         self._seen_at_s: dict[str, float] = {}
+        self._own: dict[str, dict[str, Any]] = {}
+        self._exchanged: set[str] = set()
         self._engine: DockerClient | None = None
         self.stays: list[str] = []
         """What could not be tidied up, a sentence each."""
@@ -103,6 +108,48 @@ class Rack:
             return error.what
         return happened or (f"was lost for a time ({trouble})" if trouble else "")
 
+    def boot_anew(self, name: str, why: str) -> None:
+        """Reboot a board that is up. One that fails is not tried again; raises BoardError."""
+        board = self.board(name)
+        self._announce(name, f"boots anew: {why}")
+        with self._lost(name, "did not boot anew"):
+            board.boot_anew()
+
+    def own(self, name: str) -> Mapping[str, Any]:
+        """Return what a board that is up was made of, whatever it was exchanged for since."""
+        return self._own[name]
+
+    def can_be(self, name: str, made_of: Mapping[str, Any]) -> None:
+        """Raise BoardError with the reason if a board that is up cannot be exchanged for one of these."""
+        self.board(name).driver.like(made_of)
+
+    def exchange(self, name: str, made_of: Mapping[str, Any], why: str) -> None:
+        """Have a board that is up boot as it is when it is made of these (see `Driver.made_of`).
+
+        What fails is not tried again; raises BoardError.
+        """
+        board = self.board(name)
+        self._announce(name, f"boots as another: {why}")
+        with self._lost(name, "could not be exchanged"):
+            self._exchange(board, made_of)
+
+    def _exchange(self, board: Board, made_of: Mapping[str, Any]) -> None:
+        variables = {**board.target.variables, **board.driver.like(made_of)}
+        target = dataclasses.replace(board.target, variables=variables)
+        self._exchanged.add(board.name)
+        board.exchange(self._driver(target, board.model, partial(self._announce, board.name), board.link))
+        if made_of == self._own[board.name]:
+            self._exchanged.discard(board.name)
+        self._seen_at_s[board.name] = time.monotonic()
+
+    @contextmanager
+    def _lost(self, name: str, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._broken[name] = f"{what}: {error.what if isinstance(error, BoardError) else error}"
+            raise BoardError(name, self._broken[name]) from error
+
     def _revive(self, name: str, trouble: str) -> None:
         self._announce(name, f"{trouble}: trying to get it back")
         try:
@@ -126,6 +173,10 @@ class Rack:
         host, self._engine = self._engine, None
         try:
             for board in boards.values():
+                if board.name in self._exchanged and not board.driver.emulated:
+                    with self._warned(board.name):
+                        self._announce(board.name, "is given its own image back")
+                        self._exchange(board, self._own[board.name])
                 with self._warned(board.name):
                     board.power_off(keep=self._keep)
             if host is not None:
@@ -174,13 +225,17 @@ class Rack:
             with self._warned(board.name):
                 board.power_off()
             raise
+        self._own[target.name] = board.driver.made_of()
         return board
 
-    def _driver(self, target: Target, model: BoardModel, say: Callable[[str], None]) -> Driver:
+    def _driver(
+        self, target: Target, model: BoardModel, say: Callable[[str], None], over: Link | None = None
+    ) -> Driver:
+        """Return a new driver for a target; with `over`, the link to a board that it takes the place of."""
         if target.driver == "ssh":
             from pytest_microcloud.boards.drivers.ssh import SshDriver
 
-            return SshDriver(target)
+            return SshDriver(target, over=over)
         from pytest_microcloud.boards.drivers.container import ContainerDriver, card
 
         host = self.host_engine()

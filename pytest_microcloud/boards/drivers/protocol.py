@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.link import Endpoint, Link
@@ -28,6 +29,15 @@ class Driver(Protocol):
 
     def gaps(self, link: Link) -> tuple[str, ...]:
         """Return, in words, what of the model this board does not have (nothing, for a real one)."""
+
+    def made_of(self) -> dict[str, Any]:
+        """Return what the board was made of, as far as it is known: for the run file, and for `like`."""
+
+    def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
+        """Return the inventory variables that make such a board in this one's place.
+
+        Raises BoardError with the reason where none can be made.
+        """
 
     def power_on_uptime_s(self, link: Link) -> float:
         """Return when its boot began, in seconds on the clock of its /proc/uptime.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_microcloud.boards import power
 from pytest_microcloud.boards.link import DOCKER_SOCKET, Endpoint
@@ -17,17 +18,30 @@ if TYPE_CHECKING:
 
 
 class SshDriver:
-    """A board that somebody set up; all that is ours on it is what experiments put there."""
+    """A board that somebody set up; all that is ours on it is what experiments put there.
+
+    With `over`, a link to the board as it is, its target's image is written onto it by `start`.
+    """
 
     name = "ssh"
     emulated = False
     boot_timeout_s = 0.0
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, *, over: Link | None = None) -> None:
         self._target = target
+        self._over = over
 
     def start(self) -> None:
-        """Do nothing: the board is there."""
+        """Do nothing, as the board is there; unless it is to have another image, and boot it."""
+        target = self._target
+        if self._over is None or target.flash is None or target.image is None:
+            return
+        power.flash(target.name, target.flash, target.image)
+        if self.cuts_power:
+            self.cut_power()  # without a sync: the old system has nothing to write onto the new one
+        else:
+            with suppress(BoardError):  # the command may have seen to it already
+                self._over.run("systemctl reboot", root=True, check=False)
 
     def endpoint(self) -> Endpoint:
         """Return the inventory's address, user and key; the user's ssh config gives what it leaves out."""
@@ -56,6 +70,21 @@ class SshDriver:
         """Return nothing: a real board is what it is."""
         del link
         return ()
+
+    def made_of(self) -> dict[str, Any]:
+        """Return the image that the inventory says was flashed."""
+        return {"image": self._target.image} if self._target.image else {}
+
+    def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
+        """Return the image, if it is known on both sides and there is a command that writes it."""
+        name, image = self._target.name, made_of.get("image")
+        if self._target.flash is None:
+            raise BoardError(name, "there is no command that flashes it: microcloud_flash")
+        if self._target.image is None:
+            raise BoardError(name, "which image it has is not said: microcloud_image")
+        if not image:
+            raise BoardError(name, "the other run does not tell the image that it had")
+        return {"microcloud_image": image}
 
     def power_on_uptime_s(self, link: Link) -> float:
         """Return 0: a machine's uptime counts from the start of its kernel (firmware is not in it)."""

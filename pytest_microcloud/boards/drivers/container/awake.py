@@ -62,7 +62,7 @@ class Awake:
 
     def stop(self) -> None:
         """End the loops, if they run."""
-        from docker.errors import APIError
+        from docker.errors import APIError, NotFound
 
         if self._input is not None:
             with contextlib.suppress(OSError):
@@ -72,4 +72,6 @@ class Awake:
         if self._container is not None:
             with contextlib.suppress(APIError):  # gone, or about to: the engine removes it itself
                 self._container.remove(force=True)
+            with contextlib.suppress(NotFound):  # so that its name is free for the next board's
+                self._container.wait(condition="removed")
             self._container = None

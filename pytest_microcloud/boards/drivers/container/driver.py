@@ -12,7 +12,7 @@ import json
 import subprocess
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -30,7 +30,7 @@ from pytest_microcloud.boards.engine import (
     lock_path,
 )
 from pytest_microcloud.boards.link import Endpoint
-from pytest_microcloud.errors import EngineError, HostTooSmall, LinkError
+from pytest_microcloud.errors import BoardError, EngineError, HostTooSmall, LinkError
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -46,6 +46,7 @@ SPEC_LABEL = "microcloud.spec"
 CAPABILITIES = ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "MKNOD", "SYS_BOOT", "SYS_NICE"]
 UNCONFINED = ["seccomp=unconfined", "apparmor=unconfined"]
 CLOCK_TICKS_PER_S = 100
+IMAGE_ID = "sha256:"
 HOST_RESERVE_BYTES = 512 * 2**20
 FLASH_TIMEOUT_S = 1200
 
@@ -53,7 +54,13 @@ Say = Callable[[str], None]
 
 
 def board_image(engine: DockerClient, suite: str, say: Say) -> str:
-    """Return the image of an emulated board: `suite` is a Debian release, or any Docker image's name."""
+    """Return the image of an emulated board: `suite` is a Debian release, or any Docker image's name.
+
+    The id of an image is one that was made here, and stands for itself.
+    """
+    if suite.startswith(IMAGE_ID):
+        with explained("this machine", f"looking for {suite}"):
+            return next(iter(engine.images.get(suite).tags), suite)
     base = suite if "/" in suite or ":" in suite else images.base(engine, suite, say)
     return images.build(engine, "board", Path(__file__).parent / "board", base, say)
 
@@ -96,6 +103,7 @@ class ContainerDriver:
         self._key = directory / "id"
         self._host_key = ""
         self._gaps: list[str] = []
+        self._made_of: dict[str, Any] = {}
 
     @property
     def container(self) -> Container:
@@ -106,12 +114,15 @@ class ContainerDriver:
 
     def start(self) -> None:
         """Create the container with its limits, flash its card, put the keys in, power it on."""
-        image = board_image(self._engine, self._target.image or images.WORKLOAD_SUITE, self._say)
+        suite = self._target.image or images.WORKLOAD_SUITE
+        image = board_image(self._engine, suite, self._say)
+        with explained("this machine", f"looking for {image}"):
+            self._made_of = {"image": suite, "image_id": str(self._engine.images.get(image).id)}
         if self._limited:
             cpus = calibration.threads(self._model)
             self._awake = Awake(self._engine, image, cpus, self._target.name, self._run_id)
             self._awake.start()
-        options = self._options(image)
+        options = self._options()
         spec = hashlib.sha256(
             json.dumps([image, self._card, options], sort_keys=True, default=str).encode()
         ).hexdigest()[:16]
@@ -168,6 +179,27 @@ class ContainerDriver:
         if model.ethernet_bits_per_s is None and self._target.link_bits_per_s is None:
             lasting.append("link rate: no figure is published for this model")
         return (*lasting, *self._gaps, *found)
+
+    def made_of(self) -> dict[str, Any]:
+        """Return image, its id, the calibrated CPUs of the model, the share of them, and the host's CPU."""
+        return self._made_of
+
+    def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
+        """Return image and CPU share, if the very image is still here."""
+        from docker.errors import ImageNotFound
+
+        name, image, image_id = self._target.name, made_of.get("image"), made_of.get("image_id")
+        if not image_id:
+            raise BoardError(name, "the other run does not tell the image that it was made from")
+        with explained("this machine", f"looking for {image}"):
+            try:
+                self._engine.images.get(str(image_id))
+            except ImageNotFound:
+                raise BoardError(
+                    name, f"the image that {image} was then is not on this machine any more"
+                ) from None
+        share = float(made_of.get("cpu_share") or 1.0)
+        return {"microcloud_image": image_id, "microcloud_cpu_share": share}
 
     def power_on_uptime_s(self, link: Link) -> float:
         """Return the start of the board's first process: /proc/uptime itself is the host's."""
@@ -235,13 +267,22 @@ class ContainerDriver:
         )
         return self._engine.containers.get(created["Id"])
 
-    def _options(self, image: str) -> dict[str, Any]:
+    def _options(self) -> dict[str, Any]:
         """Return the limits in docker-py's terms, and the environment; equal options make an equal board."""
         model, target = self._model, self._target
         if not self._limited:
             return {"limits": {}, "environment": {}}
         self._fits_host()
-        calibrated = calibration.calibrate(self._engine, image, model, self._run_id, self._say)
+        # By the 7-Zip of one release, whatever the board runs: what an OS costs is not calibrated away.
+        yardstick = board_image(self._engine, images.WORKLOAD_SUITE, self._say)
+        calibrated = calibration.calibrate(self._engine, yardstick, model, self._run_id, self._say)
+        self._made_of |= {
+            "calibrated_cpus": calibrated.cpus,
+            "cpu_share": target.cpu_share,
+            "host": calibration.host_cpu().partition(":")[2].strip(),
+        }
+        if target.cpu_share < 1:
+            self._gaps.append(f"CPU: {target.cpu_share:.3g} of the model's (microcloud_cpu_share)")
         rate = target.link_bits_per_s or model.ethernet_bits_per_s or 0
         round_trip = target.round_trip_s if target.round_trip_s is not None else model.round_trip_s or 0
         disk = DiskLimits.of(self._engine, model)
@@ -253,7 +294,7 @@ class ContainerDriver:
             )
         return {
             "limits": {
-                **calibration.bandwidth(calibrated.cpus),
+                **calibration.bandwidth(calibrated.cpus * target.cpu_share),
                 **disk.options,
                 "cpuset_cpus": f"0-{calibration.threads(model) - 1}",
                 "mem_limit": model.mem_total_bytes,
