@@ -1,9 +1,9 @@
-"""What suites use: `board`, `host`, `effort`, `deploy`, `serve`, `measure`, `limit`."""
+"""What suites use: `board`, `host`, `effort`, `deploy`, `serve`, `measure`, `limit`; and to judge claims."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from pytest_microcloud.experiments.deploy import Deployment, Server
     from pytest_microcloud.experiments.measurement import Measurement
     from pytest_microcloud.report.privacy import Privacy
-    from pytest_microcloud.runs import Entry
+    from pytest_microcloud.runs import Entry, Run
+    from pytest_microcloud.unfinished import Unfinished
+    from pytest_microcloud.verdict.claims import Claim
+    from pytest_microcloud.verdict.comparison import Comparison
+    from pytest_microcloud.verdict.gate import Rules
+    from pytest_microcloud.verdict.results import Results
 
 P = ParamSpec("P")
 PAUSE_S = 30.0
@@ -39,6 +44,9 @@ class Session:
     """What a session with boards knows: kept in `config.stash[SESSION]`.
 
     `announce` shows a rare step of a board; what is invalid is measured again, `retries` times a test.
+    `boots` is in how many boots each test that measures runs, and `phases` in which one each board is.
+    `entries` are what the tests came to, `confirmations` what the gate's own came to. `gate` is what the run
+    is compared with, if it is, and `comparison` what came of it, or `refused` why nothing did.
     """
 
     catalog: Catalog
@@ -48,14 +56,44 @@ class Session:
     privacy: Privacy
     announce: Callable[[str, str], None]
     retries: int = 0
+    boots: int = 1
     entries: list[Entry] = field(default_factory=list)
+    confirmations: list[Entry] = field(default_factory=list)
     boards: dict[str, Board] = field(default_factory=dict)
+    phases: dict[str, Phase] = field(default_factory=dict)
+    resumed: Unfinished | None = None
+    gate: Against | None = None
+    comparison: Comparison | None = None
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class Against:
+    """What a run is compared with; `made_of` tells what the baseline's boards were, by our boards' names."""
+
+    baseline: Run
+    rules: Rules
+    made_of: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A boot of a board, from 1; `stage` is the side that it is of in the gate's confirmation."""
+
+    boot: int = 1
+    stage: str = ""
+
+    def __str__(self) -> str:
+        return f"boot{self.boot}{f'-{self.stage}' if self.stage else ''}"
 
 
 OURS = frozenset(("board", "effort", "deploy", "serve", "measure", "limit"))
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
 ENTRY: pytest.StashKey[Entry] = pytest.StashKey()
 DOUBTED: pytest.StashKey[list[Measurement]] = pytest.StashKey()
+CLAIMS: pytest.StashKey[list[Claim]] = pytest.StashKey()
+PHASE = "microcloud_phase"
+"""The parameter of a test that says in which boot it runs, if there are several."""
 
 
 class BoardClock:
@@ -94,8 +132,9 @@ def note(item: pytest.Item, verdict: str, reason: str, measurements: list[Measur
     entry = item.stash.get(ENTRY, None)
     if entry is None:
         entry = Entry(board_of(item) or "?", experiment_of(item), item.nodeid, verdict)
+        entry.boot, entry.stage = boot_of(item), stage_of(item)
         item.stash[ENTRY] = entry
-        session.entries.append(entry)
+        (session.confirmations if entry.stage else session.entries).append(entry)
     entry.verdict, entry.reason = verdict, session.privacy.anywhere(reason)
     if measurements is not None:
         entry.measurements = measurements
@@ -139,8 +178,32 @@ def tolerated(item: pytest.Item) -> tuple[str, ...]:
 
 def board_of(item: pytest.Item) -> str | None:
     """Return the inventory name of the board that a test runs against, if it runs against one."""
-    host = getattr(getattr(item, "callspec", None), "params", {}).get("_testinfra_host")
+    host = _parameters(item).get("_testinfra_host")
     return None if host is None else board_name(host)
+
+
+def phase_of(item: pytest.Item) -> Phase | None:
+    """Return the boot that a test is to run in, if it is not all the same."""
+    phase = _parameters(item).get(PHASE)
+    return phase if isinstance(phase, Phase) else None
+
+
+def boot_of(item: pytest.Item) -> int:
+    """Return which boot a test runs in: of several that were asked for, else of the board's own."""
+    if phase := phase_of(item):
+        return phase.boot
+    board = item.config.stash[SESSION].boards.get(board_of(item) or "")
+    return max(1, board.boot) if board is not None else 1
+
+
+def stage_of(item: pytest.Item) -> str:
+    """Return the side that a test measures in the gate's confirmation; empty for any other test."""
+    phase = phase_of(item)
+    return phase.stage if phase else ""
+
+
+def _parameters(item: pytest.Item) -> dict[str, Any]:
+    return getattr(getattr(item, "callspec", None), "params", {})
 
 
 @pytest.fixture
@@ -202,11 +265,16 @@ def measure(request: pytest.FixtureRequest, board: Board, benchmark: BenchmarkFi
 
 @pytest.fixture
 def limit(request: pytest.FixtureRequest, board: Board) -> Callable[[list[Measurement]], None]:
-    """`limit(measurements)` judges them by the limits of the board's model; a limit missed fails the test."""
+    """`limit(measurements)` judges them by the limits of the board's model; a limit missed fails the test.
+
+    What the gate measures again has been judged, or is the baseline's: only the comparison counts.
+    """
     from pytest_microcloud.verdict.limits import judge
 
     def keep(measurements: list[Measurement]) -> None:
         __tracebackhide__ = True
+        if stage_of(request.node):
+            return
         missed = judge(measurements, board.model.id, request.config.stash[SESSION].catalog)
         _store(request.node, request.getfixturevalue("benchmark"), board, measurements)
         if missed:
@@ -214,6 +282,38 @@ def limit(request: pytest.FixtureRequest, board: Board) -> Callable[[list[Measur
             raise LimitMissed("\n".join(missed))
 
     return keep
+
+
+@pytest.fixture(scope="session")
+def results(request: pytest.FixtureRequest) -> Results:
+    """All that the runs in the reports' directory measured, and this session so far; it takes no board."""
+    from pytest_microcloud import options, runs
+    from pytest_microcloud.verdict.results import Results
+
+    there = runs.every(options.path(request.config, "reports") / "runs")
+    return Results(run for run in there if isinstance(run, runs.Run))
+
+
+@pytest.fixture
+def judge_claim(request: pytest.FixtureRequest) -> Callable[[Claim], None]:
+    """`judge_claim(claim)` keeps what came of a claim for the summary; one that is not measured is skipped.
+
+    One that does not hold is a finding: with --microcloud-claims=strict it fails the test.
+    """
+    from pytest_microcloud import options
+    from pytest_microcloud.verdict.claims import FAILS, NOT_MEASURED
+
+    strict = options.strict_claims(request.config)
+
+    def judge(claim: Claim) -> None:
+        __tracebackhide__ = True
+        request.config.stash.setdefault(CLAIMS, []).append(claim)
+        if claim.verdict == NOT_MEASURED:
+            pytest.skip(f"not measured: {'; '.join(claim.missing)}")
+        if strict and claim.verdict == FAILS:
+            pytest.fail(f"{claim.says}: does not hold: {'; '.join(claim.numbers)}", pytrace=False)
+
+    return judge
 
 
 class Measure:
@@ -323,7 +423,8 @@ def _store(
         "board": board.name,
         "model": board.model.id,
         "driver": board.driver.name,
-        "boot": board.boot,
+        "boot": boot.boot if (boot := phase_of(item)) else board.boot,
+        **({"stage": boot.stage} if boot and boot.stage else {}),
         "experiment": experiment_of(item),
         "measurements": [m.as_dict() for m in (*measurements, *item.stash.get(DOUBTED, []))],
     }

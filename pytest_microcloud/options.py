@@ -9,6 +9,7 @@ import pytest
 from pytest_microcloud.errors import UserMistake
 
 EFFORTS = ("quick", "standard", "paper")
+CLAIMS = ("strict", "report")
 INVENTORY = "hosts.ini"
 
 
@@ -49,6 +50,27 @@ def add(parser: pytest.Parser) -> None:
         metavar="N",
         help="measure up to N times again, after a pause, what was invalid in a test (default: 0)",
     )
+    group.addoption(
+        "--microcloud-boots",
+        type=int,
+        metavar="N",
+        help="boots of each board; every test that measures runs once a boot (default: 1)",
+    )
+    group.addoption(
+        "--microcloud-resume",
+        action="store_true",
+        help="go on with the newest unfinished run of the same hosts, effort and boots",
+    )
+    group.addoption(
+        "--microcloud-baseline",
+        metavar="RUN",
+        help="gate against this run: a file, a run's name, or an OS release, whose newest run it is",
+    )
+    group.addoption(
+        "--microcloud-claims",
+        choices=CLAIMS,
+        help="`strict` fails the tests of claims that do not hold (default: report)",
+    )
     parser.addini("microcloud_inventory", "Ansible inventory with the boards", default=INVENTORY)
     parser.addini("microcloud_effort", "quick, standard or paper", default="standard")
     parser.addini("microcloud_reports", "where reports and runs/ go", default="reports")
@@ -63,6 +85,11 @@ def add(parser: pytest.Parser) -> None:
     parser.addini(
         "microcloud_retry_invalid", "how often to measure again what was invalid", type="int", default=0
     )
+    parser.addini("microcloud_boots", "boots of each board", type="int", default=1)
+    parser.addini("microcloud_resume", "go on with the newest unfinished run", type="bool", default=False)
+    parser.addini("microcloud_baseline", "gate against this run", default="")
+    parser.addini("microcloud_claims", "strict or report", default="report")
+    parser.addini("microcloud_gate", "TOML files with rules of the gate", type="paths", default=[])
     parser.addini("microcloud_catalog", "TOML files with board models, workloads and limits", type="paths")
 
 
@@ -88,6 +115,28 @@ def retries(config: pytest.Config) -> int:
     if chosen < 0:
         raise UserMistake(f"--microcloud-retry-invalid={chosen}: give 0 or more")
     return int(chosen)
+
+
+def boots(config: pytest.Config) -> int:
+    """Return how many boots of each board are measured. Raises UserMistake."""
+    given: int | None = config.getoption("microcloud_boots")
+    chosen = config.getini("microcloud_boots") if given is None else given
+    if chosen < 1:
+        raise UserMistake(f"--microcloud-boots={chosen}: give 1 or more")
+    return int(chosen)
+
+
+def baseline(config: pytest.Config) -> str:
+    """Return the run that is gated against, as it was named; empty without a gate."""
+    return str(config.getoption("microcloud_baseline") or config.getini("microcloud_baseline"))
+
+
+def strict_claims(config: pytest.Config) -> bool:
+    """Return whether a claim that does not hold fails its test. Raises UserMistake."""
+    chosen = config.getoption("microcloud_claims") or config.getini("microcloud_claims")
+    if chosen not in CLAIMS:
+        raise UserMistake(f"microcloud_claims = {chosen}: there are {' and '.join(CLAIMS)}")
+    return bool(chosen == "strict")
 
 
 def wait_s(config: pytest.Config) -> float:

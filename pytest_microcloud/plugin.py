@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,19 +19,25 @@ from pytest_microcloud.errors import (
 from pytest_microcloud.fixtures import (  # noqa: F401 - pytest finds fixtures in the plugin module
     ENTRY,
     SESSION,
+    Against,
     BoardClock,
     Session,
     board,
     deploy,
     effort,
+    judge_claim,
     limit,
     measure,
+    results,
     serve,
 )
 
 if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
     from pytest_microcloud.catalog import Catalog
     from pytest_microcloud.inventory import Target
+    from pytest_microcloud.unfinished import Plan
 
 WHY_ASIDE: pytest.StashKey[str] = pytest.StashKey()
 AXES = ("clients", "setting", "size", "workload")
@@ -64,9 +71,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         f"sweep(*axes): run the test at every point of the axes ({', '.join(AXES)}) of the chosen effort",
     )
-    if config.getoption("hosts", None) is None:
-        return
     try:
+        options.strict_claims(config)
+        if config.getoption("hosts", None) is None:
+            return
         _leave_what_is_testinfras(config)
         _open_session(config)
     except Aside as aside:
@@ -109,7 +117,10 @@ def _targets(config: pytest.Config, catalog: Catalog) -> list[Target]:
 
 
 def _asks_for_boards(config: pytest.Config) -> bool:
-    ours = ("inventory", "effort", "reports", "plan", "keep", "wait", "identify", "retry_invalid")
+    ours = (
+        *("inventory", "effort", "reports", "plan", "keep", "wait", "identify", "retry_invalid"),
+        *("boots", "resume", "baseline"),
+    )
     named = any(config.getoption(f"microcloud_{option}") for option in ours)
     return named or config.getini("microcloud_inventory") != options.INVENTORY
 
@@ -129,7 +140,7 @@ def _refuse_what_measures_nothing(config: pytest.Config) -> None:
 
 
 def _open_session(config: pytest.Config) -> None:
-    from pytest_microcloud import runs
+    from pytest_microcloud import runs, unfinished
     from pytest_microcloud.boards.rack import Rack
     from pytest_microcloud.boards.workspace import Workspace, new_run_id
     from pytest_microcloud.catalog import load
@@ -140,7 +151,7 @@ def _open_session(config: pytest.Config) -> None:
     targets = _targets(config, catalog)
     _refuse_what_measures_nothing(config)
     chosen = catalog.effort(config.option.microcloud_effort or config.getini("microcloud_effort"))
-    retries = options.retries(config)
+    retries, boots = options.retries(config), options.boots(config)
     workspace = Workspace(new_run_id())
     privacy = Privacy.of(targets, os.environ, identify=options.flag(config, "identify"))
 
@@ -154,28 +165,61 @@ def _open_session(config: pytest.Config) -> None:
 
     keep, wait_s = options.flag(config, "keep"), options.wait_s(config)
     rack = Rack(targets, catalog, workspace, announce, say, keep=keep, wait_s=wait_s)
-    run_file = options.path(config, "reports") / "runs" / f"{workspace.run_id}.json"
+    directory = options.path(config, "reports") / "runs"
     if not (options.flag(config, "plan") or config.option.collectonly):
-        runs.make_room(run_file.parent)
-    config.stash[SESSION] = Session(catalog, rack, chosen, run_file, privacy, announce, retries)
-    _register_hooks(config)
+        runs.make_room(directory)
+    hosts = tuple(target.name for target in targets)
+    plan = unfinished.Plan(
+        hosts, chosen.id, boots, baseline=options.baseline(config), session=workspace.run_id
+    )
+    before = unfinished.find(directory, plan) if options.flag(config, "resume") else None
+    run_file = before.file if before else directory / f"{workspace.run_id}.json"
+    if boots > 1:
+        chosen = dataclasses.replace(chosen, boots=1)  # the start-up experiment reboots once a boot, too
+    config.stash[SESSION] = session = Session(
+        catalog, rack, chosen, run_file, privacy, announce, retries, boots
+    )
+    session.resumed = before
+    session.gate = _against(config, run_file, {target.model for target in targets})
+    _register_hooks(config, plan)
     _set_options(config, targets, workspace.ssh_config)
 
 
-def _register_hooks(config: pytest.Config) -> None:
+def _against(config: pytest.Config, run_file: Path, models: Collection[str]) -> Against | None:
+    """Return what the run is to be compared with; raises UserMistake."""
+    from pytest_microcloud import runs
+    from pytest_microcloud.verdict.gate import Rules
+
+    rules = Rules(config.getini("microcloud_gate"))
+    if not (reference := options.baseline(config)):
+        return None
+    baseline = runs.find(reference, run_file.parent, apart_from=run_file, models=models)
+    return Against(baseline, rules)
+
+
+def _register_hooks(config: pytest.Config, plan: Plan) -> None:
     from pytest_microcloud.hooks.aftermath import Aftermath
+    from pytest_microcloud.hooks.boots import Boots
+    from pytest_microcloud.hooks.gate import Gate
     from pytest_microcloud.hooks.outcome import Outcomes
     from pytest_microcloud.hooks.page import Page
     from pytest_microcloud.hooks.record import Record
+    from pytest_microcloud.hooks.resume import Resume
     from pytest_microcloud.hooks.session import SessionWithBoards
     from pytest_microcloud.hooks.unwritten import Unwritten
 
-    unwritten = Unwritten()
+    session, unwritten = config.stash[SESSION], Unwritten()
+    aftermath, record = Aftermath(config, unwritten), Record(config, unwritten, plan)
     config.pluginmanager.register(unwritten, "microcloud-unwritten")
     config.pluginmanager.register(Outcomes(config, unwritten), "microcloud-outcomes")
-    config.pluginmanager.register(Aftermath(config, unwritten), "microcloud-aftermath")
+    config.pluginmanager.register(aftermath, "microcloud-aftermath")
     config.pluginmanager.register(Page(config), "microcloud-page")
-    config.pluginmanager.register(Record(config, unwritten), "microcloud-record")
+    config.pluginmanager.register(record, "microcloud-record")
+    config.pluginmanager.register(Boots(config, aftermath), "microcloud-boots")
+    if session.resumed is not None:
+        config.pluginmanager.register(Resume(config, session.resumed), "microcloud-resume")
+    if session.gate is not None:
+        config.pluginmanager.register(Gate(config, session.gate, record, unwritten), "microcloud-gate")
     config.pluginmanager.register(SessionWithBoards(config), "microcloud-session")
 
 
@@ -248,6 +292,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if fixtures.uses(item, fixtures.OURS):
             raise pytest.UsageError(_no_boards(config, item))
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
+    """Say what came of the claims that were judged, and which of them do not hold."""
+    if claims := config.stash.get(fixtures.CLAIMS, None):
+        from pytest_microcloud import terminal
+
+        terminal.claims(terminalreporter, claims)
 
 
 def _no_boards(config: pytest.Config, item: pytest.Item) -> str:

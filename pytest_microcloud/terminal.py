@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from pytest_microcloud.boards.board import Board
     from pytest_microcloud.inventory import Target
+    from pytest_microcloud.verdict.claims import Claim
     from pytest_microcloud.verdict.matrix import Cell
 
 LOG_EVERY_S = 10.0
@@ -116,12 +117,19 @@ def _containers(names: Sequence[str]) -> str:
 
 
 def closing_table(
-    reporter: TerminalReporter, table: Mapping[str, Mapping[str, Cell]], boards: Mapping[str, Board]
+    reporter: TerminalReporter,
+    table: Mapping[str, Mapping[str, Cell]],
+    boards: Mapping[str, Board],
+    before: Collection[str] = (),
 ) -> None:
-    """Write board × experiment: the verdict and the one number that matters, and then the reasons."""
+    """Write board × experiment: the verdict and the one number that matters, and then the reasons.
+
+    `before` are the boards that were up before the run was interrupted.
+    """
     reporter.section("micro-cloud verdicts")
     for name, cells in table.items():
-        reporter.write_line(board_lines(boards[name])[0] if name in boards else f"{name}: never came up")
+        never = f"{name}: {'as it was before the run was interrupted' if name in before else 'never came up'}"
+        reporter.write_line(board_lines(boards[name])[0] if name in boards else never)
         for experiment, cell in cells.items():
             reporter.write(f"  {experiment:<10}")
             reporter.write(f"{cell.verdict:<14}", **(COLOURS[cell.verdict] if cell.judged else {}))
@@ -129,6 +137,21 @@ def closing_table(
             for reason in cell.reasons:
                 for line in reason.splitlines():
                     reporter.write_line(f"    {line}")
+
+
+def claims(reporter: TerminalReporter, judged: Sequence[Claim]) -> None:
+    """Write how many of the paper's claims hold, and the numbers of those that do not."""
+    from pytest_microcloud.verdict.claims import FAILS, HOLDS, NOT_MEASURED
+
+    count = {verdict: sum(c.verdict == verdict for c in judged) for verdict in (HOLDS, FAILS, NOT_MEASURED)}
+    reporter.write_line(
+        f"claims: {count[HOLDS]} hold, {count[FAILS]} do not, {count[NOT_MEASURED]} not measured"
+    )
+    for claim in judged:
+        if claim.verdict == FAILS:
+            reporter.write_line(
+                f"  does not hold: {claim.says} ({claim.section}): {'; '.join(claim.numbers)}"
+            )
 
 
 def plan(reporter: TerminalReporter, steps: Mapping[str, list[tuple[str, float]]], power_on_s: float) -> None:

@@ -630,4 +630,4 @@ def test_the_shipped_suites_are_collected_for_every_board_of_the_shipped_invento
     assert len(boards) >= 10
     counts = {board: sum(f"{board}-" in test or f"{board}]" in test for test in tests) for board in boards}
     assert min(counts.values()) == max(counts.values()) > 10
-    assert sum(counts.values()) == len(tests)
+    assert sum(counts.values()) == sum("test_claims.py" not in test for test in tests)

@@ -64,7 +64,7 @@ class Measurement:
     def remark(self) -> str:
         """The reason as people and the run file get it: it tells, too, that no limit is set."""
         said = (self.reason, "" if self.judged else NO_LIMIT)
-        return "; ".join(part for part in said if part)
+        return "; ".join(dict.fromkeys(part for part in said if part))
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as the run file holds it."""

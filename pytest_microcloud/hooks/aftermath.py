@@ -39,17 +39,17 @@ class Aftermath:
         unexplained = report.failed and not isinstance(error, BoardError | LimitMissed | InvalidMeasurement)
         if unexplained and (happened := self._session.rack.ask_after(name)):
             report.sections.append(("board", self._session.privacy.anywhere(f"{name}: {happened}")))
-        if (happened or verdict_of(report)) and (log := self._kept(name)):
+        if (happened or verdict_of(report)) and (log := self.keep(name)):
             self._attach(report, name, log)
         return report
 
     def pytest_sessionfinish(self) -> None:
         """Keep the logs of the boards' whole life in this run."""
         for name in self._session.boards:
-            self._kept(name)
+            self.keep(name)
 
-    def _kept(self, name: str) -> str:
-        """Write the board's logs, as they may be shown, beside the run file, and return them."""
+    def keep(self, name: str) -> str:
+        """Write the logs of a board's boot, as they may be shown, beside the run file, and return them."""
         board = self._session.rack.boards.get(name)
         if board is None:
             return ""
@@ -58,7 +58,9 @@ class Aftermath:
         except BoardError:
             return ""  # it is out of reach, which the test has told
         directory = self._session.run_file.with_suffix("")
-        file = directory / f"{name}.log"
+        phase = self._session.phases.get(name)
+        again = self._session.rack.workspace.run_id if self._session.resumed else None
+        file = directory / ".".join([name, *(str(part) for part in (phase, again) if part), "log"])
         with self._unwritten.noted(f"log {file}"):
             directory.mkdir(parents=True, exist_ok=True)
             file.write_text(log)

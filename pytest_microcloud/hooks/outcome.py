@@ -48,7 +48,7 @@ def verdict_of(report: pytest.CollectReport | pytest.TestReport) -> str | None:
     return next((str(value) for name, value in report.user_properties if name == PROPERTY), None)
 
 
-def _file(option: str) -> Path:
+def file_of(option: str) -> Path:
     """Return a path as pytest's and pytest-html's options mean it."""
     return Path.cwd() / Path(os.path.expandvars(option)).expanduser()
 
@@ -71,7 +71,7 @@ class Outcomes:
         """Take hold of pytest-html's page before it has rows."""
         from pytest_microcloud.report.rows import Rows
 
-        self._rows = Rows(report, _file(self._config.option.htmlpath))
+        self._rows = Rows(report, file_of(self._config.option.htmlpath))
 
     @pytest.hookimpl(trylast=True, optionalhook=True)
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
@@ -98,7 +98,7 @@ class Outcomes:
                 self._rows.add_filter()
         if xml := self._config.getoption("xmlpath", None):
             with self._unwritten.noted(f"the outcomes in {xml}"):
-                junit.mend(_file(xml), PROPERTY)
+                junit.mend(file_of(xml), PROPERTY)
         return result
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:

@@ -110,7 +110,8 @@ class SessionWithBoards:
 
         if self._session.entries:
             table = matrix(self._session.entries, self._session.catalog.experiments)
-            terminal.closing_table(terminalreporter, table, self._session.boards)
+            before = self._session.resumed.boards if self._session.resumed else ()
+            terminal.closing_table(terminalreporter, table, self._session.boards, before)
             if self._session.run_file.is_file():
                 terminalreporter.write_line(f"run file: {self._session.run_file}")
 
@@ -162,10 +163,13 @@ class SessionWithBoards:
             report.longrepr = shown
 
     def _steps(self, items: list[pytest.Item]) -> dict[str, list[tuple[str, float]]]:
-        from pytest_microcloud.experiments.estimate import step_s
+        """Return each board's tests with their time; those of several boots together, and the reboots."""
+        from pytest_microcloud.experiments.estimate import BOOT_S, step_s
 
         session = self._session
         steps: dict[str, list[tuple[str, float]]] = {name: [] for name in session.rack.targets}
+        phases: dict[str, set[str]] = {name: set() for name in steps}
+        several: dict[tuple[str, str], list[float]] = {}
         for item in items:
             if (name := fixtures.board_of(item)) not in steps:
                 continue
@@ -173,7 +177,17 @@ class SessionWithBoards:
             model = session.catalog.model(session.rack.targets[name].model)
             experiment = fixtures.experiment_of(item)
             seconds = step_s(experiment, item.name, parameters, model, session.effort, session.catalog)
-            steps[name].append((item.nodeid, seconds))
+            if phase := fixtures.phase_of(item):
+                phases[name].add(str(phase))
+                test = f"{item.nodeid.removesuffix(']').removesuffix(f'-{phase}')}]"
+                several.setdefault((name, test), []).append(seconds)
+            else:
+                steps[name].append((item.nodeid, seconds))
+        for (name, test), each in several.items():
+            steps[name].append((f"{test} in {len(each)} boots", sum(each)))
+        for name, there in phases.items():
+            if there:
+                steps[name].append((f"{len(there) - 1} reboots", (len(there) - 1) * BOOT_S))
         return steps
 
 

@@ -1,9 +1,17 @@
-"""JUnit's XML has `<failure>` for all that fails; what is invalid, and boards that broke, are `<error>`s."""
+"""JUnit's XML has `<failure>` for all that fails; what is invalid, and boards that broke, are `<error>`s.
+
+The gate's verdict on a board is a test of its own.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
+
+if TYPE_CHECKING:
+    from pytest_microcloud.verdict.comparison import Comparison
 
 AT_TEARDOWN = "failed on teardown"
 
@@ -21,6 +29,32 @@ def mend(file: Path, name: str) -> None:
         moved = sum(_mend(case, name) for case in suite.iter("testcase"))
         suite.set("failures", str(int(suite.get("failures", 0)) - moved))
         suite.set("errors", str(int(suite.get("errors", 0)) + moved))
+    file.write_bytes(ElementTree.tostring(tree.getroot(), encoding="utf-8", xml_declaration=True))
+
+
+def add_gate(file: Path, comparison: Comparison) -> None:
+    """Add what the gate says of each board; a file that is not there or not whole is left alone."""
+    from pytest_microcloud.report import gate
+
+    try:
+        tree = ElementTree.parse(file)  # noqa: S314 - pytest wrote it
+    except (FileNotFoundError, ElementTree.ParseError):
+        return
+    suite = tree.find(".//testsuite")
+    if suite is None:
+        return
+    for board in dict.fromkeys(finding.board for finding in comparison.findings):
+        findings = [finding for finding in comparison.findings if finding.board == board]
+        regressed = [finding for finding in findings if finding.fails]
+        about = {"classname": "microcloud.gate", "name": board, "time": "0.000"}
+        case = ElementTree.SubElement(suite, "testcase", about)
+        if regressed:
+            said = "; ".join(f"{finding.metric}: {finding.reason}" for finding in regressed)
+            ElementTree.SubElement(case, "failure", message=f"regressed: {said}")
+        table = ElementTree.SubElement(case, "system-out")
+        table.text = gate.text(dataclasses.replace(comparison, findings=findings), verbose=True)
+        for count, more in (("tests", 1), ("failures", bool(regressed))):
+            suite.set(count, str(int(suite.get(count, 0)) + more))
     file.write_bytes(ElementTree.tostring(tree.getroot(), encoding="utf-8", xml_declaration=True))
 
 

@@ -1,0 +1,79 @@
+"""Claims in a session: `results`, `judge_claim` and --microcloud-claims, without any board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.said_to_be_up import Project, said
+
+CLAIMS = """\
+    import pytest
+    from pytest_microcloud.verdict.claims import Claim
+
+    JUDGED = {
+        "faster": Claim("faster", "Newer is faster", "4.I", "", "holds", ("1 s < 2 s",), (), ()),
+        "bigger": Claim("bigger", "Newer is bigger", "4.II", "", "does not hold", ("3 > 2",), (), ()),
+        "ready": Claim("ready", "It boots", "4.IV", "", "not measured", (), ("a run of pi3b",), ()),
+    }
+
+    @pytest.mark.parametrize("name", JUDGED)
+    def test_claim(judge_claim, name):
+        judge_claim(JUDGED[name])
+    """
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester) -> pytest.Pytester:
+    pytester.makeini("[pytest]\nfilterwarnings = error\naddopts = -p no:cacheprovider")
+    pytester.makepyfile(test_claims=CLAIMS)
+    return pytester
+
+
+def test_a_claim_that_does_not_hold_is_a_finding_and_fails_nothing(run: pytest.Pytester) -> None:
+    result = run.runpytest_subprocess("-rs")
+    assert result.ret == pytest.ExitCode.OK
+    assert result.parseoutcomes() == {"passed": 2, "skipped": 1}
+    text = said(result)
+    assert "claims: 1 hold, 1 do not, 1 not measured" in text
+    assert "  does not hold: Newer is bigger (4.II): 3 > 2" in text
+    assert "not measured: a run of pi3b" in text
+
+
+@pytest.mark.parametrize("way", ["option", "ini"])
+def test_strict_claims_fail_with_their_numbers_and_no_traceback(run: pytest.Pytester, way: str) -> None:
+    strict = ["--microcloud-claims=strict"] if way == "option" else ["-o", "microcloud_claims=strict"]
+    result = run.runpytest_subprocess(*strict)
+    assert result.parseoutcomes() == {"passed": 1, "failed": 1, "skipped": 1}
+    assert "Newer is bigger: does not hold: 3 > 2" in said(result)
+    assert "def test_claim" not in said(result)
+
+
+def test_a_strictness_that_there_is_not_is_a_usage_error(run: pytest.Pytester) -> None:
+    result = run.runpytest_subprocess("-o", "microcloud_claims=very")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "microcloud_claims = very: there are strict and report" in said(result)
+
+
+def test_results_are_all_stored_runs_and_need_no_board(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(pytester, monkeypatch)
+    project.tests("def test_it(measure, board):\n    measure(took, board)")
+    for image in ("old", "new"):
+        project.hosts(desk={"microcloud_image": image})
+        project.run("--microcloud-reports=elsewhere").assert_outcomes(passed=1)
+    (Path(pytester.path) / "test_desk.py").unlink()
+    pytester.makepyfile(
+        test_stored="""
+        def test_all(results):
+            assert [s.os_release for s in results.subjects] == ["old", "new"]
+        """
+    )
+    pytester.runpytest_subprocess("--microcloud-reports=elsewhere").assert_outcomes(passed=1)
+
+
+def test_without_any_runs_there_are_no_results(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_none(results):\n    assert results.subjects == []")
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
