@@ -1,13 +1,30 @@
-"""pytest-html's page: the verdicts on top, and all that is not ours as text, without keys and addresses."""
+"""pytest-html's page, with the verdicts on top, and the page over all runs.
+
+What is not ours is text on both, without keys and addresses.
+"""
 
 from __future__ import annotations
 
+import base64
+from contextlib import suppress
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_microcloud import options
 from pytest_microcloud.fixtures import SESSION
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from _pytest.terminal import TerminalReporter
+
+    from pytest_microcloud.hooks.unwritten import Unwritten
+    from pytest_microcloud.runs import Run
+
+LOG = "log of "
+"""How the name of what holds a board's log begins, among the extras of a test."""
 
 
 class Page:
@@ -17,6 +34,7 @@ class Page:
         self._config = config
         self._session = config.stash[SESSION]
         self._data: Any = None
+        self._written = False
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -34,21 +52,36 @@ class Page:
     def pytest_html_results_summary(self, prefix: list[str]) -> None:
         """Put the verdict matrix on top of pytest-html's page."""
         from pytest_microcloud.report import feasibility
-        from pytest_microcloud.verdict.matrix import matrix
 
-        session = self._session
-        table = matrix(session.entries, session.catalog.experiments)
-        prefix[:0] = feasibility.summary(
-            table,
-            session.entries,
-            session.boards,
-            session.catalog.experiments,
-            f"Effort: {session.effort.id}.",
-            session.privacy,
-        )
-        for tests in self._data.data["tests"].values() if self._data is not None else ():
-            for test in tests:  # pytest-html adds what a teardown said past its own hooks
-                test["log"] = session.privacy.in_log(test["log"])
+        session, gate = self._session, ""
+        if session.comparison is not None:
+            from pytest_microcloud.report import gate as gates
+
+            gate = gates.html(session.comparison, session.privacy)
+        elif session.refused:
+            gate = feasibility.refused(session.refused, session.privacy)
+        tests = [test for tests in self._data.data["tests"].values() for test in tests] if self._data else []
+        logs = _logs(tests)
+        prefix[:0] = feasibility.summary(self._run(), session.catalog, session.privacy, logs, gate)
+        for test in tests:  # pytest-html adds what a teardown said past its own hooks
+            test["log"] = session.privacy.in_log(test["log"])
+
+    def pytest_sessionfinish(self) -> None:
+        """Compare the boards of all runs, on a page of its own beside pytest-html's."""
+        if not self._session.run_file.is_file():
+            return  # nothing was to be measured
+        from pytest_microcloud.report import generations
+
+        unwritten: Unwritten = self._config.pluginmanager.getplugin("microcloud-unwritten")
+        with unwritten.noted(str(self._generations)):
+            generations.write(self._session.run_file.parent, self._generations, self._session.catalog)
+            self._written = True
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        """Say where that page is."""
+        if self._written:
+            terminalreporter.write_line(f"all runs: {self._generations.as_uri()}")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_report_title(self, report: Any) -> None:
@@ -70,3 +103,46 @@ class Page:
     def pytest_html_results_table_html(self, data: list[str]) -> None:
         """Leave addresses and serial numbers out of what a test said."""
         data[:] = [self._session.privacy.in_log(text) for text in data]
+
+    @property
+    def _generations(self) -> Path:
+        return options.path(self._config, "reports") / "generations.html"
+
+    def _run(self) -> Run:
+        """Return this session's run, as its file has the boards."""
+        from pytest_microcloud import runs
+        from pytest_microcloud.errors import RunError
+        from pytest_microcloud.hooks.record import fingerprint
+
+        session = self._session
+        boards: dict[str, Any] = {name: fingerprint(board) for name, board in session.boards.items()}
+        with suppress(RunError):  # nothing was to be measured, or there was no room for the file
+            boards |= runs.load(session.run_file).boards
+        for name, board in session.boards.items():  # for those who want to know: no run file has it
+            boards[name] = {**boards[name], "address": board.target.address}
+        taken = session.run_file.stem
+        return runs.Run(session.run_file, taken, session.effort.id, boards, tuple(session.entries), {})
+
+
+def _logs(tests: list[dict[str, Any]]) -> dict[str, str]:
+    """Take the boards' logs out of the tests, and return the last of each: all of them would be too much.
+
+    The tests' links to them lead to where they stand on the page.
+    """
+    logs: dict[str, str] = {}
+    for test in tests:
+        for extra in _of_logs(test["extras"]):
+            name, content = str(extra["name"]).removeprefix(LOG), str(extra["content"])
+            logs[name] = base64.b64decode(content.partition(",")[2]).decode(errors="replace")
+            link = f'target="_blank" href="{content}"'
+            there = f'href="#log-{escape(name)}"'
+            test["resultsTableRow"] = [cell.replace(link, there) for cell in test["resultsTableRow"]]
+        test["extras"] = [extra for extra in test["extras"] if extra not in _of_logs(test["extras"])]
+    return logs
+
+
+def _of_logs(extras: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return those extras that hold a board's log in the page itself, and not in a file beside it."""
+    return [
+        e for e in extras if str(e.get("name")).startswith(LOG) and str(e.get("content")).startswith("data:")
+    ]

@@ -1,192 +1,131 @@
-"""The verdict matrix on top of pytest-html's page (`reports/feasibility.html`)."""
+"""What is ours on pytest-html's page (`reports/feasibility.html`): verdicts, plots, boards, numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from html import escape
-from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pytest_microcloud.report import figures, parts, sources
+from pytest_microcloud.report.plot import MISSING, Number, limit_in_words
+from pytest_microcloud.verdict.matrix import matrix
 
 if TYPE_CHECKING:
-    from pytest_microcloud.boards.board import Board
-    from pytest_microcloud.boards.facts import Facts, Frequency
-    from pytest_microcloud.catalog import Experiment
+    from pytest_microcloud.catalog import Catalog
     from pytest_microcloud.experiments.measurement import Measurement
     from pytest_microcloud.report.privacy import Privacy
-    from pytest_microcloud.runs import Entry
-    from pytest_microcloud.verdict.matrix import Cell
+    from pytest_microcloud.runs import Run
+
+VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+LONGEST_LOG = 200_000
+"""Characters of a board's log on the page, from its end; the whole of it stands beside the run file."""
 
 
 def summary(
-    table: Mapping[str, Mapping[str, Cell]],
-    entries: list[Entry],
-    boards: Mapping[str, Board],
-    experiments: Mapping[str, Experiment],
-    limits_about: str,
-    privacy: Privacy,
+    run: Run, catalog: Catalog, privacy: Privacy, logs: Mapping[str, str] | None = None, gate: str = ""
 ) -> list[str]:
-    """Return the page's own parts as HTML; texts that are not ours are escaped, and free ones masked."""
-    style = resources.files(__package__).joinpath("feasibility.css").read_text(encoding="utf-8")
+    """Return the page's own parts as HTML; texts that are not ours are escaped, and free ones masked.
+
+    `logs` are those of boards that had trouble; `gate` is what the gate says of this run, as HTML.
+    """
+    logs = logs or {}
+    table = matrix(run.entries, catalog.experiments)
     names = list(next(iter(table.values()), {}))
-    head = "".join(
-        f'<th scope="col"{_title(experiments[n].about) if n in experiments else ""}>{escape(n)}</th>'
-        for n in names
-    )
-    rows = "".join(
-        f'<tr><th scope="row">{escape(board)}{_about(boards.get(board))}</th>'
-        + "".join(_cell(cells[name], privacy) for name in names)
-        + "</tr>"
-        for board, cells in table.items()
-    )
-    matrix = (
-        '<div class="mc-scroll"><table class="mc-matrix">'
-        f"<caption>Can it host a micro-cloud? {escape(limits_about)}</caption>"
-        f"<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
-    fingerprints = [_board(board, privacy) for board in boards.values()]
-    return [f"<style>{style}</style>", matrix, *fingerprints, _numbers(entries, privacy)]
-
-
-def _title(text: str) -> str:
-    return f' title="{escape(text, quote=True)}"'
-
-
-def _about(board: Board | None) -> str:
-    if board is None:
-        return "<small>never came up</small>"
-    emulated = "<b class='mc-emulated'>emulated</b> " if board.driver.emulated else ""
-    return f"<small>{emulated}{escape(board.model.name)}</small>"
-
-
-def _cell(cell: Cell, privacy: Privacy) -> str:
-    remarks = (cell.remark, *cell.reasons) if cell.remark else cell.reasons
-    reasons = "".join(f"<small>{escape(privacy.on_page(remark))}</small>" for remark in remarks)
-    return (
-        f'<td class="{_class(cell)}"><b>{escape(cell.verdict)}</b><br>{escape(cell.headline)}{reasons}</td>'
-    )
-
-
-def _class(judged: Cell | Measurement) -> str:
-    """Return the class that colours a verdict; one without any limit behind it gets no colour."""
-    return f"mc-{escape(judged.verdict.replace(' ', '-'), quote=True)}" if judged.judged else "mc-unjudged"
-
-
-def _board(board: Board, privacy: Privacy) -> str:
-    facts = board.facts
-    rows = {
-        "Hardware": _hardware(board),
-        "Operating system": facts.os_release,
-        "Kernel": f"{facts.kernel} ({facts.isa})",
-        facts.engine: ", ".join(_engine(facts)),
-        "CPUs, memory": ", ".join(_memory(facts)),
-        "Clock": _clock(facts.frequency),
-        "SD card": facts.card and facts.card.name,
-        "Driver": board.driver.name,
-    }
-    if privacy.identify:
-        rows |= {
-            "Address": board.target.address,
-            "Serial number": facts.serial,
-            "SD card's CID": facts.card and facts.card.cid,
-        }
-    listed = "".join(
-        f"<dt>{escape(key)}</dt><dd>{escape(privacy.on_page(value))}</dd>"
-        for key, value in rows.items()
-        if value
-    )
-    for heading, texts in (
-        ("Not emulated", board.gaps),
-        ("Not watched", board.unwatched),
-        ("Others' containers", board.others),
-    ):
-        if texts:
-            points = "".join(f"<li>{escape(privacy.on_page(text))}</li>" for text in texts)
-            listed += f"<dt>{escape(heading)}</dt><dd><ul>{points}</ul></dd>"
-    return f'<section class="mc-board"><h3>{escape(board.name)}</h3><dl>{listed}</dl></section>'
-
-
-def _hardware(board: Board) -> str | None:
-    if board.driver.emulated:
-        return None
-    facts = board.facts
-    if (known := facts.identity) is None:
-        said = facts.tree_model or (f"revision code {facts.revision_code}" if facts.revision_code else None)
-        return f"not recognised{f' ({said})' if said else ''}: {board.model.name} as the inventory says"
-    told = (
-        known.name,
-        f"PCB {known.pcb}" if known.pcb else None,
-        known.soc,
-        f"{known.ram_bytes >> 20} MB" if known.ram_bytes else None,
-        known.manufacturer,
-        known.evidence,
-    )
-    return ", ".join(text for text in told if text)
-
-
-def _engine(facts: Facts) -> Iterator[str]:
-    if facts.docker_version:
-        yield facts.docker_version
-    if facts.containerd_version:
-        yield f"containerd {facts.containerd_version}"
-    if facts.storage_driver:
-        yield facts.storage_driver
-    if facts.cgroup_version:
-        yield f"cgroup v{facts.cgroup_version}"
-
-
-def _memory(facts: Facts) -> Iterator[str]:
-    if facts.cpus:
-        yield str(facts.cpus)
-    yield f"{facts.memory_bytes / 2**20:.0f} MiB"
-    if facts.gpu_bytes:
-        yield f"GPU {facts.gpu_bytes / 2**20:.0f} MiB"
-    if facts.swap_bytes is not None:
-        yield f"swap {facts.swap_bytes / 2**20:.0f} MiB" if facts.swap_bytes else "no swap"
-
-
-def _clock(frequency: Frequency | None) -> str | None:
-    if frequency is None:
-        return None
-    bounds = "–".join(f"{hz / 1e6:.0f}" for hz in (frequency.min_hz, frequency.max_hz) if hz)
-    now = f"{frequency.now_hz / 1e6:.0f} MHz when asked" if frequency.now_hz else None
-    told = (frequency.governor, f"{bounds} MHz" if bounds else None, now)
-    return ", ".join(text for text in told if text)
-
-
-def _numbers(entries: list[Entry], privacy: Privacy) -> str:
-    from pytest_microcloud.experiments.measurement import shown
-
     rows = []
-    for entry in entries:
-        for m in (m for m in entry.measurements if m.samples):
-            labels = ", ".join(f"{key}={value}" for key, value in m.labels.items())
-            bound = ""
-            if m.limit:
-                kind = "max" if "max" in m.limit else "min"
-                bound = (
-                    f"{kind} {shown(m.limit[kind], m.unit)} ({m.limit['statistic']}) — {m.limit['source']}"
-                )
-            figures = (
-                m.metric,
-                labels,
-                shown(m.median, m.unit),
-                shown(m.statistic("p95"), m.unit),
-                shown(m.statistic("p99"), m.unit),
-                str(len(m.samples)),
-                bound,
-            )
-            note = f"<small>{escape(privacy.on_page(m.remark))}</small>" if m.remark else ""
-            rows.append(
-                f"<tr><td>{escape(entry.board)}</td>"
-                + "".join(f"<td>{escape(privacy.on_page(figure))}</td>" for figure in figures)
-                + f'<td class="{_class(m)}">{escape(m.verdict)}{note}</td></tr>'
-            )
+    for name, cells in table.items():
+        facts = run.boards.get(name)
+        about = _model(facts, catalog) if facts is not None else "never came up"
+        rows.append(
+            (parts.heading(name, about, privacy, emulated=bool(facts and facts.get("emulated"))), cells)
+        )
+    caption = f"Can it host a micro-cloud? Effort: {run.effort}."
+    drawn = [plot for plot in figures.all_of(sources.of_run(run), catalog) if plot.traces and plot.rows]
+    for plot in drawn:  # what is missing of the paper's boards is for the page that compares boards
+        plot.notes = [note for note in plot.notes if not note.startswith(MISSING)]
+    boards = "".join(
+        parts.board(name, facts, _model(facts, catalog), privacy, _log(name, logs.get(name, ""), privacy))
+        for name, facts in run.boards.items()
+    )
+    plots = "".join(parts.figure(plot, privacy) for plot in drawn)
+    return [
+        VIEWPORT,
+        parts.style(),
+        f"<style>{parts.resource('feasibility.css')}</style>",
+        parts.verdicts(caption, rows, names, catalog.experiments, privacy),
+        gate,
+        f'<div class="mc-plots">{plots}</div>' if plots else "",
+        f'<div class="mc-boards">{boards}</div>' if boards else "",
+        _numbers(run, privacy),
+        parts.script(drawn, privacy) if drawn else "",
+    ]
+
+
+def refused(reason: str, privacy: Privacy) -> str:
+    """Return that the gate could not compare this run, and why, as HTML."""
+    return (
+        f'<section class="mc-gate"><h3>Gate: not compared</h3><p>{parts.told(reason, privacy)}</p></section>'
+    )
+
+
+def _model(facts: Mapping[str, Any], catalog: Catalog) -> str:
+    model = str(facts.get("model", "?"))
+    return catalog.models[model].name if model in catalog.models else model
+
+
+def _log(name: str, log: str, privacy: Privacy) -> str:
+    if not log:
+        return ""
+    cut = (
+        f"… (the whole log stands beside the run file)\n{log[-LONGEST_LOG:]}"
+        if len(log) > LONGEST_LOG
+        else log
+    )
+    title = escape(f"log of {name}")
+    return (
+        f'<details class="mc-log" id="log-{escape(name)}"><summary>{title}</summary>'
+        f'<pre tabindex="0">{escape(privacy.on_page(cut))}</pre></details>'
+    )
+
+
+HEAD = ("board", "metric", "labels", "median", "p95", "p99", "samples", "limit", "verdict")
+
+
+def _numbers(run: Run, privacy: Privacy) -> str:
+    boots = {entry.boot for entry in run.entries}
+    rows = [
+        _row(entry.board, m, f"boot {entry.boot}" if len(boots) > 1 else "", privacy)
+        for entry in run.entries
+        for m in entry.measurements
+        if m.samples
+    ]
     if not rows:
         return ""
-    heads = ("board", "metric", "labels", "median", "p95", "p99", "samples", "limit", "verdict")
-    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-    return (
-        '<details class="mc-numbers" open><summary>Every number, with its limit</summary>'
-        '<div class="mc-scroll">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></details>"
+    head = "".join(f'<th scope="col">{name}</th>' for name in HEAD)
+    table = parts.scrolling(
+        f'<table class="mc-numbers"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>',
+        "Every number, with its limit",
     )
+    return f'<details class="mc-all"><summary>Every number, with its limit</summary>{table}</details>'
+
+
+def _row(board: str, m: Measurement, boot: str, privacy: Privacy) -> str:
+    labels = ", ".join((*(f"{key}={value}" for key, value in m.labels.items()), *filter(None, [boot])))
+    numbers = [
+        Number(m.median, m.unit),
+        Number(m.statistic("p95"), m.unit),
+        Number(m.statistic("p99"), m.unit),
+        Number(len(m.samples), "1"),
+    ]
+    note = f"<small>{parts.told(m.remark, privacy)}</small>" if m.remark else ""
+    return (
+        f'<tr><th scope="row">{parts.told(board, privacy)}</th><td>{parts.told(m.metric, privacy)}</td>'
+        f"<td>{parts.told(labels, privacy)}</td>"
+        + "".join(f'<td class="mc-number">{parts.told(figure, privacy)}</td>' for figure in numbers)
+        + f'<td class="mc-free">{parts.told(_bound(m), privacy)}</td>'
+        f'<td class="{parts.verdict_class(m.verdict, judged=m.judged)}">'
+        f"{parts.told(m.verdict, privacy)}{note}</td></tr>"
+    )
+
+
+def _bound(m: Measurement) -> str:
+    return f"{limit_in_words(m)} — {m.limit.get('source', '')}" if m.limit else ""

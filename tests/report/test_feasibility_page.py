@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from html.parser import HTMLParser
 from importlib import resources
 from pathlib import Path
 
 import pytest
 
+from pytest_microcloud import catalog as catalogs
 from pytest_microcloud import report
 from pytest_microcloud.boards.board import Board
 from pytest_microcloud.boards.drivers.ssh import SshDriver
@@ -16,14 +18,14 @@ from pytest_microcloud.boards.facts import Card, Facts, Frequency
 from pytest_microcloud.boards.identity import by_code
 from pytest_microcloud.catalog import Catalog, Experiment
 from pytest_microcloud.experiments.measurement import Measurement
+from pytest_microcloud.hooks.record import fingerprint
 from pytest_microcloud.inventory import Target
 from pytest_microcloud.report import feasibility
 from pytest_microcloud.report.privacy import MASK, Privacy
-from pytest_microcloud.runs import WORST_FIRST, Entry
-from pytest_microcloud.verdict.matrix import matrix
+from pytest_microcloud.runs import WORST_FIRST, Entry, Run
 
 HOSTILE = """ "'><script>alert('x')</script><img src=x onerror=alert(1)>&amp;</td></table></details> """
-VOID = {"br", "img"}
+VOID = {"br", "img", "meta"}
 
 
 class Page(HTMLParser):
@@ -83,9 +85,15 @@ def page(
     *,
     identify: bool = False,
 ) -> Page:
-    experiments = experiments or {}
-    table, privacy = matrix(entries, experiments), Privacy(identify=identify)
-    return Page("".join(feasibility.summary(table, entries, boards or {}, experiments, about, privacy)))
+    boards, shipped = boards or {}, catalogs.shipped()
+    models = dict(shipped.models) | {up.model.id: up.model for up in boards.values()}
+    catalog = dataclasses.replace(shipped, models=models, experiments=experiments or {})
+    fingerprints = {
+        name: json.loads(json.dumps(fingerprint(up) | {"address": up.target.address}, default=str))
+        for name, up in boards.items()
+    }
+    run = Run(Path("run.json"), "", about, fingerprints, tuple(entries), {})
+    return Page("".join(feasibility.summary(run, catalog, Privacy(identify=identify))))
 
 
 def page_of(text: str, catalog: Catalog, directory: Path) -> Page:
@@ -122,7 +130,7 @@ def test_every_verdict_is_told_in_words_and_has_a_class_that_the_style_knows(ver
     kind = f"mc-{verdict.replace(' ', '-')}"
     assert shown.classes.count(kind) == 2
     assert shown.texts.count(verdict) == 2
-    style = resources.files(report).joinpath("feasibility.css").read_text(encoding="utf-8")
+    style = resources.files(report).joinpath("page.css").read_text(encoding="utf-8")
     assert f".{kind}" in style
 
 
@@ -215,6 +223,7 @@ def test_serial_numbers_and_addresses_are_told_to_whom_asks_for_them(
     for text in ("00000000765fc593", "035344534c31364780deadbeef012300", "192.0.2.13"):
         assert not private.tells(text)
         assert open_.tells(text)
+    assert {"Address", "Serial number"} <= set(open_.texts)
     assert f"no SSH connection: connect to host {MASK} port 22" in private.texts
 
 
@@ -229,7 +238,7 @@ def test_a_board_that_nobody_knows_is_said_to_be_taken_for_what_the_inventory_sa
 
 def test_a_page_without_anything_measured_has_no_table_of_numbers() -> None:
     shown = page([Entry("desk", "io", "test", "error", "no SSH connection")])
-    assert "mc-numbers" not in shown.classes
+    assert "mc-all" not in shown.classes
 
 
 def test_feasible_without_any_limit_is_uncoloured_and_says_so() -> None:
@@ -238,5 +247,12 @@ def test_feasible_without_any_limit_is_uncoloured_and_says_so() -> None:
     assert (shown.classes.count("mc-unjudged"), shown.classes.count("mc-feasible")) == (2, 0)
     assert shown.texts.count("feasible") == 2
     assert {"no limit judged", "no limit is set"} <= set(shown.texts)
-    style = resources.files(report).joinpath("feasibility.css").read_text(encoding="utf-8")
+    style = resources.files(report).joinpath("page.css").read_text(encoding="utf-8")
     assert ".mc-unjudged" in style
+
+
+def test_a_run_that_could_not_be_compared_says_why_and_that_is_text() -> None:
+    shown = Page(feasibility.refused(f"desk: another model: {HOSTILE}", Privacy()))
+    assert "Gate: not compared" in shown.texts
+    assert shown.tells(HOSTILE)
+    assert [tag for tag, _ in shown.elements] == ["section", "h3", "p"]

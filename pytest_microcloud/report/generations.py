@@ -1,0 +1,247 @@
+"""`reports/generations.html`: boards and OS releases compared, over all stored runs.
+
+Made of run files alone, which are read one by one, so that it can be made again at any time. One file that
+asks for no other: it works from a USB stick.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+from pytest_microcloud import runs
+from pytest_microcloud.catalog import Catalog
+from pytest_microcloud.report import figures, parts, sources, trend
+from pytest_microcloud.report.privacy import SHORTEST, Privacy
+from pytest_microcloud.runs import Run, Skipped
+from pytest_microcloud.verdict import claims
+from pytest_microcloud.verdict.claims import FAILS, HOLDS, PAPERS_BOARDS, REGIONS, VM, Claim
+from pytest_microcloud.verdict.matrix import Cell, matrix
+from pytest_microcloud.verdict.results import Results, Subject
+
+LARGEST_BYTES = 6_000_000
+MOST_CURVES = (32, 16, 8, 4)
+"""Models by OS release on the plots and below: as many as the size of the page allows."""
+MOST_SKIPPED = 50
+CLAIM_CLASS = {HOLDS: "mc-feasible", FAILS: "mc-infeasible"}
+SECURITY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+
+
+@dataclass
+class Stored:
+    """What the run files of a directory come to: `first` and `last` are when the runs were taken."""
+
+    results: Results = field(default_factory=Results)
+    skipped: list[Skipped] = field(default_factory=list)
+    private: set[str] = field(default_factory=set)
+    count: int = 0
+    first: str = ""
+    last: str = ""
+
+    def add(self, run: Run) -> None:
+        """Fold a run in."""
+        self.results.add(run)
+        self.count += 1
+        self.first, self.last = min(self.first or run.taken, run.taken), max(self.last, run.taken)
+        for facts in run.boards.values():
+            self.private |= set(_identifiers(facts))
+
+
+def write(directory: Path, file: Path, catalog: Catalog) -> list[Skipped]:
+    """Write the page of all runs of a directory; return the files that were not read, with the reason.
+
+    Raises OSError if it cannot be written.
+    """
+    stored = read(directory)
+    html = page(stored, catalog)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        partial.write_text(html, encoding="utf-8")
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+    return stored.skipped
+
+
+def read(directory: Path) -> Stored:
+    """Fold all runs of a directory, one at a time in memory."""
+    stored = Stored()
+    for run in runs.every(directory):
+        if isinstance(run, Skipped):
+            stored.skipped.append(run)
+        else:
+            stored.add(run)
+    return stored
+
+
+def page(stored: Stored, catalog: Catalog) -> str:
+    """Return the page, which is at most `LARGEST_BYTES` long; older OS releases go first where it is not."""
+    privacy = Privacy(identifiers=stored.private)
+    html = ""
+    for most in MOST_CURVES:
+        html = _page(stored, catalog, privacy, most)
+        if len(html.encode()) <= LARGEST_BYTES:
+            break
+    return html
+
+
+def _identifiers(facts: Mapping[str, object]) -> Iterator[str]:
+    """Yield what tells this one board from all others: no page has it."""
+    card = facts.get("card")
+    parts_of_it = card if isinstance(card, Mapping) else {}
+    for value in (
+        facts.get("serial"),
+        facts.get("address"),
+        parts_of_it.get("cid"),
+        parts_of_it.get("serial"),
+    ):
+        if value and len(str(value)) >= SHORTEST:
+            yield str(value)
+
+
+def _page(stored: Stored, catalog: Catalog, privacy: Privacy, most: int) -> str:
+    results = stored.results
+    curves = sources.of_results(results, catalog, most)
+    plots = figures.all_of(curves, catalog)
+    development = trend.plot(results, catalog, curves)
+    by_id = {plot.id: parts.figure(plot, privacy) for plot in (*plots, development)}
+    shown = [curve.subject for curve in curves]
+    io = "".join(html for name, html in by_id.items() if name.startswith("io-"))
+    left_out = len(results.subjects) - len(shown)
+    about_left_out = (
+        f'<p class="mc-note">Of {left_out} older OS releases of these models, what is newest stands in the '
+        "trend only.</p>"
+        if left_out
+        else ""
+    )
+    sections = (
+        ("verdicts", "Verdicts", _verdicts(results, shown, catalog, privacy) + about_left_out),
+        ("serving-latency", "Serving latency", by_id["serving"]),
+        ("hosting-capability", "Hosting capability", by_id["hosting"]),
+        ("io", "I/O overhead", f'<div class="mc-io">{io}</div>'),
+        ("startup-latency", "Start-up latency", by_id["startup"]),
+        ("releases", "OS releases", by_id["trend"]),
+        ("claims", "The paper’s claims", _claims(claims.check_all(results), privacy)),
+        ("boards", "Boards", _boards(results, shown, catalog, privacy)),
+        *(
+            (("files", "Files that were skipped", _skipped(stored.skipped, privacy)),)
+            if stored.skipped
+            else ()
+        ),
+    )
+    links = "".join(f'<a href="#{name}">{escape(title)}</a>' for name, title, _ in sections)
+    body = "".join(
+        f'<section class="mc-part" id="{name}" aria-labelledby="{name}-title">'
+        f'<h2 id="{name}-title">{escape(title)}</h2>{html}</section>'
+        for name, title, html in sections
+    )
+    own = f"<style>{parts.resource('generations.css')}</style>"
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{SECURITY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>Micro-cloud generations</title>{parts.style()}{own}</head><body>"
+        '<a class="mc-skip" href="#verdicts">Skip to the verdicts</a><main class="mc-page">'
+        f"<header><h1>Which board generation can carry what?</h1>{_lead(stored, privacy)}"
+        f'<nav class="mc-nav" aria-label="Contents">{links}</nav></header>'
+        f"{body}<footer>Made by pytest-microcloud from stored runs alone.</footer></main>"
+        f"{parts.script((*plots, development), privacy)}</body></html>\n"
+    )
+
+
+def _lead(stored: Stored, privacy: Privacy) -> str:
+    if not stored.count:
+        return '<p class="mc-lead">No run is stored yet.</p>'
+    subjects = stored.results.subjects
+    models = len({subject.model for subject in subjects})
+    real = sum(not subject.emulated for subject in subjects)
+    days = " to ".join(dict.fromkeys((stored.first[:10], stored.last[:10])))
+    whose = {0: "all on emulated boards", len(subjects): "all on real boards"}.get(
+        real, "on real and on emulated boards"
+    )
+    told = (
+        f"{_counted(stored.count, 'stored run')} of {_counted(models, 'board model')}, {days}, {whose}. "
+        "Each figure is of the newest run that has it and can be trusted."
+    )
+    return f'<p class="mc-lead">{parts.told(told, privacy)}</p>'
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _verdicts(results: Results, shown: Sequence[Subject], catalog: Catalog, privacy: Privacy) -> str:
+    rows: list[tuple[str, Mapping[str, Cell]]] = []
+    names = dict.fromkeys(catalog.experiments)
+    for subject in shown:
+        newest = results.newest(subject)
+        table = matrix(newest.entries, catalog.experiments)
+        about = (
+            f"{_model(subject.model, catalog)} · {sources.short(subject.os_release)} · {newest.taken[:10]}"
+        )
+        for board in newest.boards:
+            cells = table.get(board, {})
+            names.update(dict.fromkeys(cells))
+            rows.append((parts.heading(board, about, privacy, emulated=subject.emulated), cells))
+    there = {subject.model for subject in results.subjects}
+    for model in (*PAPERS_BOARDS, VM, *REGIONS):
+        if model not in there:
+            about = f"{_model(model, catalog)} · of the paper, and no run has it"
+            rows.append((parts.heading(model, about, privacy, emulated=False), {}))
+    caption = "Can it host a micro-cloud? The newest run of each board model under each OS release."
+    return parts.verdicts(caption, rows, list(names), catalog.experiments, privacy)
+
+
+def _model(model: str, catalog: Catalog) -> str:
+    return catalog.models[model].name if model in catalog.models else model
+
+
+def _claims(checked: Sequence[Claim], privacy: Privacy) -> str:
+    return f'<ul class="mc-claims">{"".join(_claim(claim, privacy) for claim in checked)}</ul>'
+
+
+def _claim(claim: Claim, privacy: Privacy) -> str:
+    numbers = "".join(f"<li>{parts.told(number, privacy)}</li>" for number in claim.numbers)
+    if len(claim.numbers) > 4:
+        numbers = f"<details><summary>{len(claim.numbers)} comparisons</summary><ul>{numbers}</ul></details>"
+    elif numbers:
+        numbers = f"<ul>{numbers}</ul>"
+    missing = claim.missing[:6]
+    more = f", and {len(claim.missing) - 6} more" if len(claim.missing) > 6 else ""
+    told = f"Missing: {'; '.join(missing)}{more}." if missing else ""
+    small = "".join(
+        f'<p class="mc-small">{parts.told(text, privacy)}</p>'
+        for text in (f"The paper, section {claim.section}: {claim.paper}", told)
+        if text
+    )
+    if claim.emulated:
+        models = parts.told(", ".join(claim.emulated), privacy)
+        small += f'<p class="mc-small">{parts.EMULATED} {models}</p>'
+    return (
+        f'<li><b class="{CLAIM_CLASS.get(claim.verdict, "mc-not-measured")}">{escape(claim.verdict)}</b>'
+        f"<div><p>{parts.told(claim.says, privacy)}</p>{numbers}{small}</div></li>"
+    )
+
+
+def _boards(results: Results, shown: Sequence[Subject], catalog: Catalog, privacy: Privacy) -> str:
+    boards = "".join(
+        parts.board(name, facts, _model(subject.model, catalog), privacy)
+        for subject in shown
+        for name, facts in results.newest(subject).boards.items()
+    )
+    return f'<div class="mc-boards">{boards}</div>' if boards else "<p>None yet.</p>"
+
+
+def _skipped(skipped: Sequence[Skipped], privacy: Privacy) -> str:
+    listed = "".join(
+        f"<li>{parts.told(one.file.name, privacy)}: "
+        f"{parts.told(one.reason.removeprefix(f'{one.file}: '), privacy)}</li>"
+        for one in skipped[:MOST_SKIPPED]
+    )
+    rest = len(skipped) - MOST_SKIPPED
+    more = f"<li>and {_counted(rest, 'more file')}</li>" if rest > 0 else ""
+    return f'<ul class="mc-skipped">{listed}{more}</ul>'

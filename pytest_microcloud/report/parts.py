@@ -1,0 +1,301 @@
+"""The parts that our pages are made of, as HTML: verdicts, plots with their tables, boards.
+
+Whatever is not ours is text, without keys, and without addresses where they are not asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from html import escape
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_microcloud.report.plot import NONE, Cell, Number, Plot
+from pytest_microcloud.report.privacy import Privacy, in_all
+
+if TYPE_CHECKING:
+    from pytest_microcloud.catalog import Experiment
+    from pytest_microcloud.verdict import matrix
+
+LONGEST = 400
+"""Characters of a foreign text; what is longer is cut, and stands in the run file."""
+OPEN_ROWS = 14
+"""A table under a plot that has no more rows is open from the start."""
+NUMERIC = ' class="mc-number"'
+EMULATED = '<b class="mc-emulated">emulated</b>'
+
+
+def told(foreign: object, privacy: Privacy) -> str:
+    """Return a text that is not ours as HTML."""
+    text = str(foreign)
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return escape(privacy.on_page(text))
+
+
+def style() -> str:
+    """Return the style that our pages share."""
+    return f"<style>{resource('page.css')}</style>"
+
+
+def script(plots: Sequence[Plot], privacy: Privacy) -> str:
+    """Return what draws the plots: plotly, their data, and our script. Nothing is loaded from anywhere."""
+    drawn = [plot.as_dict() for plot in plots if plot.traces]
+    data = json.dumps(in_all(drawn, privacy.on_page), separators=(",", ":"), allow_nan=False)
+    for character in "<>&":  # ends no script and begins no comment, and ASCII has no U+2028
+        data = data.replace(character, f"\\u{ord(character):04x}")
+    return (
+        f'<script type="application/json" id="mc-plots">{data}</script>'
+        f"<script>{_plotly() if drawn else ''}</script>"
+        f"<script>{resource('page.js')}</script>"
+    )
+
+
+def scrolling(inner: str, label: str) -> str:
+    """Return what may be wider than the page in a box of its own, which the keyboard can scroll."""
+    return f'<div class="mc-scroll" role="region" tabindex="0" aria-label="{escape(label)}">{inner}</div>'
+
+
+def verdicts(
+    caption: str,
+    rows: Iterable[tuple[str, Mapping[str, matrix.Cell]]],
+    names: Sequence[str],
+    experiments: Mapping[str, Experiment],
+    privacy: Privacy,
+) -> str:
+    """Return the matrix: a row is a board's heading as HTML, and its cells by experiment.
+
+    A row without cells is of a board that no run has.
+    """
+    head = "".join(
+        f'<th scope="col"{_title(experiments[name].about) if name in experiments else ""}>'
+        f"{told(name, privacy)}</th>"
+        for name in names
+    )
+    body = "".join(
+        f'<tr><th scope="row">{heading}</th>'
+        + "".join(_verdict(cells.get(n), privacy) for n in names)
+        + "</tr>"
+        for heading, cells in rows
+    )
+    return scrolling(
+        f'<table class="mc-matrix"><caption>{escape(caption)}</caption>'
+        f'<thead><tr><th scope="col">board</th>{head}</tr></thead><tbody>{body}</tbody></table>',
+        "Verdicts by board and experiment",
+    )
+
+
+def heading(name: str, about: str, privacy: Privacy, *, emulated: bool) -> str:
+    """Return a board's heading in the matrix."""
+    badge = f"{EMULATED} " if emulated else ""
+    return f"{told(name, privacy)}<small>{badge}{told(about, privacy)}</small>"
+
+
+def verdict_class(verdict: str, *, judged: bool = True) -> str:
+    """Return the class that colours a verdict; one without any limit behind it gets no colour."""
+    return f"mc-{escape(verdict.replace(' ', '-'))}" if judged else "mc-unjudged"
+
+
+def figure(plot: Plot, privacy: Privacy) -> str:
+    """Return a plot's place, with its table, its CSV, and where its marks and limits come from."""
+    label = f"{plot.title}. {plot.about}. The table below has the same numbers."
+    place = (
+        f'<div class="mc-plot" id="plot-{plot.id}" role="img" aria-label="{escape(label)}"></div>'
+        '<p class="mc-tools">'
+        f'<button type="button" class="mc-axes" data-plot="{plot.id}" hidden></button></p>'
+        if plot.traces
+        else '<p class="mc-empty">Nothing has been measured for this plot.</p>'
+    )
+    notes = "".join(f'<p class="mc-note">{told(note, privacy)}</p>' for note in plot.notes)
+    points = "".join(f"<li>{told(source, privacy)}</li>" for source in plot.sources)
+    sources = f"<details><summary>Where marks and limits come from</summary><ul>{points}</ul></details>"
+    return (
+        f'<figure class="mc-figure" id="{plot.id}"><figcaption><h3>{escape(plot.title)}</h3>'
+        f"<p>{escape(plot.about)}</p></figcaption>{place}{notes}"
+        f"{_table(plot, privacy)}{sources if points else ''}</figure>"
+    )
+
+
+def numbers(head: Sequence[str], rows: Iterable[Sequence[Cell]], label: str, privacy: Privacy) -> str:
+    """Return a table; numbers stand to the right, with their value in SI units for CSV."""
+    rows = list(rows)
+    aligned = [isinstance(cell, Number) or cell == NONE for cell in (rows[0] if rows else head)]
+    heads = "".join(
+        f'<th scope="col"{NUMERIC if number else ""}>{escape(name)}</th>'
+        for name, number in zip(head, aligned, strict=True)
+    )
+    body = "".join(
+        "<tr>" + "".join(_cell(cell, place, privacy) for place, cell in enumerate(row)) + "</tr>"
+        for row in rows
+    )
+    return scrolling(
+        f'<table class="mc-numbers"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>', label
+    )
+
+
+def board(name: str, facts: Mapping[str, Any], model: str, privacy: Privacy, log: str = "") -> str:
+    """Return a board's fingerprint, as the run file has it; `model` is the name of its board model."""
+    emulated = bool(facts.get("emulated"))
+    card = _mapping(facts.get("card"))
+    rows: dict[str, object] = {
+        "Model": model,
+        "Hardware": None if emulated else _hardware(facts, model),
+        "Operating system": facts.get("os_release"),
+        "Kernel": facts.get("kernel") and f"{facts['kernel']} ({facts.get('isa')})",
+        str(facts.get("engine") or "Docker"): ", ".join(_engine(facts)),
+        "CPUs, memory": ", ".join(_memory(facts)),
+        "Clock": _clock(_mapping(facts.get("frequency"))),
+        "SD card": card.get("name"),
+        "Driver": facts.get("driver"),
+        "Made of": _made_of(_mapping(facts.get("made_of"))),
+    }
+    if privacy.identify:
+        rows |= {
+            "Address": facts.get("address"),
+            "Serial number": facts.get("serial"),
+            "SD card's CID": card.get("cid"),
+        }
+    listed = "".join(
+        f"<dt>{told(key, privacy)}</dt><dd>{told(value, privacy)}</dd>"
+        for key, value in rows.items()
+        if value
+    )
+    for title, key in (
+        ("Not emulated", "not_emulated"),
+        ("Not watched", "not_watched"),
+        ("Others' containers", "others_containers"),
+    ):
+        if isinstance(texts := facts.get(key), list | tuple) and texts:
+            points = "".join(f"<li>{told(text, privacy)}</li>" for text in texts)
+            listed += f"<dt>{escape(title)}</dt><dd><ul>{points}</ul></dd>"
+    badge = f" {EMULATED}" if emulated else ""
+    return f'<section class="mc-board"><h3>{told(name, privacy)}{badge}</h3><dl>{listed}</dl>{log}</section>'
+
+
+def _verdict(cell: matrix.Cell | None, privacy: Privacy) -> str:
+    if cell is None:
+        return '<td class="mc-missing">missing</td>'
+    remarks = (cell.remark, *cell.reasons) if cell.remark else cell.reasons
+    reasons = "".join(f"<small>{told(remark, privacy)}</small>" for remark in remarks)
+    shade = verdict_class(cell.verdict, judged=cell.judged)
+    return (
+        f'<td class="{shade}"><b>{told(cell.verdict, privacy)}</b><br>'
+        f"{told(cell.headline, privacy)}{reasons}</td>"
+    )
+
+
+def _table(plot: Plot, privacy: Privacy) -> str:
+    if not plot.rows:
+        return ""
+    rows = f"{len(plot.rows)} row{'s' if len(plot.rows) > 1 else ''}"
+    table = numbers(plot.head, plot.rows, f"{plot.title}: the numbers", privacy)
+    return (
+        f'<details class="mc-data"{" open" if len(plot.rows) <= OPEN_ROWS else ""}>'
+        f"<summary>The numbers ({rows})</summary>{table}</details>"
+        '<details class="mc-csv"><summary>CSV to copy</summary>'
+        '<p><button type="button" class="mc-copy">Copy</button> <span role="status"></span></p>'
+        f'<textarea readonly rows="6" spellcheck="false" aria-label="CSV of {escape(plot.title)}"></textarea>'
+        "</details>"
+    )
+
+
+def _cell(cell: Cell, place: int, privacy: Privacy) -> str:
+    if isinstance(cell, Number):
+        return f'<td{NUMERIC}><data value="{cell.value:.6g}">{told(cell, privacy)}</data></td>'
+    if cell == NONE:
+        return f"<td{NUMERIC}>{NONE}</td>"
+    return f'<th scope="row">{told(cell, privacy)}</th>' if place == 0 else f"<td>{told(cell, privacy)}</td>"
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    """Return what should be an object of a run file; an empty one if it is none."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _title(text: str) -> str:
+    return f' title="{escape(text)}"'
+
+
+def _hardware(facts: Mapping[str, Any], model: str) -> str:
+    known = _mapping(facts.get("identity"))
+    if not known:
+        code = facts.get("revision_code")
+        said = facts.get("tree_model") or (f"revision code {code}" if code else None)
+        return f"not recognised{f' ({said})' if said else ''}: {model} as the inventory says"
+    pcb, ram_bytes = known.get("pcb"), _number(known.get("ram_bytes"))
+    parts = (
+        known.get("name"),
+        f"PCB {pcb}" if pcb else None,
+        known.get("soc"),
+        f"{ram_bytes / 2**20:.0f} MB" if ram_bytes else None,
+        known.get("manufacturer"),
+        known.get("evidence"),
+    )
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _engine(facts: Mapping[str, Any]) -> Iterator[str]:
+    for key, form in (
+        ("docker_version", "{}"),
+        ("containerd_version", "containerd {}"),
+        ("storage_driver", "{}"),
+        ("cgroup_version", "cgroup v{}"),
+    ):
+        if facts.get(key):
+            yield form.format(facts[key])
+
+
+def _memory(facts: Mapping[str, Any]) -> Iterator[str]:
+    if facts.get("cpus"):
+        yield str(facts["cpus"])
+    if memory := _number(facts.get("memory_bytes")):
+        yield f"{memory / 2**20:.0f} MiB"
+    if gpu := _number(facts.get("gpu_bytes")):
+        yield f"GPU {gpu / 2**20:.0f} MiB"
+    if (swap := _number(facts.get("swap_bytes"))) is not None:
+        yield f"swap {swap / 2**20:.0f} MiB" if swap else "no swap"
+
+
+def _clock(frequency: Mapping[str, Any]) -> str:
+    low, high, now = (
+        f"{hz / 1e6:.0f}" if (hz := _number(frequency.get(key))) else ""
+        for key in ("min_hz", "max_hz", "now_hz")
+    )
+    bounds = "–".join(bound for bound in (low, high) if bound)
+    parts = (
+        frequency.get("governor"),
+        f"{bounds} MHz" if bounds else None,
+        f"{now} MHz when asked" if now else None,
+    )
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _made_of(made: Mapping[str, Any]) -> str:
+    cpus = _number(made.get("calibrated_cpus"))
+    parts = (made.get("image"), f"{cpus:.3g} CPUs of the host" if cpus else None)
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _number(value: object) -> float | None:
+    """Return what should be a number of a run file; None if it is none."""
+    try:
+        number = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _plotly() -> str:
+    """Return plotly's script from its package, without importing it."""
+    found = find_spec("plotly")
+    if found is None or found.origin is None:
+        raise FileNotFoundError("plotly")
+    return (Path(found.origin).parent / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+
+
+def resource(name: str) -> str:
+    """Return a file that stands beside this module."""
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

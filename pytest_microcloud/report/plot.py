@@ -1,0 +1,250 @@
+"""A plot: plotly's JSON as plain dicts, with the same numbers as a table. No import of plotly, which is slow.
+
+Colour and marker tell board models apart, the dash tells the setting, and an open marker an emulated board:
+nothing is told by colour alone. Texts are escaped: plotly takes some HTML in them for markup.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from html import escape
+from importlib import resources
+from typing import Any
+
+from pytest_microcloud.experiments.measurement import Measurement, shown
+from pytest_microcloud.report.sources import Source
+from pytest_microcloud.verdict.results import Figure
+
+Trace = dict[str, Any]
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+"""Okabe and Ito's palette, which colour-blind people can tell apart, without its yellow and black."""
+VM_COLOUR = "#7F7F7F"
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "star", "hexagon")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+LIMITS, MARK, OLDER = {"group": "limits"}, {"mark": True}, {"older": True}
+"""What the legend has as one, what it has apart from the curves, and what it has folded away."""
+LONGEST = 80
+"""Characters of a name in a plot."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of a table: its value in SI units, which CSV has, and its unit, which people see it in."""
+
+    value: float
+    unit: str
+
+    def __str__(self) -> str:
+        return shown(self.value, self.unit)
+
+
+Cell = str | Number
+
+
+@dataclass
+class Plot:
+    """A plot with its table, `notes` on what is not in it, and `sources` of its marks and limits.
+
+    `height` is that of the plot itself (px), without its legend.
+    """
+
+    id: str
+    title: str
+    about: str
+    head: tuple[str, ...] = ()
+    rows: list[tuple[Cell, ...]] = field(default_factory=list)
+    traces: list[Trace] = field(default_factory=list)
+    layout: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    height: int = 380
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what the page's script draws."""
+        return {"id": self.id, "data": self.traces, "layout": self.layout, "height": self.height}
+
+
+class Look:
+    """How each model's curves look, the same on all plots of a page."""
+
+    def __init__(self, models: Iterable[str], vms: Iterable[str]) -> None:
+        vms = set(vms)
+        models = list(dict.fromkeys(models))
+        boards = [model for model in models if model not in vms]
+        self._colours = {model: COLOURS[n % len(COLOURS)] for n, model in enumerate(boards)}
+        self._symbols = {model: SYMBOLS[n % len(SYMBOLS)] for n, model in enumerate(models)}
+
+    def line(self, source: Source, dash: str = "solid") -> Trace:
+        """Return colour, marker and dash of a curve; one of an older OS release waits in the legend."""
+        colour = self.colour(source.model)
+        symbol = self._symbols.get(source.model, "circle") + ("-open" if source.emulated else "")
+        look: Trace = {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "line": {"color": colour, "dash": dash, "width": 2},
+            "marker": {"color": colour, "symbol": symbol, "size": 8, "line": {"color": colour, "width": 1.5}},
+        }
+        return look if source.newest else look | {"visible": "legendonly", "opacity": 0.6, "meta": OLDER}
+
+    def colour(self, model: str) -> str:
+        """Return a model's colour; cloud VMs are grey."""
+        return self._colours.get(model, VM_COLOUR)
+
+
+def text(told: str) -> str:
+    """Return a text as plotly takes it: nothing in it is markup, and it is not too long."""
+    return escape(told if len(told) <= LONGEST else told[: LONGEST - 1] + "…", quote=False)
+
+
+def rounded(value: float) -> float | None:
+    """Return a number with four digits, which a plot needs no more of; None for what JSON has not."""
+    return float(f"{value:.4g}") if math.isfinite(value) else None
+
+
+def spread(figures: Sequence[Figure], axis: str = "error_y") -> Trace:
+    """Return error bars from the first to the third quartile over boots; none where there is one boot."""
+    quartiles = [figure.quartiles for figure in figures]
+    if not any(quartiles):
+        return {}
+    over = [q[1] - f.median if q else 0.0 for f, q in zip(figures, quartiles, strict=True)]
+    under = [f.median - q[0] if q else 0.0 for f, q in zip(figures, quartiles, strict=True)]
+    return {
+        axis: {
+            "type": "data",
+            "symmetric": False,
+            "array": [rounded(o) for o in over],
+            "arrayminus": [rounded(u) for u in under],
+            "thickness": 1.2,
+            "width": 4,
+        }
+    }
+
+
+NONE = "–"
+"""What a table has in place of a number that there is not."""
+HOVER = "%{{fullData.name}}<br>{x}: {y}<extra></extra>"
+MISSING = "Missing, as no run has it"
+HEAD = ("median", "1st quartile", "3rd quartile", "boots", "p95", "limit", "verdict", "run")
+
+
+def cells(figure: Figure) -> tuple[Cell, ...]:
+    """Return a figure's cells under `HEAD`; the quartiles are those over boots, p95 is of the last boot."""
+    last, unit = figure.last, figure.last.unit
+    first, third = figure.quartiles or (None, None)
+    return (
+        Number(figure.median, unit),
+        NONE if first is None else Number(first, unit),
+        NONE if third is None else Number(third, unit),
+        Number(len(figure.boots), "1"),
+        Number(last.statistic("p95"), unit),
+        limit_in_words(last),
+        last.verdict,
+        figure.run,
+    )
+
+
+def limit_in_words(m: Measurement) -> str:
+    """Return what a measurement was judged against."""
+    if (bound := bound_of(m)) is None or m.limit is None:
+        return "no limit"
+    kind = "max" if "max" in m.limit else "min"
+    return f"{kind} {shown(bound, m.unit)} ({m.limit.get('statistic', 'median')})"
+
+
+def bound_of(m: Measurement) -> float | None:
+    """Return the limit's value, if there is one; a run file may have anything there."""
+    limit = m.limit or {}
+    try:
+        bound = float(limit.get("max", limit.get("min", math.nan)))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return bound if math.isfinite(bound) else None
+
+
+def limits(plot: Plot, look: Look, source: Source, points: Sequence[tuple[float, Figure]], name: str) -> None:
+    """Draw the limits of a curve's points as a line, once where several curves have the same ones."""
+    there = [(x, figure) for x, figure in points if bound_of(figure.last) is not None]
+    if not there:
+        return
+    x, y = [rounded(x) for x, _ in there], [rounded(bound_of(figure.last) or 0.0) for _, figure in there]
+    drawn = [t for t in plot.traces if t.get("meta") == LIMITS]
+    if any((t["x"], t["y"], t["line"]["color"]) == (x, y, look.colour(source.model)) for t in drawn):
+        return
+    statistics = sorted({str((figure.last.limit or {}).get("statistic")) for _, figure in there})
+    plot.traces.append(
+        {
+            "type": "scatter",
+            "mode": "lines+markers" if len(x) > 1 else "markers",
+            "name": text(f"limit of {name} ({', '.join(statistics)})"),
+            "meta": LIMITS,
+            "x": x,
+            "y": y,
+            "line": {"color": look.colour(source.model), "dash": "2px,4px", "width": 1.5},
+            "marker": {"symbol": "line-ew-open", "size": 10, "color": look.colour(source.model)},
+            "opacity": 0.75,
+        }
+    )
+    told = {str((figure.last.limit or {}).get("source", "")) for _, figure in there}
+    plot.sources += sorted(f"Limit of {source.model}: {one}" for one in told - {""})
+
+
+@cache
+def _marks() -> tuple[dict[str, Any], ...]:
+    file = resources.files(__package__).joinpath("paper.toml")
+    return tuple(tomllib.loads(file.read_text(encoding="utf-8"))["mark"])
+
+
+def papers_marks(plot: Plot) -> list[dict[str, Any]]:
+    """Return what the paper's text tells for a plot, and name its sources there."""
+    there = [mark for mark in _marks() if mark["figure"] == plot.id]
+    plot.sources += [f"The paper: {mark['text']} — {mark['source']}" for mark in there]
+    return there
+
+
+def papers_lines(plot: Plot) -> None:
+    """Draw what the paper's text tells as lines; one without `y` goes over the whole height."""
+    for mark in papers_marks(plot):
+        upright = "y" not in mark
+        plot.traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": text(f"the paper: {mark['text']}"),
+                "meta": MARK,
+                "visible": "legendonly" if mark.get("hidden") else True,
+                "x": mark["x"],
+                "y": [0, 1] if upright else mark["y"],
+                "line": {"color": VM_COLOUR, "dash": "8px,3px,2px,3px", "width": 1},
+                "marker": {"symbol": "x-thin-open", "size": 7, "color": VM_COLOUR},
+            }
+            | ({"yaxis": "y2"} if upright else {})
+        )
+    if any(trace.get("yaxis") == "y2" for trace in plot.traces):
+        hidden = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
+        plot.layout["yaxis2"] = hidden
+
+
+def axis(title: str, unit: str = "", **more: Any) -> dict[str, Any]:
+    """Return an axis; times and bytes get SI prefixes."""
+    prefixed = {"tickformat": "~s", "ticksuffix": unit} if unit in ("s", "B") else {}
+    return {"title": {"text": title, "standoff": 8}, "automargin": True, **prefixed, **more}
+
+
+def distinct(texts: Iterable[str]) -> list[str]:
+    """Return texts without repetition, in their order."""
+    return list(dict.fromkeys(texts))
+
+
+def closed(plot: Plot, sources: Sequence[Source], metric: str, papers: Iterable[str]) -> Plot:
+    """Say which of the paper's boards are missing on the plot, and tidy up."""
+    there = {source.model for source in sources if any(True for _ in source.figures(metric))}
+    missing = [model for model in papers if model not in there]
+    if missing:
+        plot.notes.append(f"{MISSING}: {', '.join(missing)}.")
+    plot.sources = distinct(plot.sources)
+    return plot

@@ -1,0 +1,227 @@
+"""How a model's figures went from one OS release to the next, and where they stepped. Report-only.
+
+One value a release: the median of all its boots. A change point is a step between neighbouring releases of at
+least 5 % (the gate's smallest effect) that is more than three times the noise. The noise is what two medians
+of so many boots differ by through the spread over boots alone, or the usual step of the series if that is
+larger. Where there are neither three boots of each release nor three other steps, it is unknown.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pytest_microcloud.catalog import Catalog
+from pytest_microcloud.report.plot import DASHES, NONE, Cell, Look, Number, Plot, axis, rounded, text
+from pytest_microcloud.report.sources import Source, short
+from pytest_microcloud.verdict.results import Results, Subject
+
+SMALLEST = 0.05
+TIMES_THE_NOISE = 3.0
+ENOUGH = 3
+"""Boots of a release, or other steps, from which a noise can be told."""
+MOST_ROWS = 60
+"""Change points of metrics that are on no plot."""
+PER_IQR = 1 / 1.349
+PER_MAD = 1.4826
+OF_A_MEDIAN = 1.2533
+"""Standard error of a median, in those of a mean."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """From one OS release to the next: `ratio` new to old, `noise` as a share; None if unknown."""
+
+    before: str
+    after: str
+    old: float
+    new: float
+    noise: float | None
+
+    @property
+    def ratio(self) -> float:
+        """The new value against the old one."""
+        return self.new / self.old
+
+    @property
+    def changes(self) -> bool:
+        """Whether it is a change point."""
+        if self.noise is None:
+            return False
+        return self.size > max(math.log1p(SMALLEST), TIMES_THE_NOISE * self.noise)
+
+    @property
+    def size(self) -> float:
+        """How large it is, upwards or downwards: the logarithm of the ratio."""
+        return abs(math.log(self.new) - math.log(self.old))
+
+
+@dataclass(frozen=True)
+class Trend:
+    """A metric of a model, real or emulated, over its OS releases, the oldest first."""
+
+    model: str
+    emulated: bool
+    metric: str
+    labels: dict[str, str]
+    unit: str
+    better: str
+    values: list[tuple[str, float]]
+    steps: list[Step]
+
+    @property
+    def name(self) -> str:
+        """Model and metric in one line."""
+        at = " ".join(self.labels.values())
+        what = self.metric.partition(".")[2].replace("_", " ") or self.metric
+        return f"{self.model}{', emulated' if self.emulated else ''} · {what}{f' ({at})' if at else ''}"
+
+
+def steps(values: Sequence[tuple[str, float]], boots: Sequence[Sequence[float]]) -> list[Step]:
+    """Return the steps of a series; `boots` are the values over boots of each release's newest run."""
+    logs = [math.log(value) for _, value in values]
+    sizes = [abs(b - a) for a, b in itertools.pairwise(logs)]
+    found = []
+    for n in range(len(sizes)):
+        others = sizes[:n] + sizes[n + 1 :]
+        noises = []
+        if min(len(boots[n]), len(boots[n + 1])) >= ENOUGH:
+            noises.append(math.hypot(_error(boots[n]), _error(boots[n + 1])))
+        if len(others) >= ENOUGH:
+            noises.append(PER_MAD * statistics.median(others))
+        (before, old), (after, new) = values[n], values[n + 1]
+        found.append(Step(before, after, old, new, max(noises, default=None)))
+    return found
+
+
+def _error(boots: Sequence[float]) -> float:
+    """Return the standard error of the boots' median, as a share of it."""
+    first, middle, third = statistics.quantiles(boots, n=4, method="inclusive")
+    if middle <= 0:
+        return math.inf
+    return OF_A_MEDIAN * PER_IQR * (third - first) / middle / math.sqrt(len(boots))
+
+
+def every(results: Results) -> Iterator[Trend]:
+    """Yield every metric at every point of each model with two OS releases or more."""
+    by_model: dict[tuple[str, bool], list[Subject]] = {}
+    for subject in results.subjects:
+        by_model.setdefault((subject.model, subject.emulated), []).append(subject)
+    for (model, emulated), subjects in by_model.items():
+        if len(subjects) < 2:
+            continue
+        for metric in results.metrics():
+            for labels in results.points(metric, subjects):
+                values = results.releases(model, emulated=emulated, metric=metric, labels=labels)
+                if len(values) < 2 or min(value for _, value in values) <= 0:
+                    continue
+                figures = [f for s in subjects if (f := results.figure(s, metric, labels)) is not None]
+                boots = [figure.boots for figure in figures]
+                last = figures[-1].last
+                yield Trend(
+                    model, emulated, metric, labels, last.unit, last.better, values, steps(values, boots)
+                )
+
+
+def plot(results: Results, catalog: Catalog, sources: Sequence[Source]) -> Plot:
+    """Return the trend of each experiment's headline, and a table of all steps that are change points."""
+    drawn = Plot(
+        "trend",
+        "From OS release to OS release",
+        "The number that matters most of each experiment, against the model's first release (= 100 %)",
+        ("board", "metric", "OS release", "value", "before it", "change", "noise", "change point"),
+    )
+    vms = [name for name, model in catalog.models.items() if model.kind == "vm"]
+    look = Look((source.model for source in sources), vms)
+    by_model = {(source.model, source.emulated): source for source in sources}
+    headlines = {
+        (e.metric, tuple((key, str(value)) for key, value in sorted(e.labels.items()))): number
+        for number, e in enumerate(catalog.experiments.values())
+    }
+    found, plotted = list(every(results)), list[Trend]()
+    compared = {release for trend in found for release, _ in trend.values}
+    order = {release: n for n, release in enumerate(r for r in results.os_releases if r in compared)}
+    for trend in found:
+        number = headlines.get((trend.metric, tuple(sorted(trend.labels.items()))))
+        source = by_model.get((trend.model, trend.emulated))
+        if number is None or source is None:
+            continue
+        first = trend.values[0][1]
+        jumps = {step.after for step in trend.steps if step.changes}
+        line = look.line(source, DASHES[number % len(DASHES)]) | {"visible": True, "opacity": 1, "meta": {}}
+        plotted.append(trend)
+        drawn.rows += _rows(trend)
+        drawn.traces.append(
+            line
+            | {
+                "name": text(trend.name),
+                "x": [order[release] for release, _ in trend.values],
+                "y": [rounded(100 * value / first) for _, value in trend.values],
+                "marker": line["marker"] | {"size": [15 if r in jumps else 8 for r, _ in trend.values]},
+                "hovertemplate": "%{fullData.name}<br>%{y:.4g} % of the first release<extra></extra>",
+            }
+        )
+    changed = [(trend, step) for trend in found for step in trend.steps if step.changes]
+    also = sorted((pair for pair in changed if pair[0] not in plotted), key=lambda pair: -pair[1].size)
+    drawn.rows += [_row(trend, step) for trend, step in also[:MOST_ROWS]]
+    if also:
+        drawn.notes.append(
+            f"The table has {'all' if len(also) <= MOST_ROWS else f'the largest {MOST_ROWS} of'} {len(also)} "
+            "change points of other metrics, too."
+        )
+    unknown = sum(step.noise is None for trend in found for step in trend.steps)
+    judged = sum(len(trend.steps) for trend in found)
+    drawn.notes += _in_words(len(found), judged, unknown, len(changed))
+    releases = list(order)
+    drawn.layout |= {
+        "xaxis": {
+            "tickmode": "array",
+            "tickvals": list(range(len(releases))),
+            "ticktext": [text(short(release)).replace(" (", "<br>(") for release in releases],
+            "automargin": True,
+        },
+        "yaxis": axis("against the first release", ticksuffix=" %"),
+    }
+    return drawn
+
+
+def _rows(trend: Trend) -> Iterator[tuple[Cell, ...]]:
+    """Yield a row for each release of a trend."""
+    board, _, metric = trend.name.partition(" · ")
+    (release, value), *_ = trend.values
+    yield board, metric, short(release), Number(value, trend.unit), NONE, "", "", ""
+    yield from (_row(trend, step) for step in trend.steps)
+
+
+def _row(trend: Trend, step: Step) -> tuple[Cell, ...]:
+    board, _, metric = trend.name.partition(" · ")
+    worse = (step.new > step.old) == (trend.better == "lower")
+    return (
+        board,
+        metric,
+        short(step.after),
+        Number(step.new, trend.unit),
+        Number(step.old, trend.unit),
+        f"{step.ratio - 1:+.1%}",
+        f"±{step.noise:.1%}" if step.noise is not None else "unknown",
+        ("worse" if worse else "better") if step.changes else "",
+    )
+
+
+def _in_words(series: int, judged: int, unknown: int, changes: int) -> list[str]:
+    if not series:
+        return ["No model has been measured under two OS releases, so that there is no trend."]
+    told = [
+        f"{changes} of {judged} steps are change points: at least {SMALLEST:.0%}, and more than three times "
+        "the noise, which is what medians of so many boots differ by, or the usual step of the series if "
+        "that is larger. They are the large marks; nothing fails by them."
+    ]
+    if unknown:
+        told.append(
+            f"Of {unknown} steps the noise is unknown, and they are not judged: "
+            f"it takes {ENOUGH} boots of both releases, or {ENOUGH} other steps."
+        )
+    return told
