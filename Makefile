@@ -10,10 +10,10 @@ SHELL         := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-.PHONY: help setup feasibility test bench lint clean
+.PHONY: help setup feasibility test bench bench-gate lint clean
 
 help: ## this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "HOSTS=$(HOSTS)  hosts, groups and patterns of hosts.ini: make feasibility HOSTS=pi2b,pi3b"
 	@echo "ARGS=        more for pytest: make feasibility ARGS='--microcloud-effort=quick -k serving'"
@@ -29,6 +29,9 @@ test: setup ## run the plugin's own tests
 
 bench: setup ## measure what the harness itself costs
 	$(PYTHON) -m benchmarks $(ARGS)
+
+bench-gate: setup ## simulate how often the gate is wrong, and how often right (a minute)
+	$(PYTHON) -m benchmarks.gate
 
 lint: setup ## style and types
 	$(PYTHON) -m ruff check .

@@ -9,7 +9,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 
-from benchmarks import rows
+from benchmarks import rows, stored
 from benchmarks.emulated import Progress, emulated
 from benchmarks.row import Row, table
 from pytest_microcloud.boards.board import Board
@@ -26,12 +26,16 @@ class Extent:
     requests: int
     containers: int
     ratings: int
+    comparisons: int
 
 
-ROWS = ("collecting", "link", "sevenzip", "memory", "serving", "hosting")
+WITHOUT_A_BOARD = ("collecting", "compare", "report")
+ON_A_BOARD = ("link", "sevenzip", "memory", "serving", "hosting")
+ROWS = (*WITHOUT_A_BOARD, *ON_A_BOARD)
 OF_EACH_MODEL = ("sevenzip", "memory")
-STANDARD = Extent(collecting_pairs=25, pairs=5, requests=1000, containers=12, ratings=7)
-QUICK = Extent(collecting_pairs=15, pairs=3, requests=500, containers=8, ratings=3)
+STORED_RUNS = 1000
+STANDARD = Extent(collecting_pairs=25, pairs=5, requests=1000, containers=12, ratings=7, comparisons=10)
+QUICK = Extent(collecting_pairs=15, pairs=3, requests=500, containers=8, ratings=3, comparisons=5)
 
 
 def main() -> int:
@@ -72,8 +76,12 @@ def _measure(
         catalog.model(name)  # an unknown one is a mistake to tell at once
     if "collecting" in only:
         measured.append(rows.collecting(extent.collecting_pairs))
+    if "compare" in only:
+        measured.append(stored.compare(extent.comparisons))
+    if "report" in only:
+        measured += stored.report(STORED_RUNS)
     for name in models:
-        each = [row for row in ROWS[1:] if row in only and (name == models[0] or row in OF_EACH_MODEL)]
+        each = [row for row in ON_A_BOARD if row in only and (name == models[0] or row in OF_EACH_MODEL)]
         if each:
             progress = Progress()
             with emulated(name, catalog, progress) as board:

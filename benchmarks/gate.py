@@ -1,14 +1,16 @@
 """`python -m benchmarks.gate`: how often the gate cries wolf, and how often it sees the wolf, by simulation.
 
 200 metrics a run, lognormal noise of one measurement a boot, 2 % between boots. Beside it,
-pytest-benchmark's `--benchmark-compare-fail=mean:5%` on the same numbers.
+pytest-benchmark's `--benchmark-compare-fail=mean:5%` on the same numbers. The two-stage rule screens a
+candidate against a stored baseline, from which everything has drifted a little by then, and judges what is
+suspect by fresh boots of both sides in alternation.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.row import aligned
@@ -20,75 +22,158 @@ if TYPE_CHECKING:
 
 METRICS = 200
 RUNS = 200
-REPETITIONS = 1
 BETWEEN_BOOTS = 0.02
-SLOWER = 0.20
+DRIFT = 0.01
+SLOWER, LITTLE_SLOWER = 0.20, 0.10
 SLOWED = 20
-"""How many of the metrics are slower in a run that regressed."""
+"""So many metrics of a run that regressed are slower by either."""
+SCREENED = (20, 10)
+"""Boots of the stored baseline and of the candidate that the two-stage rule screens."""
+MOST_FALSE_ALARMS = 0.01
+LEAST_FOUND = 0.95
 RULES = gate.Rules()
+
+Judged = list[bool]
+"""Which metrics of a run are called regressed."""
+
+HEADER = (
+    "noise (CV)",
+    "boots a side",
+    "A/A runs with a false alarm: gate",
+    "mean:5%",
+    f"+{SLOWER:.0%} found: gate",
+    "mean:5%",
+    f"+{LITTLE_SLOWER:.0%} found: gate",
+    "mean:5%",
+)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A scatter of single measurements (a share) and a number of boots a side."""
+    """A scatter of single measurements (a share), boots a side, and the rule.
+
+    `asked` tells whether so many changes have to be found.
+    """
 
     cv: float
     boots: int
+    confirming: bool = False
+    asked: bool = False
 
 
-CASES = (Case(0.03, 10), Case(0.03, 20), Case(0.08, 10), Case(0.08, 20), Case(0.20, 10), Case(0.20, 20))
+@dataclass(frozen=True)
+class Rates:
+    """What a rule does, in shares of 1: A/A runs with any false alarm, and real changes that it finds."""
+
+    alarms: float
+    found: float
+    little_found: float
+
+    @classmethod
+    def of(cls, same: Iterable[Judged], worse: Sequence[Judged]) -> Rates:
+        """Return those of a rule that judged runs of the same and runs that regressed."""
+        return cls(
+            _share(any(judged) for judged in same),
+            _share(found for judged in worse for found in judged[:SLOWED]),
+            _share(found for judged in worse for found in judged[SLOWED : 2 * SLOWED]),
+        )
+
+
+CASES = (
+    Case(0.03, 10),
+    Case(0.03, 20),
+    Case(0.08, 10),
+    Case(0.08, 20, asked=True),
+    Case(0.20, 10),
+    Case(0.20, 20),
+    Case(0.03, 20, confirming=True),
+    Case(0.08, 20, confirming=True),
+    Case(0.20, 20, confirming=True),
+)
 
 
 def main() -> int:
-    """Print the table; 0."""
+    """Print the table; 0 if the gate keeps what is asked of it, else 1."""
     import numpy as np
 
     random = np.random.default_rng(2017)
-    lines: list[tuple[str, ...]] = [
-        (
-            "noise (CV)",
-            "boots a side",
-            "A/A runs with a false alarm: gate",
-            "mean:5%",
-            f"+{SLOWER:.0%} found: gate",
-            "mean:5%",
-        )
-    ]
+    lines: list[tuple[str, ...]] = [HEADER]
+    kept: list[tuple[str, bool]] = []
     for case in CASES:
-        same = list(_runs(random, case, 0.0))
-        worse = list(_runs(random, case, SLOWER))
-        lines.append(
-            (
-                f"{case.cv:.0%}",
-                str(case.boots),
-                _share([any(gated) for gated, _ in same]),
-                _share([any(naive) for _, naive in same]),
-                _share([found for gated, _ in worse for found in gated[:SLOWED]]),
-                _share([found for _, naive in worse for found in naive[:SLOWED]]),
-            )
-        )
-    print(f"{RUNS} runs of {METRICS} metrics a row, {BETWEEN_BOOTS:.0%} between boots\n")
+        ours, naive = _rates(random, case)
+        boots = f"{case.boots}, confirming" if case.confirming else str(case.boots)
+        pairs = zip(astuple(ours), astuple(naive), strict=True)
+        lines.append((f"{case.cv:.0%}", boots, *(f"{share:.1%}" for pair in pairs for share in pair)))
+        kept += list(_asked(case, ours))
+    print(
+        f"{RUNS} runs of {METRICS} metrics a row, {BETWEEN_BOOTS:.0%} between boots; confirming: a screening "
+        f"of {SCREENED[1]} boots against {SCREENED[0]} stored ones, {DRIFT:.0%} of drift between these\n"
+    )
     print(aligned(lines))
-    return 0
+    print()
+    for what, is_kept in kept:
+        print(f"{'yes' if is_kept else 'NO':4}{what}")
+    return 0 if all(is_kept for _, is_kept in kept) else 1
 
 
-def _runs(random: np.random.Generator, case: Case, slower: float) -> Iterator[tuple[list[bool], list[bool]]]:
-    """Yield, for each pair of runs, which metrics the gate and which pytest-benchmark calls regressed."""
+def _rates(random: np.random.Generator, case: Case) -> tuple[Rates, Rates]:
+    """Return those of the gate and of pytest-benchmark."""
+    same, worse = list(_runs(random, case, slower=False)), list(_runs(random, case, slower=True))
+    gated, naive = (
+        Rates.of([pair[rule] for pair in same], [pair[rule] for pair in worse]) for rule in (0, 1)
+    )
+    return gated, naive
+
+
+def _asked(case: Case, rates: Rates) -> Iterator[tuple[str, bool]]:
+    """Yield what is asked in a case, in words, and whether it is kept."""
+    where = f"CV {case.cv:.0%}, {case.boots} boots{', confirming' if case.confirming else ''}"
+    yield (
+        f"{where}: at most {MOST_FALSE_ALARMS:.0%} of A/A runs have a false alarm ({rates.alarms:.1%})",
+        rates.alarms <= MOST_FALSE_ALARMS,
+    )
+    if case.asked:
+        yield (
+            f"{where}: at least {LEAST_FOUND:.0%} of +{SLOWER:.0%} are found ({rates.found:.1%})",
+            rates.found >= LEAST_FOUND,
+        )
+
+
+def _runs(random: np.random.Generator, case: Case, *, slower: bool) -> Iterator[tuple[Judged, Judged]]:
+    """Yield, for each pair of runs, what the gate and what pytest-benchmark calls regressed."""
     for _ in range(RUNS):
-        before, after = _run(random, case), _run(random, case)
-        after[:SLOWED] *= 1 + slower
-        found = gate.compare(_series(before), _series(after), RULES)
+        before, after = _run(random, case.cv, case.boots), _run(random, case.cv, case.boots, slower=slower)
         naive = after.mean(axis=1) > 1.05 * before.mean(axis=1)
-        yield [f.verdict == gate.REGRESSED for f in found], list(map(bool, naive))
+        if case.confirming:
+            yield _confirmed(random, case, slower=slower), list(map(bool, naive))
+        else:
+            yield _regressed(gate.compare(_series(before), _series(after), RULES)), list(map(bool, naive))
 
 
-def _run(random: np.random.Generator, case: Case) -> NDArray[np.float64]:
-    """Return METRICS × boots: the median of the repetitions in each boot."""
+def _confirmed(random: np.random.Generator, case: Case, *, slower: bool) -> Judged:
+    """Return which metrics of a run the two-stage rule calls regressed."""
+    stored = _run(random, case.cv, SCREENED[0])
+    screened = _run(random, case.cv, SCREENED[1], slower=slower)
+    screened *= 1 + random.normal(0.0, DRIFT, (METRICS, 1))
+    suspects = gate.suspects(gate.compare(_series(stored), _series(screened), RULES))
+    names = {finding.metric for finding in suspects}
+    before, after = (
+        {key: values for key, values in _series(run).items() if key[1] in names}
+        for run in (_run(random, case.cv, case.boots), _run(random, case.cv, case.boots, slower=slower))
+    )
+    return _regressed(gate.compare(before, after, RULES))
+
+
+def _run(random: np.random.Generator, cv: float, boots: int, *, slower: bool = False) -> NDArray[np.float64]:
+    """Return METRICS × boots values; of those of a slower run, the first ones are slower."""
     import numpy as np
 
-    boots = random.normal(0.0, BETWEEN_BOOTS, (METRICS, case.boots, 1))
-    single = random.normal(0.0, case.cv, (METRICS, case.boots, REPETITIONS))
-    return np.asarray(np.median(np.exp(boots + single), axis=2))
+    between = random.normal(0.0, BETWEEN_BOOTS, (METRICS, boots))
+    values = np.exp(between + random.normal(0.0, cv, (METRICS, boots)))
+    if slower:
+        values[:SLOWED] *= 1 + SLOWER
+        values[SLOWED : 2 * SLOWED] *= 1 + LITTLE_SLOWER
+    return np.asarray(values)
 
 
 def _series(run: NDArray[np.float64]) -> dict[gate.Key, gate.Series]:
@@ -98,8 +183,15 @@ def _series(run: NDArray[np.float64]) -> dict[gate.Key, gate.Series]:
     }
 
 
-def _share(happened: list[bool]) -> str:
-    return f"{sum(happened) / len(happened):.1%}"
+def _regressed(findings: Iterable[gate.Finding]) -> Judged:
+    """Return which of all metrics are called regressed, in their order."""
+    called = {finding.metric for finding in findings if finding.verdict == gate.REGRESSED}
+    return [f"metric{number:03}" in called for number in range(METRICS)]
+
+
+def _share(happened: Iterable[bool]) -> float:
+    all_of_them = list(happened)
+    return sum(all_of_them) / len(all_of_them)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ class Row:
         return self.what, median, spread, asked, "yes" if self.kept else "NO", self.detail
 
     def _shown(self, value: float) -> str:
-        return f"{value:.1f}" if self.unit == " ms" else f"{value:.3f}"
+        return f"{value:.1f}" if self.unit in (" ms", " MB") else f"{value:.3f}"
 
 
 HEADER = ("what", "median", "min to max", "asked", "kept", "figures (medians)")

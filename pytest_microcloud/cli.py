@@ -1,34 +1,232 @@
-"""The `microcloud` command."""
+"""The `microcloud` command: what stored runs say, a directory to start in, and tidying up.
+
+It exits with 0 if all is well, 1 if something regressed or could not be done, 2 for a wrong command line,
+and 4 (pytest's usage error) for what the user can mend: a run that is not there or cannot be compared.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pytest_microcloud.errors import MicrocloudError
+from pytest_microcloud import __version__
+from pytest_microcloud.errors import MicrocloudError, RunError, UserMistake
+
+if TYPE_CHECKING:
+    from pytest_microcloud.runs import Run, Skipped
+
+FAILED, MISTAKEN = 1, 4
+SINGLE_STAGE = (
+    "Judged from stored runs alone, by the single-stage rule: nothing was measured again to confirm it. "
+    "pytest --microcloud-baseline=… does that."
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; 0 if it worked, 1 if not, 2 for a wrong command line."""
+    """Run the command and return its exit code; argparse exits with 2 for a wrong command line."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        code: int = chosen.function(chosen)
+        sys.stdout.flush()
+    except MicrocloudError as error:
+        print(f"microcloud: {_printable(str(error))}", file=sys.stderr)
+        return MISTAKEN if isinstance(error, UserMistake) else FAILED
+    except BrokenPipeError:  # `microcloud runs | head`: who read it has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="microcloud", description="Looks after what pytest-microcloud leaves on this machine."
+        prog="microcloud",
+        description="What stored runs of pytest-microcloud say, and what it leaves on this machine.",
+        epilog="Boards are measured by pytest: pytest suites/ --hosts=pi3b",
     )
+    parser.add_argument("--version", action="version", version=f"pytest-microcloud {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    clean = commands.add_parser("clean", help="remove boards that were kept or left by killed runs")
+
+    runs = commands.add_parser(
+        "runs",
+        help="list the stored runs",
+        description="List the stored runs, the oldest first, a line for each board. "
+        "Files that are none are named on stderr.",
+    )
+    runs.set_defaults(function=_runs)
+
+    compare = commands.add_parser(
+        "compare",
+        help="compare a run with a baseline; exit with 1 if something regressed",
+        description="Compare a run with a baseline. Either is a file, a run's name, or an OS release "
+        "(bookworm, v1.12.2), of which the newest run is meant.",
+        epilog=f"{SINGLE_STAGE} Exit codes: 0 nothing regressed, 1 something did, 2 a wrong command line, "
+        "4 there is no such run, or the two cannot be compared.",
+    )
+    compare.add_argument("baseline", metavar="BASELINE")
+    compare.add_argument("candidate", metavar="CANDIDATE")
+    compare.add_argument(
+        "--gate",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="rules of your own for single metrics (TOML); may be given more than once",
+    )
+    compare.add_argument("-v", "--verbose", action="store_true", help="show metrics without evidence, too")
+    compare.add_argument("--json", action="store_true", help="print the comparison for machines")
+    compare.set_defaults(function=_compare)
+
+    report = commands.add_parser(
+        "report",
+        help="write the page that compares boards and OS releases over all stored runs",
+        description="Write the page that compares boards and OS releases over all stored runs.",
+    )
+    report.add_argument(
+        "--output",
+        type=Path,
+        default=Path("reports/generations.html"),
+        metavar="FILE",
+        help="where the page goes (default: %(default)s)",
+    )
+    report.set_defaults(function=_report)
+    for command in (runs, compare, report):
+        command.add_argument(
+            "--runs",
+            type=Path,
+            default=Path("reports/runs"),
+            metavar="DIR",
+            help="where the run files are (default: %(default)s)",
+        )
+
+    init = commands.add_parser(
+        "init",
+        help="put an inventory and the suites into a directory of your own",
+        description="Put an inventory (hosts.ini) and the suites into a directory of your own, which is made "
+        "if it is not there. What is there already is left as it is.",
+    )
+    init.add_argument("directory", type=Path, metavar="DIR")
+    init.set_defaults(function=_init)
+
+    clean = commands.add_parser(
+        "clean",
+        help="remove boards that were kept or left by killed runs",
+        description="Remove emulated boards that were kept or left by killed runs. Run files stay.",
+    )
     clean.add_argument(
         "--cache", action="store_true", help="also remove built images, SD cards and CPU calibrations"
     )
-    chosen = parser.parse_args(arguments)
-    try:
-        for removed in _clean(cache=chosen.cache):
-            print(f"removed {removed}")
-    except MicrocloudError as error:
-        print(f"microcloud: {error}", file=sys.stderr)
-        return 1
+    clean.set_defaults(function=_clean)
+    return parser
+
+
+def _runs(chosen: argparse.Namespace) -> int:
+    """List the stored runs."""
+    from pytest_microcloud.runs import Skipped, every
+
+    lines: list[tuple[str, ...]] = [
+        ("RUN", "DATE", "BOARD", "MODEL", "OS RELEASE", "EFFORT", "BOOTS", "VERDICTS")
+    ]
+    for run in every(_existing(chosen.runs)):
+        if isinstance(run, Skipped):
+            _tell_skipped([run])
+        else:
+            lines += _lines(run)
+    if len(lines) == 1:
+        print(f"{chosen.runs} holds no runs")
+        return 0
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(map(str.ljust, line, widths)).rstrip())
     return 0
 
 
-def _clean(*, cache: bool) -> list[str]:
+def _lines(run: Run) -> Iterator[tuple[str, ...]]:
+    """Yield what the list says of a run: a line for each board that it was to measure."""
+    date = run.taken[:16].replace("T", " ")
+    boards = dict.fromkeys([*run.boards, *(entry.board for entry in run.entries)])
+    unfinished = set(run.plan.get("tests", ())) - {entry.test for entry in run.entries}
+    for board in boards or ["–"]:
+        facts = run.boards.get(board, {})
+        kind = "–" if not facts else "emulated" if facts.get("emulated") else "real"
+        verdicts = _counted(entry.verdict for entry in run.entries if entry.board == board)
+        yield tuple(
+            _printable(str(cell))
+            for cell in (
+                run.id,
+                date,
+                f"{board} ({kind})",
+                facts.get("model", "–"),
+                facts.get("hypriot_image_version") or facts.get("os_release") or "–",
+                run.effort or "–",
+                run.boots(board),
+                f"{verdicts}; unfinished" if unfinished else verdicts,
+            )
+        )
+
+
+def _counted(verdicts: Iterable[str]) -> str:
+    """Return verdicts as in "12 feasible, 2 invalid"."""
+    there = list(verdicts)
+    return ", ".join(f"{there.count(verdict)} {verdict}" for verdict in dict.fromkeys(there)) or "nothing"
+
+
+def _compare(chosen: argparse.Namespace) -> int:
+    """Compare a run with a baseline."""
+    import json
+
+    from pytest_microcloud import runs
+    from pytest_microcloud.verdict import comparison
+    from pytest_microcloud.verdict.gate import Rules
+
+    rules = Rules(chosen.gate)
+    candidate = runs.find(chosen.candidate, chosen.runs)
+    models = {str(facts.get("model")) for facts in candidate.boards.values()}
+    baseline = runs.find(chosen.baseline, chosen.runs, models=models)
+    found = comparison.compare(baseline, candidate, rules)
+    if not found.findings:
+        raise RunError(
+            f"{candidate.id} cannot be compared with {baseline.id}: they have no metric in common "
+            "that was measured and can be trusted"
+        )
+    if chosen.json:
+        print(json.dumps(found.as_dict(), ensure_ascii=False, allow_nan=False, indent=2))
+    else:
+        from pytest_microcloud.report import gate
+
+        for line in gate.text(found, verbose=chosen.verbose).splitlines():
+            print(_printable(line))
+        print(SINGLE_STAGE)
+    return FAILED if found.fails else 0
+
+
+def _report(chosen: argparse.Namespace) -> int:
+    """Write the page of all stored runs."""
+    from pytest_microcloud import catalog
+    from pytest_microcloud.report import generations
+
+    _tell_skipped(generations.write(_existing(chosen.runs), chosen.output, catalog.load()))
+    print(chosen.output)
+    return 0
+
+
+def _init(chosen: argparse.Namespace) -> int:
+    """Put a project's files into a directory."""
+    import shlex
+
+    from pytest_microcloud import project
+
+    for file in project.create(chosen.directory):
+        print(f"wrote {file}")
+    print(f"next: cd {shlex.quote(str(chosen.directory))} && pytest suites/ --hosts=pi3b --microcloud-plan")
+    return 0
+
+
+def _clean(chosen: argparse.Namespace) -> int:
+    """Remove what runs left on this machine."""
     import shutil
 
     from pytest_microcloud.boards import calibration, engine, images, workspace
@@ -37,13 +235,32 @@ def _clean(*, cache: bool) -> list[str]:
     try:
         removed = engine.clean(host, kept=True)
         removed += [f"the files of run {run_id}" for run_id in workspace.remove_abandoned()]
-        if cache:
+        if chosen.cache:
             removed += images.forget(host)
             shutil.rmtree(calibration.cache_directory(), ignore_errors=True)
             removed.append("CPU calibrations")
     finally:
         host.close()
-    return removed
+    for what in removed:
+        print(f"removed {what}")
+    return 0
+
+
+def _existing(directory: Path) -> Path:
+    """Return the directory of runs if there is one; raises RunError."""
+    if not directory.is_dir():
+        raise RunError(f"{directory}: there is no such directory of runs; name another with --runs")
+    return directory
+
+
+def _tell_skipped(skipped: Sequence[Skipped]) -> None:
+    for each in skipped:
+        print(f"microcloud: skipped {_printable(each.reason)}", file=sys.stderr)
+
+
+def _printable(text: str) -> str:
+    """Return a text without what a terminal would obey; run files may come from anywhere."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 if __name__ == "__main__":

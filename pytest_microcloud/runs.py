@@ -7,21 +7,24 @@ what every test came to.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pytest_microcloud.errors import RunError, UserMistake
+from pytest_microcloud.errors import CatalogError, RunError, UserMistake
 from pytest_microcloud.experiments.measurement import Measurement
 
 SCHEMA = 1
 ROOM_BYTES = 65536
 """What has to be free before anything is measured: a small run."""
+TRUSTED = ("feasible", "infeasible")
 WORST_FIRST = ("error", "invalid", "infeasible", "feasible", "not measured")
 
 
@@ -62,7 +65,7 @@ class Run:
     entries: tuple[Entry, ...]
     plan: Mapping[str, Any]
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The run's id, which its file is named by."""
         return self.file.stem
@@ -72,12 +75,12 @@ class Run:
         return len({e.boot for e in self.entries if e.board == board and e.measurements and not e.stage})
 
     def trusted(self, stage: str = "") -> Iterator[tuple[Entry, Measurement]]:
-        """Yield the measurements of a stage that can be trusted."""
+        """Yield the measurements of a stage that can be trusted: with samples, all of them numbers."""
         for entry in self.entries:
             if entry.stage == stage:
-                for measurement in entry.measurements:
-                    if measurement.samples and measurement.verdict in ("feasible", "infeasible"):
-                        yield entry, measurement
+                for m in entry.measurements:
+                    if m.samples and m.verdict in TRUSTED and all(map(math.isfinite, m.samples)):
+                        yield entry, m
 
     def is_of(self, os_release: str) -> bool:
         """Whether a board of it ran that OS release: words of the release's name, or a HypriotOS version."""
@@ -113,10 +116,15 @@ def make_room(directory: Path) -> None:
 
 def write(file: Path, document: Mapping[str, Any]) -> None:
     """Write a run file in one step, so that a reader finds the old one or the new one and nothing between."""
+    write_text(file, json.dumps(document, default=str))
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a run file that is JSON by now, in one step."""
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        partial.write_text(json.dumps(document, default=str), encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
         partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)
@@ -128,12 +136,14 @@ def read(file: Path) -> dict[str, Any]:
         document = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise RunError(f"{file}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{file}: is no JSON, or half of one: {error}") from error
     try:
         ours, benchmarks = document["machine_info"]["microcloud"], document["benchmarks"]
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         raise RunError(f"{file}: is no run of pytest-microcloud: it has no {error}") from error
+    except TypeError as error:
+        raise RunError(f"{file}: is no run of pytest-microcloud") from error
     if not isinstance(ours, dict) or not isinstance(benchmarks, list):
         raise RunError(f"{file}: is no run of pytest-microcloud")
     return dict(document)
@@ -148,11 +158,11 @@ def load(file: Path) -> Run:
             file,
             str(document.get("datetime", "")),
             str(ours.get("effort", "")),
-            {str(name): dict(facts) for name, facts in ours.get("boards", {}).items()},
-            tuple(_entries(file, document["benchmarks"], ours.get("outcomes", ()))),
-            dict(ours.get("plan", {})),
+            {str(name): dict(facts) for name, facts in (ours.get("boards") or {}).items()},
+            tuple(_entries(file, document["benchmarks"], ours.get("outcomes") or ())),
+            dict(ours.get("plan") or {}),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, CatalogError) as error:
         raise RunError(f"{file}: is a run that cannot be understood: {error!r}") from error
 
 
@@ -165,21 +175,36 @@ def every(directory: Path) -> Iterator[Run | Skipped]:
             yield Skipped(file, str(error))
 
 
-def find(reference: str, directory: Path) -> Run:
+def find(
+    reference: str, directory: Path, *, apart_from: Path | None = None, models: Collection[str] = ()
+) -> Run:
     """Return the run that is meant: a file, a run's name, or an OS release, of which the newest run is meant.
 
-    Raises RunError.
+    Runs with a board of these models are preferred among those of an OS release. `apart_from` is a run file
+    that cannot be meant. Raises RunError.
     """
     named = (Path(reference), directory / reference, directory / f"{reference}.json")
     if file := next((file for file in named if file.is_file()), None):
+        if apart_from is not None and apart_from.exists() and file.samefile(apart_from):
+            raise RunError(f"{reference}: is the very run that is to be compared with another")
         return load(file)
-    if (directory / Path(reference).name).is_dir() or "/" in reference or reference.endswith(".json"):
+    if not reference.strip() or reference.endswith(".json"):
         raise RunError(f"{reference}: there is no such run file")
-    there = [run for run in every(directory) if isinstance(run, Run)]
-    if of_release := [run for run in there if run.is_of(reference)]:
-        return max(of_release, key=lambda run: run.taken)
-    releases = {str(facts.get("os_release")) for run in there for facts in run.boards.values()}
-    names = [run.id for run in there]
+
+    def rank(run: Run) -> tuple[bool, str]:
+        return any(facts.get("model") in models for facts in run.boards.values()), run.taken
+
+    best: Run | None = None
+    names: list[str] = []
+    releases: dict[str, None] = {}
+    for run in every(directory):
+        if isinstance(run, Run) and run.file != apart_from:
+            names.append(run.id)
+            releases |= dict.fromkeys(str(facts.get("os_release")) for facts in run.boards.values())
+            if run.is_of(reference) and (best is None or rank(run) >= rank(best)):
+                best = run
+    if best is not None:
+        return best
     nearest = get_close_matches(reference, [*names, *releases], n=1, cutoff=0.5)
     raise RunError(
         f"no run in {directory} is named {reference!r} or is of that OS release"
@@ -197,21 +222,19 @@ def _entries(
         ours = (benchmark.get("extra_info") or {}).get("microcloud")
         if ours is None:  # a benchmark of the user's own
             continue
-        if ours["schema"] > SCHEMA:
-            raise RunError(
-                f"{file}: was written by a later version (schema {ours['schema']}): upgrade to read it"
-            )
+        if (schema := int(ours.get("schema", SCHEMA))) > SCHEMA:
+            raise RunError(f"{file}: was written by a later version (schema {schema}): upgrade to read it")
         test = str(benchmark["fullname"])
         measurements = [_measurement(m) for m in ours["measurements"]]
         outcome = told.pop(test, {})
         yield Entry(
             str(ours["board"]),
-            str(ours["experiment"]),
+            str(ours.get("experiment", "?")),
             test,
             str(outcome.get("verdict") or worst(m.verdict for m in measurements)),
             str(outcome.get("reason", "")),
             measurements,
-            int(ours["boot"]),
+            int(ours.get("boot", 1)),
             str(ours.get("stage", "")),
         )
     for outcome in told.values():
@@ -232,13 +255,14 @@ def worst(verdicts: Iterable[str]) -> str:
 
 
 def _measurement(told: Mapping[str, Any]) -> Measurement:
+    """Return a stored measurement; what an earlier version did not write yet is as it was then."""
     return Measurement(
         metric=str(told["metric"]),
-        samples=[float(sample) for sample in told["samples"]],
-        labels={str(key): label for key, label in told["labels"].items()},
-        verdict=str(told["verdict"]),
-        reason=str(told["reason"]),
-        limit=dict(told["limit"]) if told["limit"] else None,
-        unit=str(told["unit"]),
-        better=str(told["better"]),
+        samples=list(map(float, told["samples"])),
+        labels={str(key): label for key, label in (told.get("labels") or {}).items()},
+        verdict=str(told.get("verdict", "feasible")),
+        reason=str(told.get("reason", "")),
+        limit=dict(told["limit"]) if told.get("limit") else None,
+        unit=str(told.get("unit", "")),
+        better=str(told.get("better") or "lower"),
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -76,8 +77,19 @@ def compare(baseline: Run, candidate: Run, rules: gate.Rules | None = None) -> C
         raise RunError(f"{candidate.id} cannot be compared with {baseline.id}: {why}")
     if baseline.effort != candidate.effort:
         warnings.append(f"the baseline's effort was {baseline.effort}, the candidate's {candidate.effort}")
-    found = gate.compare(before, gate.series(candidate), rules)
+    after = gate.series(candidate)
+    warnings += _not_measured_again(before, after)
+    found = gate.compare(before, after, rules)
     return Comparison(baseline.id, candidate.id, found, refused, warnings)
+
+
+def _not_measured_again(before: Collection[gate.Key], after: Collection[gate.Key]) -> Iterator[str]:
+    """Yield what is in the baseline alone, so that what no longer works does not pass unseen."""
+    gone = [key for key in before if key not in after]
+    for board in dict.fromkeys(board for board, _, _ in gone):
+        metrics = Counter(metric for name, metric, _ in gone if name == board)
+        told = ", ".join(f"{metric} ({count})" for metric, count in metrics.items())
+        yield f"{board}: the baseline has what the candidate has not, or not to be trusted: {told}"
 
 
 def paired(baseline: Run, candidate: Run) -> dict[str, str]:

@@ -96,6 +96,11 @@ class Results:
             self._newest, key=lambda s: (s.model, s.emulated, self._since[s.os_release], s.os_release)
         )
 
+    @property
+    def os_releases(self) -> list[str]:
+        """All OS releases, in the order in which they were first measured."""
+        return sorted(self._since, key=lambda release: (self._since[release], release))
+
     def newest(self, subject: Subject) -> Newest:
         """Return the newest run of a subject."""
         return self._newest[subject]

@@ -11,6 +11,7 @@ import pytest
 from pytest_microcloud.errors import CatalogError
 from pytest_microcloud.verdict import gate
 from pytest_microcloud.verdict.gate import Series
+from tests import run_files
 
 
 def boots(middle: float, count: int, seed: int, cv: float = 0.02) -> tuple[float, ...]:
@@ -156,3 +157,136 @@ def test_a_report_only_metric_costs_the_others_nothing() -> None:
     }
     found = gate.compare(before | swapped, after | swapped)
     assert found[0].verdict == "regressed"
+
+
+def test_a_series_has_one_value_a_boot_the_median_of_its_repetitions(tmp_path: Path) -> None:
+    run = run_files.run(
+        tmp_path / "r.json",
+        [
+            run_files.benchmark("startup.ready_time", [15.0, 16.0, 90.0], boot=1),
+            run_files.benchmark("startup.ready_time", [14.0], boot=2),
+            run_files.benchmark("startup.ready_time", [99.0], boot=3, verdict="invalid"),
+            run_files.benchmark("startup.ready_time", [20.0], boot=1, stage="candidate"),
+        ],
+    )
+    key = ("desk", "startup.ready_time", ())
+    assert gate.series(run) == {key: Series("s", "lower", (16.0, 14.0))}
+    assert gate.series(run, "candidate") == {key: Series("s", "lower", (20.0,))}
+    assert gate.series(run, "baseline") == {}
+
+
+def test_repetitions_in_one_boot_are_no_boots(tmp_path: Path) -> None:
+    """They are not independent: twenty in one boot say no more than one boot does."""
+    runs = [
+        run_files.run(tmp_path / f"{name}.json", [run_files.benchmark("startup.ready_time", [seconds] * 20)])
+        for name, seconds in {"old": 15.0, "new": 30.0}.items()
+    ]
+    (found,) = gate.compare(gate.series(runs[0]), gate.series(runs[1]))
+    assert (found.verdict, found.boots) == ("too few samples", (1, 1))
+
+
+def test_how_a_count_came_to_be_does_not_keep_it_from_being_compared(tmp_path: Path) -> None:
+    runs = [
+        run_files.run(
+            tmp_path / f"{basis}.json",
+            run_files.boots("hosting.containers", [80.0] * 10, workload="httpd", basis=basis),
+        )
+        for basis in ("filled", "projected")
+    ]
+    (found,) = gate.compare(gate.series(runs[0]), gate.series(runs[1]))
+    assert (found.verdict, found.labels) == ("no evidence", {"workload": "httpd"})
+
+
+@pytest.mark.parametrize(
+    ("after", "is_suspect"),
+    [(boots(2.2, 6, 2), True), (boots(1.8, 6, 2), False), (boots(2.0, 6, 2), False)],
+    ids=["worse", "better", "the same"],
+)
+def test_what_looks_worse_is_suspect_before_there_is_evidence(
+    after: tuple[float, ...], is_suspect: bool
+) -> None:
+    found = one(boots(2.0, 6, 1), after)
+    assert (gate.suspects([found]) == [found]) == is_suspect
+
+
+def test_screening_asks_less_than_judging() -> None:
+    """Four boots a side cannot tell at q, and are enough for a suspicion."""
+    found = one((2.0, 2.1, 2.2, 2.3), (3.0, 3.1, 3.2, 3.3))
+    assert (found.verdict, gate.suspects([found])) == ("too few samples", [found])
+
+
+def test_what_is_only_reported_is_never_suspect() -> None:
+    found = one((0.0,) * 10, (50.0,) * 10, metric="hosting.swapped_pages", unit="1")
+    assert (found.verdict, found.report_only, found.fails) == ("regressed", True, False)
+    assert gate.suspects([found]) == []
+
+
+def finding(verdict: str, *, report_only: bool = False) -> gate.Finding:
+    return gate.Finding("desk", "m", {}, verdict, 1.0, (0.9, 1.1), 0.5, (10, 10), "", report_only=report_only)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "overall"),
+    [
+        (["improved", "regressed", "no evidence", "too few samples"], "regressed"),
+        (["improved", "no evidence", "too few samples"], "improved"),
+        (["no evidence", "too few samples"], "no evidence"),
+        (["too few samples"], "too few samples"),
+        ([], "too few samples"),
+    ],
+)
+def test_one_verdict_stands_for_all(verdicts: list[str], overall: str) -> None:
+    assert gate.overall([finding(verdict) for verdict in verdicts]) == overall
+
+
+def test_what_is_only_reported_has_no_say_in_it() -> None:
+    assert gate.overall([finding("regressed", report_only=True), finding("no evidence")]) == "no evidence"
+
+
+def test_a_default_of_ones_own_is_for_all_metrics_and_a_later_file_replaces_it(tmp_path: Path) -> None:
+    first, second = tmp_path / "1.toml", tmp_path / "2.toml"
+    first.write_text("[default]\nq = 0.05\neffect = 0.2\n")
+    second.write_text('[default]\neffect = 0.1\n["io.memory_time"]\nq = 0.02\n')
+    rules = gate.Rules([first, second])
+    assert (rules.of("startup.ready_time").q, rules.of("startup.ready_time").effect) == (0.05, 0.1)
+    assert (rules.of("io.memory_time").q, rules.of("io.memory_time").effect) == (0.02, 0.1)
+    assert rules.of("hosting.containers").scale == "count"
+
+
+def test_a_stricter_q_needs_more_evidence(tmp_path: Path) -> None:
+    own = tmp_path / "gate.toml"
+    own.write_text("[default]\nq = 0.000001\n")
+    before, after = boots(2.0, 10, 1), boots(2.4, 10, 2)
+    assert one(before, after).verdict == "regressed"
+    assert one(before, after, rules=gate.Rules([own])).verdict == "too few samples"
+
+
+@pytest.mark.parametrize("text", ["q = 0\n", "q = 1\n", "q = true\n", "effect = -0.1\n", "report_only = 1\n"])
+def test_a_rule_that_makes_no_sense_is_told_with_file_and_key(tmp_path: Path, text: str) -> None:
+    own = tmp_path / "gate.toml"
+    own.write_text(f"[default]\n{text}")
+    with pytest.raises(CatalogError, match=rf'gate\.toml: key "default\.{text.split()[0]}": .* is needed'):
+        gate.Rules([own])
+
+
+def test_rules_that_are_not_there_or_no_text_are_told(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=r"none\.toml: cannot be read: No such file"):
+        gate.Rules([tmp_path / "none.toml"])
+    (tmp_path / "own.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(CatalogError, match=r"own\.toml: is not TOML"):
+        gate.Rules([tmp_path / "own.toml"])
+
+
+@pytest.mark.parametrize("scatter", [0.03, 0.08, 0.20])
+def test_runs_of_the_same_raise_no_alarm(scatter: float) -> None:
+    """A few of the many runs that `make bench-gate` simulates."""
+    keys: list[gate.Key] = [("pi3b", f"own.metric{number}", ()) for number in range(200)]
+    for seed in range(3):
+        before, after = (
+            {
+                key: Series("s", "lower", boots(1.0, 10, seed * 1000 + side * 500 + place, cv=scatter))
+                for place, key in enumerate(keys)
+            }
+            for side in (0, 1)
+        )
+        assert not [found for found in gate.compare(before, after) if found.fails]

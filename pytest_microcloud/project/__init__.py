@@ -1,0 +1,55 @@
+"""A project of one's own: the inventory and the suites that `microcloud init` puts into a directory.
+
+In an installed package they lie beside this file; in a checkout they are the repository's own.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pytest_microcloud.errors import UserMistake
+
+HERE = Path(__file__).parent
+CHECKOUT = HERE.parent.parent
+CONFIGURED = {
+    "pytest.toml": r"",
+    "pyproject.toml": r"^\[tool\.pytest",
+    "tox.ini": r"^\[pytest\]",
+    "setup.cfg": r"^\[tool:pytest\]",
+}
+"""What else tells pytest that a directory is the root of a project, by file."""
+
+
+def create(directory: Path) -> list[Path]:
+    """Write a project into a directory and return its files; UserMistake if one of them is there already.
+
+    Where pytest is configured already, no pytest.ini is written, which would take that one's place.
+    """
+    source = HERE if (HERE / "suites").is_dir() else CHECKOUT
+    suites = sorted((source / "suites").glob("test_*.py"))
+    files = {
+        directory / "hosts.ini": source / "hosts.ini",
+        directory / "pytest.ini": HERE / "pytest.ini",
+        directory / "reports" / ".gitignore": HERE / "gitignore",
+        **{directory / "suites" / suite.name: suite for suite in suites},
+    }
+    if _is_configured(directory):
+        del files[directory / "pytest.ini"]
+    if there := [str(file) for file in files if file.exists()]:
+        raise UserMistake(f"nothing was written, since these are there already: {', '.join(there)}")
+    try:
+        for file, shipped in files.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(shipped.read_text(encoding="utf-8"), encoding="utf-8")
+    except OSError as error:
+        raise UserMistake(f"{directory}: cannot be written to: {error.strerror}") from error
+    return list(files)
+
+
+def _is_configured(directory: Path) -> bool:
+    return any(
+        (directory / name).is_file()
+        and re.search(pattern, (directory / name).read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+        for name, pattern in CONFIGURED.items()
+    )

@@ -1,0 +1,275 @@
+"""The paper's claims: each holds, does not hold, or is not measured and says what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_microcloud.verdict import claims
+from pytest_microcloud.verdict.results import Results
+from tests import run_files
+from tests.run_files import emulated, fingerprint
+
+BOARDS = ("pi1b_256", "pi1b", "pi1bplus", "pi2b", "pi3b")
+REGIONS = ("ec2_dublin", "ec2_seoul", "ec2_singapore", "ec2_tokyo")
+
+Figure = tuple[str, str, tuple[tuple[str, str | int], ...]]
+"""Model, metric and labels."""
+World = dict[Figure, float]
+
+
+def at(model: str, metric: str, **labels: str | int) -> Figure:
+    return model, metric, tuple(labels.items())
+
+
+def as_in_the_paper() -> World:
+    """Return figures for which every claim holds."""
+    world: World = {}
+    for generation, model in enumerate(BOARDS):
+        for clients in (50, 250):
+            world[at(model, "serving.page_time", setting="native", clients=clients)] = 0.05 / (generation + 1)
+            world[at(model, "serving.page_time", setting="docker", clients=clients)] = 0.06 / (generation + 1)
+        world[at(model, "serving.capacity", setting="native")] = 250
+        world[at(model, "serving.capacity", setting="docker")] = 30 * (generation + 1)
+        for workload, count in {"zookeeper": 8, "httpd": 60, "ruby": 78}.items():
+            factor = 3 if model == "pi3b" else 1
+            world[at(model, "hosting.containers", workload=workload)] = count * factor
+        world[at(model, "hosting.disk_per_container", workload="httpd")] = 140
+        world[at(model, "hosting.memory_per_container", workload="httpd")] = 5.5e6
+        for size in ("4KiB", "1MiB"):
+            world[at(model, "io.disk_read_time", size=size)] = 0.010 / (generation + 1)
+            world[at(model, "io.disk_write_time", size=size)] = 0.100 / (generation + 1)
+            world[at(model, "io.memory_time", size=size)] = 0.001 / (generation + 1)
+        later = model in ("pi2b", "pi3b")
+        world[at(model, "startup.ready_time")] = 15.0 if later else 22.0
+        world[at(model, "startup.container_time")] = 17.5 if later else 40.0
+    world[at("t2_small", "io.disk_read_time", size="1MiB")] = 0.002
+    world[at("t2_small", "io.disk_write_time", size="1MiB")] = 0.003
+    world[at("t2_small", "startup.ready_time")] = 25.5
+    for region in REGIONS:
+        world[at(region, "serving.page_time", setting="native", clients=50)] = 0.9
+    return world
+
+
+class Shelf:
+    """Stored runs, one a model, that can be added to."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._runs: list[Any] = []
+
+    def add(self, world: Mapping[Figure, float], **facts: Any) -> Shelf:
+        """Store a run for each model, newer than all before."""
+        for model in dict.fromkeys(model for model, _, _ in world):
+            number = len(self._runs) + 1
+            benchmarks = [
+                run_files.benchmark(metric, [value], board=model, **dict[str, Any](labels))
+                for (of, metric, labels), value in world.items()
+                if of == model
+            ]
+            self._runs.append(
+                run_files.run(
+                    self._directory / f"{number:03}.json",
+                    benchmarks,
+                    {model: emulated(model, **facts) if facts else fingerprint(model)},
+                    taken=f"2026-01-01T00:{number:02}:00+00:00",
+                )
+            )
+        return self
+
+    def check(self, claim: str) -> claims.Claim:
+        """Return what came of a claim."""
+        return claims.check(claim, Results(self._runs))
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path)
+
+
+def changed(*figures: Figure, factor: float) -> Callable[[World], None]:
+    def change(world: World) -> None:
+        for figure in figures:
+            world[figure] *= factor
+
+    return change
+
+
+BREAKS: dict[str, tuple[Callable[[World], None], str]] = {
+    "later_generations_serve_no_slower": (
+        changed(at("pi3b", "serving.page_time", setting="native", clients=250), factor=2),
+        "pi3b 20 ms, pi2b 12.5 ms (250 native)",
+    ),
+    "later_generations_withstand_more_clients": (
+        changed(at("pi3b", "serving.capacity", setting="docker"), factor=0.5),
+        "pi2b 120 clients, pi3b 75 clients (docker)",
+    ),
+    "docker_costs_something": (
+        changed(
+            at("pi3b", "serving.page_time", setting="docker", clients=50),
+            at("pi3b", "serving.page_time", setting="docker", clients=250),
+            factor=0.5,
+        ),
+        "pi3b -40% (-40% to -40% by number of clients)",
+    ),
+    "docker_fails_first_on_the_oldest": (
+        changed(at("pi1b_256", "serving.capacity", setting="docker"), factor=10),
+        "250 clients natively, 300 in Docker",
+    ),
+    "boards_answer_ten_times_sooner_than_the_cloud": (
+        changed(at("ec2_singapore", "serving.page_time", setting="native", clients=50), factor=0.1),
+        "pi1b 25 ms, ec2_singapore 90 ms (50 native)",
+    ),
+    "containers_in_the_papers_order": (
+        changed(at("pi2b", "hosting.containers", workload="ruby"), factor=0.5),
+        "pi2b 39 ruby, 60 httpd",
+    ),
+    "pi3b_hosts_twice_the_zookeepers": (
+        changed(at("pi3b", "hosting.containers", workload="zookeeper"), factor=0.5),
+        "pi3b 12, pi1b 8",
+    ),
+    "memory_is_the_bottleneck_and_not_disk": (
+        changed(at("pi1b", "hosting.disk_per_container", workload="httpd"), factor=1e5),
+        "pi1b: 60 httpd take 330 MB of memory, 840 MB of disk",
+    ),
+    "later_generations_do_io_no_slower": (
+        changed(at("pi3b", "io.disk_write_time", size="1MiB"), factor=3),
+        "pi3b 60 ms, pi2b 25 ms (1MiB)",
+    ),
+    "writes_cost_boards_more_than_the_cloud": (
+        changed(at("pi1b", "io.disk_write_time", size="1MiB"), factor=0.1),
+        "pi1b ×1, t2_small ×1.5 (1MiB)",
+    ),
+    "boards_boot_before_the_vm": (
+        changed(at("pi1bplus", "startup.ready_time"), factor=1.5),
+        "pi1bplus 33 s, t2_small 25.5 s",
+    ),
+    "later_boards_boot_ten_seconds_before_the_vm": (
+        changed(at("pi2b", "startup.ready_time"), factor=1.1),
+        "pi2b 9 s before t2_small",
+    ),
+    "containers_run_before_the_vm_boots": (
+        changed(at("pi3b", "startup.container_time"), factor=2),
+        "pi3b with a container 9.5 s after t2_small",
+    ),
+}
+MISSING = {
+    "later_generations_serve_no_slower": "serving.page_time of pi2b and pi3b",
+    "later_generations_withstand_more_clients": "serving.capacity of pi2b and pi3b",
+    "docker_costs_something": "serving.page_time of pi3b, native and in Docker",
+    "docker_fails_first_on_the_oldest": "serving.capacity (docker) of pi1b_256",
+    "boards_answer_ten_times_sooner_than_the_cloud": "serving.page_time (50 native) of pi3b",
+    "containers_in_the_papers_order": "hosting.containers (httpd) of pi1b",
+    "pi3b_hosts_twice_the_zookeepers": "hosting.containers (zookeeper) of pi1b",
+    "memory_is_the_bottleneck_and_not_disk": "hosting.containers (httpd) of pi1b",
+    "later_generations_do_io_no_slower": "io.disk_write_time of pi1b and pi2b",
+    "writes_cost_boards_more_than_the_cloud": "io.disk_write_time of pi3b and t2_small",
+    "boards_boot_before_the_vm": "startup.ready_time of pi3b",
+    "later_boards_boot_ten_seconds_before_the_vm": "startup.ready_time of pi2b",
+    "containers_run_before_the_vm_boots": "startup.container_time of pi3b",
+}
+
+
+def test_the_tests_here_know_all_claims() -> None:
+    assert list(BREAKS) == list(MISSING) == claims.names()
+
+
+@pytest.mark.parametrize("claim", claims.names())
+def test_on_boards_as_the_papers_it_holds(shelf: Shelf, claim: str) -> None:
+    found = shelf.add(as_in_the_paper()).check(claim)
+    assert (found.verdict, found.missing, found.emulated) == ("holds", (), ())
+    assert found.numbers
+
+
+@pytest.mark.parametrize("claim", claims.names())
+def test_on_others_it_does_not_hold_and_tells_the_numbers(shelf: Shelf, claim: str) -> None:
+    world, (change, numbers) = as_in_the_paper(), BREAKS[claim]
+    change(world)
+    found = shelf.add(world).check(claim)
+    assert found.verdict == "does not hold"
+    assert numbers in found.numbers
+
+
+@pytest.mark.parametrize("claim", claims.names())
+def test_without_runs_it_is_not_measured_and_names_what_is_missing(shelf: Shelf, claim: str) -> None:
+    found = shelf.check(claim)
+    assert (found.verdict, found.numbers) == ("not measured", ())
+    assert MISSING[claim] in found.missing
+
+
+@pytest.mark.parametrize("claim", claims.names())
+def test_emulated_boards_are_told(shelf: Shelf, claim: str) -> None:
+    found = shelf.add(as_in_the_paper(), kernel="6.12").check(claim)
+    assert found.verdict == "holds"
+    assert found.emulated
+    assert set(found.emulated) <= {*BOARDS, *REGIONS, "t2_small"}
+
+
+def test_a_claim_on_some_boards_holds_and_tells_which_are_missing(shelf: Shelf) -> None:
+    world = {key: value for key, value in as_in_the_paper().items() if key[0] in ("pi3b", "ec2_dublin")}
+    found = shelf.add(world).check("boards_answer_ten_times_sooner_than_the_cloud")
+    assert (found.verdict, found.numbers) == ("holds", ("pi3b 10 ms, ec2_dublin 900 ms (50 native)",))
+    assert found.missing == tuple(
+        f"serving.page_time (50 native) of {region}" for region in REGIONS if region != "ec2_dublin"
+    )
+
+
+def test_a_real_board_is_preferred_to_a_newer_emulated_one(shelf: Shelf) -> None:
+    too_slow = as_in_the_paper()
+    too_slow[at("pi3b", "startup.ready_time")] = 60.0
+    found = shelf.add(as_in_the_paper()).add(too_slow, kernel="6.12").check("boards_boot_before_the_vm")
+    assert (found.verdict, found.emulated) == ("holds", ())
+
+
+def test_a_real_board_stands_beside_an_emulated_vm_which_is_told(shelf: Shelf) -> None:
+    world = as_in_the_paper()
+    boards = {key: value for key, value in world.items() if key[0] in BOARDS}
+    clouds = {key: value for key, value in world.items() if key[0] not in BOARDS}
+    found = shelf.add(boards).add(clouds, kernel="6.12").check("boards_boot_before_the_vm")
+    assert (found.verdict, found.emulated) == ("holds", ("t2_small",))
+
+
+def test_the_newest_run_that_can_be_trusted_counts(shelf: Shelf) -> None:
+    world, mended = as_in_the_paper(), {at("pi3b", "startup.ready_time"): 15.0}
+    world[at("pi3b", "startup.ready_time")] = 60.0
+    assert shelf.add(world).check("boards_boot_before_the_vm").verdict == "does not hold"
+    assert shelf.add(mended).check("boards_boot_before_the_vm").verdict == "holds"
+
+
+def test_boards_that_serve_all_clients_there_are_withstand_as_many(shelf: Shelf) -> None:
+    found = shelf.add(as_in_the_paper()).check("later_generations_withstand_more_clients")
+    assert "pi1b 250 clients, pi2b 250 clients (native)" in found.numbers
+
+
+def test_boards_that_both_give_up_early_do_not_withstand_more(shelf: Shelf) -> None:
+    world = as_in_the_paper()
+    world[at("pi2b", "serving.capacity", setting="native")] = 100
+    world[at("pi1b", "serving.capacity", setting="native")] = 100
+    assert shelf.add(world).check("later_generations_withstand_more_clients").verdict == "does not hold"
+
+
+def test_a_later_generation_is_compared_with_the_one_before_it(shelf: Shelf) -> None:
+    world = as_in_the_paper()
+    world[at("pi4b", "io.memory_time", size="1MiB")] = 1.0
+    found = shelf.add(world).check("later_generations_do_io_no_slower")
+    assert found.verdict == "does not hold"
+    assert "pi4b 1 s, pi3b 200 µs (1MiB)" in found.numbers
+    assert "io.disk_read_time of pi4b" in found.missing
+
+
+def test_a_figure_of_nothing_is_as_good_as_missing(shelf: Shelf) -> None:
+    world = as_in_the_paper()
+    world[at("t2_small", "io.disk_read_time", size="1MiB")] = 0.0
+    found = shelf.add(world).check("writes_cost_boards_more_than_the_cloud")
+    assert (found.verdict, len(found.missing)) == ("not measured", len(BOARDS))
+
+
+def test_all_are_checked_in_the_papers_order(shelf: Shelf) -> None:
+    found = claims.check_all(Results())
+    assert [claim.id for claim in found] == claims.names()
+    sections = [claim.section for claim in found]
+    assert sections == sorted(sections)
+    assert set(sections) == {"4.I", "4.II", "4.III", "4.IV"}

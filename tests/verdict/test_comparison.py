@@ -1,0 +1,183 @@
+"""Two runs side by side: which boards can be compared, and what is refused or warned of by name."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_microcloud.errors import RunError
+from pytest_microcloud.runs import Run
+from pytest_microcloud.verdict.comparison import Comparison, compare
+from tests import run_files
+from tests.run_files import emulated, fingerprint
+
+Boards = Mapping[str, Mapping[str, Any]]
+
+
+def scattered(middle: float, seed: int, count: int = 10) -> list[float]:
+    source = random.Random(seed)
+    return [middle * source.lognormvariate(0, 0.02) for _ in range(count)]
+
+
+def a_run(directory: Path, name: str, boards: Boards, ready_s: float = 15.0, *, effort: str = "quick") -> Run:
+    """Return a run in which every board needs that long to start, in ten boots."""
+    benchmarks = [
+        benchmark
+        for board in boards
+        for benchmark in run_files.boots("startup.ready_time", scattered(ready_s, len(name)), board=board)
+    ]
+    return run_files.run(directory / f"{name}.json", benchmarks, boards, effort=effort)
+
+
+def between(directory: Path, old: Boards, new: Boards, ready_s: float = 15.0) -> Comparison:
+    return compare(a_run(directory, "old", old), a_run(directory, "newer", new, ready_s))
+
+
+def test_a_board_that_starts_later_fails_the_comparison(tmp_path: Path) -> None:
+    found = between(tmp_path, {"desk": fingerprint()}, {"desk": fingerprint()}, ready_s=18.0)
+    (finding,) = found.findings
+    assert (finding.board, finding.metric, finding.boots) == ("desk", "startup.ready_time", (10, 10))
+    assert (found.verdict, found.fails, found.confirmed) == ("regressed", True, False)
+    assert (found.baseline, found.candidate) == ("old", "newer")
+    assert (found.refused, found.warnings) == ([], [])
+
+
+def test_the_same_again_does_not(tmp_path: Path) -> None:
+    found = between(tmp_path, {"desk": fingerprint()}, {"desk": fingerprint()})
+    assert (found.verdict, found.fails) == ("no evidence", False)
+
+
+def test_for_machines_it_is_plain_json(tmp_path: Path) -> None:
+    found = between(tmp_path, {"desk": fingerprint()}, {"desk": fingerprint()}, ready_s=18.0)
+    told = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    assert told["verdict"] == "regressed"
+    (metric,) = told["metrics"]
+    assert {"board", "metric", "labels", "verdict", "ratio", "interval", "p", "boots", "reason"} <= set(
+        metric
+    )
+    assert metric["boots"] == [10, 10]
+    low, high = metric["interval"]
+    assert low < metric["ratio"] < high
+    assert 0 < metric["p"] < 0.01
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (fingerprint(), fingerprint("pi4b"), "another model: pi4b, and the baseline's is pi3b"),
+        (fingerprint(), emulated(), "another driver: container, and the baseline's is ssh"),
+        (
+            fingerprint(),
+            fingerprint(card={"cid": "02", "name": "USD00"}),
+            "another SD card: USD00, and the baseline's was SD16G (their CIDs differ)",
+        ),
+        (
+            emulated(),
+            emulated(made_of={"calibrated_cpus": 0.81, "host": "h1"}),
+            "another calibration of the host: 0.81 CPUs stand for the model's, and the baseline had 0.74",
+        ),
+        (
+            emulated(),
+            emulated(made_of={"calibrated_cpus": 0.74, "host": "h2"}),
+            "emulated on another host: h2, and the baseline's was h1",
+        ),
+    ],
+    ids=["model", "driver", "card", "calibration", "host"],
+)
+def test_what_cannot_be_compared_is_refused_by_name(
+    tmp_path: Path, old: Mapping[str, Any], new: Mapping[str, Any], told: str
+) -> None:
+    with pytest.raises(RunError) as caught:
+        between(tmp_path, {"desk": old}, {"desk": new})
+    assert str(caught.value).startswith(f"newer cannot be compared with old: desk: {told}")
+
+
+def test_one_board_that_is_refused_leaves_the_others_to_be_compared(tmp_path: Path) -> None:
+    other_card = fingerprint(card={"cid": "02", "name": "USD00"})
+    old = {"desk": fingerprint(), "shelf": fingerprint()}
+    found = between(tmp_path, old, {"desk": fingerprint(), "shelf": other_card}, ready_s=18.0)
+    assert [finding.board for finding in found.findings] == ["desk"]
+    (refused,) = found.refused
+    assert refused.startswith("shelf: another SD card")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (
+            emulated(),
+            emulated(not_emulated=["instruction set", "round trip"]),
+            "only now is not emulated: round trip",
+        ),
+        (emulated(), emulated(not_emulated=[]), "only in the baseline was not emulated: instruction set"),
+        (emulated(), emulated(), "both sides ran the host's kernel"),
+        (
+            fingerprint(),
+            fingerprint(others_containers=["db"]),
+            "containers of others ran on the candidate alone",
+        ),
+        (
+            fingerprint(others_containers=["db"]),
+            fingerprint(),
+            "containers of others ran on the baseline alone",
+        ),
+        (fingerprint(), fingerprint(card={}), "whether it is the same SD card is not known"),
+    ],
+    ids=["new gap", "closed gap", "kernel", "others now", "others then", "unknown card"],
+)
+def test_what_to_bear_in_mind_is_warned_of_by_name(
+    tmp_path: Path, old: Mapping[str, Any], new: Mapping[str, Any], told: str
+) -> None:
+    found = between(tmp_path, {"desk": old}, {"desk": new})
+    assert any(warning.startswith(f"desk: {told}") for warning in found.warnings), found.warnings
+    assert len(found.findings) == 1
+
+
+def test_calibrations_that_differ_by_less_than_a_percent_are_the_same(tmp_path: Path) -> None:
+    almost = emulated(made_of={"calibrated_cpus": 0.743, "host": "h1"})
+    assert between(tmp_path, {"desk": emulated()}, {"desk": almost}).refused == []
+
+
+def test_another_effort_is_warned_of(tmp_path: Path) -> None:
+    boards = {"desk": fingerprint()}
+    found = compare(a_run(tmp_path, "old", boards), a_run(tmp_path, "new", boards, effort="paper"))
+    assert found.warnings == ["the baseline's effort was quick, the candidate's paper"]
+
+
+def test_a_board_with_another_name_is_compared_by_its_model(tmp_path: Path) -> None:
+    old = {"one": fingerprint("pi2b"), "desk": fingerprint()}
+    found = between(tmp_path, old, {"two": fingerprint("pi2b"), "desk": fingerprint()})
+    assert {finding.board for finding in found.findings} == {"two", "desk"}
+
+
+def test_two_boards_of_a_model_under_other_names_are_not_guessed(tmp_path: Path) -> None:
+    old = {"a": fingerprint(), "b": fingerprint()}
+    with pytest.raises(RunError, match="it has a, b, and newer c, d"):
+        between(tmp_path, old, {"c": fingerprint(), "d": fingerprint()})
+
+
+def test_what_the_candidate_could_not_measure_any_more_is_told(tmp_path: Path) -> None:
+    both = run_files.boots("startup.ready_time", scattered(15.0, 1))
+    pages = run_files.boots("serving.page_time", scattered(0.2, 2), setting="docker", clients=50)
+    invalid = [
+        run_files.benchmark("serving.page_time", [9.0], verdict="invalid", setting="docker", clients=50)
+    ]
+    old = run_files.run(tmp_path / "old.json", [*both, *pages])
+    found = compare(old, run_files.run(tmp_path / "new.json", [*both, *invalid]))
+    assert [finding.metric for finding in found.findings] == ["startup.ready_time"]
+    assert found.warnings == [
+        "desk: the baseline has what the candidate has not, or not to be trusted: serving.page_time (1)"
+    ]
+
+
+def test_the_boots_of_a_confirmation_are_no_part_of_a_stored_runs_figures(tmp_path: Path) -> None:
+    boots = run_files.boots("startup.ready_time", scattered(15.0, 1))
+    again = run_files.boots("startup.ready_time", scattered(30.0, 2), stage="candidate")
+    old = run_files.run(tmp_path / "old.json", boots)
+    found = compare(old, run_files.run(tmp_path / "new.json", [*boots, *again]))
+    assert [(f.verdict, f.boots) for f in found.findings] == [("no evidence", (10, 10))]
