@@ -148,7 +148,6 @@ def _lines(run: Run) -> Iterator[tuple[str, ...]]:
     """Yield what the list says of a run: a line for each board that it was to measure."""
     date = run.taken[:16].replace("T", " ")
     boards = dict.fromkeys([*run.boards, *(entry.board for entry in run.entries)])
-    unfinished = set(run.plan.get("tests", ())) - {entry.test for entry in run.entries}
     for board in boards or ["–"]:
         facts = run.boards.get(board, {})
         kind = "–" if not facts else "emulated" if facts.get("emulated") else "real"
@@ -163,7 +162,7 @@ def _lines(run: Run) -> Iterator[tuple[str, ...]]:
                 facts.get("hypriot_image_version") or facts.get("os_release") or "–",
                 run.effort or "–",
                 run.boots(board),
-                f"{verdicts}; unfinished" if unfinished else verdicts,
+                f"{verdicts}; unfinished" if run.unfinished else verdicts,
             )
         )
 

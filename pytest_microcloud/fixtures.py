@@ -92,6 +92,8 @@ SESSION: pytest.StashKey[Session] = pytest.StashKey()
 ENTRY: pytest.StashKey[Entry] = pytest.StashKey()
 DOUBTED: pytest.StashKey[list[Measurement]] = pytest.StashKey()
 CLAIMS: pytest.StashKey[list[Claim]] = pytest.StashKey()
+UNMEASURED = ("claim", "not measured")
+"""The property, in JUnit's XML too, of a claim's test that no run has the figures for."""
 PHASE = "microcloud_phase"
 """The parameter of a test that says in which boot it runs, if there are several."""
 
@@ -296,7 +298,7 @@ def results(request: pytest.FixtureRequest) -> Results:
 
 @pytest.fixture
 def judge_claim(request: pytest.FixtureRequest) -> Callable[[Claim], None]:
-    """`judge_claim(claim)` keeps what came of a claim for the summary; one that is not measured is skipped.
+    """`judge_claim(claim)` keeps what came of a claim for the summary; one not measured is counted as such.
 
     One that does not hold is a finding: with --microcloud-claims=strict it fails the test.
     """
@@ -309,6 +311,7 @@ def judge_claim(request: pytest.FixtureRequest) -> Callable[[Claim], None]:
         __tracebackhide__ = True
         request.config.stash.setdefault(CLAIMS, []).append(claim)
         if claim.verdict == NOT_MEASURED:
+            request.node.user_properties.append(UNMEASURED)
             pytest.skip(f"not measured: {'; '.join(claim.missing)}")
         if strict and claim.verdict == FAILS:
             pytest.fail(f"{claim.says}: does not hold: {'; '.join(claim.numbers)}", pytrace=False)

@@ -294,6 +294,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             raise pytest.UsageError(_no_boards(config, item))
 
 
+def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
+    """Tell a claim that no run has figures for from a test that was skipped."""
+    if report.skipped and fixtures.UNMEASURED in getattr(report, "user_properties", ()):
+        return "unmeasured", "u", "UNMEASURED"
+    return None
+
+
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
     """Say what came of the claims that were judged, and which of them do not hold."""
     if claims := config.stash.get(fixtures.CLAIMS, None):

@@ -82,6 +82,11 @@ class Run:
                     if m.samples and m.verdict in TRUSTED and all(map(math.isfinite, m.samples)):
                         yield entry, m
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether tests that it set out to do have not come to anything, as it was interrupted."""
+        return not {entry.test for entry in self.entries}.issuperset(self.plan.get("tests", ()))
+
     def is_of(self, os_release: str) -> bool:
         """Whether a board of it ran that OS release: words of the release's name, or a HypriotOS version."""
         wanted = re.compile(rf"(?<![\w.]){re.escape(os_release)}(?![\w.])", re.IGNORECASE)
@@ -180,8 +185,8 @@ def find(
 ) -> Run:
     """Return the run that is meant: a file, a run's name, or an OS release, of which the newest run is meant.
 
-    Runs with a board of these models are preferred among those of an OS release. `apart_from` is a run file
-    that cannot be meant. Raises RunError.
+    Among those of an OS release, runs with a board of these models are preferred, then finished ones.
+    `apart_from` is a run file that cannot be meant. Raises RunError.
     """
     named = (Path(reference), directory / reference, directory / f"{reference}.json")
     if file := next((file for file in named if file.is_file()), None):
@@ -191,8 +196,9 @@ def find(
     if not reference.strip() or reference.endswith(".json"):
         raise RunError(f"{reference}: there is no such run file")
 
-    def rank(run: Run) -> tuple[bool, str]:
-        return any(facts.get("model") in models for facts in run.boards.values()), run.taken
+    def rank(run: Run) -> tuple[bool, bool, str]:
+        has_model = any(facts.get("model") in models for facts in run.boards.values())
+        return has_model, not run.unfinished, run.taken
 
     best: Run | None = None
     names: list[str] = []

@@ -140,7 +140,7 @@ def closing_table(
 
 
 def claims(reporter: TerminalReporter, judged: Sequence[Claim]) -> None:
-    """Write how many of the paper's claims hold, and the numbers of those that do not."""
+    """Write how many of the paper's claims hold, the numbers of those that do not, and what is missing."""
     from pytest_microcloud.verdict.claims import FAILS, HOLDS, NOT_MEASURED
 
     count = {verdict: sum(c.verdict == verdict for c in judged) for verdict in (HOLDS, FAILS, NOT_MEASURED)}
@@ -152,6 +152,8 @@ def claims(reporter: TerminalReporter, judged: Sequence[Claim]) -> None:
             reporter.write_line(
                 f"  does not hold: {claim.says} ({claim.section}): {'; '.join(claim.numbers)}"
             )
+        if claim.verdict == NOT_MEASURED:
+            reporter.write_line(f"  not measured: {claim.says} ({claim.section}): {'; '.join(claim.missing)}")
 
 
 def plan(reporter: TerminalReporter, steps: Mapping[str, list[tuple[str, float]]], power_on_s: float) -> None:

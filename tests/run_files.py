@@ -48,7 +48,6 @@ def benchmark(
     """Return a benchmark as pytest-benchmark writes it, with one measurement of ours."""
     known, experiment = known_metric(metric), metric.partition(".")[0]
     where = "-".join(map(str, (board, metric, *labels.values(), stage or "run", f"boot{boot}")))
-    name = f"test_{experiment}[{where}]"
     measurement = {
         "metric": metric,
         "unit": known.unit,
@@ -59,14 +58,30 @@ def benchmark(
         "verdict": verdict,
         "reason": "",
     }
+    return stored(f"test_{experiment}[{where}]", experiment, [measurement], board, boot=boot, stage=stage)
+
+
+def stored(
+    name: str,
+    experiment: str,
+    measurements: Sequence[Mapping[str, Any]],
+    board: str,
+    *,
+    model: str = "pi3b",
+    driver: str = "ssh",
+    boot: int = 1,
+    stage: str = "",
+) -> dict[str, Any]:
+    """Return a test as pytest-benchmark writes it, with measurements of ours as they are stored."""
+    samples = measurements[0]["samples"]
     ours: dict[str, Any] = {
-        "schema": 1,
+        "schema": runs.SCHEMA,
         "board": board,
-        "model": "pi3b",
-        "driver": "ssh",
+        "model": model,
+        "driver": driver,
         "boot": boot,
         "experiment": experiment,
-        "measurements": [measurement],
+        "measurements": list(measurements),
     }
     return {
         "group": None,

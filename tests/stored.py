@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microcloud import catalog as catalogs
-from pytest_microcloud import runs
 from pytest_microcloud.catalog import metric as known_metric
 from pytest_microcloud.experiments.measurement import Measurement
 from pytest_microcloud.verdict.limits import judge
+from tests import run_files
+from tests.run_files import BOOKWORM
 
-BOOKWORM, TRIXIE = "Debian GNU/Linux 12 (bookworm)", "Debian GNU/Linux 13 (trixie)"
 CLIENTS = (50, 100, 150, 200, 250)
 SIZES = {"4KiB": 4096, "64KiB": 65536, "1MiB": 1 << 20, "16MiB": 1 << 24, "64MiB": 1 << 26}
 MEMORY = {"httpd": 10.6e6, "ruby": 12.4e6, "zookeeper": 52e6}
@@ -55,29 +55,17 @@ def write(
     for boot in range(1, boots + 1):
         for test, experiment, measurements in _tests(source, model, slower, text):
             judge(measurements, model, catalogs.shipped())
+            told = [m.as_dict() for m in measurements]
+            where = f"{test}[{board}-boot{boot}]"
             benchmarks.append(
-                {
-                    "fullname": f"suites/test_{experiment}.py::{test}[{board}-boot{boot}]",
-                    "stats": {},
-                    "extra_info": {
-                        "microcloud": {
-                            "schema": runs.SCHEMA,
-                            "board": board,
-                            "model": model,
-                            "driver": fingerprint["driver"],
-                            "boot": boot,
-                            "experiment": experiment,
-                            "measurements": [m.as_dict() for m in measurements],
-                        }
-                    },
-                }
+                run_files.stored(
+                    where, experiment, told, board, model=model, driver=fingerprint["driver"], boot=boot
+                )
             )
     outcome = {"board": board, "experiment": "io", "test": "own", "verdict": "invalid", "reason": text}
-    ours = {"effort": "standard", "boards": {board: fingerprint}, "outcomes": [outcome] if text else []}
-    file = directory / f"{name}.json"
-    document = {"machine_info": {"microcloud": ours}, "benchmarks": benchmarks, "datetime": taken}
-    runs.write(file, document)
-    return file
+    outcomes = [outcome] if text else []
+    file, boards = directory / f"{name}.json", {board: fingerprint}
+    return run_files.store(file, benchmarks, boards, taken=taken, effort="standard", outcomes=outcomes)
 
 
 def _tests(

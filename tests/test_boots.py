@@ -46,6 +46,14 @@ def test_every_test_that_measures_runs_once_a_boot_and_any_other_once(project: P
     ]
 
 
+def test_what_runs_say_is_asked_after_the_last_boot(project: Project) -> None:
+    project.tests("def test_claim(results, host):\n    assert results.subjects\n", "test_a_claim")
+    result = project.run("--microcloud-boots=2", "-v")
+    result.assert_outcomes(passed=6)
+    ran = [line.split()[0] for line in result.outlines if line.endswith("%]") and "::" in line]
+    assert ran[-1] == "test_a_claim.py::test_claim[ssh://desk]"
+
+
 def test_a_board_boots_anew_before_the_first_test_of_each_further_boot(project: Project) -> None:
     project.run("--microcloud-boots=3")
     assert project.done() == ["desk on", "desk boots", "desk boots", "desk off"]

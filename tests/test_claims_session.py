@@ -32,20 +32,21 @@ def run(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 def test_a_claim_that_does_not_hold_is_a_finding_and_fails_nothing(run: pytest.Pytester) -> None:
-    result = run.runpytest_subprocess("-rs")
+    result = run.runpytest_subprocess("-v")
     assert result.ret == pytest.ExitCode.OK
-    assert result.parseoutcomes() == {"passed": 2, "skipped": 1}
+    assert result.parseoutcomes() == {"passed": 2, "unmeasured": 1}
     text = said(result)
     assert "claims: 1 hold, 1 do not, 1 not measured" in text
     assert "  does not hold: Newer is bigger (4.II): 3 > 2" in text
-    assert "not measured: a run of pi3b" in text
+    assert "  not measured: It boots (4.IV): a run of pi3b" in text
+    assert "test_claim[ready] UNMEASURED" in text
 
 
 @pytest.mark.parametrize("way", ["option", "ini"])
 def test_strict_claims_fail_with_their_numbers_and_no_traceback(run: pytest.Pytester, way: str) -> None:
     strict = ["--microcloud-claims=strict"] if way == "option" else ["-o", "microcloud_claims=strict"]
     result = run.runpytest_subprocess(*strict)
-    assert result.parseoutcomes() == {"passed": 1, "failed": 1, "skipped": 1}
+    assert result.parseoutcomes() == {"passed": 1, "failed": 1, "unmeasured": 1}
     assert "Newer is bigger: does not hold: 3 > 2" in said(result)
     assert "def test_claim" not in said(result)
 

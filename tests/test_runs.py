@@ -256,6 +256,14 @@ def test_an_os_release_means_its_newest_run(shelf: Path, reference: str) -> None
     assert runs.find(reference, shelf).id == "a-new"
 
 
+def test_of_an_os_release_a_run_that_was_interrupted_is_not_meant(shelf: Path) -> None:
+    planned = {"effort": "quick", "boots": 1, "tests": ["suites/test_io.py::test_never"]}
+    benchmarks = run_files.boots("startup.ready_time", [15.0])
+    run_files.store(shelf / "z.json", benchmarks, taken="2027-01-01T00:00:00+00:00", plan=planned)
+    assert runs.load(shelf / "z.json").unfinished
+    assert runs.find("bookworm", shelf).id == "a-new"
+
+
 def test_of_an_os_release_a_run_of_the_same_boards_is_meant(shelf: Path) -> None:
     other = {"two": run_files.fingerprint("pi2b")}
     run_files.store(shelf / "pi2b.json", page_times("two"), other, taken="2026-03-01T00:00:00+00:00")

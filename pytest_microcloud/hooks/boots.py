@@ -31,8 +31,13 @@ class Boots:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Finish one boot before the next; within a boot the order stays."""
-        items.sort(key=lambda item: phase.boot if (phase := fixtures.phase_of(item)) else 1)
+        """Finish one boot before the next, and measure before results are read; else the order stays."""
+
+        def place(item: pytest.Item) -> tuple[bool, int]:
+            phase = fixtures.phase_of(item)
+            return fixtures.uses(item, ("results",)), phase.boot if phase else 1
+
+        items.sort(key=place)
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Bring the test's board into the boot that the test is to run in.

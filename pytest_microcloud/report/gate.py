@@ -8,6 +8,7 @@ from html import escape
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from pytest_microcloud.report import parts
 from pytest_microcloud.verdict.gate import IMPROVED, NO_EVIDENCE, REGRESSED, TOO_FEW
 
 if TYPE_CHECKING:
@@ -56,15 +57,12 @@ def html(comparison: Comparison, privacy: Privacy) -> str:
         + "</tr>"
         for finding in in_order(comparison.findings)
     )
-    table = (
-        f'<div class="mc-scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-        if rows
-        else ""
-    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    shown_table = parts.scrolling(table, "What the gate says of each metric") if rows else ""
     remarks = "".join(f"<li>{shown(remark)}</li>" for remark in _remarks(comparison))
     return (
         f'<section class="mc-gate"><h3>Gate: {shown(_closing(comparison))}</h3>'
-        f"{f'<ul>{remarks}</ul>' if remarks else ''}{table}</section>"
+        f"{f'<ul>{remarks}</ul>' if remarks else ''}{shown_table}</section>"
     )
 
 

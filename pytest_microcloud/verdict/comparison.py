@@ -79,6 +79,8 @@ def compare(baseline: Run, candidate: Run, rules: gate.Rules | None = None) -> C
         warnings.append(f"the baseline's effort was {baseline.effort}, the candidate's {candidate.effort}")
     after = gate.series(candidate)
     warnings += _not_measured_again(before, after)
+    rules = rules or gate.Rules()
+    warnings += rules.idle({metric for _, metric, _ in (*measured, *after)})
     found = gate.compare(before, after, rules)
     return Comparison(baseline.id, candidate.id, found, refused, warnings)
 

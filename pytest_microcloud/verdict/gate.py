@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib import resources
 from pathlib import Path
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LADDER_STEP = 1.1
 REGRESSED, IMPROVED, NO_EVIDENCE, TOO_FEW = "regressed", "improved", "no evidence", "too few samples"
+LARGEST_SHIFT = 709.0
 SCALES = ("ratio", "count", "ladder")
 SCREEN_P = 0.05
 """A first look lets that much through, as what it finds is measured again (simulation: see gate.toml)."""
@@ -90,13 +91,21 @@ class Rules:
     def __init__(self, files: Iterable[Path] = ()) -> None:
         shipped = resources.files(__package__).joinpath("gate.toml")
         self._tables: dict[str, dict[str, Any]] = tomllib.loads(shipped.read_text(encoding="utf-8"))
+        self._own: dict[str, Path] = {}
         for file in files:
             for name, table in _read(file).items():
                 self._tables[name] = self._tables.get(name, {}) | table
+                self._own[name] = file
 
     def of(self, metric: str) -> Rule:
         """Return the rule of a metric."""
         return Rule(**(self._tables["default"] | self._tables.get(metric, {})))
+
+    def idle(self, metrics: Collection[str]) -> Iterator[str]:
+        """Yield which rules of one's own are for none of these metrics, as a misspelt name is."""
+        for name, file in self._own.items():
+            if name != "default" and name not in metrics:
+                yield f"{file}: there is a rule for {name}, which neither run has"
 
 
 def compare(
@@ -204,7 +213,7 @@ def _scale(rule: Rule, before: Sequence[float], after: Sequence[float]) -> _Scal
     if rule.scale == "ladder":
         return _Scale(_rung, 1.0, lambda shift: LADDER_STEP**shift, lambda shift: f"{shift:+.3g} rungs")
     if rule.scale == "ratio" and min(*before, *after) > 0:
-        return _Scale(math.log, math.log1p(rule.effect), math.exp, lambda shift: f"{math.expm1(shift):+.1%}")
+        return _Scale(math.log, math.log1p(rule.effect), _ratio, lambda shift: f"{_ratio(shift) - 1:+.1%}")
     least = max(rule.effect * abs(middle), 1.0 if rule.scale == "count" else 0.0)
     return _Scale(
         float,
@@ -212,6 +221,11 @@ def _scale(rule: Rule, before: Sequence[float], after: Sequence[float]) -> _Scal
         lambda shift: (middle + shift) / middle if middle else None,
         lambda shift: f"{shift:+.3g}",
     )
+
+
+def _ratio(shift: float) -> float:
+    """Return the ratio that a difference of logarithms stands for; one that no float can hold is cut."""
+    return math.exp(min(shift, LARGEST_SHIFT))
 
 
 def _rung(capacity: float) -> float:

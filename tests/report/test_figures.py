@@ -18,7 +18,7 @@ from pytest_microcloud.report import figures, sources, trend
 from pytest_microcloud.report.plot import Number, Plot, Trace
 from pytest_microcloud.verdict.results import Results
 from tests import stored
-from tests.stored import BOOKWORM, TRIXIE
+from tests.run_files import BOOKWORM, TRIXIE
 
 Write = Callable[..., object]
 

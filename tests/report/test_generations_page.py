@@ -21,7 +21,7 @@ from pytest_microcloud.report.privacy import Privacy
 from pytest_microcloud.runs import Run
 from tests import stored
 from tests.browser import Browser, Page, chromium
-from tests.stored import TRIXIE
+from tests.run_files import TRIXIE
 
 pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium")
 

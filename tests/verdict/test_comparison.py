@@ -13,6 +13,7 @@ import pytest
 from pytest_microcloud.errors import RunError
 from pytest_microcloud.runs import Run
 from pytest_microcloud.verdict.comparison import Comparison, compare
+from pytest_microcloud.verdict.gate import Rules
 from tests import run_files
 from tests.run_files import emulated, fingerprint
 
@@ -147,6 +148,15 @@ def test_another_effort_is_warned_of(tmp_path: Path) -> None:
     boards = {"desk": fingerprint()}
     found = compare(a_run(tmp_path, "old", boards), a_run(tmp_path, "new", boards, effort="paper"))
     assert found.warnings == ["the baseline's effort was quick, the candidate's paper"]
+
+
+def test_a_rule_for_a_metric_that_neither_run_has_is_warned_of(tmp_path: Path) -> None:
+    own = tmp_path / "gate.toml"
+    own.write_text('[default]\nq = 0.02\n["startup.ready_time"]\nq = 0.05\n["startup.redy_time"]\nq = 0.1\n')
+    old, new = (a_run(tmp_path, name, {"desk": fingerprint()}) for name in ("old", "newer"))
+    assert compare(old, new, Rules([own])).warnings == [
+        f"{own}: there is a rule for startup.redy_time, which neither run has"
+    ]
 
 
 def test_a_board_with_another_name_is_compared_by_its_model(tmp_path: Path) -> None:

@@ -66,6 +66,13 @@ def test_a_wide_scatter_rules_nothing_out() -> None:
     assert (found.verdict, found.reason) == ("no evidence", "")
 
 
+def test_values_as_far_apart_as_numbers_can_be_are_compared() -> None:
+    found = one((1e-300,) * 10, (1e300,) * 10)
+    assert found.verdict == "regressed"
+    assert found.ratio is not None
+    assert found.ratio > 1e300
+
+
 def test_a_certain_but_small_change_does_not_matter() -> None:
     found = one(boots(2.0, 20, 1, cv=0.001), boots(2.06, 20, 2, cv=0.001))
     assert found.verdict == "no evidence"
