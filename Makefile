@@ -24,7 +24,8 @@ setup: ## bring this machine to where the plugin runs: packages, Docker engine, 
 feasibility: setup ## run the suites on HOSTS and write reports/feasibility.html
 	$(PYTHON) -m pytest suites/ --hosts='$(HOSTS)' $(ARGS)
 
-test: setup ## run the plugin's own tests
+test: ## run the plugin's own tests
+	@./setup.sh test
 	$(PYTHON) -m pytest $(ARGS)
 
 bench: setup ## measure what the harness itself costs

@@ -1,8 +1,10 @@
 #!/bin/sh
 # Brings a Debian or Ubuntu machine to where the plugin runs: system packages, a Docker engine that answers, .venv.
 # `make setup` calls it before everything else, so what is there is left alone and costs a fraction of a second.
+# With the word `test` it also brings the browser in which the tests open the reports.
 set -eu
 cd -- "$(dirname -- "$0")"
+purpose=${1:-}
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # where a plain user's PATH does not look: dockerd, debootstrap
 
 SOCKET=/var/run/docker.sock
@@ -137,6 +139,9 @@ look_around() { # sets python, python_version, python_package, engine, missing, 
     have setpriv || needs setpriv util-linux
     if [ ! -e /etc/ssl/certs/ca-certificates.crt ] && [ ! -d /etc/pki/tls/certs ]; then
         needs 'CA certificates' ca-certificates
+    fi
+    if [ "$purpose" = test ] && grep -qx 'ID=debian' /etc/os-release; then # elsewhere it is no package: they skip
+        have chromium || needs 'Chromium, for the tests of the reports' chromium
     fi
     look_at_engine
     case $engine in

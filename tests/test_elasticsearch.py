@@ -95,7 +95,7 @@ def test_it_takes_a_run_file_with_all_that_is_ours(tmp_path: Path, elasticsearch
 
 
 @pytest.mark.engine
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_session_with_a_board_saves_to_it(tmp_path: Path, elasticsearch: Elasticsearch) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "hosts.ini").write_text((ROOT / "hosts.ini").read_text())

@@ -50,6 +50,7 @@ def test_an_emulated_board_tells_what_it_is_made_of(pi3b: Board, host_engine: Do
     assert made_of["host"] in calibration.host_cpu()
 
 
+@pytest.mark.long
 def test_an_emulated_board_is_exchanged_for_one_with_less_cpu_and_back(
     new_rack: NewRack, host_engine: DockerClient
 ) -> None:

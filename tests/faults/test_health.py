@@ -106,7 +106,7 @@ def test_under_voltage_makes_a_measurement_invalid(
         ill.shell("rm /usr/local/bin/vcgencmd /dev/shm/bits")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_was_invalid_is_measured_again_if_the_user_wants_it(
     run: Callable[..., tuple[int, str, dict[str, Any]]], ill: RealBoard
 ) -> None:
@@ -139,7 +139,7 @@ def test_a_process_that_is_killed_for_want_of_memory_makes_a_measurement_invalid
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_load_of_others_makes_a_measurement_invalid(
     run: Callable[..., tuple[int, str, dict[str, Any]]], ill: RealBoard
 ) -> None:

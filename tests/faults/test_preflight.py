@@ -209,7 +209,7 @@ def test_an_installation_without_a_mirror_is_told_in_apts_words(
     assert "cannot be installed for a while: E: " in said
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_installation_that_is_cut_off_is_taken_back_by_the_board_itself(bare: RealBoard) -> None:
     before = everything(bare)
     with closing(bare.in_rack(microcloud_install="true")) as rack:
