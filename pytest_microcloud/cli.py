@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from pytest_microcloud import __version__
 from pytest_microcloud.errors import MicrocloudError, RunError, UserMistake
+from pytest_microcloud.runs import printable
 
 if TYPE_CHECKING:
     from pytest_microcloud.runs import Run, Skipped
 
-FAILED, MISTAKEN = 1, 4
+FAILED, MISTAKEN, INTERRUPTED = 1, 4, 130
 SINGLE_STAGE = (
     "Judged from stored runs alone, by the single-stage rule: nothing was measured again to confirm it. "
     "pytest --microcloud-baseline=… does that."
@@ -33,10 +34,15 @@ def main(arguments: list[str] | None = None) -> int:
         code: int = chosen.function(chosen)
         sys.stdout.flush()
     except MicrocloudError as error:
-        print(f"microcloud: {_printable(str(error))}", file=sys.stderr)
+        print(f"microcloud: {printable(str(error))}", file=sys.stderr)
         return MISTAKEN if isinstance(error, UserMistake) else FAILED
     except BrokenPipeError:  # `microcloud runs | head`: who read it has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OSError as error:
+        print(f"microcloud: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         return FAILED
     return code
 
@@ -92,6 +98,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="where the page goes (default: %(default)s)",
     )
+    report.add_argument(
+        "--catalog",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="board models and workloads of your own (TOML), as in the ini option microcloud_catalog; "
+        "may be given more than once",
+    )
     report.set_defaults(function=_report)
     for command in (runs, compare, report):
         command.add_argument(
@@ -106,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         "init",
         help="put an inventory and the suites into a directory of your own",
         description="Put an inventory (hosts.ini) and the suites into a directory of your own, which is made "
-        "if it is not there. What is there already is left as it is.",
+        "if it is not there. Where one of these files is there already, nothing is written.",
     )
     init.add_argument("directory", type=Path, metavar="DIR")
     init.set_defaults(function=_init)
@@ -153,7 +168,7 @@ def _lines(run: Run) -> Iterator[tuple[str, ...]]:
         kind = "–" if not facts else "emulated" if facts.get("emulated") else "real"
         verdicts = _counted(entry.verdict for entry in run.entries if entry.board == board)
         yield tuple(
-            _printable(str(cell))
+            printable(str(cell))
             for cell in (
                 run.id,
                 date,
@@ -184,20 +199,14 @@ def _compare(chosen: argparse.Namespace) -> int:
     rules = Rules(chosen.gate)
     candidate = runs.find(chosen.candidate, chosen.runs)
     models = {str(facts.get("model")) for facts in candidate.boards.values()}
-    baseline = runs.find(chosen.baseline, chosen.runs, models=models)
+    baseline = runs.find(chosen.baseline, chosen.runs, apart_from=candidate.file, models=models)
     found = comparison.compare(baseline, candidate, rules)
-    if not found.findings:
-        raise RunError(
-            f"{candidate.id} cannot be compared with {baseline.id}: they have no metric in common "
-            "that was measured and can be trusted"
-        )
     if chosen.json:
         print(json.dumps(found.as_dict(), ensure_ascii=False, allow_nan=False, indent=2))
     else:
         from pytest_microcloud.report import gate
 
-        for line in gate.text(found, verbose=chosen.verbose).splitlines():
-            print(_printable(line))
+        print(gate.text(found, verbose=chosen.verbose))
         print(SINGLE_STAGE)
     return FAILED if found.fails else 0
 
@@ -207,7 +216,7 @@ def _report(chosen: argparse.Namespace) -> int:
     from pytest_microcloud import catalog
     from pytest_microcloud.report import generations
 
-    _tell_skipped(generations.write(_existing(chosen.runs), chosen.output, catalog.load()))
+    _tell_skipped(generations.write(_existing(chosen.runs), chosen.output, catalog.load(chosen.catalog)))
     print(chosen.output)
     return 0
 
@@ -254,12 +263,7 @@ def _existing(directory: Path) -> Path:
 
 def _tell_skipped(skipped: Sequence[Skipped]) -> None:
     for each in skipped:
-        print(f"microcloud: skipped {_printable(each.reason)}", file=sys.stderr)
-
-
-def _printable(text: str) -> str:
-    """Return a text without what a terminal would obey; run files may come from anywhere."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+        print(f"microcloud: skipped {printable(each.reason)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

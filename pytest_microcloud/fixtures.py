@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.rack import Rack
     from pytest_microcloud.catalog import Catalog, Effort, Workload
     from pytest_microcloud.experiments.deploy import Deployment, Server
-    from pytest_microcloud.experiments.measurement import Measurement
+    from pytest_microcloud.measurement import Measurement
     from pytest_microcloud.report.privacy import Privacy
     from pytest_microcloud.runs import Entry, Run
     from pytest_microcloud.unfinished import Unfinished
@@ -278,7 +278,8 @@ def limit(request: pytest.FixtureRequest, board: Board) -> Callable[[list[Measur
         if stage_of(request.node):
             return
         missed = judge(measurements, board.model.id, request.config.stash[SESSION].catalog)
-        _store(request.node, request.getfixturevalue("benchmark"), board, measurements)
+        if ENTRY in request.node.stash:
+            _store(request.node, request.getfixturevalue("benchmark"), board)
         if missed:
             note(request.node, "infeasible", "; ".join(missed))
             raise LimitMissed("\n".join(missed))
@@ -351,7 +352,7 @@ class Measure:
     ) -> list[Measurement]:
         """Run the experiment `rounds` times and return its measurements, samples pooled."""
         __tracebackhide__ = True
-        from pytest_microcloud.experiments.measurement import pooled
+        from pytest_microcloud.measurement import pooled
 
         if not self._benchmark.enabled:
             raise pytest.UsageError("measurements need pytest-benchmark: run without --benchmark-disable")
@@ -374,12 +375,15 @@ class Measure:
             _distrust(done, f"measured before the test ended in {type(error).__name__}: {error}")
             note(self._item, "not measured", str(error), [*done, *self._doubted])
             raise
+        except BaseException:  # pytest.fail, pytest.skip, Ctrl-C: pytest-benchmark looks for exceptions only
+            self._benchmark.has_error = True
+            raise
         measurements = pooled(seen)
         self._item.config.hook.pytest_microcloud_measured(
             board=self._board, measurements=measurements, item=self._item
         )
-        _store(self._item, self._benchmark, self._board, measurements)
         note(self._item, "feasible", "", [*measurements, *self._doubted])
+        _store(self._item, self._benchmark, self._board)
         return measurements
 
     def _trusted(self, experiment: Callable[[], list[Measurement]]) -> list[Measurement]:
@@ -413,10 +417,8 @@ class Measure:
             time.sleep(PAUSE_S)
 
 
-def _store(
-    item: pytest.Item, benchmark: BenchmarkFixture, board: Board, measurements: list[Measurement]
-) -> None:
-    """Put measurements into the benchmark, as they are judged by now, and what was invalid with them."""
+def _store(item: pytest.Item, benchmark: BenchmarkFixture, board: Board) -> None:
+    """Put what the test measured into the benchmark, as it is judged by now."""
     from pytest_microcloud.runs import SCHEMA
 
     if benchmark.params:
@@ -429,7 +431,7 @@ def _store(
         "boot": boot.boot if (boot := phase_of(item)) else board.boot,
         **({"stage": boot.stage} if boot and boot.stage else {}),
         "experiment": experiment_of(item),
-        "measurements": [m.as_dict() for m in (*measurements, *item.stash.get(DOUBTED, []))],
+        "measurements": [m.as_dict() for m in item.stash[ENTRY].measurements],
     }
 
 

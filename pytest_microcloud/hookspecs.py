@@ -8,7 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
-    from pytest_microcloud.experiments.measurement import Measurement
+    from pytest_microcloud.measurement import Measurement
 
 
 @pytest.hookspec

@@ -108,6 +108,12 @@ def path(config: pytest.Config, name: str) -> Path:
     )
 
 
+def nothing_runs(config: pytest.Config) -> bool:
+    """Return whether tests are but shown, or set up: by --microcloud-plan, --collect-only and the like."""
+    shown = config.option
+    return flag(config, "plan") or bool(shown.collectonly or shown.setuponly or shown.setupplan)
+
+
 def retries(config: pytest.Config) -> int:
     """Return how often a test's invalid measurements are made again. Raises UserMistake."""
     given: int | None = config.getoption("microcloud_retry_invalid")

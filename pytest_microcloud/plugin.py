@@ -35,9 +35,10 @@ from pytest_microcloud.fixtures import (  # noqa: F401 - pytest finds fixtures i
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
+    from pytest_microcloud.boards.workspace import Workspace
     from pytest_microcloud.catalog import Catalog
     from pytest_microcloud.inventory import Target
-    from pytest_microcloud.unfinished import Plan
+    from pytest_microcloud.unfinished import Plan, Unfinished
 
 WHY_ASIDE: pytest.StashKey[str] = pytest.StashKey()
 AXES = ("clients", "setting", "size", "workload")
@@ -166,13 +167,15 @@ def _open_session(config: pytest.Config) -> None:
     keep, wait_s = options.flag(config, "keep"), options.wait_s(config)
     rack = Rack(targets, catalog, workspace, announce, say, keep=keep, wait_s=wait_s)
     directory = options.path(config, "reports") / "runs"
-    if not (options.flag(config, "plan") or config.option.collectonly):
+    if not options.nothing_runs(config):
         runs.make_room(directory)
     hosts = tuple(target.name for target in targets)
     plan = unfinished.Plan(
         hosts, chosen.id, boots, baseline=options.baseline(config), session=workspace.run_id
     )
     before = unfinished.find(directory, plan) if options.flag(config, "resume") else None
+    if before is not None and not options.nothing_runs(config):
+        _take_over(before, workspace)
     run_file = before.file if before else directory / f"{workspace.run_id}.json"
     if boots > 1:
         chosen = dataclasses.replace(chosen, boots=1)  # the start-up experiment reboots once a boot, too
@@ -183,6 +186,15 @@ def _open_session(config: pytest.Config) -> None:
     session.gate = _against(config, run_file, {target.model for target in targets})
     _register_hooks(config, plan)
     _set_options(config, targets, workspace.ssh_config)
+
+
+def _take_over(before: Unfinished, workspace: Workspace) -> None:
+    """Go on with a run, and with nobody else: whoever looks at it sees by our lock that we do."""
+    try:
+        workspace.open()
+        before.take_over(workspace.run_id)
+    except OSError as error:
+        raise UserMistake(f"--microcloud-resume: {error.filename}: {error.strerror}") from error
 
 
 def _against(config: pytest.Config, run_file: Path, models: Collection[str]) -> Against | None:
@@ -216,10 +228,10 @@ def _register_hooks(config: pytest.Config, plan: Plan) -> None:
     config.pluginmanager.register(Page(config), "microcloud-page")
     config.pluginmanager.register(record, "microcloud-record")
     config.pluginmanager.register(Boots(config, aftermath), "microcloud-boots")
-    if session.resumed is not None:
-        config.pluginmanager.register(Resume(config, session.resumed), "microcloud-resume")
-    if session.gate is not None:
+    if session.gate is not None and not options.nothing_runs(config):
         config.pluginmanager.register(Gate(config, session.gate, record, unwritten), "microcloud-gate")
+    if session.resumed is not None:  # after the gate: it has its say on the exit status before
+        config.pluginmanager.register(Resume(config, session.resumed), "microcloud-resume")
     config.pluginmanager.register(SessionWithBoards(config), "microcloud-session")
 
 

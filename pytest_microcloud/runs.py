@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microcloud.errors import CatalogError, RunError, UserMistake
-from pytest_microcloud.experiments.measurement import Measurement
+from pytest_microcloud.measurement import Measurement
 
 SCHEMA = 1
 ROOM_BYTES = 65536
@@ -190,7 +190,7 @@ def find(
     """
     named = (Path(reference), directory / reference, directory / f"{reference}.json")
     if file := next((file for file in named if file.is_file()), None):
-        if apart_from is not None and apart_from.exists() and file.samefile(apart_from):
+        if apart_from and _same(file, apart_from):
             raise RunError(f"{reference}: is the very run that is to be compared with another")
         return load(file)
     if not reference.strip() or reference.endswith(".json"):
@@ -204,7 +204,7 @@ def find(
     names: list[str] = []
     releases: dict[str, None] = {}
     for run in every(directory):
-        if isinstance(run, Run) and run.file != apart_from:
+        if isinstance(run, Run) and not (apart_from and _same(run.file, apart_from)):
             names.append(run.id)
             releases |= dict.fromkeys(str(facts.get("os_release")) for facts in run.boards.values())
             if run.is_of(reference) and (best is None or rank(run) >= rank(best)):
@@ -217,6 +217,15 @@ def find(
         + (f"; did you mean {nearest[0]!r}?" if nearest else "")
         + (f" (OS releases: {', '.join(sorted(releases))})" if releases else " (it holds no runs)")
     )
+
+
+def _same(file: Path, other: Path) -> bool:
+    return other.exists() and file.samefile(other)
+
+
+def printable(text: str) -> str:
+    """Return a text without what a terminal would obey, or XML not hold: run files may come from anywhere."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _entries(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pytest_microcloud import runs
 from pytest_microcloud.boards import workspace
-from pytest_microcloud.errors import RunError, UserMistake
+from pytest_microcloud.errors import BoardError, RunError, UserMistake
+from pytest_microcloud.verdict import comparison
 
 FINISHED = ("feasible", "infeasible", "not measured")
 """What is taken over; what broke or cannot be trusted is measured again."""
+SYSTEM = ("os_release", "kernel", "docker_version")
+"""What of a fingerprint has to be the same throughout a run, beside what the gate asks for."""
 TOLD = 5
 """So many of the newest runs are named where none is unfinished."""
 
@@ -59,6 +62,31 @@ class Unfinished:
     def tests(self) -> frozenset[str]:
         """The node ids of the tests that are not run again."""
         return frozenset(entry.test for entry in self.entries)
+
+    def take_over(self, session: str) -> None:
+        """Let the run be that session's, so that no other goes on with it, too."""
+        for half_written in self.file.parent.glob(f".{self.file.name}.*"):
+            half_written.unlink(missing_ok=True)
+        document = runs.read(self.file)
+        document["machine_info"]["microcloud"]["plan"]["session"] = session
+        runs.write(self.file, document)
+
+    def must_be(self, board: str, fingerprint: Mapping[str, Any]) -> None:
+        """Raise BoardError if a board is not what it was in the run, by its fingerprint now."""
+        if not (before := self.boards.get(board)):
+            return
+        reasons = list(comparison.differences(before, fingerprint))
+        reasons += [
+            f"{what} is {fingerprint.get(what)}, and was {before.get(what)}"
+            for what in SYSTEM
+            if before.get(what) != fingerprint.get(what)
+        ]
+        if reasons:
+            told = "; ".join(reasons)
+            raise BoardError(
+                board,
+                f"is not what the interrupted run was measured on: {told}. Run without --microcloud-resume",
+            )
 
     def last_boot(self, board: str) -> int:
         """Return the boot that a board was in when the run was interrupted; 1 if it was never up."""

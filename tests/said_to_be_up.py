@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import dedent
@@ -90,7 +92,7 @@ PREAMBLE = """\
     import pytest
     from pathlib import Path
     from pytest_microcloud import BoardError, InvalidMeasurement
-    from pytest_microcloud.experiments.measurement import Measurement
+    from pytest_microcloud.measurement import Measurement
 
     COUNT = itertools.count()
     IMAGES = {"slow": 2.0, "new": 1.3}
@@ -109,7 +111,9 @@ class Project:
     def __init__(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
         self._pytester = pytester
         self.path = pytester.path
-        monkeypatch.setenv("XDG_RUNTIME_DIR", str(self.path / "runtime"))
+        runtime = tempfile.mkdtemp(prefix="mc-")  # a path short enough for sockets
+        pytester._request.addfinalizer(lambda: shutil.rmtree(runtime))
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
         monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
         monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
         pytester.makeini("[pytest]\nfilterwarnings = error\naddopts = -p no:cacheprovider")

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_microcloud import catalog as catalogs
 from pytest_microcloud.catalog import metric as known_metric
-from pytest_microcloud.experiments.measurement import Measurement
+from pytest_microcloud.measurement import Measurement
 from pytest_microcloud.verdict.limits import judge
 from tests import run_files
 from tests.run_files import BOOKWORM

@@ -77,6 +77,67 @@ def test_the_run_keeps_boots_apart_and_the_repetitions_in_each(project: Project)
     assert {len(series.values) for series in gate.series(run).values()} == {3}
 
 
+def test_failed_first_does_not_mix_the_boots(project: Project) -> None:
+    project.tests(
+        """\
+        def test_first(measure, board, request):
+            measure(took, board)
+
+        def test_second(measure, board, request):
+            measure(took, board)
+            assert "boot2" not in request.node.name or Path("mended").exists()
+        """
+    )
+    usual = ("-o", "addopts=")
+    project.run("--microcloud-boots=2", *usual)
+    (project.path / "mended").touch()
+    result = project.run("--microcloud-boots=2", "--failed-first", *usual)
+    result.assert_outcomes(passed=4)
+    assert project.done() == ["desk on", "desk boots", "desk off"]
+
+
+def test_what_ends_a_measurement_by_pytests_own_means_ends_its_test_alone(project: Project) -> None:
+    project.tests(
+        """\
+        def fails():
+            pytest.fail("no such luck")
+
+        def test_fails(measure):
+            measure(fails)
+
+        def test_well(measure, board):
+            measure(took, board)
+        """
+    )
+    result = project.run()
+    result.assert_outcomes(failed=1, passed=1)
+    assert [b["name"] for b in project.document()["benchmarks"]] == ["test_well[ssh://desk]"]
+    assert {o["verdict"] for o in project.document()["machine_info"]["microcloud"]["outcomes"]} == {
+        "infeasible",
+        "feasible",
+    }
+
+
+def test_a_part_that_is_judged_leaves_the_rest_in_the_run(project: Project) -> None:
+    project.tests(
+        """\
+        def test_it(measure, limit, board):
+            both = measure(lambda: took(board, place="a") + took(board, place="b"))
+            limit(both[:1])
+        """
+    )
+    project.run().assert_outcomes(passed=1)
+    (benchmark,) = project.document()["benchmarks"]
+    stored = benchmark["extra_info"]["microcloud"]["measurements"]
+    assert [m["labels"]["place"] for m in stored] == ["a", "b"]
+
+
+def test_without_a_terminal_the_same_is_measured(project: Project) -> None:
+    result = project.run("-p", "no:terminal")
+    assert result.ret == pytest.ExitCode.OK
+    assert len(project.document()["benchmarks"]) == 2
+
+
 def test_one_boot_is_the_usual_and_changes_no_name(project: Project) -> None:
     result = project.run("-v")
     result.assert_outcomes(passed=3)
@@ -180,7 +241,7 @@ def test_what_a_mark_skips_is_not_part_of_what_is_to_be_done(project: Project) -
 
 
 REAL = """\
-    from pytest_microcloud.experiments.measurement import Measurement
+    from pytest_microcloud.measurement import Measurement
 
     def boot(board):
         said = board.link.run("cat /proc/1/stat").stdout

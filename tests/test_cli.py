@@ -179,7 +179,9 @@ def test_a_hostile_name_in_a_run_does_not_command_the_terminal(
         run_files.boots("startup.ready_time", [15.0], board=name),
         {name: run_files.fingerprint(os_release="\x1b]0;owned\x07")},
     )
-    for arguments in (["runs", "--runs", str(tmp_path)], ["compare", *[str(tmp_path / "r.json")] * 2, "-v"]):
+    shutil.copy(tmp_path / "r.json", tmp_path / "s.json")
+    both = [str(tmp_path / "r.json"), str(tmp_path / "s.json")]
+    for arguments in (["runs", "--runs", str(tmp_path)], ["compare", *both, "-v"]):
         out = said(capsys, *arguments)[1]
         assert "desk\N{REPLACEMENT CHARACTER}[2J" in out
         assert not set("\x1b\x07\r") & set(out)
@@ -266,6 +268,19 @@ def test_runs_that_cannot_be_compared_exit_with_4_and_the_reason(
     run_files.store(shelf / "other.json", run_files.boots("startup.ready_time", [15.0] * 10), other)
     line = one_line_error(capsys, "compare", "first", "other", "--runs", shelf)
     assert line.startswith("microcloud: other cannot be compared with first: desk: another SD card: USD00")
+
+
+def test_a_run_is_not_compared_with_itself(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    newest = next(iter(sorted(shelf.glob("*.json"))))
+    assert main(["compare", newest.stem, str(newest), "--runs", str(shelf)]) == 4
+    assert "is the very run that is to be compared with another" in capsys.readouterr().err
+
+
+def test_a_page_that_cannot_be_written_exits_with_1_and_one_line(
+    shelf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", "--runs", str(shelf), "--output", "/proc/no/page.html"]) == 1
+    assert capsys.readouterr().err == "microcloud: /proc/no: No such file or directory\n"
 
 
 def test_runs_without_a_metric_in_common_are_no_success(

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 BOOTS = 6
 """As many as it takes to tell, among two metrics."""
+FRESH = 7
+"""Boots of each side in a confirmation: those that can just tell, and two to spare."""
 OPTION = f"--microcloud-boots={BOOTS}"
 KEPT = "20261123T101500-3fa9.json"
 TESTS = """\
@@ -122,7 +124,7 @@ def judged(project: Project) -> dict[str, dict[str, Any]]:
 def test_a_regression_that_is_confirmed_fails_the_session(project: Project, baseline: str) -> None:
     result = against(project, baseline, "new")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    assert result.parseoutcomes() == {"passed": 4 * BOOTS}
+    assert result.parseoutcomes() == {"passed": 2 * BOOTS + 2 * FRESH}
     text = said(result)
     assert f"micro-cloud gate against {baseline}" in text
     assert "desk   io.memory_time" in text
@@ -137,7 +139,7 @@ def test_fresh_boots_of_both_sides_alternate_and_the_candidate_comes_last(regres
     assert regression.done == [
         "desk on",
         *["desk boots"] * (BOOTS - 1),
-        *["desk is old", "desk is new"] * BOOTS,
+        *["desk is old", "desk is new"] * FRESH,
         "desk off",
     ]
 
@@ -153,12 +155,12 @@ def test_only_the_tests_that_raised_the_suspicion_are_run_again_and_bear_their_s
     run = regression.run
     assert {e.stage: len([x for x in run.entries if x.stage == e.stage]) for e in run.entries} == {
         "": 2 * BOOTS,
-        "baseline": BOOTS,
-        "candidate": BOOTS,
+        "baseline": FRESH,
+        "candidate": FRESH,
     }
     sides = {stage: gate.series(run, stage) for stage in ("baseline", "candidate")}
     assert [{key[1]: len(s.values) for key, s in side.items()} for side in sides.values()] == [
-        {"io.memory_time": BOOTS}
+        {"io.memory_time": FRESH}
     ] * 2
 
 
@@ -197,7 +199,7 @@ def test_a_side_that_cannot_be_booted_leaves_the_verdict_and_fails_the_tests(
     (project.path / "broken").write_text("desk is old")
     result = against(project, baseline, "new")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    assert result.parseoutcomes()["errors"] == 2 * BOOTS
+    assert result.parseoutcomes()["errors"] == 2 * FRESH
     reason = judged(project)["io.memory_time"]["reason"]
     assert reason.endswith("too few fresh boots could be measured to confirm it")
     assert "confirmed on fresh boots" not in said(result)
@@ -217,6 +219,9 @@ def test_a_board_gets_its_own_image_back_when_the_confirmation_is_interrupted(
     result = against(project, baseline, "new")
     assert result.ret == pytest.ExitCode.INTERRUPTED
     assert project.done()[-3:] == ["desk is old", "desk is new", "desk off"]
+    assert "mind: the confirmation was interrupted: the one look at this run has to do" in said(result)
+    assert "desk   io.memory_time" in said(result)
+    assert "gate" not in project.document()["machine_info"]["microcloud"]
 
 
 # What it comes to
@@ -271,7 +276,7 @@ def test_a_confirmation_is_not_judged_by_limits(project: Project) -> None:
     )
     project.run(OPTION, *limits)
     result = against(project, project.files()[0].stem, "new", *limits)
-    assert result.parseoutcomes() == {"passed": 4 * BOOTS}
+    assert result.parseoutcomes() == {"passed": 2 * BOOTS + 2 * FRESH}
 
 
 def test_too_few_boots_are_said_to_be_too_few(project: Project) -> None:
@@ -321,6 +326,34 @@ def test_a_session_that_is_stopped_is_not_compared_and_says_so(project: Project,
     assert "the session was stopped before its run could be compared" in said(result)
 
 
+def test_a_session_without_a_metric_of_the_baseline_fails(project: Project, baseline: str) -> None:
+    project.tests("def test_own(measure):\n    measure(lambda: [Measurement('startup.ready_time', [9.0])])")
+    project.hosts(desk=with_image("new"))
+    result = project.run(OPTION, f"--microcloud-baseline={baseline}")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert "they have no metric in common that was measured and can be trusted" in said(result)
+
+
+def test_a_plan_says_nothing_of_a_comparison(project: Project, baseline: str) -> None:
+    result = against(project, baseline, "new", "--microcloud-plan")
+    assert result.ret == pytest.ExitCode.OK
+    assert "micro-cloud gate" not in said(result)
+    assert project.done() == []
+
+
+def test_a_regression_of_a_run_with_nothing_left_to_do_fails_the_session(
+    project: Project, baseline: str
+) -> None:
+    against(project, baseline, "new", "-k", "plain", microcloud_flash="")
+    newest = project.files()[-1]
+    document = json.loads(newest.read_text())
+    del document["machine_info"]["microcloud"]["gate"]  # as of a run that could not be compared then
+    newest.write_text(json.dumps(document))
+    result = against(project, baseline, "new", "-k", "plain", "--microcloud-resume", microcloud_flash="")
+    assert "regressed" in said(result)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
 def test_a_run_that_goes_on_is_compared_as_a_whole(project: Project, baseline: str) -> None:
     project.tests(
         TESTS.replace(
@@ -333,9 +366,9 @@ def test_a_run_that_goes_on_is_compared_as_a_whole(project: Project, baseline: s
     (project.path / "go on").touch()
     result = against(project, baseline, "new", "--microcloud-resume")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    assert result.parseoutcomes() == {"deselected": 7, "passed": 2 * BOOTS - 7 + 2 * BOOTS}
+    assert result.parseoutcomes() == {"deselected": 7, "passed": 2 * BOOTS - 7 + 2 * FRESH}
     finding = judged(project)["io.memory_time"]
-    assert (finding["verdict"], finding["boots"]) == ("regressed", [BOOTS, BOOTS])
+    assert (finding["verdict"], finding["boots"]) == ("regressed", [FRESH, FRESH])
     assert len(project.files()) == 2
 
 
@@ -351,10 +384,10 @@ def test_a_confirmation_that_was_killed_is_made_again(project: Project, baseline
     (project.path / "go on").touch()
     result = against(project, baseline, "new", "--microcloud-resume")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    assert result.parseoutcomes() == {"deselected": 2 * BOOTS, "passed": 2 * BOOTS}
+    assert result.parseoutcomes() == {"deselected": 2 * BOOTS, "passed": 2 * FRESH}
     assert judged(project)["io.memory_time"]["verdict"] == "regressed"
     run = runs.load(project.files()[-1])
-    assert [sum(e.stage == stage for e in run.entries) for stage in ("", "baseline")] == [2 * BOOTS, BOOTS]
+    assert [sum(e.stage == stage for e in run.entries) for stage in ("", "baseline")] == [2 * BOOTS, FRESH]
 
 
 # Where it is told
@@ -364,7 +397,8 @@ def test_junit_has_a_test_of_the_gate_for_each_board(regression: Regression) -> 
     suite = ElementTree.parse(regression.path / "junit.xml").find(".//testsuite")  # noqa: S314
     assert suite is not None
     (case,) = (c for c in suite.iter("testcase") if c.get("classname") == "microcloud.gate")
-    assert (case.get("name"), suite.get("tests"), suite.get("failures")) == ("desk", str(4 * BOOTS + 1), "1")
+    tests = 2 * BOOTS + 2 * FRESH + 1
+    assert (case.get("name"), suite.get("tests"), suite.get("failures")) == ("desk", str(tests), "1")
     failure, table = case.find("failure"), case.findtext("system-out")
     assert failure is not None
     assert failure.get("message") == "regressed: io.memory_time: +30.0%"
@@ -454,7 +488,7 @@ def test_a_comparison_is_stored_as_the_command_prints_it(regression: Regression)
 
 SPIN = """\
     import time
-    from pytest_microcloud.experiments.measurement import Measurement
+    from pytest_microcloud.measurement import Measurement
 
     SPINS = "i=0; while [ $i -lt 150000 ]; do i=$((i+1)); done"
 
@@ -488,7 +522,7 @@ def test_an_emulated_board_with_half_its_cpu_is_a_confirmed_regression(
     inventory.write_text("[pi3b]\ndesk microcloud_driver=container microcloud_cpu_share=0.5\n")
     result = pytester.runpytest_subprocess("--hosts=desk", OPTION, f"--microcloud-baseline={baseline.stem}")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    assert result.parseoutcomes() == {"passed": 4 * BOOTS}
+    assert result.parseoutcomes() == {"passed": 2 * BOOTS + 2 * FRESH}
     (candidate,) = {*(pytester.path / "reports" / "runs").glob("*.json")} - {baseline}
     told = json.loads(candidate.read_text())["machine_info"]["microcloud"]["gate"]
     verdicts = {finding["metric"]: finding["verdict"] for finding in told["metrics"]}

@@ -231,7 +231,7 @@ UP = """\
 ENDS = """\
     import pytest
     from pytest_microcloud import BoardError, InvalidMeasurement
-    from pytest_microcloud.experiments.measurement import Measurement
+    from pytest_microcloud.measurement import Measurement
 
     def took(seconds):
         return [Measurement("io.memory_time", [seconds], {"size": "4KiB"})]
@@ -414,7 +414,7 @@ MEASURED = """\
     import pytest
     from itertools import count
     from pytest_microcloud import BoardError, InvalidMeasurement
-    from pytest_microcloud.experiments.measurement import Measurement
+    from pytest_microcloud.measurement import Measurement
 
     turns = count(1)
 

@@ -190,6 +190,30 @@ def test_a_run_of_another_make_is_not_gone_on_with(killed: Project, other: list[
     assert f"there is: {killed.files()[0].stem} (desk; standard; 1 boot; unfinished)" in text
 
 
+def test_a_board_with_another_system_is_not_measured_into_the_same_run(killed: Project) -> None:
+    killed.hosts(desk={"microcloud_image": "Trixie"})
+    before = outcomes(killed)
+    result = killed.run("--microcloud-resume")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.parseoutcomes()["errors"] == len(TESTS) - 3
+    why = "is not what the interrupted run was measured on: os_release is Trixie, and was Raspbian"
+    assert why in said(result)
+    (facts,) = killed.document()["machine_info"]["microcloud"]["boards"].values()
+    assert facts["os_release"] == "Raspbian"
+    assert {test: outcomes(killed)[test] for test in TESTS[:3]} == {test: before[test] for test in TESTS[:3]}
+
+
+def test_a_plan_of_what_is_left_changes_nothing(killed: Project) -> None:
+    (file,) = killed.files()
+    before = file.read_bytes()
+    (half_written := file.with_name(f".{file.name}.1")).touch()
+    result = killed.run("--microcloud-resume", "--microcloud-plan")
+    assert result.ret == pytest.ExitCode.OK
+    assert "about" in said(result)
+    assert (file.read_bytes(), half_written.exists()) == (before, True)
+    assert not (killed.path / "reports" / "generations.html").exists()
+
+
 def test_a_run_of_other_hosts_is_not_gone_on_with(killed: Project) -> None:
     killed.hosts(desk={}, shelf={})
     result = killed.run("--microcloud-resume")

@@ -49,7 +49,7 @@ HOSTILE_SUITE = f"""\
     import logging
     import pytest
     from pytest_microcloud import BoardError
-    from pytest_microcloud.experiments.measurement import Measurement
+    from pytest_microcloud.measurement import Measurement
 
     HOSTILE = {HOSTILE!r}
 
@@ -87,7 +87,7 @@ TELLING_SUITE = """\
     import os
     import pytest
     from pytest_microcloud import BoardError
-    from pytest_microcloud.experiments.measurement import Measurement
+    from pytest_microcloud.measurement import Measurement
 
     def test_that_shows_its_locals(board):
         target = board.target

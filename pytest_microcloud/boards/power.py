@@ -16,6 +16,9 @@ from pytest_microcloud.errors import BoardError, DeadlineExceeded
 POWER_TIMEOUT_S = 120.0
 FLASH_TIMEOUT_S = 3600.0
 
+_left_running: dict[str, tuple[str, subprocess.Popen[bytes]]] = {}
+"""By board, the command that Ctrl-C did not wait for: two at once would ruin a card."""
+
 
 def cycle(board: str, command: str) -> float:
     """Run the command that cuts and restores a board's power; raises BoardError.
@@ -37,6 +40,9 @@ def _run(
 
     Raises BoardError that quotes the end of what it said, but not its arguments: passwords may be among them.
     """
+    if board in _left_running:
+        variable_before, still_running = _left_running.pop(board)
+        _ended(board, still_running, variable_before, timeout_s)
     program, *arguments = shlex.split(command)
     said_as = f"{variable}: {program}"
     with tempfile.TemporaryFile() as output:  # no pipe: what the command leaves running may keep it open
@@ -67,3 +73,6 @@ def _ended(board: str, switching: subprocess.Popen[bytes], said_as: str, timeout
     except subprocess.TimeoutExpired:
         end_group(switching)
         raise DeadlineExceeded(board, f"{said_as} did not end within {timeout_s:.0f} s") from None
+    except BaseException:
+        _left_running[board] = said_as, switching
+        raise

@@ -13,7 +13,7 @@ from pytest_microcloud.boards.gauge import Gauge, Reading
 from pytest_microcloud.errors import BoardError
 from pytest_microcloud.experiments.answer import answers, wait_until_ready
 from pytest_microcloud.experiments.deploy import afterwards, published_port
-from pytest_microcloud.experiments.measurement import Measurement
+from pytest_microcloud.measurement import Measurement
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_microcloud.boards import preflight
 from pytest_microcloud.errors import BoardError
 from pytest_microcloud.experiments.deploy import changed
-from pytest_microcloud.experiments.measurement import Measurement
+from pytest_microcloud.measurement import Measurement
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_microcloud.errors import BoardError, InvalidMeasurement
 from pytest_microcloud.experiments.load import Load, ab
-from pytest_microcloud.experiments.measurement import Measurement
+from pytest_microcloud.measurement import Measurement
 
 if TYPE_CHECKING:
     from pytest_microcloud.experiments.deploy import Server

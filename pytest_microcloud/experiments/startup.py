@@ -11,7 +11,7 @@ from pytest_microcloud.boards.engine import explained
 from pytest_microcloud.errors import BoardError, DeadlineExceeded
 from pytest_microcloud.experiments.answer import http_answers, wait_until_ready
 from pytest_microcloud.experiments.deploy import afterwards, published_port, remove
-from pytest_microcloud.experiments.measurement import Measurement
+from pytest_microcloud.measurement import Measurement
 
 if TYPE_CHECKING:
     from pytest_microcloud.experiments.deploy import Deployment

@@ -29,15 +29,18 @@ class Boots:
             metafunc.fixturenames.append(PHASE)
             metafunc.parametrize(PHASE, phases, ids=str)
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Finish one boot before the next, and measure before results are read; else the order stays."""
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Finish one boot before the next, and measure before results are read; else the order stays.
+
+        After all that reorder, as --failed-first does.
+        """
 
         def place(item: pytest.Item) -> tuple[bool, int]:
             phase = fixtures.phase_of(item)
             return fixtures.uses(item, ("results",)), phase.boot if phase else 1
 
-        items.sort(key=place)
+        session.items.sort(key=place)
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Bring the test's board into the boot that the test is to run in.

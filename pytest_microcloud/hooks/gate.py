@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_microcloud import fixtures, options
+from pytest_microcloud import fixtures
 from pytest_microcloud.errors import BoardError, RunError
 from pytest_microcloud.fixtures import PHASE, SESSION, Phase
 
@@ -46,20 +46,19 @@ class Gate:
         self._against = against
         self._record = record
         self._unwritten = unwritten
+        self._unconfirmed: Comparison | None = None
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Compare after the last test; a session that was stopped before it is not compared."""
         result = yield
-        chosen = self._config.option
-        if not (chosen.collectonly or chosen.setuponly or options.flag(self._config, "plan")):
-            try:
-                self._session.comparison = self._judged(session)
-            except RunError as error:
-                self._session.refused = str(error)
-            else:
-                self._record.write()
-                self._tell_forge(self._session.comparison)
+        try:
+            self._session.comparison = self._judged(session)
+        except RunError as error:
+            self._session.refused = str(error)
+        else:
+            self._record.write()
+            self._tell_forge(self._session.comparison)
         return result
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -68,6 +67,9 @@ class Gate:
         from pytest_microcloud.hooks.outcome import file_of
         from pytest_microcloud.report import junit
 
+        if self._session.comparison is None and self._unconfirmed is not None:
+            self._session.comparison = self._unconfirmed
+            self._tell_forge(self._unconfirmed)
         comparison = self._session.comparison
         failed = comparison.fails if comparison is not None else bool(self._session.refused)
         if failed and session.exitstatus == pytest.ExitCode.OK:
@@ -107,7 +109,9 @@ class Gate:
         if why := self._cannot_confirm(run, suspects, items):
             told = f"what is suspect was not measured again ({why}): the one look at this run has to do"
             return dataclasses.replace(found, warnings=[*found.warnings, told])
-        boots = self._boots(suspects)
+        cut_off = "the confirmation was interrupted: the one look at this run has to do"
+        self._unconfirmed = dataclasses.replace(found, warnings=[*found.warnings, cut_off])
+        boots = gate.fresh_boots(suspects, self._against.rules)
         self._session.announce(
             "gate", f"{len(suspects)} suspects are measured again, in {boots} fresh boots of each side"
         )
@@ -155,13 +159,6 @@ class Gate:
                 return str(error)
             self._against.made_of[name] = made_of
         return ""
-
-    def _boots(self, suspects: Sequence[Finding]) -> int:
-        """Return how many boots of each side it takes to confirm all of them, if they are true."""
-        from pytest_microcloud.verdict import ranks
-
-        q = min(self._against.rules.of(finding.metric).q for finding in suspects)
-        return max(self._session.boots, ranks.boots_needed(q / len(suspects)))
 
     def _measure_again(
         self, session: pytest.Session, items: Mapping[tuple[str, ...], pytest.Function], boots: int

@@ -68,8 +68,8 @@ class Page:
 
     def pytest_sessionfinish(self) -> None:
         """Compare the boards of all runs, on a page of its own beside pytest-html's."""
-        if not self._session.run_file.is_file():
-            return  # nothing was to be measured
+        if options.nothing_runs(self._config) or not self._session.run_file.is_file():
+            return
         from pytest_microcloud.report import generations
 
         unwritten: Unwritten = self._config.pluginmanager.getplugin("microcloud-unwritten")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_microcloud import options
 from pytest_microcloud.fixtures import SESSION, Phase
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ class Resume:
         self._config = config
         self._unfinished = unfinished
         self._deselected: list[pytest.Item] = []
-        for half_written in unfinished.file.parent.glob(f".{unfinished.file.name}.*"):
-            half_written.unlink(missing_ok=True)
         session = config.stash[SESSION]
         session.entries += unfinished.entries
         if session.boots > 1:
@@ -48,6 +47,8 @@ class Resume:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> object:
         """Let what was infeasible before fail this session, too; that nothing is left to do does not."""
+        if options.nothing_runs(self._config):
+            return (yield)
         failed = any(entry.verdict == "infeasible" for entry in self._unfinished.entries)
         nothing_to_do = session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self._deselected
         if session.exitstatus == pytest.ExitCode.OK or nothing_to_do:

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Generator
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +14,7 @@ from pytest_microcloud import fixtures, options
 from pytest_microcloud.errors import BoardError, InvalidMeasurement, MicrocloudError
 from pytest_microcloud.fixtures import ENTRY, SESSION, BoardClock
 from pytest_microcloud.hooks import outcome
+from pytest_microcloud.hooks.record import fingerprint
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -46,14 +47,17 @@ class SessionWithBoards:
 
         if self._config.option.collectonly:
             return None
+        reporter: TerminalReporter | None = self._config.pluginmanager.getplugin("terminalreporter")
         if options.flag(self._config, "plan"):
             from pytest_microcloud.experiments.estimate import POWER_ON_S
 
-            terminal.plan(self._reporter, self._steps(session.items), POWER_ON_S)
+            if reporter is not None:
+                terminal.plan(reporter, self._steps(session.items), POWER_ON_S)
             return True
         capture = self._config.pluginmanager.getplugin("capturemanager")
-        self._progress = terminal.Progress(self._reporter, capture.global_and_fixture_disabled)
-        self._config.stash[PROGRESS] = self._progress
+        if reporter is not None:
+            self._progress = terminal.Progress(reporter, capture.global_and_fixture_disabled)
+            self._config.stash[PROGRESS] = self._progress
         return None
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -71,8 +75,11 @@ class SessionWithBoards:
             from pytest_microcloud.terminal import board_lines
 
             ready.unwatched, ready.others = health.unwatched(ready), health.others(ready)
+            if self._session.resumed is not None:
+                self._session.resumed.must_be(name, fingerprint(ready))
             self._session.boards[name] = ready
-            self._config.stash[PROGRESS].keep(board_lines(ready))
+            if self._progress is not None:
+                self._progress.keep(board_lines(ready))
             self._config.hook.pytest_microcloud_board_ready(board=ready, config=self._config)
 
     @pytest.hookimpl(wrapper=True)
@@ -147,10 +154,6 @@ class SessionWithBoards:
         finally:
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGINT, usual)
-
-    @property
-    def _reporter(self) -> TerminalReporter:
-        return cast("TerminalReporter", self._config.pluginmanager.getplugin("terminalreporter"))
 
     def _hide_keys(self, report: pytest.TestReport) -> None:
         """Take keys out of all that a report may tell: what failed, with its local variables, and output."""

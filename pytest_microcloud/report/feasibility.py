@@ -12,7 +12,7 @@ from pytest_microcloud.verdict.matrix import matrix
 
 if TYPE_CHECKING:
     from pytest_microcloud.catalog import Catalog
-    from pytest_microcloud.experiments.measurement import Measurement
+    from pytest_microcloud.measurement import Measurement
     from pytest_microcloud.report.privacy import Privacy
     from pytest_microcloud.runs import Run
 

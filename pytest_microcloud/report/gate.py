@@ -9,6 +9,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from pytest_microcloud.report import parts
+from pytest_microcloud.runs import printable
 from pytest_microcloud.verdict.gate import IMPROVED, NO_EVIDENCE, REGRESSED, TOO_FEW
 
 if TYPE_CHECKING:
@@ -72,15 +73,15 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _remarks(comparison: Comparison) -> Iterator[str]:
-    yield from (f"not compared: {sentence}" for sentence in comparison.refused)
-    yield from (f"mind: {sentence}" for sentence in comparison.warnings)
+    yield from (printable(f"not compared: {sentence}") for sentence in comparison.refused)
+    yield from (printable(f"mind: {sentence}") for sentence in comparison.warnings)
 
 
 def _closing(comparison: Comparison) -> str:
     how = ", confirmed on fresh boots of both sides" if comparison.confirmed else ""
     counts = {verdict: sum(f.verdict == verdict for f in comparison.findings) for verdict in ORDER}
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    return (
+    return printable(
         f"{comparison.verdict}{how}: {comparison.candidate} against {comparison.baseline} "
         f"({told or 'no metric in common'})"
     )
@@ -91,7 +92,8 @@ def _row(finding: Finding) -> tuple[str, ...]:
     verdict = f"{finding.verdict} (report only)" if finding.report_only else finding.verdict
     before, after = finding.boots
     boots = f"{before}" if before == after else f"{before} and {after}"
-    return verdict, finding.board, finding.metric, labels, _change(finding), boots, finding.reason
+    cells = verdict, finding.board, finding.metric, labels, _change(finding), boots, finding.reason
+    return tuple(map(printable, cells))
 
 
 def _change(finding: Finding) -> str:

@@ -15,7 +15,7 @@ from html import escape
 from importlib import resources
 from typing import Any
 
-from pytest_microcloud.experiments.measurement import Measurement, shown
+from pytest_microcloud.measurement import Measurement, shown
 from pytest_microcloud.report.sources import Source
 from pytest_microcloud.verdict.results import Figure
 

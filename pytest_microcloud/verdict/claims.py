@@ -15,7 +15,7 @@ from importlib import resources
 from itertools import pairwise
 
 from pytest_microcloud.catalog import metric as known_metric
-from pytest_microcloud.experiments.measurement import shown
+from pytest_microcloud.measurement import shown
 from pytest_microcloud.verdict.results import Missing, Results
 
 HOLDS, FAILS, NOT_MEASURED = "holds", "does not hold", "not measured"

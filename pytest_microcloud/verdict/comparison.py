@@ -57,7 +57,7 @@ class Comparison:
 
 
 def compare(baseline: Run, candidate: Run, rules: gate.Rules | None = None) -> Comparison:
-    """Compare two runs; raises RunError if no board of one can be compared with one of the other."""
+    """Compare two runs; raises RunError if no board or no metric of one can be compared with the other's."""
     pairs = paired(baseline, candidate)
     before: dict[gate.Key, gate.Series] = {}
     refused, warnings = [], []
@@ -77,12 +77,26 @@ def compare(baseline: Run, candidate: Run, rules: gate.Rules | None = None) -> C
         raise RunError(f"{candidate.id} cannot be compared with {baseline.id}: {why}")
     if baseline.effort != candidate.effort:
         warnings.append(f"the baseline's effort was {baseline.effort}, the candidate's {candidate.effort}")
+    warnings += _alone_in_one(baseline, pairs)
+    warnings += _alone_in_one(candidate, pairs.values())
     after = gate.series(candidate)
     warnings += _not_measured_again(before, after)
     rules = rules or gate.Rules()
     warnings += rules.idle({metric for _, metric, _ in (*measured, *after)})
     found = gate.compare(before, after, rules)
+    if not found:
+        raise RunError(
+            f"{candidate.id} cannot be compared with {baseline.id}: they have no metric in common "
+            "that was measured and can be trusted"
+        )
     return Comparison(baseline.id, candidate.id, found, refused, warnings)
+
+
+def _alone_in_one(run: Run, pairs: Collection[str]) -> Iterator[str]:
+    """Yield which boards have nothing to be compared with, so that none is missed unseen."""
+    for name in run.boards:
+        if name not in pairs:
+            yield f"{name}: {run.id} alone has it, and no other board of its model stands for it"
 
 
 def _not_measured_again(before: Collection[gate.Key], after: Collection[gate.Key]) -> Iterator[str]:
@@ -97,15 +111,15 @@ def _not_measured_again(before: Collection[gate.Key], after: Collection[gate.Key
 def paired(baseline: Run, candidate: Run) -> dict[str, str]:
     """Return which board of the baseline goes with which of the candidate: by name, else by model."""
     pairs = {name: name for name in candidate.boards if name in baseline.boards}
-    alone = {model: name for model, name in _alone(baseline) if name not in pairs}
-    pairs |= {alone[m]: name for m, name in _alone(candidate) if m in alone and name not in pairs.values()}
-    return pairs
+    alone = dict(_alone(baseline, pairs))
+    return pairs | {alone[m]: name for m, name in _alone(candidate, pairs) if m in alone}
 
 
-def _alone(run: Run) -> Iterator[tuple[str, str]]:
-    models = [str(facts.get("model")) for facts in run.boards.values()]
-    for name, model in zip(run.boards, models, strict=True):
-        if models.count(model) == 1:
+def _alone(run: Run, pairs: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield model and name of the boards that are the only ones of their model among those not paired yet."""
+    left = {name: str(facts.get("model")) for name, facts in run.boards.items() if name not in pairs}
+    for name, model in left.items():
+        if list(left.values()).count(model) == 1:
             yield model, name
 
 
@@ -125,6 +139,10 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]
             f"another calibration of the host: {cpus[1]:.3g} CPUs stand for the model's, "
             f"and the baseline had {cpus[0]:.3g}"
         )
+    for what, name in (("link_bits_per_s", "link rate (bit/s)"), ("round_trip_s", "round trip (s)")):
+        there = [m.get(what) for m in made]
+        if None not in there and there[0] != there[1]:
+            yield f"another {name} is emulated: {there[1]}, and the baseline's was {there[0]}"
     hosts = [m.get("host") for m in made]
     if all(hosts) and hosts[0] != hosts[1]:
         yield f"emulated on another host: {hosts[1]}, and the baseline's was {hosts[0]}"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LADDER_STEP = 1.1
 REGRESSED, IMPROVED, NO_EVIDENCE, TOO_FEW = "regressed", "improved", "no evidence", "too few samples"
 LARGEST_SHIFT = 709.0
+SPARE_BOOTS = 2
 SCALES = ("ratio", "count", "ladder")
 SCREEN_P = 0.05
 """A first look lets that much through, as what it finds is measured again (simulation: see gate.toml)."""
@@ -137,6 +138,16 @@ def series(run: Run, stage: str = "") -> dict[Key, Series]:
 def suspects(findings: Iterable[Finding]) -> list[Finding]:
     """Return what deserves to be measured again: worse, and unlikely enough to be chance for a screening."""
     return [f for f in findings if f.worse and f.p <= SCREEN_P and not f.report_only]
+
+
+def fresh_boots(suspects: Sequence[Finding], rules: Rules) -> int:
+    """Return in how many boots of each side suspects are measured again.
+
+    As many as raised the suspicion, on the side that had more; and some more than could just tell, so that a
+    boot that is invalid does not decide.
+    """
+    q = min(rules.of(finding.metric).q for finding in suspects) / len(suspects)
+    return max(ranks.boots_needed(q) + SPARE_BOOTS, *(boots for f in suspects for boots in f.boots))
 
 
 def overall(findings: Sequence[Finding]) -> str:

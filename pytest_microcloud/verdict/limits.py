@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pytest_microcloud.catalog import Catalog, Limit
-from pytest_microcloud.experiments.measurement import Measurement, shown
+from pytest_microcloud.measurement import Measurement, shown
 
 
 def judge(measurements: Iterable[Measurement], model: str, catalog: Catalog) -> list[str]:

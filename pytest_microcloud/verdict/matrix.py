@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pytest_microcloud.catalog import Experiment
-from pytest_microcloud.experiments.measurement import Measurement, shown
+from pytest_microcloud.measurement import Measurement, shown
 from pytest_microcloud.runs import Entry, worst
 
 

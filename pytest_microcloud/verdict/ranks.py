@@ -98,7 +98,7 @@ def _rank_sums(doubled: tuple[int, ...], chosen: int) -> NDArray[np.float64]:
     ways[0, 0] = 1.0
     for rank in doubled:
         ways[1:, rank:] += ways[:-1, : most + 1 - rank]
-    return np.asarray(ways[chosen])
+    return np.array(ways[chosen])  # a copy: what is kept is not the whole table
 
 
 def _middle(ordered: Sequence[float]) -> float:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_microcloud.boards import calibration, images
+from pytest_microcloud.boards import calibration, images, power
 from pytest_microcloud.boards.drivers.container import ContainerDriver
 from pytest_microcloud.boards.engine import RUN_LABEL
 from pytest_microcloud.errors import BoardError
@@ -117,6 +119,18 @@ def test_a_real_board_is_flashed_boots_the_image_and_gets_its_own_back(
         assert rack.board("desk").trouble() == ""
     assert flashed.read_text().split() == ["other-os", "own-os"]
     assert rack.stays == []
+
+
+def test_a_flash_that_was_not_waited_for_is_before_the_next_one(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    command = f"sh -c 'echo begins $MICROCLOUD_IMAGE >> {log}; sleep 2; echo ends >> {log}'"
+    main_thread = threading.main_thread().ident
+    assert main_thread is not None
+    threading.Timer(0.5, signal.pthread_kill, (main_thread, signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        power.flash("desk", command, "other-os")
+    power.flash("desk", command, "own-os")
+    assert log.read_text().splitlines() == ["begins other-os", "ends", "begins own-os", "ends"]
 
 
 def test_a_flash_that_fails_is_an_error_of_that_board_that_quotes_it(

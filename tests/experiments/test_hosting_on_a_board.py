@@ -15,7 +15,7 @@ from pytest_microcloud.experiments.deploy import deploy
 if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
     from pytest_microcloud.catalog import Catalog
-    from pytest_microcloud.experiments.measurement import Measurement
+    from pytest_microcloud.measurement import Measurement
 
 pytestmark = pytest.mark.engine
 

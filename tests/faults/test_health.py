@@ -23,7 +23,7 @@ PATIENCE_S = 240.0
 SUITE = """\
     import time
 
-    from pytest_microcloud.experiments.measurement import Measurement
+    from pytest_microcloud.measurement import Measurement
 
     def test_ill(board, measure):
         def measured():

@@ -26,7 +26,7 @@ SUITE = """\
     from pathlib import Path
 
     from pytest_microcloud.experiments import serving
-    from pytest_microcloud.experiments.measurement import Measurement
+    from pytest_microcloud.measurement import Measurement
 
     def fill(directory):
         with suppress(OSError), (Path(directory) / "filler").open("wb", buffering=0) as filler:
@@ -182,7 +182,7 @@ def test_a_killed_controller_leaves_a_run_file_that_is_whole_or_none(
     before = real_board.state()
     suite = """
         import os, signal
-        from pytest_microcloud.experiments.measurement import Measurement
+        from pytest_microcloud.measurement import Measurement
 
         def test_a(board, measure):
             measure(lambda: [Measurement("startup.ready_time", [15.0])])

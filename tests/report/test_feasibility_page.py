@@ -17,9 +17,9 @@ from pytest_microcloud.boards.drivers.ssh import SshDriver
 from pytest_microcloud.boards.facts import Card, Facts, Frequency
 from pytest_microcloud.boards.identity import by_code
 from pytest_microcloud.catalog import Catalog, Experiment
-from pytest_microcloud.experiments.measurement import Measurement
 from pytest_microcloud.hooks.record import fingerprint
 from pytest_microcloud.inventory import Target
+from pytest_microcloud.measurement import Measurement
 from pytest_microcloud.report import feasibility
 from pytest_microcloud.report.privacy import MASK, Privacy
 from pytest_microcloud.runs import WORST_FIRST, Entry, Run

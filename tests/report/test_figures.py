@@ -13,7 +13,7 @@ import pytest
 
 from pytest_microcloud import runs
 from pytest_microcloud.catalog import Catalog
-from pytest_microcloud.experiments.measurement import Measurement
+from pytest_microcloud.measurement import Measurement
 from pytest_microcloud.report import figures, sources, trend
 from pytest_microcloud.report.plot import Number, Plot, Trace
 from pytest_microcloud.verdict.results import Results

@@ -291,7 +291,7 @@ def session(pytester: pytest.Pytester) -> Callable[..., pytest.RunResult]:
     line = f"desk ansible_host=127.0.0.1 ansible_port={port} microcloud_driver=ssh"
     (pytester.path / "hosts.ini").write_text(f"[pi3b]\n{line}\n")
     pytester.makepyfile(
-        "from pytest_microcloud.experiments.measurement import Measurement\n"
+        "from pytest_microcloud.measurement import Measurement\n"
         "def test_io(measure):\n    measure(lambda: [Measurement('io.memory_time', [0.1])])\n"
     )
     return lambda *arguments: pytester.runpytest_subprocess("--hosts=desk", *arguments)

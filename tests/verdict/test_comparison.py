@@ -87,8 +87,13 @@ def test_for_machines_it_is_plain_json(tmp_path: Path) -> None:
             emulated(made_of={"calibrated_cpus": 0.74, "host": "h2"}),
             "emulated on another host: h2, and the baseline's was h1",
         ),
+        (
+            emulated(made_of={"link_bits_per_s": 94_000_000, "round_trip_s": 0.02}),
+            emulated(made_of={"link_bits_per_s": 94_000_000, "round_trip_s": 0.0}),
+            "another round trip (s) is emulated: 0.0, and the baseline's was 0.02",
+        ),
     ],
-    ids=["model", "driver", "card", "calibration", "host"],
+    ids=["model", "driver", "card", "calibration", "host", "link"],
 )
 def test_what_cannot_be_compared_is_refused_by_name(
     tmp_path: Path, old: Mapping[str, Any], new: Mapping[str, Any], told: str
@@ -148,6 +153,30 @@ def test_another_effort_is_warned_of(tmp_path: Path) -> None:
     boards = {"desk": fingerprint()}
     found = compare(a_run(tmp_path, "old", boards), a_run(tmp_path, "new", boards, effort="paper"))
     assert found.warnings == ["the baseline's effort was quick, the candidate's paper"]
+
+
+def test_a_board_that_only_one_run_has_is_told(tmp_path: Path) -> None:
+    boards = {"desk": fingerprint(), "shelf": fingerprint("pi2b"), "attic": fingerprint("pi1b")}
+    missing = {name: boards[name] for name in ("desk", "attic")} | {"new": fingerprint("pi4b")}
+    told = [w for w in between(tmp_path, boards, missing).warnings if "alone has it" in w]
+    assert told == [
+        "shelf: old alone has it, and no other board of its model stands for it",
+        "new: newer alone has it, and no other board of its model stands for it",
+    ]
+
+
+def test_a_board_is_compared_by_its_model_though_another_of_it_is_by_its_name(tmp_path: Path) -> None:
+    two, other_two = ({name: fingerprint() for name in names} for names in (("a", "b"), ("a", "c")))
+    found = between(tmp_path, two, other_two)
+    assert {finding.board for finding in found.findings} == {"a", "c"}
+    assert found.warnings == []
+
+
+def test_runs_without_a_metric_in_common_cannot_be_compared(tmp_path: Path) -> None:
+    old = a_run(tmp_path, "old", {"desk": fingerprint()})
+    new = run_files.run(tmp_path / "new.json", run_files.boots("io.memory_time", [1.0]))
+    with pytest.raises(RunError, match=r"no metric in common"):
+        compare(old, new)
 
 
 def test_a_rule_for_a_metric_that_neither_run_has_is_warned_of(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from pytest_microcloud.catalog import Catalog
-from pytest_microcloud.experiments.measurement import Measurement
+from pytest_microcloud.measurement import Measurement
 from pytest_microcloud.runs import WORST_FIRST, Entry
 from pytest_microcloud.verdict.matrix import matrix
 

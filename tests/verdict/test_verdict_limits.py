@@ -8,7 +8,7 @@ from textwrap import dedent
 import pytest
 
 from pytest_microcloud.catalog import Catalog, Limit, load
-from pytest_microcloud.experiments.measurement import Measurement
+from pytest_microcloud.measurement import Measurement
 from pytest_microcloud.verdict.limits import apply, judge
 
 LIMITS = """\

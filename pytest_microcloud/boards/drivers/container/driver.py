@@ -285,6 +285,7 @@ class ContainerDriver:
             self._gaps.append(f"CPU: {target.cpu_share:.3g} of the model's (microcloud_cpu_share)")
         rate = target.link_bits_per_s or model.ethernet_bits_per_s or 0
         round_trip = target.round_trip_s if target.round_trip_s is not None else model.round_trip_s or 0
+        self._made_of |= {"link_bits_per_s": rate, "round_trip_s": round_trip}
         disk = DiskLimits.of(self._engine, model)
         self._gaps += disk.gaps
         if calibrated.scatter > calibration.ALIKE:

@@ -9,7 +9,7 @@ import statistics
 import pytest
 
 from pytest_microcloud.errors import CatalogError
-from pytest_microcloud.experiments.measurement import Measurement, pooled, quantile, shown
+from pytest_microcloud.measurement import Measurement, pooled, quantile, shown
 
 
 def test_a_measurement_takes_unit_and_direction_from_its_metric() -> None:
