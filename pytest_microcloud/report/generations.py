@@ -20,7 +20,7 @@ from pytest_microcloud.runs import Run, Skipped
 from pytest_microcloud.verdict import claims
 from pytest_microcloud.verdict.claims import FAILS, HOLDS, PAPERS_BOARDS, REGIONS, VM, Claim
 from pytest_microcloud.verdict.matrix import Cell, matrix
-from pytest_microcloud.verdict.results import Results, Subject
+from pytest_microcloud.verdict.results import Newest, Results, Subject
 
 LARGEST_BYTES = 6_000_000
 MOST_CURVES = (32, 16, 8, 4)
@@ -32,9 +32,13 @@ SECURITY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-in
 
 @dataclass
 class Stored:
-    """What the run files of a directory come to: `first` and `last` are when the runs were taken."""
+    """What the run files of a directory come to: `first` and `last` are when the runs were taken.
+
+    `absent` are the boards that did not come up in the newest run that asked for them.
+    """
 
     results: Results = field(default_factory=Results)
+    absent: dict[str, Newest] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
     private: set[str] = field(default_factory=set)
     count: int = 0
@@ -42,12 +46,22 @@ class Stored:
     last: str = ""
 
     def add(self, run: Run) -> None:
-        """Fold a run in."""
+        """Fold a run in, the oldest first."""
         self.results.add(run)
+        for entry in run.entries:
+            if entry.board in run.boards:
+                self.absent.pop(entry.board, None)
+            elif entry.board:
+                self._absent_in(run, entry.board).entries.append(entry)
         self.count += 1
         self.first, self.last = min(self.first or run.taken, run.taken), max(self.last, run.taken)
         for facts in run.boards.values():
             self.private |= set(_identifiers(facts))
+
+    def _absent_in(self, run: Run, board: str) -> Newest:
+        if board not in self.absent or self.absent[board].run != run.id:
+            self.absent[board] = Newest(run.id, run.taken, {}, [])
+        return self.absent[board]
 
 
 def write(directory: Path, file: Path, catalog: Catalog) -> list[Skipped]:
@@ -119,7 +133,7 @@ def _page(stored: Stored, catalog: Catalog, privacy: Privacy, most: int) -> str:
         else ""
     )
     sections = (
-        ("verdicts", "Verdicts", _verdicts(results, shown, catalog, privacy) + about_left_out),
+        ("verdicts", "Verdicts", _verdicts(stored, shown, catalog, privacy) + about_left_out),
         ("serving-latency", "Serving latency", by_id["serving"]),
         ("hosting-capability", "Hosting capability", by_id["hosting"]),
         ("io", "I/O overhead", f'<div class="mc-io">{io}</div>'),
@@ -174,7 +188,8 @@ def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def _verdicts(results: Results, shown: Sequence[Subject], catalog: Catalog, privacy: Privacy) -> str:
+def _verdicts(stored: Stored, shown: Sequence[Subject], catalog: Catalog, privacy: Privacy) -> str:
+    results = stored.results
     rows: list[tuple[str, Mapping[str, Cell]]] = []
     names = dict.fromkeys(catalog.experiments)
     for subject in shown:
@@ -187,6 +202,10 @@ def _verdicts(results: Results, shown: Sequence[Subject], catalog: Catalog, priv
             cells = table.get(board, {})
             names.update(dict.fromkeys(cells))
             rows.append((parts.heading(board, about, privacy, emulated=subject.emulated), cells))
+    for board, newest in sorted(stored.absent.items()):
+        about = f"did not come up · {newest.taken[:10]}"
+        cells = matrix(newest.entries, catalog.experiments)[board]
+        rows.append((parts.heading(board, about, privacy, emulated=False), cells))
     there = {subject.model for subject in results.subjects}
     for model in (*PAPERS_BOARDS, VM, *REGIONS):
         if model not in there:

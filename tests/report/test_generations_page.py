@@ -18,8 +18,8 @@ from pytest_microcloud.catalog import Catalog
 from pytest_microcloud.report import feasibility, generations
 from pytest_microcloud.report.generations import LARGEST_BYTES
 from pytest_microcloud.report.privacy import Privacy
-from pytest_microcloud.runs import Run
-from tests import stored
+from pytest_microcloud.runs import Entry, Run
+from tests import run_files, stored
 from tests.browser import Browser, Page, chromium
 from tests.run_files import TRIXIE
 
@@ -257,6 +257,17 @@ def test_missing_boards_emulation_claims_and_skipped_files_are_told(wide: Page) 
     files = wide.run("document.querySelector('#files').innerText")
     assert "half.json: is no JSON, or half of one" in files
     assert "foreign<img src=x onerror=alert(1)>.json: is no run of pytest-microcloud" in files
+
+
+def test_a_board_that_did_not_come_up_is_told_until_it_does(tmp_path: Path, catalog: Catalog) -> None:
+    down = Entry("shelf", "serving", "test_serving.py::test_page[shelf]", "error", "ssh: no route")
+    run_files.store(tmp_path / "1.json", [], {}, outcomes=[down.as_dict(measured=True)])
+    told = generations.page(generations.read(tmp_path), catalog)
+    assert "did not come up" in told
+    assert "ssh: no route" in told
+    up = run_files.benchmark("serving.capacity", [250], board="shelf")
+    run_files.store(tmp_path / "2.json", [up], {"shelf": run_files.fingerprint()})
+    assert "did not come up" not in generations.page(generations.read(tmp_path), catalog)
 
 
 def test_a_directory_without_runs_makes_a_page_that_says_so(browser: Browser, tmp_path: Path) -> None:
