@@ -325,6 +325,11 @@ def _target(inventory: _Inventory, host: str, models: Collection[str], drivers: 
         if name not in known:
             near = _nearest([name], known)
             raise InventoryError(f"{where}: no {what} is named {name!r}{near} (there are: {_listed(known)})")
+    if driver == "container" and "ansible_host" in variables:
+        raise InventoryError(
+            f"{where} has an address (ansible_host) and is to be emulated (microcloud_driver=container): "
+            "a real board has microcloud_driver=ssh, or none, and is in no group that says otherwise"
+        )
     try:
         return Target(host, model, driver, variables, tuple(_unique(*levels)))
     except InventoryError as error:

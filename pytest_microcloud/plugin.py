@@ -258,7 +258,10 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     from pytest_microcloud import terminal
 
     rack, chosen = session.rack, session.effort
-    return terminal.header(rack.targets.values(), rack.workspace.run_id, chosen.id, chosen.about)
+    lines = terminal.header(rack.targets.values(), rack.workspace.run_id, chosen.id, chosen.about)
+    if session.gate is not None and (few := session.gate.rules.too_few(session.boots)):
+        lines.append(f"gate: {few}")
+    return lines
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -71,8 +71,13 @@ class Run:
         return self.file.stem
 
     def boots(self, board: str) -> int:
-        """Return how many boots of a board were measured."""
-        return len({e.boot for e in self.entries if e.board == board and e.measurements and not e.stage})
+        """Return in how many boots of a board its metrics were measured, at the most."""
+        boots: dict[tuple[object, ...], set[int]] = {}
+        for e in self.entries:
+            if e.board == board and not e.stage:
+                for m in e.measurements:
+                    boots.setdefault((m.metric, *sorted(m.labels.items())), set()).add(e.boot)
+        return max(map(len, boots.values()), default=0)
 
     def trusted(self, stage: str = "") -> Iterator[tuple[Entry, Measurement]]:
         """Yield the measurements of a stage that can be trusted: with samples, all of them numbers."""

@@ -127,6 +127,7 @@ def closing_table(
     `before` are the boards that were up before the run was interrupted.
     """
     reporter.section("micro-cloud verdicts")
+    told: set[str] = set()
     for name, cells in table.items():
         never = f"{name}: {'as it was before the run was interrupted' if name in before else 'never came up'}"
         reporter.write_line(board_lines(boards[name])[0] if name in boards else never)
@@ -135,8 +136,9 @@ def closing_table(
             reporter.write(f"{cell.verdict:<14}", **(COLOURS[cell.verdict] if cell.judged else {}))
             reporter.write_line(f"{cell.headline}{f'; {cell.remark}' if cell.remark else ''}")
             for reason in cell.reasons:
-                for line in reason.splitlines():
+                for line in ["as above"] if reason in told else reason.splitlines():
                     reporter.write_line(f"    {line}")
+            told.update(cell.reasons)
 
 
 def claims(reporter: TerminalReporter, judged: Sequence[Claim]) -> None:
@@ -156,18 +158,22 @@ def claims(reporter: TerminalReporter, judged: Sequence[Claim]) -> None:
             reporter.write_line(f"  not measured: {claim.says} ({claim.section}): {'; '.join(claim.missing)}")
 
 
-def plan(reporter: TerminalReporter, steps: Mapping[str, list[tuple[str, float]]], power_on_s: float) -> None:
-    """Write the steps of each board with their estimated time."""
+def plan(
+    reporter: TerminalReporter,
+    steps: Mapping[str, list[tuple[str, float]]],
+    power_on_s: float,
+    real: Collection[str] = (),
+) -> None:
+    """Write the steps of each board with their estimated time; those that are `real` are on already."""
     reporter.section("micro-cloud plan")
     total_s = 0.0
     for board, tests in steps.items():
-        reporter.write_line(
-            f"{board}: power on (about {shown_time(power_on_s)}; minutes the first time on a host)"
-        )
+        power_on = f"power on (about {shown_time(power_on_s)}; minutes the first time on a host)"
+        reporter.write_line(f"{board}: {'connect' if board in real else power_on}")
         for name, seconds in tests:
             reporter.write_line(f"  {shown_time(seconds):>8}  {name}")
             total_s += seconds
-        total_s += power_on_s
+        total_s += 0.0 if board in real else power_on_s
     reporter.write_line(f"about {shown_time(total_s)} in all; nothing was touched")
 
 

@@ -143,8 +143,9 @@ class Project:
         return file.read_text().splitlines() if file.exists() else []
 
     def files(self) -> list[Path]:
-        """Return the run files, the oldest first."""
-        return sorted((self.path / "reports" / "runs").glob("*.json"))
+        """Return the run files, the oldest first, also of those that began in the same second."""
+        there = (self.path / "reports" / "runs").glob("*.json")
+        return sorted(there, key=lambda file: (file.name.partition("-")[0], file.stat().st_mtime_ns))
 
     def document(self) -> dict[str, Any]:
         """Return the newest run file."""

@@ -217,6 +217,12 @@ def test_a_real_board_may_have_a_command_that_flashes_it(write: Write) -> None:
     assert (desk.flash, desk.cpu_share) == ("sd-writer --slot 3", 1.0)
 
 
+def test_a_board_with_an_address_is_not_emulated(write: Write) -> None:
+    told = mistake(write("[pi3b]\ndesk ansible_host=192.0.2.13\n[all:vars]\nmicrocloud_driver=container\n"))
+    assert "host 'desk' has an address (ansible_host) and is to be emulated" in told
+    assert "microcloud_driver=ssh" in told
+
+
 def test_a_real_board_has_all_its_cpu(write: Write) -> None:
     shared = write("[pi3b]\ndesk microcloud_cpu_share=0.5\n")
     assert "only an emulated board can be given one" in mistake(shared)
@@ -581,3 +587,4 @@ def test_the_shipped_inventorys_example_of_a_real_board_works_once_it_is_no_comm
     targets = read(write(real), "pi3b", catalog.load().models)
     assert names(targets) == "pi3b-emulated pi3b-desk"
     assert (targets[1].driver, targets[1].address, targets[1].user) == ("ssh", "192.0.2.13", "pirate")
+    assert targets[1].image is None

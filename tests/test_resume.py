@@ -113,6 +113,12 @@ def test_what_is_finished_is_taken_over_and_the_rest_is_done(killed: Project) ->
     assert killed.document()["benchmarks"][:2] == before["benchmarks"]
 
 
+def test_a_session_that_is_cut_off_says_how_it_goes_on(project: Project) -> None:
+    result = project.run("-x", "--deselect", "test_desk.py::test_interrupted")
+    assert "2 tests are still to be done: the same command with --microcloud-resume goes on" in said(result)
+    assert "still to be done" not in said(project.run("--deselect", "test_desk.py::test_interrupted"))
+
+
 def test_what_was_taken_over_is_in_the_closing_table(killed: Project) -> None:
     result = killed.run("--microcloud-resume", "--deselect", "test_desk.py::test_interrupted")
     assert result.ret == pytest.ExitCode.OK

@@ -93,6 +93,12 @@ def test_a_run_is_read_with_its_boards_boots_and_samples(tmp_path: Path) -> None
     }
 
 
+def test_a_reboot_between_two_metrics_is_no_second_boot_of_either(tmp_path: Path) -> None:
+    before = run_files.benchmark("io.memory_time", [0.1], size="1MiB")
+    after = run_files.benchmark("startup.ready_time", [15.0], boot=2)
+    assert run_files.run(tmp_path / "r.json", [before, after]).boots("desk") == 1
+
+
 def test_what_is_no_benchmark_is_read_with_its_reason(tmp_path: Path) -> None:
     outcome = {"board": "desk", "experiment": "io", "test": "t", "verdict": "error", "reason": "no SSH"}
     run = run_files.run(tmp_path / "r.json", [], outcomes=[outcome])

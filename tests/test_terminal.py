@@ -214,6 +214,34 @@ def test_the_plan_adds_the_steps_and_the_power_on_of_all_boards(
     ]
 
 
+def test_a_real_board_is_on_already(pytestconfig: pytest.Config, log: io.StringIO) -> None:
+    steps = {"desk": [("test_io.py::test_disk", 30.0)], "vm": []}
+    terminal.plan(reporter(pytestconfig, log), steps, 15.0, real=["desk"])
+    _, *lines = log.getvalue().strip().splitlines()
+    assert lines == [
+        "desk: connect",
+        "      30 s  test_io.py::test_disk",
+        "vm: power on (about 15 s; minutes the first time on a host)",
+        "about 45 s in all; nothing was touched",
+    ]
+
+
+def test_a_reason_that_holds_for_several_experiments_is_told_once(
+    pytestconfig: pytest.Config, log: io.StringIO
+) -> None:
+    broken = Cell("error", "–", ("desk: no SSH connection\nto the board",))
+    terminal.closing_table(reporter(pytestconfig, log), {"desk": {"serving": broken, "io": broken}}, {})
+    _, *lines = log.getvalue().strip().splitlines()
+    assert lines == [
+        "desk: never came up",
+        "  serving   error         –",
+        "    desk: no SSH connection",
+        "    to the board",
+        "  io        error         –",
+        "    as above",
+    ]
+
+
 def test_the_closing_table_tells_verdict_number_and_reasons_of_a_board_that_never_came_up(
     pytestconfig: pytest.Config, log: io.StringIO
 ) -> None:

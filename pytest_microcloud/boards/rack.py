@@ -218,7 +218,7 @@ class Rack:
             announce=announce,
             wait_s=self._wait_s,
         )
-        announce("powering on")
+        announce("connecting" if target.driver == "ssh" else "powering on")
         try:
             board.power_on()
         except BaseException:

@@ -66,8 +66,8 @@ REASONS: tuple[tuple[str, type[LinkError], str], ...] = (
         r"(?P<who>\S+): Permission denied \((?P<ways>[^)]*)\)",
         LoginRejected,
         "{who} is not let in ({ways}): put your public key there (ssh-copy-id), or name the right user and "
-        "key with ansible_user and ansible_ssh_private_key_file. Nobody is asked for a passphrase: a key "
-        "that has one must be in ssh-agent (ssh-add)",
+        "key with ansible_user and ansible_ssh_private_key_file. Nobody is asked for a passphrase, so "
+        "a key that has one must be in ssh-agent (ssh-add)",
     ),
     (
         r"no matching (?P<what>.+) found\. Their offer: (?P<offer>\S+)",

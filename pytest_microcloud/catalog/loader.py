@@ -44,6 +44,7 @@ class Catalog:
     models: Mapping[str, BoardModel]
     workloads: Mapping[str, Workload]
     limits: tuple[Limit, ...]
+    own_limits: tuple[Limit, ...]
     efforts: Mapping[str, Effort]
     experiments: Mapping[str, Experiment]
 
@@ -60,9 +61,15 @@ class Catalog:
         return _pick(self.efforts, name, "effort")
 
     def limit(self, model: str, metric: str, labels: Mapping[str, str | int]) -> Limit | None:
-        """Return the model's limit of a metric: most labels in common first, then the last read."""
-        covering = [x for x in reversed(self.limits) if x.model == model and x.covers(metric, labels)]
-        return max(covering, key=lambda limit: len(limit.labels), default=None)
+        """Return the model's limit of a metric: the user's own before a shipped one, which it replaces.
+
+        Of several the one with most labels in common, and then the last read.
+        """
+        for limits in (self.own_limits, self.limits):
+            covering = [x for x in reversed(limits) if x.model == model and x.covers(metric, labels)]
+            if covering:
+                return max(covering, key=lambda limit: len(limit.labels))
+        return None
 
 
 def load(extra: Iterable[Path] = ()) -> Catalog:
@@ -78,6 +85,7 @@ def load(extra: Iterable[Path] = ()) -> Catalog:
     for file in sorted((SHIPPED / "workloads").glob("*/workload.toml")):
         workloads[file.parent.name] = _workload(file, file.parent.name, _parse(file), file.parent)
     limits = [(file, file.stem, _parse(file)) for file in sorted((SHIPPED / "limits").glob("*.toml"))]
+    own_limits: list[tuple[Path, str, Table]] = []
     for file in extra:
         document = _parse(file)
         _only(file, "", document, ("boards", "workloads", "limits"))
@@ -86,12 +94,15 @@ def load(extra: Iterable[Path] = ()) -> Catalog:
         for name, table in _tables(file, document, "workloads"):
             directory = file.parent / str(table.pop("directory", name))
             workloads[name] = _workload(file, name, table, directory)
-        limits += [(file, name, table) for name, table in _tables(file, document, "limits")]
+        own_limits += [(file, name, table) for name, table in _tables(file, document, "limits")]
     efforts = _named(Effort, SHIPPED / "efforts.toml")
     experiments = _named(Experiment, SHIPPED / "experiments.toml")
     known = models.resolve()
-    read = tuple(limit for file, name, table in limits for limit in _limits(file, name, table, known))
-    return Catalog(known, workloads, read, efforts, experiments)
+    read, own = (
+        tuple(limit for file, name, table in tables for limit in _limits(file, name, table, known))
+        for tables in (limits, own_limits)
+    )
+    return Catalog(known, workloads, read, own, efforts, experiments)
 
 
 @functools.cache

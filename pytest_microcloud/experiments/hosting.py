@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -90,22 +91,21 @@ def fill(
 
 def _fill(deployment: Deployment, gauge: Gauge, filling: _Filling) -> None:
     board, name = deployment.board, deployment.workload.id
-    now = first = gauge.read()
-    while _another_fits(now, first, filling):
+    now = gauge.read()
+    while _another_fits(now, filling):
         container, port = _start(deployment, filling)
         filling.ready_s.append(wait_until_ready(board, deployment.workload.ready, port, container))
         before, now = now, gauge.read()
         filling.swapped_pages.append(float(now.swapped_pages - before.swapped_pages))
         filling.memory_bytes.append(float(before.available_bytes - now.available_bytes))
         filling.disk_bytes.append(_disk_bytes(board, container))
-        board.say(
-            f"hosting {name}: {len(filling.hosted)} containers, {now.available_bytes / 1e6:.0f} MB free"
-        )
+        there = f"{len(filling.hosted)} container{'s' if len(filling.hosted) > 1 else ''}"
+        board.say(f"hosting {name}: {there}, {now.available_bytes / 1e6:.0f} MB free")
 
 
-def _another_fits(now: Reading, first: Reading, filling: _Filling) -> bool:
+def _another_fits(now: Reading, filling: _Filling) -> bool:
     hosted = len(filling.hosted)
-    each = (first.available_bytes - now.available_bytes) / hosted if hosted else 0.0
+    each = statistics.median(filling.memory_bytes) if hosted else 0.0
     if now.available_bytes < THRESHOLD_BYTES:
         filling.ended = f"less than {THRESHOLD_BYTES / 1e6:.0f} MB were left"
     elif now.available_bytes < each:

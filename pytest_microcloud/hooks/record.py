@@ -15,6 +15,8 @@ from pytest_microcloud import fixtures
 from pytest_microcloud.fixtures import ENTRY, SESSION
 
 if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
     from pytest_microcloud.boards.board import Board
     from pytest_microcloud.hooks.unwritten import Unwritten
     from pytest_microcloud.runs import Entry
@@ -68,6 +70,16 @@ class Record:
             if self._session.run_file.is_file():
                 self.write()
         return result
+
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        """Say how a session that was cut off goes on."""
+        done = {entry.test for entry in self._session.entries} | self._skipped
+        left = sum(test not in done for test in self._plan.tests)
+        if left and self._session.run_file.is_file():
+            tests = f"{left} test{'s are' if left > 1 else ' is'}"
+            terminalreporter.write_line(
+                f"{tests} still to be done: the same command with --microcloud-resume goes on from here"
+            )
 
     def write(self) -> None:
         """Write all that is known by now."""

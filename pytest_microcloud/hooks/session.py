@@ -52,7 +52,8 @@ class SessionWithBoards:
             from pytest_microcloud.experiments.estimate import POWER_ON_S
 
             if reporter is not None:
-                terminal.plan(reporter, self._steps(session.items), POWER_ON_S)
+                real = {name for name, target in self._session.rack.targets.items() if target.driver == "ssh"}
+                terminal.plan(reporter, self._steps(session.items), POWER_ON_S, real)
             return True
         capture = self._config.pluginmanager.getplugin("capturemanager")
         if reporter is not None:

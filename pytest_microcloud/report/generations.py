@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 
@@ -199,7 +199,10 @@ def _verdicts(stored: Stored, shown: Sequence[Subject], catalog: Catalog, privac
             f"{_model(subject.model, catalog)} · {sources.short(subject.os_release)} · {newest.taken[:10]}"
         )
         for board in newest.boards:
-            cells = table.get(board, {})
+            cells = {
+                name: replace(cell, since=newest.earlier.get((board, name), "")[:10])
+                for name, cell in table.get(board, {}).items()
+            }
             names.update(dict.fromkeys(cells))
             rows.append((parts.heading(board, about, privacy, emulated=subject.emulated), cells))
     for board, newest in sorted(stored.absent.items()):
@@ -211,7 +214,10 @@ def _verdicts(stored: Stored, shown: Sequence[Subject], catalog: Catalog, privac
         if model not in there:
             about = f"{_model(model, catalog)} · of the paper, and no run has it"
             rows.append((parts.heading(model, about, privacy, emulated=False), {}))
-    caption = "Can it host a micro-cloud? The newest run of each board model under each OS release."
+    caption = (
+        "Can it host a micro-cloud? The newest run of each board model under each OS release; of an "
+        "experiment that it had no test of, the newest one that had."
+    )
     return parts.verdicts(caption, rows, list(names), catalog.experiments, privacy)
 
 

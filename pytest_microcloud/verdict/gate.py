@@ -102,6 +102,14 @@ class Rules:
         """Return the rule of a metric."""
         return Rule(**(self._tables["default"] | self._tables.get(metric, {})))
 
+    def too_few(self, boots: int) -> str:
+        """Return that so few boots a side can tell nothing, even of a single metric; else an empty text."""
+        needed = ranks.boots_needed(float(self._tables["default"]["q"]))
+        if boots >= needed:
+            return ""
+        told = f"{boots} boot{'s' if boots > 1 else ''}"
+        return f"{told} can tell nothing: it takes {needed} a side, and more among many metrics"
+
     def idle(self, metrics: Collection[str]) -> Iterator[str]:
         """Yield which rules of one's own are for none of these metrics, as a misspelt name is."""
         for name, file in self._own.items():

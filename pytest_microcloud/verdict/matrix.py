@@ -14,18 +14,21 @@ from pytest_microcloud.runs import Entry, worst
 class Cell:
     """A board's verdict on an experiment, its headline figure, and the reasons of what is not feasible.
 
-    `judged` is False where "feasible" only means that there was no limit to miss; `remark` says so.
+    `judged` is False where "feasible" only means that there was no limit to miss, `since` is the day of a run
+    that is not the newest one; `remark` says so.
     """
 
     verdict: str
     headline: str
     reasons: tuple[str, ...]
     judged: bool = True
+    since: str = ""
 
     @property
     def remark(self) -> str:
         """What is to be said beside the verdict, if anything."""
-        return "" if self.judged else "no limit judged"
+        told = ("" if self.judged else "no limit judged", f"of {self.since}" if self.since else "")
+        return "; ".join(filter(None, told))
 
 
 def matrix(entries: Iterable[Entry], experiments: Mapping[str, Experiment]) -> dict[str, dict[str, Cell]]:

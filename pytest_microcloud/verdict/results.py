@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_microcloud.measurement import Measurement
@@ -55,12 +55,17 @@ class Figure:
 
 @dataclass
 class Newest:
-    """The newest run of a subject: its boards' fingerprints by name, and what their tests came to."""
+    """The newest run of a subject: its boards' fingerprints by name, and what their tests came to.
+
+    An experiment that a board had no test of in this run is that of an `earlier` one: when, by board and
+    experiment.
+    """
 
     run: str
     taken: str
     boards: dict[str, Mapping[str, Any]]
     entries: list[Entry]
+    earlier: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
 class Missing(Exception):
@@ -74,6 +79,7 @@ class Results:
         self._figures: dict[tuple[Subject, str, Point], Figure] = {}
         self._history: dict[tuple[Subject, str, Point], list[float]] = {}
         self._newest: dict[Subject, Newest] = {}
+        self._tests: dict[tuple[Subject, str, str], Newest] = {}
         self._since: dict[str, str] = {}
         for run in runs:
             self.add(run)
@@ -102,8 +108,15 @@ class Results:
         return sorted(self._since, key=lambda release: (self._since[release], release))
 
     def newest(self, subject: Subject) -> Newest:
-        """Return the newest run of a subject."""
-        return self._newest[subject]
+        """Return the newest run of a subject, and of its boards what earlier ones alone have."""
+        newest = self._newest[subject]
+        found = replace(newest, entries=[], earlier={})
+        for (whose, board, experiment), tests in self._tests.items():
+            if whose == subject and board in newest.boards:
+                found.entries += tests.entries
+                if tests.run != newest.run:
+                    found.earlier[board, experiment] = tests.taken
+        return found
 
     def figure(self, subject: Subject, metric: str, labels: Mapping[str, object]) -> Figure | None:
         """Return a metric of a subject at these labels, if any run has it."""
@@ -151,7 +164,17 @@ class Results:
             kept = self._newest[subject] = Newest(run.id, run.taken, {}, [])
         if kept.run == run.id:
             kept.boards[board] = run.boards[board]
-            kept.entries += [e for e in run.entries if e.board == board and not e.stage]
+        for entry in run.entries:
+            if entry.board == board and not entry.stage:
+                self._keep_test(subject, run, entry)
+
+    def _keep_test(self, subject: Subject, run: Run, entry: Entry) -> None:
+        key = (subject, entry.board, entry.experiment)
+        kept = self._tests.get(key)
+        if kept is None or (kept.run != run.id and run.taken >= kept.taken):
+            kept = self._tests[key] = Newest(run.id, run.taken, {}, [])
+        if kept.run == run.id:
+            kept.entries.append(entry)
 
     def _keep_figure(
         self, key: tuple[Subject, str, Point], run: Run, boots: Mapping[int, Sequence[Measurement]]

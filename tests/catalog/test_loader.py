@@ -171,6 +171,15 @@ def test_a_users_file_replaces_any_shipped_limit(tmp_path: Path) -> None:
         assert (mine.min, mine.max, mine.source) == (0.125, None, "my users")
 
 
+def test_a_users_limit_comes_before_shipped_ones_with_more_labels(tmp_path: Path) -> None:
+    labelled = next(limit for limit in load().limits if limit.labels)
+    text = f'[limits.{labelled.model}.{labelled.metric}]\nmin = 0.125\nsource = "my users"\n'
+    catalog = load([written(tmp_path, text)])
+    mine = catalog.limit(labelled.model, labelled.metric, labelled.labels)
+    assert mine is not None
+    assert (mine.min, mine.source) == (0.125, "my users")
+
+
 def test_a_limit_may_be_that_of_a_board_model_in_a_later_file(tmp_path: Path) -> None:
     first = written(tmp_path, LIMIT.replace("pi3b", "mine"), "first.toml")
     second = written(tmp_path, BOARD, "second.toml")

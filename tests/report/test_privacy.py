@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_microcloud.boards import refusal
 from pytest_microcloud.boards.facts import Card, Facts
 from pytest_microcloud.inventory import Target
 from pytest_microcloud.report.privacy import (
@@ -72,6 +73,11 @@ def test_what_looks_like_a_key_is_masked_and_what_is_around_it_is_kept(text: str
 )
 def test_a_text_without_anything_private_stays_as_it_is(text: str) -> None:
     assert masked(text) == text
+
+
+@pytest.mark.parametrize("text", [text for _, _, text in refusal.REASONS])
+def test_what_is_told_of_a_refused_connection_stays_as_it_is(text: str) -> None:
+    assert without_keys(text) == text
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,21 @@ def test_a_newer_run_without_a_figure_leaves_the_older_one(shelf: list[Run], tmp
     assert (figure.run, results.newest(PI3B).run) == ("2", "3")
 
 
+def test_an_experiment_that_the_newest_run_left_out_is_that_of_an_earlier_one(
+    shelf: list[Run], tmp_path: Path
+) -> None:
+    other = run_files.boots("io.memory_time", [0.1], size="1MiB")
+    last = run_files.run(tmp_path / "3.json", other, taken="2026-03-01T00:00:00+00:00")
+    for runs in itertools.permutations([*shelf, last]):
+        newest = Results(runs).newest(PI3B)
+        assert {entry.experiment: len(entry.measurements) for entry in newest.entries} == {
+            "io": 1,
+            "startup": 1,
+        }
+        assert len(newest.entries) == 3
+        assert newest.earlier == {("desk", "startup"): "2026-02-01T00:00:00+00:00"}
+
+
 def test_a_newer_figure_that_cannot_be_trusted_leaves_the_older_one(shelf: list[Run], tmp_path: Path) -> None:
     hot = [run_files.benchmark("startup.ready_time", [99.0], verdict="invalid")]
     results = Results([*shelf, run_files.run(tmp_path / "3.json", hot, taken="2026-03-01T00:00:00+00:00")])
