@@ -136,7 +136,7 @@ def _page(stored: Stored, catalog: Catalog, privacy: Privacy, most: int) -> str:
         ("verdicts", "Verdicts", _verdicts(stored, shown, catalog, privacy) + about_left_out),
         ("serving-latency", "Serving latency", by_id["serving"]),
         ("hosting-capability", "Hosting capability", by_id["hosting"]),
-        ("io", "I/O overhead", f'<div class="mc-io">{io}</div>'),
+        ("io", "I/O overhead", io),
         ("startup-latency", "Start-up latency", by_id["startup"]),
         ("releases", "OS releases", by_id["trend"]),
         ("claims", "The paper’s claims", _claims(claims.check_all(results), privacy)),
