@@ -205,7 +205,7 @@ def test_the_plan_counts_boots_and_reboots_and_touches_nothing(project: Project)
     assert result.ret == pytest.ExitCode.OK
     result.stdout.fnmatch_lines(
         [
-            "desk: power on *",
+            "desk: connect",
             "*1 s  test_desk.py::test_plain[[]ssh://desk[]]",
             "*10 s  test_desk.py::test_disk[[]ssh://desk] in 10 boots",
             "*3 min  9 reboots",
