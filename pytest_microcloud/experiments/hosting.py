@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 THRESHOLD_BYTES = 50_000_000
 """Memory that is left to applications and the operating system: the paper's 50 MB."""
+SPARE_BYTES = THRESHOLD_BYTES / 2
+"""What another container must leave of it. With less a board reads its own programs from the card again and
+again, and answers nobody for minutes; the paper, too, stopped where another ZooKeeper did not fit."""
 FEWEST_TO_PROJECT = 5
 """Containers from which memory is projected at the least; the first ones also fill caches."""
 ASKING_AGAIN_S = 300.0
@@ -108,8 +111,11 @@ def _another_fits(now: Reading, filling: _Filling) -> bool:
     each = statistics.median(filling.memory_bytes) if hosted else 0.0
     if now.available_bytes < THRESHOLD_BYTES:
         filling.ended = f"less than {THRESHOLD_BYTES / 1e6:.0f} MB were left"
-    elif now.available_bytes < each:
-        filling.ended = f"{now.available_bytes / 1e6:.0f} MB were left, in which another one does not fit"
+    elif now.available_bytes < each + SPARE_BYTES:
+        filling.ended = (
+            f"{now.available_bytes / 1e6:.0f} MB were left, in which another one of {each / 1e6:.0f} MB does "
+            "not fit"
+        )
     elif hosted >= filling.most or _late(filling, each):
         filling.projected = _more(now.available_bytes, each)
         bound = "as many as were asked for" if hosted >= filling.most else "in the time of this effort"
@@ -124,7 +130,7 @@ def _another_fits(now: Reading, filling: _Filling) -> bool:
 
 def _more(available_bytes: float, each: float) -> int:
     """Return how many more would be started by the rule of `_another_fits`: the last one crosses the line."""
-    room = available_bytes - max(THRESHOLD_BYTES, each)
+    room = available_bytes - max(THRESHOLD_BYTES, each + SPARE_BYTES)
     return int(room / each) + 1 if each > 0 and room >= 0 else 0
 
 
