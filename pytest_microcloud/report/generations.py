@@ -6,7 +6,6 @@ asks for no other: it works from a USB stick.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -70,14 +69,7 @@ def write(directory: Path, file: Path, catalog: Catalog) -> list[Skipped]:
     Raises OSError if it cannot be written.
     """
     stored = read(directory)
-    html = page(stored, catalog)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        partial.write_text(html, encoding="utf-8")
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+    runs.write_text(file, page(stored, catalog))
     return stored.skipped
 
 
