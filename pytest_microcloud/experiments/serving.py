@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_microcloud.errors import BoardError, InvalidMeasurement
 from pytest_microcloud.experiments.load import Load, ab
+from pytest_microcloud.ladder import MOST_CLIENTS, rungs
 from pytest_microcloud.measurement import Measurement
 
 if TYPE_CHECKING:
     from pytest_microcloud.experiments.deploy import Server
 
-MOST_CLIENTS = 250
-LADDER_STEP = 1.1
 SLOWEST_PAGES_PER_S = 2.0
 """Below this rate a server is given up: a deadline, not a limit."""
 
@@ -55,19 +54,11 @@ def capacity(server: Server, *, requests: int, most: int = MOST_CLIENTS) -> list
             raise InvalidMeasurement(f"{board.name}: {seen.doubt}")
         return seen.failures == 0
 
-    best = most if served(most) else _highest_rung(ladder(most)[:-1], served)
+    best = most if served(most) else _highest_rung(rungs(most)[:-1], served)
     return [Measurement("serving.capacity", [float(best)], {"setting": setting})]
 
 
-def ladder(most: int) -> list[int]:
-    """Return the rungs from 1 to `most` clients, each 1.1 times the one below, in whole clients."""
-    rungs = [most]
-    while rungs[-1] > 1:
-        rungs.append(min(rungs[-1] - 1, round(rungs[-1] / LADDER_STEP)))
-    return rungs[::-1]
-
-
-def _highest_rung(rungs: list[int], served: Callable[[int], bool]) -> int:
+def _highest_rung(rungs: Sequence[int], served: Callable[[int], bool]) -> int:
     """Return the highest rung that is served, or 0; what is served is taken to be served below, too."""
     low, high = -1, len(rungs)
     while high - low > 1:

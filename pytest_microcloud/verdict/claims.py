@@ -15,6 +15,7 @@ from importlib import resources
 from itertools import pairwise
 
 from pytest_microcloud.catalog import metric as known_metric
+from pytest_microcloud.ladder import MOST_CLIENTS
 from pytest_microcloud.measurement import shown
 from pytest_microcloud.verdict.results import Missing, Results
 
@@ -25,8 +26,6 @@ REGIONS = ("ec2_dublin", "ec2_seoul", "ec2_singapore", "ec2_tokyo")
 VM = "t2_small"
 NO_SLOWER = 1.05
 """What counts as no slower: 5 % is the smallest change that matters, as in the gate."""
-MOST_CLIENTS = 250
-"""Capacity is measured up to here, as in the paper; boards that serve so many are not told apart."""
 CARD_BYTES = 16e9
 """The paper's SD card."""
 

@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_microcloud import ladder
 from pytest_microcloud.errors import CatalogError
 from pytest_microcloud.verdict import ranks
 from pytest_microcloud.verdict.results import per_boot
@@ -22,7 +23,6 @@ from pytest_microcloud.verdict.results import per_boot
 if TYPE_CHECKING:
     from pytest_microcloud.runs import Run
 
-LADDER_STEP = 1.1
 REGRESSED, IMPROVED, NO_EVIDENCE, TOO_FEW = "regressed", "improved", "no evidence", "too few samples"
 LARGEST_SHIFT = 709.0
 SPARE_BOOTS = 2
@@ -230,7 +230,12 @@ class _Judged:
 def _scale(rule: Rule, before: Sequence[float], after: Sequence[float]) -> _Scale:
     middle = statistics.median(before)
     if rule.scale == "ladder":
-        return _Scale(_rung, 1.0, lambda shift: LADDER_STEP**shift, lambda shift: f"{shift:+.3g} rungs")
+        return _Scale(
+            ladder.rank,
+            1.0,
+            lambda shift: ladder.clients_on(ladder.rank(middle) + shift) / middle if middle else None,
+            lambda shift: f"{shift:+.3g} rungs",
+        )
     if rule.scale == "ratio" and min(*before, *after) > 0:
         return _Scale(math.log, math.log1p(rule.effect), _ratio, lambda shift: f"{_ratio(shift) - 1:+.1%}")
     least = max(rule.effect * abs(middle), 1.0 if rule.scale == "count" else 0.0)
@@ -245,11 +250,6 @@ def _scale(rule: Rule, before: Sequence[float], after: Sequence[float]) -> _Scal
 def _ratio(shift: float) -> float:
     """Return the ratio that a difference of logarithms stands for; one that no float can hold is cut."""
     return math.exp(min(shift, LARGEST_SHIFT))
-
-
-def _rung(capacity: float) -> float:
-    """Return the rung of the ladder of ×1.1 that a capacity stands on; -1 for none at all."""
-    return float(round(math.log(capacity) / math.log(LADDER_STEP))) if capacity >= 1 else -1.0
 
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:

@@ -1,9 +1,8 @@
-"""The largest number of clients that is served: the ladder, and the search on it with a real ab."""
+"""The largest number of clients that is served: the search on the ladder with a real ab."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from pytest_microcloud.experiments import serving
+from pytest_microcloud.ladder import rungs
 
 if TYPE_CHECKING:
     from pytest_microcloud.experiments.deploy import Server
@@ -111,26 +111,8 @@ def capacity(small: SmallServer, *, requests: int, most: int) -> float:
     return value
 
 
-@pytest.mark.parametrize("most", [1, 2, 9, 10, 11, 100, 250, 1000])
-def test_the_ladder_rises_from_one_client_to_the_most_and_never_repeats_a_rung(most: int) -> None:
-    rungs = serving.ladder(most)
-    assert (rungs[0], rungs[-1]) == (1, most)
-    assert all(below < above for below, above in itertools.pairwise(rungs))
-
-
-def test_each_rung_is_the_one_below_times_1_1_to_the_nearest_client() -> None:
-    rungs = serving.ladder(250)
-    steps = [(below, above) for below, above in itertools.pairwise(rungs) if below >= 10]
-    assert len(steps) > 30
-    assert all(abs(above / serving.LADDER_STEP - below) <= 0.5 for below, above in steps)
-
-
-def test_low_rungs_where_a_tenth_is_no_client_go_up_by_one() -> None:
-    assert serving.ladder(250)[:10] == list(range(1, 11))
-
-
 def test_the_search_finds_the_highest_rung_that_is_served_whatever_it_is() -> None:
-    rungs = serving.ladder(250)[:-1]
+    lower = rungs()[:-1]
     for most in range(250):
         asked: list[int] = []
 
@@ -138,8 +120,8 @@ def test_the_search_finds_the_highest_rung_that_is_served_whatever_it_is() -> No
             asked.append(clients)
             return clients <= most
 
-        best = max((rung for rung in rungs if rung <= most), default=0)
-        assert serving._highest_rung(rungs, served) == best
+        best = max((rung for rung in lower if rung <= most), default=0)
+        assert serving._highest_rung(lower, served) == best
         assert len(asked) == len(set(asked)) <= 6
 
 
@@ -153,8 +135,7 @@ def test_a_server_that_serves_the_most_is_asked_once(serve: Serve) -> None:
 
 def test_a_server_that_fails_at_the_most_is_put_on_the_ladder(serve: Serve) -> None:
     small = serve(23)
-    rungs = serving.ladder(60)
-    assert capacity(small, requests=1, most=60) == max(rung for rung in rungs if rung <= 23)
+    assert capacity(small, requests=1, most=60) == max(rung for rung in rungs(60) if rung <= 23)
     assert small.board.said[0] == "serving native: can it serve 60 clients?"
     assert len(small.board.said) < 8
 

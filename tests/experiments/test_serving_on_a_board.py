@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_microcloud import catalog as catalogs
+from pytest_microcloud import ladder
 from pytest_microcloud.errors import BoardError, InvalidMeasurement
 from pytest_microcloud.experiments import load, serving
 from pytest_microcloud.experiments.deploy import Server, deploy, docker_server, native_server
@@ -151,7 +152,7 @@ def test_a_server_with_few_places_gets_the_capacity_that_the_ladder_finds(
         server = Server(pi3b, "native", f"http://127.0.0.1:{port}/", len(narrow.page))
         (capacity,) = serving.capacity(server, requests=1)
         crowded = by_metric(serving.load(server, clients=4 * narrow.places, requests=4 * narrow.places))
-    rungs = [rung for rung in serving.ladder(serving.MOST_CLIENTS) if rung <= narrow.places]
+    rungs = [rung for rung in ladder.rungs() if rung <= narrow.places]
     assert capacity.samples == [float(rungs[-1])]
     assert narrow.refused > 0
     assert crowded["failures"].samples[0] > 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from pytest_microcloud import ladder
 from pytest_microcloud.errors import CatalogError
 from pytest_microcloud.verdict import gate
 from pytest_microcloud.verdict.gate import Series
@@ -113,9 +115,22 @@ def test_capacity_is_judged_by_the_rung_of_its_ladder() -> None:
     capacity = partial(one, metric="serving.capacity", unit="clients", better="higher")
     lower = capacity((250.0,) * 10, (207.0,) * 10)
     assert lower.verdict == "regressed"
-    assert lower.ratio == pytest.approx(1.1**-2)
+    assert lower.ratio == pytest.approx(207 / 250)
     assert capacity((250.0,) * 10, (250.0,) * 10).verdict == "no evidence"
     assert capacity((250.0,) * 10, (0.0,) * 10).verdict == "regressed"
+
+
+def test_every_single_step_down_the_ladder_is_a_regression() -> None:
+    for below, above in itertools.pairwise((0, *ladder.rungs())):
+        found = one(
+            (float(above),) * 10,
+            (float(below),) * 10,
+            metric="serving.capacity",
+            unit="clients",
+            better="higher",
+        )
+        assert (found.verdict, found.reason) == ("regressed", "-1 rungs"), f"{above} to {below}"
+        assert found.ratio == pytest.approx(below / above)
 
 
 def test_what_only_one_run_measured_is_not_compared() -> None:
