@@ -24,8 +24,9 @@ GENERATIONS = ("pi1b", "pi2b", "pi3b", "pi4b", "pi5")
 PAPERS_BOARDS = ("pi1b_256", "pi1b", "pi1bplus", "pi2b", "pi3b")
 REGIONS = ("ec2_dublin", "ec2_seoul", "ec2_singapore", "ec2_tokyo")
 VM = "t2_small"
-NO_SLOWER = 1.05
-"""What counts as no slower: 5 % is the smallest change that matters, as in the gate."""
+MATTERS = 0.05
+"""The smallest change that matters, as a share, as in the gate."""
+NO_SLOWER = 1 + MATTERS
 CARD_BYTES = 16e9
 """The paper's SD card."""
 
@@ -228,7 +229,9 @@ def _docker_costs_something(figures: _Figures) -> Iterator[Found | Missing]:
         native = [figures.median(model, "serving.page_time", {**p, "setting": "native"}) for p in both]
         costs = [after / before - 1 for before, after in zip(native, docker, strict=True)]
         middle, low, high = statistics.median(costs), min(costs), max(costs)
-        return Found(middle > 0, f"{model} {middle:+.0%} ({low:+.0%} to {high:+.0%} by number of clients)")
+        said = f"{model} {middle:+.1%} ({low:+.1%} to {high:+.1%} by number of clients)"
+        same = ", no difference that matters" if abs(middle) < MATTERS else ""
+        return Found(middle >= MATTERS, said + same)
 
     return _each(cost, ((model,) for model in _boards(figures, "pi3b")))
 

@@ -113,7 +113,7 @@ BREAKS: dict[str, tuple[Callable[[World], None], str]] = {
             at("pi3b", "serving.page_time", setting="docker", clients=250),
             factor=0.5,
         ),
-        "pi3b -40% (-40% to -40% by number of clients)",
+        "pi3b -40.0% (-40.0% to -40.0% by number of clients)",
     ),
     "docker_fails_first_on_the_oldest": (
         changed(at("pi1b_256", "serving.capacity", setting="docker"), factor=10),
@@ -237,6 +237,18 @@ def test_the_newest_run_that_can_be_trusted_counts(shelf: Shelf) -> None:
     world[at("pi3b", "startup.ready_time")] = 60.0
     assert shelf.add(world).check("boards_boot_before_the_vm").verdict == "does not hold"
     assert shelf.add(mended).check("boards_boot_before_the_vm").verdict == "holds"
+
+
+@pytest.mark.parametrize("factor", [1.04, 1.006, 1.0, 0.994])
+def test_a_cost_within_the_noise_is_no_cost(shelf: Shelf, factor: float) -> None:
+    world = as_in_the_paper()
+    for clients in (50, 250):
+        native = world[at("pi3b", "serving.page_time", setting="native", clients=clients)]
+        world[at("pi3b", "serving.page_time", setting="docker", clients=clients)] = factor * native
+    found = shelf.add(world).check("docker_costs_something")
+    assert found.verdict == "does not hold"
+    assert found.numbers[-1].startswith(f"pi3b {factor - 1:+.1%} (")
+    assert found.numbers[-1].endswith(", no difference that matters")
 
 
 def test_boards_that_serve_all_clients_there_are_withstand_as_many(shelf: Shelf) -> None:
