@@ -12,6 +12,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -51,7 +52,7 @@ class Workspace:
         if len(str(self.path)) > LONGEST:
             too_long = "too long for sockets (set XDG_RUNTIME_DIR, or TMPDIR, to a short path)"
             raise OSError(errno.ENAMETOOLONG, too_long, str(self.path))
-        root().mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_root(root())
         self.path.mkdir(mode=0o700)
         self._lock = lock_of(self.run_id).open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -88,10 +89,27 @@ def alive(lock: Path) -> bool:
     return False
 
 
+def _make_root(directory: Path) -> None:
+    """Make a directory for workspaces, unless it is there; raises OSError if it is not the user's alone.
+
+    Its name can be foretold: another user who made it first could put an ssh_config of theirs into it.
+    """
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir(mode=0o700, parents=True)
+    there = directory.lstat()
+    if not stat.S_ISDIR(there.st_mode) or there.st_uid != os.getuid() or there.st_mode & 0o022:
+        not_ours = (
+            "is not a directory that you own and nobody else may write to: look who put it there and remove "
+            "it, or set XDG_RUNTIME_DIR to a directory of your own"
+        )
+        raise PermissionError(errno.EPERM, not_ours, str(directory))
+
+
 def claim(lock: Path) -> TextIO | None:
     """Hold the lock of a run that has ended; None if it is alive after all, or not ours to judge."""
     try:
-        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_root(lock.parent.parent)
+        lock.parent.mkdir(mode=0o700, exist_ok=True)
         held = lock.open("w")
     except OSError:
         return None

@@ -28,7 +28,8 @@ def disk(board: Board, *, size: int, repetitions: int, seconds: float) -> list[M
     """
     preflight.need(board, "fio")
     with changed(board, f"rm -rf {DIRECTORY}"):
-        board.link.run(f"mkdir -p {DIRECTORY}", root=True)
+        # Anybody may have put something there, such as a link to where root should not write.
+        board.link.run(f"rm -rf {DIRECTORY} && mkdir -m 700 {DIRECTORY}", root=True)
         return [_disk(board, kind, size, repetitions, seconds) for kind in ("read", "write")]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -30,6 +31,14 @@ def own() -> Iterator[Workspace]:
     made.open()
     yield made
     made.close()
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A user's own XDG_RUNTIME_DIR; pytest's directories are too deep for sockets."""
+    with tempfile.TemporaryDirectory() as directory:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", directory)
+        yield Path(directory)
 
 
 @pytest.fixture
@@ -72,6 +81,38 @@ print(alive(Path(sys.argv[1])))
     assert told() == "True"
     own.close()
     assert told() == "False"
+
+
+def _link(root: Path) -> None:
+    (root.parent / "elsewhere").mkdir(mode=0o700)
+    root.symlink_to(root.parent / "elsewhere")
+
+
+def _everybodys(root: Path) -> None:
+    root.mkdir()
+    root.chmod(0o777)
+
+
+PLANTED: dict[str, Callable[[Path], object]] = {
+    "a link": _link,
+    "a file": Path.touch,
+    "everybody's": _everybodys,
+    "another user's": lambda root: root.mkdir(mode=0o700),
+}
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_a_directory_that_somebody_else_put_there_is_not_used(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    PLANTED[planted](workspace.root())
+    if planted == "another user's":
+        mine = os.getuid()
+        monkeypatch.setattr(os, "getuid", lambda: mine + 1)
+    with pytest.raises(PermissionError, match=r"is not a directory that you own .* set XDG_RUNTIME_DIR"):
+        Workspace(new_run_id()).open()
+    assert workspace.claim(workspace.lock_of("20260101T000000-aaaa")) is None
+    assert [path.name for path in runtime.rglob("*") if path.name not in ("microcloud", "elsewhere")] == []
 
 
 def test_a_lock_that_may_not_be_read_counts_as_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,21 @@ def test_a_fio_that_does_not_know_dsync_is_good_enough(real_board: RealBoard) ->
     assert real_board.changes_since(before) == []
 
 
+def test_what_somebody_else_put_at_our_directorys_place_is_not_followed(real_board: RealBoard) -> None:
+    real_board.shell(f"mkdir /srv/theirs && ln -s /srv/theirs {io.DIRECTORY}")
+    before = real_board.shell("ls -lA /srv/theirs")
+    try:
+        with closing(real_board.in_rack()) as rack:
+            board = rack.board(real_board.name)
+            seen_as_root: list[str] = []
+            board.say = lambda _: seen_as_root.append(real_board.shell(f"stat -c %A {io.DIRECTORY}").strip())
+            io.disk(board, size=SMALL, repetitions=1, seconds=0.1)
+        assert set(seen_as_root) == {"drwx------"}
+        assert real_board.shell("ls -lA /srv/theirs") == before
+    finally:
+        real_board.shell(f"rm -rf {io.DIRECTORY} /srv/theirs")
+
+
 def test_more_bytes_take_longer_in_memory(pi3b: Board) -> None:
     (small,) = io.memory(pi3b, size=SMALL, repetitions=1, seconds=1)
     (large,) = io.memory(pi3b, size=LARGE, repetitions=1, seconds=1)
