@@ -142,20 +142,29 @@ def closing_table(
 
 
 def claims(reporter: TerminalReporter, judged: Sequence[Claim]) -> None:
-    """Write how many of the paper's claims hold, the numbers of those that do not, and what is missing."""
+    """Write how many of the paper's claims hold, and of each but those that simply do: numbers and doubts.
+
+    A doubt is what is not measured, and which models' figures are those of emulated boards.
+    """
     from pytest_microcloud.verdict.claims import FAILS, HOLDS, NOT_MEASURED
 
     count = {verdict: sum(c.verdict == verdict for c in judged) for verdict in (HOLDS, FAILS, NOT_MEASURED)}
+    so_far = sum(c.so_far for c in judged)
     reporter.write_line(
-        f"claims: {count[HOLDS]} hold, {count[FAILS]} do not, {count[NOT_MEASURED]} not measured"
+        f"claims: {count[HOLDS]} hold{f' ({so_far} of them so far)' if so_far else ''}, "
+        f"{count[FAILS]} do not, {count[NOT_MEASURED]} not measured"
     )
     for claim in judged:
-        if claim.verdict == FAILS:
-            reporter.write_line(
-                f"  does not hold: {claim.says} ({claim.section}): {'; '.join(claim.numbers)}"
-            )
-        if claim.verdict == NOT_MEASURED:
-            reporter.write_line(f"  not measured: {claim.says} ({claim.section}): {'; '.join(claim.missing)}")
+        missing, emulated = "; ".join(claim.missing), ", ".join(claim.emulated)
+        told = {
+            HOLDS: f"not measured: {missing}" if claim.so_far else "",
+            FAILS: "; ".join(claim.numbers),
+            NOT_MEASURED: missing,
+        }[claim.verdict]
+        doubts = "; ".join(filter(None, (told, f"emulated: {emulated}" if emulated else "")))
+        if doubts or claim.verdict != HOLDS:
+            verdict = f"{claim.verdict} so far" if claim.so_far else claim.verdict
+            reporter.write_line(f"  {verdict}: {claim.says} ({claim.section}): {doubts}")
 
 
 def plan(

@@ -14,7 +14,10 @@ CLAIMS = """\
 
     JUDGED = {
         "faster": Claim("faster", "Newer is faster", "4.I", "", "holds", ("1 s < 2 s",), (), ()),
-        "bigger": Claim("bigger", "Newer is bigger", "4.II", "", "does not hold", ("3 > 2",), (), ()),
+        "early": Claim(
+            "early", "It is early", "4.IV", "", "holds", ("1 s",), ("a run of pi2b",), ("pi3b", "pi1b")
+        ),
+        "bigger": Claim("bigger", "Newer is bigger", "4.II", "", "does not hold", ("3 > 2",), (), ("pi3b",)),
         "ready": Claim("ready", "It boots", "4.IV", "", "not measured", (), ("a run of pi3b",), ()),
     }
 
@@ -34,19 +37,28 @@ def run(pytester: pytest.Pytester) -> pytest.Pytester:
 def test_a_claim_that_does_not_hold_is_a_finding_and_fails_nothing(run: pytest.Pytester) -> None:
     result = run.runpytest_subprocess("-v")
     assert result.ret == pytest.ExitCode.OK
-    assert result.parseoutcomes() == {"passed": 2, "unmeasured": 1}
+    assert result.parseoutcomes() == {"passed": 3, "unmeasured": 1}
     text = said(result)
-    assert "claims: 1 hold, 1 do not, 1 not measured" in text
-    assert "  does not hold: Newer is bigger (4.II): 3 > 2" in text
+    assert "claims: 2 hold (1 of them so far), 1 do not, 1 not measured" in text
+    assert "  does not hold: Newer is bigger (4.II): 3 > 2; emulated: pi3b" in text
     assert "  not measured: It boots (4.IV): a run of pi3b" in text
     assert "test_claim[ready] UNMEASURED" in text
+
+
+def test_a_claim_that_holds_so_far_says_what_is_missing_and_whose_figures_are_emulated(
+    run: pytest.Pytester,
+) -> None:
+    text = said(run.runpytest_subprocess())
+    told = "  holds so far: It is early (4.IV): not measured: a run of pi2b; emulated: pi3b, pi1b"
+    assert told in text
+    assert "Newer is faster" not in text, "what simply holds is only counted"
 
 
 @pytest.mark.parametrize("way", ["option", "ini"])
 def test_strict_claims_fail_with_their_numbers_and_no_traceback(run: pytest.Pytester, way: str) -> None:
     strict = ["--microcloud-claims=strict"] if way == "option" else ["-o", "microcloud_claims=strict"]
     result = run.runpytest_subprocess(*strict)
-    assert result.parseoutcomes() == {"passed": 1, "failed": 1, "unmeasured": 1}
+    assert result.parseoutcomes() == {"passed": 2, "failed": 1, "unmeasured": 1}
     assert "Newer is bigger: does not hold: 3 > 2" in said(result)
     assert "def test_claim" not in said(result)
 

@@ -227,9 +227,10 @@ def _claim(claim: Claim, privacy: Privacy) -> str:
         numbers = f"<details><summary>{len(claim.numbers)} comparisons</summary><ul>{numbers}</ul></details>"
     elif numbers:
         numbers = f"<ul>{numbers}</ul>"
+    verdict = f"{claim.verdict} so far" if claim.so_far else claim.verdict
     missing = claim.missing[:6]
     more = f", and {len(claim.missing) - 6} more" if len(claim.missing) > 6 else ""
-    told = f"Missing: {'; '.join(missing)}{more}." if missing else ""
+    told = f"Not measured: {'; '.join(missing)}{more}." if missing else ""
     small = "".join(
         f'<p class="mc-small">{parts.told(text, privacy)}</p>'
         for text in (f"The paper, section {claim.section}: {claim.paper}", told)
@@ -239,7 +240,7 @@ def _claim(claim: Claim, privacy: Privacy) -> str:
         models = parts.told(", ".join(claim.emulated), privacy)
         small += f'<p class="mc-small">{parts.EMULATED} {models}</p>'
     return (
-        f'<li><b class="{CLAIM_CLASS.get(claim.verdict, "mc-not-measured")}">{escape(claim.verdict)}</b>'
+        f'<li><b class="{CLAIM_CLASS.get(claim.verdict, "mc-not-measured")}">{escape(verdict)}</b>'
         f"<div><p>{parts.told(claim.says, privacy)}</p>{numbers}{small}</div></li>"
     )
 

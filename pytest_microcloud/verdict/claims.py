@@ -1,7 +1,7 @@
 """What the paper's section 4 takes away, checked on stored runs of several boards.
 
-A claim holds, does not hold, or is not measured; then it says which run is missing. What the claims are is in
-`claims.toml`; here is how each is checked.
+A claim holds, does not hold, or is not measured. It says which figures are missing, also where it holds so
+far on the others. What the claims are is in `claims.toml`; here is how each is checked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from itertools import pairwise
 from pytest_microcloud.catalog import metric as known_metric
 from pytest_microcloud.ladder import MOST_CLIENTS
 from pytest_microcloud.measurement import shown
-from pytest_microcloud.verdict.results import Missing, Results
+from pytest_microcloud.verdict.results import Missing, Results, in_words
 
 HOLDS, FAILS, NOT_MEASURED = "holds", "does not hold", "not measured"
 GENERATIONS = ("pi1b", "pi2b", "pi3b", "pi4b", "pi5")
@@ -56,6 +56,11 @@ class Claim:
     missing: tuple[str, ...]
     emulated: tuple[str, ...]
 
+    @property
+    def so_far(self) -> bool:
+        """Whether it holds, and on a part of what it is about only, as the rest is not measured."""
+        return self.verdict == HOLDS and bool(self.missing)
+
 
 class _Figures:
     """The newest figures by model, and which of those that were asked for are of emulated boards."""
@@ -82,12 +87,10 @@ class _Figures:
         ]
         return [labels for labels in of_each[0] if all(labels in others for others in of_each[1:])]
 
-    def lacking(self, metric: str, *models: str) -> Missing:
+    def lacking(self, metric: str, *models: str) -> list[Missing]:
         """Return what is missing where these models have no point of a metric in common."""
-        without = [model for model in models if not self.points(metric, model)]
-        return Missing(
-            f"{metric} of {' and '.join(without or models)}" + ("" if without else " at the same point")
-        )
+        without = [Missing(metric, model) for model in models if not self.points(metric, model)]
+        return without or [Missing(metric, " and ".join(models), " at the same point")]
 
 
 Check = Callable[[_Figures], Iterator[Found | Missing]]
@@ -116,7 +119,6 @@ def check(name: str, results: Results) -> Claim:
     figures = _Figures(results)
     found = list(_CHECKS[name](figures))
     seen = [f for f in found if isinstance(f, Found)]
-    missing = tuple(dict.fromkeys(str(f) for f in found if isinstance(f, Missing)))
     verdict = NOT_MEASURED
     if seen:
         verdict = HOLDS if all(f.holds for f in seen) else FAILS
@@ -125,7 +127,7 @@ def check(name: str, results: Results) -> Claim:
         **table,
         verdict=verdict,
         numbers=tuple(f.numbers for f in seen),
-        missing=missing,
+        missing=in_words(f for f in found if isinstance(f, Missing)),
         emulated=tuple(figures.emulated),
     )
 
@@ -148,12 +150,12 @@ def _each(
         except Missing as missing:
             yield missing
         except ZeroDivisionError:
-            yield Missing(f"a figure other than 0 ({', '.join(map(str, case))})")
+            yield Missing("a figure other than 0", how=f" ({', '.join(map(str, case))})")
 
 
 def _points(figures: _Figures, metric: str, *models: str) -> list[Mapping[str, object] | Missing]:
     """Return the points at which all these models were measured, or what is missing if there is none."""
-    return [*figures.points(metric, *models)] or [figures.lacking(metric, *models)]
+    return [*figures.points(metric, *models)] or [*figures.lacking(metric, *models)]
 
 
 def _case(point: Mapping[str, object] | Missing, *before: object) -> tuple[object, ...] | Missing:
@@ -161,15 +163,21 @@ def _case(point: Mapping[str, object] | Missing, *before: object) -> tuple[objec
     return point if isinstance(point, Missing) else (*before, point)
 
 
-def _generations(figures: _Figures) -> list[tuple[str, str]]:
-    """Return each generation with the one before it, of those that have been measured; else the paper's."""
-    there = [model for model in GENERATIONS if figures.has(model)]
-    return list(pairwise(there)) or list(pairwise(m for m in GENERATIONS if m in PAPERS_BOARDS))
+def _generations(figures: _Figures) -> list[str]:
+    """Return the paper's generations, and those after them that have runs."""
+    return [model for model in GENERATIONS if model in PAPERS_BOARDS or figures.has(model)]
 
 
-def _boards(figures: _Figures, default: str) -> list[str]:
-    """Return the paper's boards, of those that have been measured; else the one that would do."""
-    return [model for model in PAPERS_BOARDS if figures.has(model)] or [default]
+def _successions(figures: _Figures, metric: str) -> Iterator[tuple[object, ...] | Missing]:
+    """Yield each generation after the one before it that was measured, at each point that both have."""
+    there = []
+    for model in _generations(figures):
+        if figures.points(metric, model):
+            there.append(model)
+        else:
+            yield Missing(metric, model)
+    for old, new in pairwise(there):
+        yield from (_case(point, old, new) for point in _points(figures, metric, old, new))
 
 
 def _where(point: Mapping[str, object]) -> str:
@@ -187,15 +195,12 @@ def _at_most(
 
 def _no_slower(figures: _Figures, *metrics: str) -> Iterator[Found | Missing]:
     """Compare each generation's times with those of the one before it."""
-    return _each(
-        partial(_at_most, figures, NO_SLOWER),
-        (
-            _case(point, new, old, metric)
-            for old, new in _generations(figures)
-            for metric in metrics
-            for point in _points(figures, metric, old, new)
-        ),
-    )
+
+    def compare(metric: str, old: str, new: str, point: Mapping[str, object]) -> Found:
+        return _at_most(figures, NO_SLOWER, new, old, metric, point)
+
+    for metric in metrics:
+        yield from _each(partial(compare, metric), _successions(figures, metric))
 
 
 @_check
@@ -212,10 +217,7 @@ def _later_generations_withstand_more_clients(figures: _Figures) -> Iterator[Fou
             f"{old} {before:g} clients, {new} {after:g} clients{_where(point)}",
         )
 
-    pairs = _generations(figures)
-    return _each(
-        more, (_case(p, *pair) for pair in pairs for p in _points(figures, "serving.capacity", *pair))
-    )
+    return _each(more, _successions(figures, "serving.capacity"))
 
 
 @_check
@@ -224,7 +226,7 @@ def _docker_costs_something(figures: _Figures) -> Iterator[Found | Missing]:
         points = figures.points("serving.page_time", model)
         both = [p for p in points if p.get("setting") == "docker" and {**p, "setting": "native"} in points]
         if not both:
-            raise Missing(f"serving.page_time of {model}, native and in Docker")
+            raise Missing("serving.page_time", model, ", native and in Docker")
         docker = [figures.median(model, "serving.page_time", p) for p in both]
         native = [figures.median(model, "serving.page_time", {**p, "setting": "native"}) for p in both]
         costs = [after / before - 1 for before, after in zip(native, docker, strict=True)]
@@ -233,7 +235,7 @@ def _docker_costs_something(figures: _Figures) -> Iterator[Found | Missing]:
         same = ", no difference that matters" if abs(middle) < MATTERS else ""
         return Found(middle >= MATTERS, said + same)
 
-    return _each(cost, ((model,) for model in _boards(figures, "pi3b")))
+    return _each(cost, ((model,) for model in PAPERS_BOARDS))
 
 
 @_check
@@ -249,10 +251,13 @@ def _docker_fails_first_on_the_oldest(figures: _Figures) -> Iterator[Found | Mis
 @_check
 def _boards_answer_ten_times_sooner_than_the_cloud(figures: _Figures) -> Iterator[Found | Missing]:
     point = {"clients": 50, "setting": "native"}
-    boards = [model for model in GENERATIONS if figures.has(model)] or ["pi3b"]
     return _each(
         partial(_at_most, figures, 0.1),
-        ((board, region, "serving.page_time", point) for board in boards for region in REGIONS),
+        (
+            (board, region, "serving.page_time", point)
+            for board in _generations(figures)
+            for region in REGIONS
+        ),
     )
 
 
@@ -263,7 +268,7 @@ def _containers_in_the_papers_order(figures: _Figures) -> Iterator[Found | Missi
         return Found(a < b, f"{model} {b:g} {many}, {a:g} {few}")
 
     order = (("httpd", "ruby"), ("zookeeper", "httpd"))
-    return _each(fewer, ((model, *pair) for model in _boards(figures, "pi1b") for pair in order))
+    return _each(fewer, ((model, *pair) for model in PAPERS_BOARDS for pair in order))
 
 
 @_check
@@ -288,7 +293,7 @@ def _memory_is_the_bottleneck_and_not_disk(figures: _Figures) -> Iterator[Found 
             f"{model}: {count:g} httpd take {shown(memory, 'B')} of memory, {shown(disk, 'B')} of disk",
         )
 
-    return _each(share, ((model,) for model in _boards(figures, "pi1b")))
+    return _each(share, ((model,) for model in PAPERS_BOARDS))
 
 
 @_check
@@ -310,16 +315,18 @@ def _writes_cost_boards_more_than_the_cloud(figures: _Figures) -> Iterator[Found
         larger,
         (
             _case(point, model)
-            for model in _boards(figures, "pi3b")
-            for point in _points(figures, "io.disk_write_time", model, VM)
+            for model in PAPERS_BOARDS
+            for point in _points(figures, "io.disk_write_time", VM, model)
         ),
     )
 
 
 @_check
 def _boards_boot_before_the_vm(figures: _Figures) -> Iterator[Found | Missing]:
-    boards = _boards(figures, "pi3b")
-    return _each(partial(_at_most, figures, 1.0), ((board, VM, "startup.ready_time", {}) for board in boards))
+    return _each(
+        partial(_at_most, figures, 1.0),
+        ((board, VM, "startup.ready_time", {}) for board in PAPERS_BOARDS),
+    )
 
 
 @_check

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from pytest_microcloud.measurement import Measurement
 from pytest_microcloud.runs import Entry, Run
@@ -15,6 +15,7 @@ BESIDE = frozenset(("basis",))
 
 Point = tuple[tuple[str, str], ...]
 """The labels that a metric was measured at, sorted."""
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True, order=True)
@@ -69,7 +70,29 @@ class Newest:
 
 
 class Missing(Exception):
-    """A figure that no run has; the text says which."""
+    """A figure that no run has: `what` of which `model`, and `how` it would have to be; the text says all."""
+
+    def __init__(self, what: str, model: str = "", how: str = "") -> None:
+        super().__init__(f"{what}{f' of {model}' if model else ''}{how}")
+        self.what, self.model, self.how = what, model, how
+
+
+def in_words(missing: Iterable[Missing]) -> tuple[str, ...]:
+    """Return what is missing: a figure of several models in one text, and figures of the same models, too."""
+    models = _grouped(((one.what, one.how), one.model) for one in missing)
+    figures = _grouped(((whose, how), what) for (what, how), whose in models.items())
+    return tuple(
+        str(Missing(", ".join(what), ", ".join(filter(None, whose)), how))
+        for (whose, how), what in figures.items()
+    )
+
+
+def _grouped(pairs: Iterable[tuple[Key, str]]) -> dict[Key, tuple[str, ...]]:
+    """Return what goes with each key, once each and in its order."""
+    groups: dict[Key, dict[str, None]] = {}
+    for key, one in pairs:
+        groups.setdefault(key, {})[one] = None
+    return {key: tuple(group) for key, group in groups.items()}
 
 
 class Results:
@@ -155,7 +178,7 @@ class Results:
         ]
         if not found:
             at = " ".join(str(value) for value in labels.values())
-            raise Missing(f"{metric}{f' ({at})' if at else ''} of {model}")
+            raise Missing(f"{metric}{f' ({at})' if at else ''}", model)
         return max(found, key=lambda pair: (not pair[0].emulated, pair[1].taken))
 
     def _keep_newest(self, subject: Subject, run: Run, board: str) -> None:
