@@ -198,7 +198,7 @@ class Rack:
 
     def _power_on(self, target: Target) -> Board:
         self.workspace.open()
-        list(remove_abandoned())
+        remove_abandoned()
         model = self.catalog.model(target.model)
 
         def announce(text: str) -> None:

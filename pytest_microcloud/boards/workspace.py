@@ -16,6 +16,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -52,10 +53,10 @@ class Workspace:
         if len(str(self.path)) > LONGEST:
             too_long = "too long for sockets (set XDG_RUNTIME_DIR, or TMPDIR, to a short path)"
             raise OSError(errno.ENAMETOOLONG, too_long, str(self.path))
-        _make_root(root())
-        self.path.mkdir(mode=0o700)
-        self._lock = lock_of(self.run_id).open("w")
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with _alone(root()):
+            self.path.mkdir(mode=0o700)
+            self._lock = lock_of(self.run_id).open("w")
+            fcntl.flock(self._lock, fcntl.LOCK_EX)  # for a moment, somebody else may ask whether we are alive
         self.ssh_config.write_text(f"Include {self.path}/*.conf\n")
 
     def close(self) -> None:
@@ -81,12 +82,27 @@ def alive(lock: Path) -> bool:
     except OSError:  # another user's: not ours to judge
         return True
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared with others who ask
     except BlockingIOError:
         return True
     finally:
         os.close(handle)
     return False
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Be the only one who makes or removes workspaces in a directory, which is made if need be.
+
+    A workspace that is not locked yet would be taken for one that was left. Raises OSError.
+    """
+    _make_root(directory)
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _make_root(directory: Path) -> None:
@@ -108,15 +124,15 @@ def _make_root(directory: Path) -> None:
 def claim(lock: Path) -> TextIO | None:
     """Hold the lock of a run that has ended; None if it is alive after all, or not ours to judge."""
     try:
-        _make_root(lock.parent.parent)
-        lock.parent.mkdir(mode=0o700, exist_ok=True)
-        held = lock.open("w")
+        with _alone(lock.parent.parent):
+            lock.parent.mkdir(mode=0o700, exist_ok=True)
+            held = lock.open("w")
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held.close()
+                return None
     except OSError:
-        return None
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        held.close()
         return None
     return held
 
@@ -130,9 +146,12 @@ def release(held: TextIO) -> None:
     held.close()
 
 
-def remove_abandoned() -> Iterator[str]:
-    """Remove the directories of runs whose controller is gone, and yield their ids."""
-    for path in root().glob("*"):
-        if path.is_dir() and not alive(path / "lock"):
+def remove_abandoned() -> list[str]:
+    """Remove the directories of runs whose controller is gone, and return their ids; raises OSError."""
+    if not root().exists():
+        return []
+    with _alone(root()):
+        left = [path for path in root().glob("*") if path.is_dir() and not alive(path / "lock")]
+        for path in left:
             shutil.rmtree(path, ignore_errors=True)
-            yield path.name
+    return [path.name for path in left]

@@ -115,6 +115,23 @@ def test_a_directory_that_somebody_else_put_there_is_not_used(
     assert [path.name for path in runtime.rglob("*") if path.name not in ("microcloud", "elsewhere")] == []
 
 
+def test_a_run_that_begins_while_another_tidies_up_keeps_its_directory(runtime: Path) -> None:
+    tidy = "from pytest_microcloud.boards.workspace import remove_abandoned as tidy\nwhile True: list(tidy())"
+    with subprocess.Popen([sys.executable, "-c", tidy]) as other:
+        try:
+            abandoned = workspace.root() / "20260101T000000-aaaa"
+            abandoned.mkdir(mode=0o700, parents=True)
+            while abandoned.exists():
+                assert other.poll() is None
+            for number in range(500):
+                beginning = Workspace(f"20260101T000000-{number:04}")
+                beginning.open()
+                assert beginning.ssh_config.is_file()
+                beginning.close()
+        finally:
+            other.kill()
+
+
 def test_a_lock_that_may_not_be_read_counts_as_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> int:
         raise PermissionError
