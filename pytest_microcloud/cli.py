@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -234,24 +235,33 @@ def _init(chosen: argparse.Namespace) -> int:
 
 
 def _clean(chosen: argparse.Namespace) -> int:
-    """Remove what runs left on this machine."""
+    """Remove what runs left on this machine, without an engine what is not on one."""
     import shutil
 
     from pytest_microcloud.boards import calibration, engine, images, workspace
+    from pytest_microcloud.errors import EngineMissing
 
-    host = engine.host_engine()
+    _tell_removed(f"the files of run {run_id}" for run_id in workspace.remove_abandoned())
+    if chosen.cache:
+        shutil.rmtree(calibration.cache_directory(), ignore_errors=True)
+        _tell_removed(["CPU calibrations"])
     try:
-        removed = engine.clean(host, kept=True)
-        removed += [f"the files of run {run_id}" for run_id in workspace.remove_abandoned()]
+        host = engine.host_engine()
+    except EngineMissing:
+        if os.environ.get("DOCKER_HOST"):
+            raise
+        print("no Docker engine is here that could have emulated boards")
+        return 0
+    with closing(host):
+        _tell_removed(engine.clean(host, kept=True))
         if chosen.cache:
-            removed += images.forget(host)
-            shutil.rmtree(calibration.cache_directory(), ignore_errors=True)
-            removed.append("CPU calibrations")
-    finally:
-        host.close()
-    for what in removed:
-        print(f"removed {what}")
+            _tell_removed(images.forget(host))
     return 0
+
+
+def _tell_removed(names: Iterable[str]) -> None:
+    for name in names:
+        print(f"removed {name}")
 
 
 def _existing(directory: Path) -> Path:

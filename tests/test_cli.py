@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -50,6 +52,7 @@ def test_without_an_engine_it_exits_with_1_and_one_line_that_says_what_to_do(
     engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", engine.format(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert main(["clean"]) == 1
     said = capsys.readouterr()
     (line,) = said.err.splitlines()
@@ -63,11 +66,36 @@ def test_it_is_installed_as_a_command_that_passes_its_exit_code_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     command = shutil.which("microcloud", path=Path(sys.executable).parent)
     assert command is not None
     done = subprocess.run([command, "clean"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_where_no_docker_is_clean_removes_what_is_not_on_one(tmp_path: Path) -> None:
+    left = tmp_path / "microcloud" / "20260101T000000-aaaa"
+    left.mkdir(mode=0o700, parents=True)
+    calibrations = tmp_path / "cache" / "microcloud" / "calibration"
+    calibrations.mkdir(parents=True)
+    own = {"XDG_RUNTIME_DIR": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    words = shlex.join([sys.executable, "-m", "pytest_microcloud.cli", "clean", "--cache"])
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", f"mount -t tmpfs none /run && exec {words}"],
+        env={name: value for name, value in os.environ.items() if name != "DOCKER_HOST"} | own,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        f"removed the files of run {left.name}",
+        "removed CPU calibrations",
+        "no Docker engine is here that could have emulated boards",
+    ]
+    assert not left.exists()
+    assert not calibrations.exists()
 
 
 @pytest.mark.parametrize("command", ["runs", "compare", "report", "init"])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_microcloud.boards import workspace
-from pytest_microcloud.errors import DeadlineExceeded, EngineError, EngineTooOld
+from pytest_microcloud.errors import DeadlineExceeded, EngineError, EngineMissing, EngineTooOld
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -52,7 +52,8 @@ def connect(url: str, board: str, timeout_s: float = CALL_TIMEOUT_S) -> DockerCl
     except DockerException as error:
         raise EngineError(board, f"no Docker engine answers: {_first_line(error)}") from error
     except OSError as error:
-        raise EngineError(board, f"no Docker engine answers: {error.strerror or error}") from error
+        kind = EngineMissing if isinstance(error, FileNotFoundError) else EngineError
+        raise kind(board, f"no Docker engine answers: {error.strerror or error}") from error
     return client
 
 
@@ -82,7 +83,7 @@ def host_engine() -> DockerClient:
     try:
         return connect(url, "this machine")
     except EngineError as error:
-        raise EngineError(
+        raise type(error)(
             "this machine",
             f"{error.what}. An emulated board needs one at {url}: run `make setup`, or start it "
             "(`systemctl start docker`, or `dockerd` where there is no init system)",
