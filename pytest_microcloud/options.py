@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from pytest_microcloud.errors import UserMistake
+
+if TYPE_CHECKING:
+    import pytest
 
 EFFORTS = ("quick", "standard", "paper")
 CLAIMS = ("strict", "report")
@@ -40,6 +42,12 @@ def add(parser: pytest.Parser) -> None:
         type=float,
         metavar="SECONDS",
         help="wait so long for a board that somebody else works on (default: 0)",
+    )
+    group.addoption(
+        "--microcloud-command-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="what a command of a test's own gets to end on a board: host.run(…) (default: 600)",
     )
     group.addoption(
         "--microcloud-identify", action="store_true", help="show addresses and serial numbers in the report"
@@ -79,6 +87,7 @@ def add(parser: pytest.Parser) -> None:
         "microcloud_keep", "leave emulated boards running for the next run", type="bool", default=False
     )
     parser.addini("microcloud_wait", "seconds to wait for a board that somebody else works on", default="0")
+    parser.addini("microcloud_command_timeout", "seconds for a command of a test's own", default="600")
     parser.addini(
         "microcloud_identify", "show addresses and serial numbers in the report", type="bool", default=False
     )
@@ -116,20 +125,12 @@ def nothing_runs(config: pytest.Config) -> bool:
 
 def retries(config: pytest.Config) -> int:
     """Return how often a test's invalid measurements are made again. Raises UserMistake."""
-    given: int | None = config.getoption("microcloud_retry_invalid")
-    chosen = config.getini("microcloud_retry_invalid") if given is None else given
-    if chosen < 0:
-        raise UserMistake(f"--microcloud-retry-invalid={chosen}: give 0 or more")
-    return int(chosen)
+    return _count(config, "retry_invalid", least=0)
 
 
 def boots(config: pytest.Config) -> int:
     """Return how many boots of each board are measured. Raises UserMistake."""
-    given: int | None = config.getoption("microcloud_boots")
-    chosen = config.getini("microcloud_boots") if given is None else given
-    if chosen < 1:
-        raise UserMistake(f"--microcloud-boots={chosen}: give 1 or more")
-    return int(chosen)
+    return _count(config, "boots", least=1)
 
 
 def baseline(config: pytest.Config) -> str:
@@ -147,12 +148,39 @@ def strict_claims(config: pytest.Config) -> bool:
 
 def wait_s(config: pytest.Config) -> float:
     """Return for how long a board that somebody else works on is waited for (s). Raises UserMistake."""
-    given = config.getoption("microcloud_wait", None)
-    text = config.getini("microcloud_wait") if given is None else given
+    return _seconds(config, "wait")
+
+
+def command_timeout_s(config: pytest.Config) -> float:
+    """Return what a command of a test's own gets to end on a board (s). Raises UserMistake."""
+    if not (seconds := _seconds(config, "command_timeout")):
+        raise UserMistake("--microcloud-command-timeout=0: give a number of seconds above 0")
+    return seconds
+
+
+def _given(config: pytest.Config, name: str) -> object:
+    """Return an option as it was given, else its ini twin."""
+    given: object = config.getoption(f"microcloud_{name}")
+    return config.getini(f"microcloud_{name}") if given is None else given
+
+
+def _told(name: str, value: object) -> str:
+    return f"--microcloud-{name.replace('_', '-')}={value}"
+
+
+def _count(config: pytest.Config, name: str, *, least: int) -> int:
+    chosen = int(str(_given(config, name)))
+    if chosen < least:
+        raise UserMistake(f"{_told(name, chosen)}: give {least} or more")
+    return chosen
+
+
+def _seconds(config: pytest.Config, name: str) -> float:
+    given = _given(config, name)
     try:
-        seconds = float(text)
+        seconds = float(str(given))
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < float("inf"):
-        raise UserMistake(f"--microcloud-wait={text}: give a number of seconds")
+        raise UserMistake(f"{_told(name, given)}: give a number of seconds")
     return seconds
