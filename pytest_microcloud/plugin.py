@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 WHY_ASIDE: pytest.StashKey[str] = pytest.StashKey()
 AXES = ("clients", "setting", "size", "workload")
+SETTINGS = ("native", "docker")
 
 
 class Aside(Exception):
@@ -120,7 +121,7 @@ def _targets(config: pytest.Config, catalog: Catalog) -> list[Target]:
 def _asks_for_boards(config: pytest.Config) -> bool:
     ours = (
         *("inventory", "effort", "reports", "plan", "keep", "wait", "identify", "retry_invalid"),
-        *("boots", "resume", "baseline"),
+        *("boots", "resume", "baseline", "command_timeout"),
     )
     named = any(config.getoption(f"microcloud_{option}") for option in ours)
     return named or config.getini("microcloud_inventory") != options.INVENTORY
@@ -142,6 +143,7 @@ def _refuse_what_measures_nothing(config: pytest.Config) -> None:
 
 def _open_session(config: pytest.Config) -> None:
     from pytest_microcloud import runs, unfinished
+    from pytest_microcloud.boards.drivers import DRIVERS
     from pytest_microcloud.boards.rack import Rack
     from pytest_microcloud.boards.workspace import Workspace, new_run_id
     from pytest_microcloud.catalog import load
@@ -154,7 +156,8 @@ def _open_session(config: pytest.Config) -> None:
     chosen = catalog.effort(config.option.microcloud_effort or config.getini("microcloud_effort"))
     retries, boots = options.retries(config), options.boots(config)
     workspace = Workspace(new_run_id())
-    privacy = Privacy.of(targets, os.environ, identify=options.flag(config, "identify"))
+    public = {*catalog.words, *SETTINGS, *DRIVERS, *runs.WORST_FIRST}
+    privacy = Privacy.of(targets, os.environ, identify=options.flag(config, "identify"), public=public)
 
     def announce(name: str, text: str) -> None:
         if progress := config.stash.get(PROGRESS, None):
@@ -212,6 +215,7 @@ def _against(config: pytest.Config, run_file: Path, models: Collection[str]) -> 
 def _register_hooks(config: pytest.Config, plan: Plan) -> None:
     from pytest_microcloud.hooks.aftermath import Aftermath
     from pytest_microcloud.hooks.boots import Boots
+    from pytest_microcloud.hooks.commands import Commands
     from pytest_microcloud.hooks.gate import Gate
     from pytest_microcloud.hooks.outcome import Outcomes
     from pytest_microcloud.hooks.page import Page
@@ -233,6 +237,7 @@ def _register_hooks(config: pytest.Config, plan: Plan) -> None:
     if session.resumed is not None:  # after the gate: it has its say on the exit status before
         config.pluginmanager.register(Resume(config, session.resumed), "microcloud-resume")
     config.pluginmanager.register(SessionWithBoards(config), "microcloud-session")
+    config.pluginmanager.register(Commands(options.command_timeout_s(config)), "microcloud-commands")
 
 
 def _set_options(config: pytest.Config, targets: list[Target], ssh_config: Path) -> None:
@@ -284,7 +289,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def _points(axis: str, session: Session) -> list[Any]:
     points: dict[str, list[Any]] = {
         "clients": list(session.effort.clients),
-        "setting": ["native", "docker"],
+        "setting": list(SETTINGS),
         "size": list(session.effort.sizes),
         "workload": list(session.catalog.workloads),
     }

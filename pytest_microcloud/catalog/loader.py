@@ -60,6 +60,13 @@ class Catalog:
         """Return the effort of that id, or raise a CatalogError with the nearest name."""
         return _pick(self.efforts, name, "effort")
 
+    @property
+    def words(self) -> frozenset[str]:
+        """The names that runs and reports are written in."""
+        ids = (*self.models, *self.workloads, *self.efforts, *self.experiments, *_metrics())
+        names = [model.name for model in self.models.values()] + [w.name for w in self.workloads.values()]
+        return frozenset((*ids, *names, *(m.unit for m in _metrics().values())))
+
     def limit(self, model: str, metric: str, labels: Mapping[str, str | int]) -> Limit | None:
         """Return the model's limit of a metric: the user's own before a shipped one, which it replaces.
 

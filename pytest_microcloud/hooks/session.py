@@ -73,11 +73,13 @@ class SessionWithBoards:
         if name not in self._session.boards:
             self._session.privacy.know(ready.target, ready.facts)
             from pytest_microcloud.boards import health
+            from pytest_microcloud.report.privacy import in_all
             from pytest_microcloud.terminal import board_lines
 
             ready.unwatched, ready.others = health.unwatched(ready), health.others(ready)
             if self._session.resumed is not None:
-                self._session.resumed.must_be(name, fingerprint(ready))
+                shown = in_all(fingerprint(ready), self._session.privacy.anywhere)  # as the run file has it
+                self._session.resumed.must_be(name, shown)
             self._session.boards[name] = ready
             if self._progress is not None:
                 self._progress.keep(board_lines(ready))

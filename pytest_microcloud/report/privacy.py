@@ -123,11 +123,24 @@ class Privacy:
     identifiers: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, targets: Iterable[Target], environment: Mapping[str, str], *, identify: bool) -> Privacy:
-        """Return what is private to the chosen targets and to the environment."""
+    def of(
+        cls,
+        targets: Iterable[Target],
+        environment: Mapping[str, str],
+        *,
+        identify: bool,
+        public: Collection[str] = (),
+    ) -> Privacy:
+        """Return what is private to the chosen targets and to the environment.
+
+        A password that is one of the `public` words, or names a target or a group, hides nothing by being
+        masked, and would take the word out of every label and verdict.
+        """
         targets = list(targets)
-        public = {word for target in targets for word in (target.name, target.model, *target.groups)}
-        hidden = secrets([environment, *(target.variables for target in targets)]) - public
+        names = (word for target in targets for word in (target.name, target.model, *target.groups))
+        known = {word.lower() for word in (*names, *public)}
+        found = secrets([environment, *(target.variables for target in targets)])
+        hidden = frozenset(secret for secret in found if secret.lower() not in known)
         return cls(hidden, identify, {own for target in targets for own in identifiers(target)})
 
     def know(self, target: Target, facts: Facts) -> None:

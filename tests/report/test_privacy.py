@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +21,9 @@ from pytest_microcloud.report.privacy import (
     secrets,
     without_keys,
 )
+
+if TYPE_CHECKING:
+    from pytest_microcloud.catalog import Catalog
 
 JSON_WEB_TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJib2FyZCJ9.c2lnbmF0dXJl"  # noqa: S105
 
@@ -178,6 +182,13 @@ def test_a_password_that_is_a_boards_name_does_not_mask_the_board() -> None:
         "black-pearl", "pi3b", "ssh", {"ansible_password": "black-pearl", "ansible_become_pass": "pi3b"}
     )
     assert Privacy.of([desk], {}, identify=False).anywhere("black-pearl (pi3b)") == "black-pearl (pi3b)"
+
+
+def test_a_password_that_is_a_word_of_every_run_takes_it_out_of_none(catalog: Catalog) -> None:
+    environment = {"DB_PASSWORD": "Docker", "API_TOKEN": "quick", "PULL_SECRET": "zookeeper"}
+    privacy = Privacy.of([], environment, identify=False, public={*catalog.words, "docker"})
+    assert privacy.anywhere("docker, quick, ZooKeeper") == "docker, quick, ZooKeeper"
+    assert Privacy.of([], environment, identify=False).anywhere("docker, quick") == f"{MASK}, {MASK}"
 
 
 def test_a_page_that_may_identify_still_shows_no_key() -> None:
