@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import statistics
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import resources
 from itertools import pairwise
+from typing import Any
 
 from pytest_microcloud.catalog import metric as known_metric
 from pytest_microcloud.ladder import MOST_CLIENTS
 from pytest_microcloud.measurement import shown
-from pytest_microcloud.verdict.results import Missing, Results, in_words
+from pytest_microcloud.verdict.results import Figure, Missing, Results, at_point, in_words
 
 HOLDS, FAILS, NOT_MEASURED = "holds", "does not hold", "not measured"
 GENERATIONS = ("pi1b", "pi2b", "pi3b", "pi4b", "pi5")
@@ -63,10 +64,14 @@ class Claim:
 
 
 class _Figures:
-    """The newest figures by model, and which of those that were asked for are of emulated boards."""
+    """The newest figures by model, and which of those that were asked for are of emulated boards.
 
-    def __init__(self, results: Results) -> None:
+    A figure of an emulated board is missing if one of the gaps that begin as `needs` do was not emulated.
+    """
+
+    def __init__(self, results: Results, needs: Sequence[str]) -> None:
         self._results = results
+        self._needs = tuple(needs)
         self._models = {subject.model for subject in results.subjects}
         self.emulated: dict[str, None] = {}
 
@@ -76,8 +81,18 @@ class _Figures:
     def median(self, model: str, metric: str, labels: Mapping[str, object]) -> float:
         subject, figure = self._results.of_model(model, metric, labels)
         if subject.emulated:
+            if gap := self._left_out(figure):
+                raise Missing(at_point(metric, labels), model, gap)
             self.emulated[model] = None
         return figure.median
+
+    def _left_out(self, figure: Figure) -> str:
+        """Return what of the needs was not emulated for a figure, and what there was instead; or nothing."""
+        for gap in figure.gaps:
+            if self._needs and gap.startswith(self._needs):
+                need, _, instead = gap.partition(": ")
+                return f" measured with {need} (emulated: {instead or 'without it'})"
+        return ""
 
     def points(self, metric: str, *models: str) -> list[dict[str, str]]:
         """Return the labels at which all of these models were measured."""
@@ -108,15 +123,15 @@ def names() -> list[str]:
 
 
 @cache
-def _tables() -> dict[str, dict[str, str]]:
+def _tables() -> dict[str, dict[str, Any]]:
     text = resources.files(__package__).joinpath("claims.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
 
 def check(name: str, results: Results) -> Claim:
     """Return a claim, by its id, with its verdict; KeyError if there is none of that id."""
-    table = _tables()[name]
-    figures = _Figures(results)
+    table = dict(_tables()[name])
+    figures = _Figures(results, table.pop("needs", ()))
     found = list(_CHECKS[name](figures))
     seen = [f for f in found if isinstance(f, Found)]
     verdict = NOT_MEASURED

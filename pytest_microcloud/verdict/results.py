@@ -32,13 +32,15 @@ class Figure:
     """One metric of a subject at one point, of the newest run that has it and can be trusted.
 
     `boots` are its values, one a boot: the median of the repetitions in it. `last` is the measurement of the
-    last boot, with its samples in the order in which they were taken. Values are in SI units.
+    last boot, with its samples in the order in which they were taken. Values are in SI units. `gaps` are what
+    was not emulated of its boards, in sentences.
     """
 
     run: str
     taken: str
     last: Measurement
     boots: list[float] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
 
     @property
     def median(self) -> float:
@@ -116,7 +118,7 @@ class Results:
             self._since[subject.os_release] = min(since, run.taken)
         for (board, metric, labels), boots in per_boot(run).items():
             if board in subjects:
-                self._keep_figure((subjects[board], metric, labels), run, boots)
+                self._keep_figure((subjects[board], metric, labels), run, board, boots)
 
     @property
     def subjects(self) -> list[Subject]:
@@ -177,8 +179,7 @@ class Results:
             if subject.model == model and (figure := self.figure(subject, metric, labels)) is not None
         ]
         if not found:
-            at = " ".join(str(value) for value in labels.values())
-            raise Missing(f"{metric}{f' ({at})' if at else ''}", model)
+            raise Missing(at_point(metric, labels), model)
         return max(found, key=lambda pair: (not pair[0].emulated, pair[1].taken))
 
     def _keep_newest(self, subject: Subject, run: Run, board: str) -> None:
@@ -200,7 +201,11 @@ class Results:
             kept.entries.append(entry)
 
     def _keep_figure(
-        self, key: tuple[Subject, str, Point], run: Run, boots: Mapping[int, Sequence[Measurement]]
+        self,
+        key: tuple[Subject, str, Point],
+        run: Run,
+        board: str,
+        boots: Mapping[int, Sequence[Measurement]],
     ) -> None:
         values = [statistics.median(m.median for m in ms) for ms in boots.values()]
         self._history.setdefault(key, []).extend(values)
@@ -209,6 +214,7 @@ class Results:
             kept = self._figures[key] = Figure(run.id, run.taken, boots[max(boots)][-1])
         if kept.run == run.id:
             kept.boots += values
+            kept.gaps += _texts(run.boards[board].get("not_emulated"))
 
 
 def per_boot(run: Run, stage: str = "") -> dict[tuple[str, str, Point], dict[int, list[Measurement]]]:
@@ -223,6 +229,17 @@ def per_boot(run: Run, stage: str = "") -> dict[tuple[str, str, Point], dict[int
 def point(labels: Mapping[str, object]) -> Point:
     """Return labels in their one form, without those that tell how a figure came to be."""
     return tuple(sorted((key, str(value)) for key, value in labels.items() if key not in BESIDE))
+
+
+def at_point(metric: str, labels: Mapping[str, object]) -> str:
+    """Return a metric with the labels that it is asked for at, in one line."""
+    at = " ".join(str(value) for value in labels.values())
+    return f"{metric} ({at})" if at else metric
+
+
+def _texts(told: object) -> list[str]:
+    """Return what should be a list of texts in a run file; an empty one if it is none."""
+    return [str(text) for text in told] if isinstance(told, list) else []
 
 
 def _subject(facts: Mapping[str, Any]) -> Subject:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_microcloud.boards.drivers import container
 from pytest_microcloud.verdict import claims
 from pytest_microcloud.verdict.results import Results
 from tests import run_files
@@ -213,6 +215,89 @@ def test_emulated_boards_are_told(shelf: Shelf, claim: str) -> None:
     assert found.verdict == "holds"
     assert found.emulated
     assert set(found.emulated) <= {*BOARDS, *REGIONS, "t2_small"}
+
+
+USER_SPACE = "firmware and kernel start: start-up times are of user space alone"
+NO_DELAY = "round trip: this kernel has no sch_netem"
+NO_CARD = "SD card: the engine's volumes are not on a block device of this host"
+NEEDS = {
+    "boards_answer_ten_times_sooner_than_the_cloud": (
+        NO_DELAY,
+        "serving.page_time (50 native) of pi1b, pi2b, pi3b measured with round trip "
+        "(emulated: this kernel has no sch_netem)",
+    ),
+    "writes_cost_boards_more_than_the_cloud": (
+        NO_CARD,
+        f"io.disk_write_time (1MiB) of {PAPERS} measured with SD card "
+        "(emulated: the engine's volumes are not on a block device of this host)",
+    ),
+    "boards_boot_before_the_vm": (
+        USER_SPACE,
+        f"startup.ready_time of {PAPERS} measured with firmware and kernel start "
+        "(emulated: start-up times are of user space alone)",
+    ),
+    "later_boards_boot_ten_seconds_before_the_vm": (
+        USER_SPACE,
+        "startup.ready_time of pi2b, pi3b measured with firmware and kernel start "
+        "(emulated: start-up times are of user space alone)",
+    ),
+    "containers_run_before_the_vm_boots": (
+        USER_SPACE,
+        "startup.container_time of pi2b, pi3b measured with firmware and kernel start "
+        "(emulated: start-up times are of user space alone)",
+    ),
+}
+
+
+@pytest.mark.parametrize("gap", [USER_SPACE, NO_DELAY, NO_CARD])
+def test_the_gaps_here_are_those_that_emulated_boards_tell(gap: str) -> None:
+    driver = resources.files(container)
+    sources = (driver / "driver.py", driver / "disk.py", driver / "board" / "board-init")
+    assert any(gap in source.read_text(encoding="utf-8") for source in sources)
+
+
+@pytest.mark.parametrize("claim", NEEDS)
+def test_what_the_emulation_leaves_out_is_not_judged_and_says_why(shelf: Shelf, claim: str) -> None:
+    gap, told = NEEDS[claim]
+    found = shelf.add(as_in_the_paper(), not_emulated=["instruction set", gap]).check(claim)
+    assert (found.verdict, found.missing, found.emulated) == ("not measured", (told,), ())
+
+
+@pytest.mark.parametrize("claim", [name for name in claims.names() if name not in NEEDS])
+def test_a_claim_that_does_not_need_it_is_judged_all_the_same(shelf: Shelf, claim: str) -> None:
+    gaps = [USER_SPACE, NO_DELAY, NO_CARD]
+    assert shelf.add(as_in_the_paper(), not_emulated=gaps).check(claim).verdict == "holds"
+
+
+@pytest.mark.parametrize("claim", NEEDS)
+def test_a_real_board_has_all_that_a_claim_needs(shelf: Shelf, claim: str) -> None:
+    shelf.add(as_in_the_paper()).add(as_in_the_paper(), not_emulated=[NEEDS[claim][0]])
+    assert shelf.check(claim).verdict == "holds"
+
+
+def test_a_real_board_beside_a_vm_without_what_is_needed_is_not_judged(shelf: Shelf) -> None:
+    world = as_in_the_paper()
+    boards = {key: value for key, value in world.items() if key[0] in BOARDS}
+    clouds = {key: value for key, value in world.items() if key[0] not in BOARDS}
+    found = shelf.add(boards).add(clouds, not_emulated=[USER_SPACE]).check("boards_boot_before_the_vm")
+    assert found.verdict == "not measured"
+    assert found.missing[0].startswith("startup.ready_time of t2_small measured with firmware")
+
+
+def test_the_gaps_that_count_are_those_of_the_run_that_the_figure_is_of(shelf: Shelf) -> None:
+    ready = at("pi3b", "startup.ready_time")
+    io = at("pi3b", "io.memory_time", size="1MiB")
+    shelf.add({ready: 15.0}, not_emulated=[USER_SPACE]).add({io: 0.1}, not_emulated=[])
+    (missing,) = shelf.check("later_boards_boot_ten_seconds_before_the_vm").missing[1:]
+    assert missing.startswith("startup.ready_time of pi3b measured with firmware and kernel start")
+
+
+def test_a_gap_that_says_no_more_than_what_it_is_is_told(shelf: Shelf) -> None:
+    shelf.add({at("pi3b", "startup.ready_time"): 15.0}, not_emulated=["firmware and kernel start"])
+    missing = shelf.check("boards_boot_before_the_vm").missing
+    assert (
+        "startup.ready_time of pi3b measured with firmware and kernel start (emulated: without it)" in missing
+    )
 
 
 def test_a_claim_on_some_boards_holds_and_tells_which_are_missing(shelf: Shelf) -> None:
