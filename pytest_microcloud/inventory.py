@@ -154,7 +154,7 @@ class Target:
 
         It finds the image, as `microcloud_image` names it, in the environment variable MICROCLOUD_IMAGE.
         """
-        return self._text("microcloud_flash")
+        return self._command("microcloud_flash")
 
     @property
     def cpu_share(self) -> float:
@@ -180,7 +180,7 @@ class Target:
     @property
     def power_cycle(self) -> str | None:
         """A command on the controller that cuts and restores its power: `microcloud_power_cycle`."""
-        return self._text("microcloud_power_cycle")
+        return self._command("microcloud_power_cycle")
 
     def _text(self, variable: str) -> str | None:
         value = self.variables.get(variable)
@@ -189,6 +189,20 @@ class Target:
         if "{{" in str(value):
             raise self._wrong(variable, "the value itself, as Ansible's templates are not evaluated here")
         return None if value in (None, "") else str(value)
+
+    def _command(self, variable: str) -> str | None:
+        """Return a command, run without a shell; a wrong one is not quoted, as it may hold passwords."""
+        text = self._text(variable)
+        try:
+            if text is None or any(shlex.split(text)[:1]):
+                return text
+            wrong = "is blank"
+        except ValueError as error:
+            wrong = f"cannot be split into words ({error})"
+        raise InventoryError(
+            f"host {self.name!r}: {variable} should be a command and its arguments, quoted as for a shell, "
+            f"but {wrong}"
+        )
 
     def _word(self, variable: str, wanted: str) -> str | None:
         text = self._text(variable)

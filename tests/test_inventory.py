@@ -217,6 +217,28 @@ def test_a_real_board_may_have_a_command_that_flashes_it(write: Write) -> None:
     assert (desk.flash, desk.cpu_share) == ("sd-writer --slot 3", 1.0)
 
 
+@pytest.mark.parametrize("variable", ["microcloud_power_cycle", "microcloud_flash"])
+@pytest.mark.parametrize(
+    ("command", "wrong"),
+    [
+        ("pdu --password=hunter2 'outlet 3", "cannot be split into words (No closing quotation)"),
+        ("pdu outlet\\", "cannot be split into words (No escaped character)"),
+        ("' '", "is blank"),
+        ("\"'' outlet\"", "is blank"),
+    ],
+    ids=["quotes", "backslash", "blank", "no program"],
+)
+def test_a_command_that_is_none_is_told_without_the_passwords_in_it(
+    write: Write, variable: str, command: str, wrong: str
+) -> None:
+    told = mistake(write(f"[pi3b]\ndesk\n[pi3b:vars]\n{variable}={command}\n"))
+    assert told.endswith(
+        f"hosts.ini: host 'desk': {variable} should be a command and its arguments, quoted as for a shell, "
+        f"but {wrong}"
+    )
+    assert "hunter2" not in told
+
+
 def test_a_board_with_an_address_is_not_emulated(write: Write) -> None:
     told = mistake(write("[pi3b]\ndesk ansible_host=192.0.2.13\n[all:vars]\nmicrocloud_driver=container\n"))
     assert "host 'desk' has an address (ansible_host) and is to be emulated" in told
