@@ -20,13 +20,21 @@ from pytest_microcloud.errors import BoardError, InvalidMeasurement
 
 REQUEST_TIMEOUT_S = 30
 NO_TABLE = "Cannot open gnuplot output file"
+OWN_LIMITS = (
+    "Too many open files",
+    "Cannot assign requested address",  # no local port is free
+    "No buffer space available",
+    "Cannot allocate memory",
+)
+"""What ab says when it ends for want of something on this machine."""
 
 
 @dataclass(frozen=True)
 class Load:
     """What one run of ab saw: seconds of every request, how many were answered and failed, seconds in all.
 
-    `doubt` says why it is not to be trusted, if it is not: it tells of this machine, not of the board.
+    The seconds in all are of ab's own clock, without its start. `doubt` says why it is not to be trusted, if it
+    is not: it tells of this machine, not of the board.
     """
 
     request_times_s: list[float]
@@ -63,13 +71,18 @@ def ab(board: str, url: str, *, requests: int, clients: int, page_bytes: int, ti
         table = Path(directory) / "requests.tsv"
         arguments = ab_arguments(url, requests=requests, clients=clients, table=table)
         try:
-            done = _run([*ends_with_us(), program, *arguments], timeout_s)
+            done = _run([*_many_files(), *ends_with_us(), program, *arguments], timeout_s)
         except subprocess.TimeoutExpired:
             raise BoardError(
                 board, f"did not serve {requests} requests of {clients} clients within {timeout_s:.0f} s"
             ) from None
         if done.status < 0:
             raise InvalidMeasurement(f"{board}: the load generator was ended by signal {-done.status}")
+        if limit := _own_limit(done):
+            raise InvalidMeasurement(
+                f"{board}: the load generator came to a limit of this machine: {limit} ({clients} clients; "
+                "see ulimit -n and net.ipv4.ip_local_port_range)"
+            )
         failures = _failures(done, requests, page_bytes)
         times = _request_times(table) if table.is_file() else []
         if len(times) < _figure("Complete requests", done.stdout) or NO_TABLE in done.stderr:
@@ -80,7 +93,8 @@ def ab(board: str, url: str, *, requests: int, clients: int, page_bytes: int, ti
         # A server that refuses all at once keeps ab busy, too, and that is no doubt.
         doubt = _doubt(done, clients) if failures < requests else ""
         kept = _without_refused(times, failures)
-        return Load(kept, requests - failures, failures, done.duration_s, doubt)
+        duration_s = _seconds("Time taken for tests", done.stdout) or done.duration_s
+        return Load(kept, requests - failures, failures, duration_s, doubt)
 
 
 def _run(command: Sequence[str], timeout_s: float) -> _Ended:
@@ -102,6 +116,12 @@ def _run(command: Sequence[str], timeout_s: float) -> _Ended:
             process.kill()
             raise
     return _Ended(process.returncode, stdout, stderr, duration_s, _children_s() - before_s, waited_s)
+
+
+def _many_files() -> Sequence[str]:
+    """Return the prefix that gives a child as many open files as it may have (util-linux)."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return ("prlimit", f"--nofile={most}", "--") if shutil.which("prlimit") else ()
 
 
 def _wait_unreaped(process: subprocess.Popen[str], timeout_s: float) -> None:
@@ -139,6 +159,11 @@ def _doubt(done: _Ended, clients: int) -> str:
     return ""
 
 
+def _own_limit(done: _Ended) -> str:
+    """Return what it wanted for on this machine when it ended; empty if it did not end for that."""
+    return next((words for words in OWN_LIMITS if done.status != 0 and words in done.stderr), "")
+
+
 def _failures(done: _Ended, requests: int, page_bytes: int) -> int:
     """Return how many requests failed: by their status or by the pages that arrived, whichever is more.
 
@@ -173,3 +198,8 @@ def _without_refused(times_s: list[float], failures: int) -> list[float]:
 def _figure(name: str, output: str) -> int:
     found = re.search(rf"^{re.escape(name)}:\s+(\d+)", output, re.MULTILINE)
     return int(found.group(1)) if found else 0
+
+
+def _seconds(name: str, output: str) -> float:
+    found = re.search(rf"^{re.escape(name)}:\s+([\d.]+) seconds", output, re.MULTILINE)
+    return float(found.group(1)) if found else 0.0
