@@ -33,8 +33,8 @@ OWN_LIMITS = (
 class Load:
     """What one run of ab saw: seconds of every request, how many were answered and failed, seconds in all.
 
-    The seconds in all are of ab's own clock, without its start. `doubt` says why it is not to be trusted, if it
-    is not: it tells of this machine, not of the board.
+    The seconds in all are by ab's own clock, without its start. `doubt` says why it is not to be trusted, if
+    it is not: it tells of this machine, not of the board.
     """
 
     request_times_s: list[float]
