@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_microcloud.report import figures, parts, sources
 from pytest_microcloud.report.plot import MISSING, Number, limit_in_words
 from pytest_microcloud.verdict.matrix import matrix
+from pytest_microcloud.verdict.results import altered
 
 if TYPE_CHECKING:
     from pytest_microcloud.catalog import Catalog
@@ -34,7 +35,9 @@ def summary(
     rows = []
     for name, cells in table.items():
         facts = run.boards.get(name)
-        about = _model(facts, catalog) if facts is not None else "never came up"
+        about = "never came up"
+        if facts is not None:
+            about = " · ".join((_model(facts, catalog), *altered(facts)))
         rows.append(
             (parts.heading(name, about, privacy, emulated=bool(facts and facts.get("emulated"))), cells)
         )

@@ -187,9 +187,8 @@ def _verdicts(stored: Stored, shown: Sequence[Subject], catalog: Catalog, privac
     for subject in shown:
         newest = results.newest(subject)
         table = matrix(newest.entries, catalog.experiments)
-        about = (
-            f"{_model(subject.model, catalog)} · {sources.short(subject.os_release)} · {newest.taken[:10]}"
-        )
+        model, release = _model(subject.model, catalog), sources.short(subject.os_release)
+        about = " · ".join((model, *subject.altered, release, newest.taken[:10]))
         for board in newest.boards:
             cells = {
                 name: replace(cell, since=newest.earlier.get((board, name), "")[:10])
@@ -201,7 +200,7 @@ def _verdicts(stored: Stored, shown: Sequence[Subject], catalog: Catalog, privac
         about = f"did not come up · {newest.taken[:10]}"
         cells = matrix(newest.entries, catalog.experiments)[board]
         rows.append((parts.heading(board, about, privacy, emulated=False), cells))
-    there = {subject.model for subject in results.subjects}
+    there = {subject.model for subject in results.of_models}
     for model in (*PAPERS_BOARDS, VM, *REGIONS):
         if model not in there:
             about = f"{_model(model, catalog)} · of the paper, and no run has it"

@@ -104,7 +104,7 @@
     if (older.length) {
       const details = document.createElement("details");
       const summary = document.createElement("summary");
-      summary.textContent = `Older OS releases (${older.length})`;
+      summary.textContent = `Older OS releases, altered boards (${older.length})`;
       details.append(summary, list(older));
       parts.push(details);
     }

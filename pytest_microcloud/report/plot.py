@@ -80,7 +80,7 @@ class Look:
         self._symbols = {model: SYMBOLS[n % len(SYMBOLS)] for n, model in enumerate(models)}
 
     def line(self, source: Source, dash: str = "solid") -> Trace:
-        """Return colour, marker and dash of a curve; one of an older OS release waits in the legend."""
+        """Return a curve's colour, marker and dash; those of older OS releases and altered boards are folded."""
         colour = self.colour(source.model)
         symbol = self._symbols.get(source.model, "circle") + ("-open" if source.emulated else "")
         look: Trace = {
@@ -242,7 +242,8 @@ def distinct(texts: Iterable[str]) -> list[str]:
 
 def closed(plot: Plot, sources: Sequence[Source], metric: str, papers: Iterable[str]) -> Plot:
     """Say which of the paper's boards are missing on the plot, and tidy up."""
-    there = {source.model for source in sources if any(True for _ in source.figures(metric))}
+    unaltered = [source for source in sources if not source.subject.altered]
+    there = {source.model for source in unaltered if any(True for _ in source.figures(metric))}
     missing = [model for model in papers if model not in there]
     if missing:
         plot.notes.append(f"{MISSING}: {', '.join(missing)}.")

@@ -14,7 +14,8 @@ from pytest_microcloud.verdict.results import Figure, Results, Subject
 class Source:
     """A board, or a model under an OS release; `name` tells it from all others, and that it is emulated.
 
-    `newest` is False of an OS release after which a later one of the same model was measured.
+    `newest` is False of an OS release after which a later one of the same model was measured, and of
+    altered boards, which do not stand for their model.
     """
 
     name: str
@@ -38,8 +39,8 @@ def of_run(run: Run) -> list[Source]:
     for name, facts in run.boards.items():
         results = Results([replace(run, boards={name: facts})])
         (subject,) = results.subjects
-        emulated = ", emulated" if subject.emulated else ""
-        sources.append(Source(name + emulated, subject.model, subject.emulated, results, subject))
+        told = ", ".join((name, *_kind(subject)))
+        sources.append(Source(told, subject.model, subject.emulated, results, subject))
     return sources
 
 
@@ -50,8 +51,10 @@ def of_results(results: Results, catalog: Catalog, most: int) -> list[Source]:
     """
     subjects = sorted(results.subjects, key=lambda subject: _place(subject.model, catalog))
     by_age = sorted(subjects, key=lambda subject: results.newest(subject).taken, reverse=True)
-    newest = {(subject.model, subject.emulated): subject for subject in reversed(by_age)}
-    chosen = set([*newest.values(), *by_age][:most])
+    models = {
+        (subject.model, subject.emulated): subject for subject in reversed(by_age) if not subject.altered
+    }
+    chosen = set([*models.values(), *by_age][:most])
     return [
         Source(
             name_of(subject),
@@ -59,7 +62,7 @@ def of_results(results: Results, catalog: Catalog, most: int) -> list[Source]:
             subject.emulated,
             results,
             subject,
-            newest=newest[subject.model, subject.emulated] == subject,
+            newest=models.get((subject.model, subject.emulated)) == subject,
         )
         for subject in subjects
         if subject in chosen
@@ -75,8 +78,12 @@ def _place(model: str, catalog: Catalog) -> tuple[bool, float, float, str]:
 
 
 def name_of(subject: Subject) -> str:
-    """Return a subject in one line: model, whether it is emulated, OS release."""
-    return f"{subject.model}{', emulated' if subject.emulated else ''}, {short(subject.os_release)}"
+    """Return a subject in one line: model, whether it is emulated and how altered, OS release."""
+    return ", ".join((subject.model, *_kind(subject), short(subject.os_release)))
+
+
+def _kind(subject: Subject) -> tuple[str, ...]:
+    return (*(("emulated",) if subject.emulated else ()), *subject.altered)
 
 
 def short(os_release: str) -> str:

@@ -108,7 +108,7 @@ def _error(boots: Sequence[float]) -> float:
 def every(results: Results) -> Iterator[Trend]:
     """Yield every metric at every point of each model with two OS releases or more."""
     by_model: dict[tuple[str, bool], list[Subject]] = {}
-    for subject in results.subjects:
+    for subject in results.of_models:
         by_model.setdefault((subject.model, subject.emulated), []).append(subject)
     for (model, emulated), subjects in by_model.items():
         if len(subjects) < 2:
@@ -136,7 +136,7 @@ def plot(results: Results, catalog: Catalog, sources: Sequence[Source]) -> Plot:
     )
     vms = [name for name, model in catalog.models.items() if model.kind == "vm"]
     look = Look((source.model for source in sources), vms)
-    by_model = {(source.model, source.emulated): source for source in sources}
+    by_model = {(source.model, source.emulated): source for source in sources if not source.subject.altered}
     headlines = {
         (e.metric, tuple((key, str(value)) for key, value in sorted(e.labels.items()))): number
         for number, e in enumerate(catalog.experiments.values())

@@ -72,7 +72,7 @@ class _Figures:
     def __init__(self, results: Results, needs: Sequence[str]) -> None:
         self._results = results
         self._needs = tuple(needs)
-        self._models = {subject.model for subject in results.subjects}
+        self._models = {subject.model for subject in results.of_models}
         self.emulated: dict[str, None] = {}
 
     def has(self, model: str) -> bool:
@@ -97,7 +97,7 @@ class _Figures:
     def points(self, metric: str, *models: str) -> list[dict[str, str]]:
         """Return the labels at which all of these models were measured."""
         of_each = [
-            self._results.points(metric, [s for s in self._results.subjects if s.model == model])
+            self._results.points(metric, [s for s in self._results.of_models if s.model == model])
             for model in models
         ]
         return [labels for labels in of_each[0] if all(labels in others for others in of_each[1:])]

@@ -20,11 +20,16 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(frozen=True, order=True)
 class Subject:
-    """What reports compare: a board model under one OS release, real or emulated."""
+    """What reports compare: a board model under one OS release, real or emulated.
+
+    `altered` tells what of an emulated board is not as its model has it, as the inventory asked for: such a
+    board does not stand for its model.
+    """
 
     model: str
     emulated: bool
     os_release: str
+    altered: tuple[str, ...] = ()
 
 
 @dataclass
@@ -124,8 +129,14 @@ class Results:
     def subjects(self) -> list[Subject]:
         """All that have runs: by model, real ones first, and their OS releases from the oldest."""
         return sorted(
-            self._newest, key=lambda s: (s.model, s.emulated, self._since[s.os_release], s.os_release)
+            self._newest,
+            key=lambda s: (s.model, s.emulated, self._since[s.os_release], s.os_release, s.altered),
         )
+
+    @property
+    def of_models(self) -> list[Subject]:
+        """Those that stand for their models: what was altered does not."""
+        return [subject for subject in self.subjects if not subject.altered]
 
     @property
     def os_releases(self) -> list[str]:
@@ -164,7 +175,7 @@ class Results:
         self, model: str, *, emulated: bool, metric: str, labels: Mapping[str, object]
     ) -> list[tuple[str, float]]:
         """Return a metric at each OS release of a model, the oldest first: the median of all boots."""
-        there = [s for s in self.subjects if (s.model, s.emulated) == (model, emulated)]
+        there = [s for s in self.of_models if (s.model, s.emulated) == (model, emulated)]
         return [
             (s.os_release, statistics.median(self._history[key]))
             for s in there
@@ -175,7 +186,7 @@ class Results:
         """Return the newest figure of a model, of a real board if there is one; raises Missing."""
         found = [
             (subject, figure)
-            for subject in self.subjects
+            for subject in self.of_models
             if subject.model == model and (figure := self.figure(subject, metric, labels)) is not None
         ]
         if not found:
@@ -242,6 +253,17 @@ def _texts(told: object) -> list[str]:
     return [str(text) for text in told] if isinstance(told, list) else []
 
 
+def altered(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return how a board was altered, by its fingerprint; one of an earlier version tells its share alone."""
+    made_of = facts.get("made_of")
+    if not isinstance(made_of, Mapping):
+        return ()
+    share = made_of.get("cpu_share")
+    if "altered" not in made_of and isinstance(share, float) and share < 1:
+        return (f"{share:.3g} of the model's CPU",)
+    return tuple(_texts(made_of.get("altered")))
+
+
 def _subject(facts: Mapping[str, Any]) -> Subject:
     release = facts.get("hypriot_image_version")
     system = str(facts.get("os_release") or "an unknown system")
@@ -249,4 +271,5 @@ def _subject(facts: Mapping[str, Any]) -> Subject:
         str(facts.get("model", "?")),
         bool(facts.get("emulated")),
         f"{system}, HypriotOS image {release}" if release and str(release) not in system else system,
+        altered(facts),
     )

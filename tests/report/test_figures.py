@@ -240,6 +240,26 @@ def test_older_releases_wait_in_the_legend(write: Write, drawn: Callable[[], dic
     assert "visible" not in named(serving, "trixie", "native")
 
 
+def test_an_altered_board_has_curves_of_its_own_and_is_no_release_of_its_model(
+    write: Write, drawn: Callable[[], dict[str, Plot]]
+) -> None:
+    slow = {"made_of": {"image": "bookworm", "altered": ["0.8 of the model's CPU"]}}
+    write("1", "pi3b", taken="2026-01-01", boots=3)
+    write("2", "pi3b", taken="2026-02-01", boots=3, os_release=TRIXIE)
+    write("3", "pi3b", taken="2026-03-01", boots=3, slower=1.5, **slow)
+    write("4", "pi2b", taken="2026-03-01", **slow)
+    plots = drawn()
+    name = "pi3b, emulated, 0.8 of the model's CPU, Debian 12 (bookworm)"
+    curve = named(plots["serving"], "pi3b", "0.8 of the model", "native")
+    assert curve["visible"] == "legendonly"
+    assert "visible" not in named(plots["serving"], "pi3b", "trixie", "native")
+    for plot in plots.values():
+        assert (name in {row[0] for row in plot.rows}) == (plot.id != "trend")
+        assert plot.id == "trend" or "pi2b" in "".join(plot.notes), "which is missing as the model has it"
+    assert {row[2] for row in plots["trend"].rows} == {"Debian 12 (bookworm)", "Debian 13 (trixie)"}
+    assert len({row[3] for row in plots["trend"].rows if row[1] == "capacity (docker)"}) == 1
+
+
 def test_a_plot_is_json_and_no_text_in_it_is_markup(
     write: Write, drawn: Callable[[], dict[str, Plot]]
 ) -> None:

@@ -342,6 +342,13 @@ def test_a_generation_between_two_others_that_lacks_a_metric_is_missing_and_skip
     assert "pi1b 250 clients, pi3b 250 clients (native)" in found.numbers
 
 
+def test_an_altered_board_does_not_stand_for_its_model(shelf: Shelf) -> None:
+    slower = {at("pi3b", "startup.ready_time"): 60.0, at("pi4b", "startup.ready_time"): 1.0}
+    shelf.add(as_in_the_paper(), not_emulated=[]).add(slower, made_of={"altered": ["0.5 of the model's CPU"]})
+    assert shelf.check("boards_boot_before_the_vm").verdict == "holds"
+    assert not shelf.check("later_generations_serve_no_slower").missing, "nor is pi4b measured"
+
+
 def test_a_real_board_is_preferred_to_a_newer_emulated_one(shelf: Shelf) -> None:
     too_slow = as_in_the_paper()
     too_slow[at("pi3b", "startup.ready_time")] = 60.0

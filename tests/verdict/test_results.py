@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pytest_microcloud.runs import Run, load
-from pytest_microcloud.verdict.results import Missing, Results, Subject
+from pytest_microcloud.verdict.results import Missing, Results, Subject, altered
 from tests import run_files
 from tests.run_files import BOOKWORM, TRIXIE, emulated, fingerprint
 
@@ -124,6 +125,42 @@ def test_a_real_board_is_preferred_to_a_newer_emulated_one(tmp_path: Path) -> No
     )
     subject, figure = Results([real, newer]).of_model("pi3b", "startup.ready_time", {})
     assert (subject.emulated, figure.median) == (False, 15.0)
+
+
+def of_cpu(**made_of: object) -> dict[str, Any]:
+    return emulated(made_of={"image": "bookworm", **made_of})
+
+
+def test_an_altered_board_is_a_subject_of_its_own_and_stands_for_no_model(tmp_path: Path) -> None:
+    kinds = [of_cpu(altered=[]), of_cpu(altered=["a link of 10 Mbit/s"]), of_cpu(cpu_share=0.8)]
+    results = Results(
+        run_files.run(
+            tmp_path / f"{number}.json",
+            run_files.boots("startup.ready_time", [10.0 + number]),
+            {"desk": facts},
+            taken=f"2026-0{number}-01T00:00:00+00:00",
+        )
+        for number, facts in enumerate(kinds, 1)
+    )
+    whole = Subject("pi3b", True, BOOKWORM)
+    assert results.subjects == [
+        whole,
+        Subject("pi3b", True, BOOKWORM, ("0.8 of the model's CPU",)),
+        Subject("pi3b", True, BOOKWORM, ("a link of 10 Mbit/s",)),
+    ]
+    assert results.of_models == [whole]
+    subject, figure = results.of_model("pi3b", "startup.ready_time", {})
+    assert (subject, figure.median) == (whole, 11.0)
+    assert results.releases("pi3b", emulated=True, metric="startup.ready_time", labels={}) == [
+        (BOOKWORM, 11.0)
+    ]
+
+
+@pytest.mark.parametrize(
+    "made_of", [{}, {"cpu_share": 1.0}, {"cpu_share": 0.8, "altered": []}, None, 3, {"altered": 3}]
+)
+def test_what_tells_of_no_alteration_is_none(made_of: object) -> None:
+    assert altered({"made_of": made_of}) == ()
 
 
 def test_a_figure_that_no_run_has_is_missing_by_name(shelf: list[Run]) -> None:

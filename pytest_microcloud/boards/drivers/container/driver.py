@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import subprocess
 import tarfile
 import time
@@ -181,7 +182,10 @@ class ContainerDriver:
         return (*lasting, *self._gaps, *found)
 
     def made_of(self) -> dict[str, Any]:
-        """Return image, its id, the calibrated CPUs of the model, the share of them, and the host's CPU."""
+        """Return image and its id, the model's calibrated CPUs, the share of them, link and host's CPU.
+
+        `altered` tells in short phrases what is not as the model has it, because the inventory asks for that.
+        """
         return self._made_of
 
     def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
@@ -281,8 +285,9 @@ class ContainerDriver:
             "cpu_share": target.cpu_share,
             "host": calibration.host_cpu().partition(":")[2].strip(),
         }
-        if target.cpu_share < 1:
-            self._gaps.append(f"CPU: {target.cpu_share:.3g} of the model's (microcloud_cpu_share)")
+        alterations = altered(target, model)
+        self._made_of["altered"] = list(alterations)
+        self._gaps += alterations.values()
         rate = target.link_bits_per_s or model.ethernet_bits_per_s or 0
         round_trip = target.round_trip_s if target.round_trip_s is not None else model.round_trip_s or 0
         self._made_of |= {"link_bits_per_s": rate, "round_trip_s": round_trip}
@@ -382,6 +387,21 @@ class ContainerDriver:
                 info.size, info.mode, info.mtime = len(content), 0o600, int(time.time())
                 tar.addfile(info, io.BytesIO(content))
         self.container.put_archive("/", archive.getvalue())
+
+
+def altered(target: Target, model: BoardModel) -> dict[str, str]:
+    """Return what the inventory has otherwise than the model: short phrases, each with the gap that it is."""
+    found = {}
+    share, rate, round_trip_s = target.cpu_share, target.link_bits_per_s, target.round_trip_s
+    if share < 1:
+        found[f"{share:.3g} of the model's CPU"] = f"CPU: {share:.3g} of the model's (microcloud_cpu_share)"
+    if rate is not None and not math.isclose(rate, model.ethernet_bits_per_s or 0):
+        told = f"{rate / 1e6:g} Mbit/s"
+        found[f"a link of {told}"] = f"link rate: {told}, and not the model's (microcloud_rate_mbps)"
+    if round_trip_s is not None and not math.isclose(round_trip_s, model.round_trip_s or 0):
+        told = f"{round_trip_s * 1000:g} ms"
+        found[f"a round trip of {told}"] = f"round trip: {told}, and not the model's (microcloud_rtt_ms)"
+    return found
 
 
 def _make_key(path: Path) -> None:
