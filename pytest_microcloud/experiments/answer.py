@@ -50,7 +50,8 @@ def wait_until_ready(
         if waited > ready.timeout_s:
             raise DeadlineExceeded(board.name, f"an application was not ready within {ready.timeout_s:.0f} s")
         if container is not None and waited > 1 and not _runs(board, container):
-            said = container.logs(tail=3).decode(errors="replace").strip() or "nothing"
+            with explained(board.name, "asking for a container's last words"):
+                said = container.logs(tail=3).decode(errors="replace").strip() or "nothing"
             status = container.attrs["State"]["ExitCode"]
             raise BoardError(
                 board.name, f"a container ended with {status} before it was ready; it said: {said}"

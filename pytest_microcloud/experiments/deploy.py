@@ -99,12 +99,15 @@ def _builder(board: Board) -> Iterator[DockerClient]:
         yield board.docker
         return
     with contextlib.closing(host):
-        yield host if host.info()["Architecture"] == board.facts.isa else board.docker
+        with explained("this machine", "asking the engine for its architecture"):
+            same = host.info()["Architecture"] == board.facts.isa
+        yield host if same else board.docker
 
 
-def published_port(container: Container) -> int | None:
+def published_port(board: Board, container: Container) -> int | None:
     """Return the board's port at which a started container is reached, if it publishes one."""
-    container.reload()
+    with explained(board.name, "asking for a container's port"):
+        container.reload()
     ports = (container.attrs["NetworkSettings"]["Ports"] or {}).values()
     return next((int(bound[0]["HostPort"]) for bound in ports if bound), None)
 
@@ -144,7 +147,7 @@ def docker_server(deployment: Deployment) -> Iterator[Server]:
     with explained(board.name, f"running {deployment.image}"):
         container = board.docker.containers.run(**deployment.options())
     with afterwards(lambda: remove(board, container)):
-        port = published_port(container)
+        port = published_port(board, container)
         wait_until_ready(board, ready, port, container)
         yield Server(board, "docker", _url(board, port, ready.path))
 

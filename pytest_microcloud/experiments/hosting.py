@@ -146,7 +146,7 @@ def _start(deployment: Deployment, filling: _Filling) -> tuple[Container, int | 
         container = board.docker.containers.create(**deployment.options())
         container.start()
         filling.start_s.append(time.monotonic() - started)
-        hosted = (container, published_port(container))
+        hosted = (container, published_port(board, container))
     filling.hosted.append(hosted)
     return hosted
 

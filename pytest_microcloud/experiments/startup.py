@@ -118,7 +118,7 @@ def _free_port(deployment: Deployment) -> int:
     with explained(board.name, f"running {deployment.image}"):
         container = board.docker.containers.run(**deployment.options())
         with afterwards(lambda: remove(board, container)):
-            port = published_port(container)
+            port = published_port(board, container)
     if port is None:
         raise BoardError(board.name, f"Docker published no port for {deployment.workload.name}")
     return port

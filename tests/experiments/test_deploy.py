@@ -1,0 +1,48 @@
+"""Putting applications on a board whose engine dies meanwhile, told as an error of the board."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, NoReturn, cast
+
+import pytest
+import requests.exceptions
+
+from pytest_microcloud import catalog as catalogs
+from pytest_microcloud.boards.board import Board
+from pytest_microcloud.errors import EngineError
+from pytest_microcloud.experiments import deploy as deploying
+from pytest_microcloud.experiments.answer import wait_until_ready
+from pytest_microcloud.experiments.deploy import deploy, published_port
+
+DESK = cast("Board", SimpleNamespace(name="desk", address="127.0.0.1", facts=SimpleNamespace(isa="armv7l")))
+
+
+def dies(*_: object, **__: object) -> NoReturn:
+    raise requests.exceptions.ConnectionError("the connection was aborted")
+
+
+def container(**calls: object) -> Any:
+    """Stand in for a container that ended, on an engine that dies at one of the calls."""
+    return SimpleNamespace(
+        **({"status": "exited", "attrs": {"State": {"ExitCode": 1}}, "reload": lambda: None} | calls)
+    )
+
+
+def test_an_engine_that_dies_before_it_tells_a_port_is_an_error_of_the_board() -> None:
+    with pytest.raises(EngineError, match="desk: asking for a container's port: the connection was aborted"):
+        published_port(DESK, container(reload=dies))
+
+
+def test_an_engine_that_dies_before_it_tells_the_last_words_is_an_error_of_the_board() -> None:
+    ready = catalogs.load().workload("httpd").ready
+    with pytest.raises(EngineError, match="desk: asking for a container's last words: the connection was"):
+        wait_until_ready(DESK, ready, None, container(logs=dies))
+
+
+def test_an_engine_of_this_machine_that_dies_is_an_error_that_names_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(deploying, "host_engine", lambda: SimpleNamespace(info=dies, close=lambda: None))
+    with pytest.raises(EngineError, match="this machine: asking the engine for its architecture: the conn"):
+        deploy(DESK, catalogs.load().workload("httpd"))
