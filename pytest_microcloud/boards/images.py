@@ -38,6 +38,11 @@ TRANSFER_TIMEOUT_S = 1800
 """Of pulling an image, importing it, or loading it onto a board: hundreds of MB to a slow card."""
 ALSO_RUNS = {"arm64": ("arm",), "amd64": ("386",)}
 """What a processor runs besides its own, in Go's names, as Docker's."""
+ARMV6 = "armv6l"
+"""The first boards' instruction set. Images for ARM are ARMv7's unless they say otherwise, and end there with
+exit code 132 or 139; older engines pull those all the same."""
+RUN_ON_ARMV6 = ("", "v5", "v6")
+"""Variants of images for ARM; engines before 20.10 tell none."""
 _SLIM = Path(__file__).parent / "drivers" / "container" / "base"
 
 
@@ -45,22 +50,25 @@ def _nothing(_tag: str) -> None:
     pass
 
 
-def base(engine: DockerClient, suite: str, say: Say, coming: Say = _nothing) -> str:
+def base(engine: DockerClient, suite: str, say: Say, coming: Say = _nothing, isa: str | None = None) -> str:
     """Return a Debian base image: the registry's slim one, else one made by debootstrap on this machine.
 
-    `coming` is called, here as below, with each image that may not be there yet, before it is.
+    `coming` is called, here as below, with each image that may not be there yet, before it is; `isa` is what
+    the engine's machine calls its instruction set.
     """
     from docker.errors import APIError
 
     tag = f"microcloud/base:{suite}"
+    # Debian's armel, in a repository of its own, so that no engine has to choose among platforms.
+    source = f"arm32v5/debian:{suite}-slim" if isa == ARMV6 else f"debian:{suite}-slim"
     with explained("this machine", f"getting {tag}"):
         if engine.images.list(name=tag):
             return tag
         try:
-            coming(f"debian:{suite}-slim")
+            coming(source)
             coming(tag)
-            say(f"pulling debian:{suite}-slim")
-            _pull(engine, f"debian:{suite}-slim").tag("microcloud/base", suite)
+            say(f"pulling {source}")
+            _pull(engine, source).tag("microcloud/base", suite)
         except APIError:
             say(f"no registry answers; debootstrap {suite} (about a minute)")
             _debootstrap(engine, suite, tag)
@@ -135,18 +143,25 @@ def _build(engine: DockerClient, archive: io.BytesIO, tag: str, base_tag: str, m
         raise EngineError("this machine", "\n  ".join([f"building {tag}: {error.msg}", *log[-8:]])) from error
 
 
-def workload(engine: DockerClient, wanted: Workload, say: Say, coming: Say = _nothing) -> str:
+def workload(
+    engine: DockerClient, wanted: Workload, say: Say, coming: Say = _nothing, isa: str | None = None
+) -> str:
     """Return the tag of a workload's image on the host's engine; NotMeasured when it is not to be had."""
     from docker.errors import APIError
 
     if wanted.image is None:
         files = {wanted.page: picture_page()} if wanted.page else {}
-        debian = base(engine, WORKLOAD_SUITE, say, coming)
+        debian = base(engine, WORKLOAD_SUITE, say, coming, isa)
         return build(engine, wanted.id, wanted.directory, debian, say, files, coming)
     with explained("this machine", f"getting {wanted.image}"):
         if engine.images.list(name=wanted.image):
             return wanted.image
         try:
+            if isa == ARMV6 and not _is_for_armv6(engine, wanted.image):
+                raise NotMeasured(
+                    f"{wanted.name}: the registry's {wanted.image} is not for ARMv6, as far as the board's "
+                    "engine can tell"
+                )
             coming(wanted.image)
             say(f"pulling {wanted.image}")
             _pull(engine, wanted.image)
@@ -158,6 +173,17 @@ def workload(engine: DockerClient, wanted: Workload, say: Say, coming: Say = _no
     return wanted.image
 
 
+def _is_for_armv6(engine: DockerClient, image: str) -> bool:
+    """Ask a registry, through an engine, whether it has an image for ARMv6. Raises APIError."""
+    from docker.errors import InvalidVersion
+
+    try:
+        platforms = engine.images.get_registry_data(image).attrs["Platforms"]
+    except InvalidVersion:  # API < 1.30
+        return False
+    return any(p["architecture"] == "arm" and p.get("variant") in RUN_ON_ARMV6[1:] for p in platforms)
+
+
 def transfer(source: DockerClient, target: DockerClient, tag: str, board: str) -> None:
     """Bring an image from one engine to a board's, streamed in chunks rather than held in memory."""
     chunks = source.images.get(tag).save(named=True)
@@ -166,11 +192,17 @@ def transfer(source: DockerClient, target: DockerClient, tag: str, board: str) -
         raise EngineError(board, f"loading the image {tag}: the engine ended before it had all of it")
 
 
-def must_run_on(target: DockerClient, source: DockerClient, tag: str, board: str) -> None:
+def must_run_on(
+    target: DockerClient, source: DockerClient, tag: str, board: str, isa: str | None = None
+) -> None:
     """Raise EngineError if the source's image is for a processor that is not the target engine's."""
-    wanted, here = str(target.version()["Arch"]), str(source.images.get(tag).attrs["Architecture"])
+    image = source.images.get(tag).attrs
+    wanted, here = str(target.version()["Arch"]), str(image["Architecture"])
+    variant = str(image.get("Variant") or "")
     if here != wanted and here not in ALSO_RUNS.get(wanted, ()):
         raise EngineError(board, f"the image {tag} is for {here}, and the board is {wanted}")
+    if isa == ARMV6 and variant not in RUN_ON_ARMV6:
+        raise EngineError(board, f"the image {tag} is for {here}{variant}, and the board is {isa}")
 
 
 def forget(engine: DockerClient) -> list[str]:

@@ -78,11 +78,15 @@ def deploy(board: Board, workload: Workload) -> Deployment:
             board.undo(undo.unload(tag))
 
     with _builder(board) as builder:
+        isa = board.facts.isa
         if builder is board.docker:
-            return Deployment(board, workload, images.workload(builder, workload, board.say, coming))
-        tag = images.workload(builder, workload, board.say)
+            tag = images.workload(builder, workload, board.say, coming, isa)
+            with explained(board.name, f"looking at the image {tag}"):
+                images.must_run_on(builder, builder, tag, board.name, isa)
+            return Deployment(board, workload, tag)
+        tag = images.workload(builder, workload, board.say, isa=isa)
         with explained(board.name, f"loading the image {tag}"):
-            images.must_run_on(board.docker, builder, tag, board.name)
+            images.must_run_on(board.docker, builder, tag, board.name, isa)
             if not board.docker.images.list(name=tag):
                 board.undo(undo.unload(tag))
                 board.say(f"loading {tag}")
