@@ -154,6 +154,14 @@ class Link:
                     raise
                 time.sleep(0.05)
 
+    def broke(self) -> bool:
+        """Whether the connection ended, other than by `close`; one that is just ending gets a moment."""
+        if self._master is None:
+            return False
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._master.wait(1)
+        return self._master.returncode is not None
+
     def close(self) -> None:
         """Take down the connection and all that was forwarded over it."""
         if self._docker is not None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_microcloud.boards.engine import RUN_LABEL, explained
+from pytest_microcloud.boards.evidence import Evidence
 from pytest_microcloud.boards.gauge import Gauge, Reading
-from pytest_microcloud.errors import BoardError
+from pytest_microcloud.errors import BoardError, InvalidMeasurement
 from pytest_microcloud.experiments.answer import answers, wait_until_ready
 from pytest_microcloud.experiments.deploy import afterwards, published_port
 from pytest_microcloud.measurement import Measurement
@@ -33,6 +34,7 @@ ASKING_AGAIN_S = 300.0
 """What a full board gets to answer for all its containers; those that are not asked in it count as silent."""
 REMOVERS = 4
 RECOVERY_S = 60.0
+DAEMONS = """cat /proc/[0-9]*/stat 2>/dev/null | awk '$2 == "(dockerd)" { print $1, $22 }'"""
 
 
 @dataclass
@@ -61,8 +63,11 @@ def fill(
     board that falls over ends the filling: that is a result, and `reason` tells it. A filling that has
     `at_most` containers, or takes longer than `at_most_s`, is cut short, and the number is projected from the
     memory that each container took: `reason` and the label `basis` say so.
+    Raises InvalidMeasurement if it was the connection that ended it, and the board was well.
     """
     board, name = deployment.board, deployment.workload.id
+    evidence, daemons = Evidence(board.link), _daemons(board)
+    evidence.begin()
     filling = _Filling(ends_at_s=time.monotonic() + at_most_s, most=at_most)
     with afterwards(lambda: _tidy(board, filling)):
         try:
@@ -71,7 +76,13 @@ def fill(
         except BoardError as error:
             filling.fell_over = True
             filling.ended = f"the board fell over after {len(filling.hosted)} containers: {error.what}"
+            broke = board.link.broke()
             _recover(board, error)
+            if broke and not evidence.cause() and _daemons(board) == daemons:
+                raise InvalidMeasurement(
+                    f"{board.name}: the connection to the board broke during the filling after "
+                    f"{len(filling.hosted)} containers"
+                ) from error
         board.say(f"hosting {name}: asking {len(filling.hosted)} containers again")
         response_s = _asked_again(deployment, filling)
     if not response_s and not filling.disk_bytes:
@@ -200,6 +211,11 @@ def _recover(board: Board, error: BoardError) -> None:
         raise error from None
     if board.booted != booted:
         raise error
+
+
+def _daemons(board: Board) -> str:
+    """Return process ids and start times of Docker's daemons; Podman has none."""
+    return board.link.run(DAEMONS).stdout
 
 
 def _tidy(board: Board, filling: _Filling) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING
@@ -15,7 +17,7 @@ import pytest
 
 from pytest_microcloud.boards import board as boards
 from pytest_microcloud.boards.drivers.container import ContainerDriver
-from pytest_microcloud.errors import BoardError
+from pytest_microcloud.errors import BoardError, InvalidMeasurement
 from pytest_microcloud.experiments import hosting, io, serving
 from pytest_microcloud.experiments.deploy import deploy, docker_server
 
@@ -157,6 +159,35 @@ def test_an_engine_that_is_killed_and_comes_back_is_a_result_of_the_filling(
     assert "hosting.containers" in seen
     assert rack.ask_after("desk") == ""
     assert [c.name for c in board.docker.containers.list(all=True)] == ["theirs-1"]
+
+
+@pytest.mark.parametrize("cut", ["the controller's ssh", "the board's sshd"])
+def test_a_connection_that_breaks_during_a_filling_makes_no_result_of_it(
+    desk: RealBoard, rack: Rack, catalog: Catalog, cut: str
+) -> None:
+    board = rack.board("desk")
+    deployment = deploy(board, catalog.workload("httpd"))
+    (master,) = masters(rack.workspace.path)
+    cuts: dict[str, Callable[[], object]] = {
+        "the controller's ssh": lambda: os.kill(master, signal.SIGKILL),
+        "the board's sshd": lambda: desk.shell("pkill -KILL -f '[s]shd: root@'"),
+    }
+    when(board, "hosting httpd: 2 containers", cuts[cut])
+    told = "desk: the connection to the board broke during the filling after [2-9] containers"
+    with pytest.raises(InvalidMeasurement, match=told):
+        hosting.fill(deployment)
+    assert rack.ask_after("desk") == ""
+    assert [c.name for c in board.docker.containers.list(all=True)] == ["theirs-1"]
+
+
+def masters(directory: Path) -> list[int]:
+    """Return the processes that hold the connections of a run with that directory."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            if b"\0-M\0-S\0%s/" % bytes(directory) in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+    return found
 
 
 def test_an_engine_that_does_not_come_back_is_told(
