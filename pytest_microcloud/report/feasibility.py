@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from pytest_microcloud.report import figures, parts, sources
-from pytest_microcloud.report.plot import MISSING, Number, limit_in_words
+from pytest_microcloud.report import figures, numbers, parts, sources
+from pytest_microcloud.report.plot import MISSING
 from pytest_microcloud.verdict.matrix import matrix
 from pytest_microcloud.verdict.results import altered
 
 if TYPE_CHECKING:
     from pytest_microcloud.catalog import Catalog
-    from pytest_microcloud.measurement import Measurement
     from pytest_microcloud.report.privacy import Privacy
     from pytest_microcloud.runs import Run
 
 VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 LONGEST_LOG = 200_000
 """Characters of a board's log on the page, from its end; the whole of it stands beside the run file."""
+OWN_BYTES, ROW_BYTES = 100_000, 500
+"""Of pytest-html: its script, style and table of the environment; and a row without the test's name."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What a page keeps: characters of each board's log, the plots, the table of all numbers."""
+
+    log: int
+    plots: bool
+    numbers: bool
+
+
+KEPT = (
+    _Kept(LONGEST_LOG, plots=True, numbers=True),
+    _Kept(LONGEST_LOG // 10, plots=True, numbers=True),
+    _Kept(0, plots=True, numbers=True),
+    _Kept(0, plots=False, numbers=True),
+    _Kept(0, plots=False, numbers=False),
+)
+"""What a page keeps, from all there is to what it is about; the first that leaves it small enough counts."""
 
 
 def summary(
@@ -27,40 +48,34 @@ def summary(
 ) -> list[str]:
     """Return the page's own parts as HTML; texts that are not ours are escaped, and free ones masked.
 
-    `logs` are those of boards that had trouble; `gate` is what the gate says of this run, as HTML.
+    `logs` are those of boards that had trouble; `gate` is what the gate says of this run, as HTML. With what
+    pytest-html adds, the page is at most `parts.LARGEST_BYTES` long: the least valuable parts go first.
     """
-    logs = logs or {}
-    table = matrix(run.entries, catalog.experiments)
-    names = list(next(iter(table.values()), {}))
-    rows = []
-    for name, cells in table.items():
-        facts = run.boards.get(name)
-        about = "never came up"
-        if facts is not None:
-            about = " · ".join((_model(facts, catalog), *altered(facts)))
-        rows.append(
-            (parts.heading(name, about, privacy, emulated=bool(facts and facts.get("emulated"))), cells)
-        )
-    caption = f"Can it host a micro-cloud? Effort: {run.effort}."
     drawn = [plot for plot in figures.all_of(sources.of_run(run), catalog) if plot.traces and plot.rows]
     for plot in drawn:  # what is missing of the paper's boards is for the page that compares boards
         plot.notes = [note for note in plot.notes if not note.startswith(MISSING)]
-    boards = "".join(
-        parts.board(name, facts, _model(facts, catalog), privacy, _log(name, logs.get(name, ""), privacy))
-        for name, facts in run.boards.items()
-    )
     plots = "".join(parts.figure(plot, privacy) for plot in drawn)
-    return [
-        VIEWPORT,
-        parts.style(),
-        f"<style>{parts.resource('feasibility.css')}</style>",
-        parts.verdicts(caption, rows, names, catalog.experiments, privacy),
-        gate,
-        f'<div class="mc-plots">{plots}</div>' if plots else "",
-        f'<div class="mc-boards">{boards}</div>' if boards else "",
-        _numbers(run, privacy),
-        parts.script(drawn, privacy) if drawn else "",
-    ]
+    script = parts.script(drawn, privacy) if drawn else ""
+    table, verdicts = numbers.table(run, privacy), _verdicts(run, catalog, privacy)
+    room = parts.LARGEST_BYTES - _bytes_of_tests(run)
+    page: list[str] = []
+    for kept in KEPT:
+        boards = _boards(run, catalog, privacy, logs or {}, kept.log)
+        page = [
+            VIEWPORT,
+            parts.style(),
+            f"<style>{parts.resource('feasibility.css')}</style>",
+            verdicts,
+            gate,
+            _left_out(kept, logs=bool(logs), plots=bool(plots), table=bool(table)),
+            f'<div class="mc-plots">{plots}</div>' if plots and kept.plots else "",
+            boards,
+            table if kept.numbers else "",
+            script if kept.plots or not drawn else parts.script([], privacy),
+        ]
+        if sum(len(part.encode()) for part in page) <= room:
+            break
+    return page
 
 
 def refused(reason: str, privacy: Privacy) -> str:
@@ -70,65 +85,67 @@ def refused(reason: str, privacy: Privacy) -> str:
     )
 
 
+def _left_out(kept: _Kept, *, logs: bool, plots: bool, table: bool) -> str:
+    """Return what of that which there is the page does not keep, and where it stands."""
+    what = [
+        *(["the boards’ logs, which stand beside the run file"] if logs and not kept.log else []),
+        *(["the plots, which generations.html has by board model"] if plots and not kept.plots else []),
+        *(["the table of all numbers, which the run file has"] if table and not kept.numbers else []),
+    ]
+    size = f"{parts.LARGEST_BYTES / 1e6:.0f} MB"
+    return (
+        f'<p class="mc-note">So that this page keeps within {size}, it is without {"; ".join(what)}.</p>'
+        if what
+        else ""
+    )
+
+
+def _bytes_of_tests(run: Run) -> int:
+    """Return about how long pytest-html's own page is: a row a test, with the test's name three times."""
+    rows = sum(
+        ROW_BYTES + 3 * len(escape(entry.test)) + 2 * len(escape(entry.reason)) for entry in run.entries
+    )
+    return rows + OWN_BYTES
+
+
+def _verdicts(run: Run, catalog: Catalog, privacy: Privacy) -> str:
+    table = matrix(run.entries, catalog.experiments)
+    names = list(next(iter(table.values()), {}))
+    rows = []
+    for name, cells in table.items():
+        facts = run.boards.get(name)
+        about = "never came up"
+        if facts is not None:
+            about = " · ".join((_model(facts, catalog), *altered(facts)))
+        emulated = bool(facts and facts.get("emulated"))
+        rows.append((parts.heading(name, about, privacy, emulated=emulated), cells))
+    caption = f"Can it host a micro-cloud? Effort: {run.effort}."
+    return parts.verdicts(caption, rows, names, catalog.experiments, privacy)
+
+
+def _boards(run: Run, catalog: Catalog, privacy: Privacy, logs: Mapping[str, str], longest: int) -> str:
+    boards = "".join(
+        parts.board(
+            name, facts, _model(facts, catalog), privacy, _log(name, logs.get(name, ""), longest, privacy)
+        )
+        for name, facts in run.boards.items()
+    )
+    return f'<div class="mc-boards">{boards}</div>' if boards else ""
+
+
 def _model(facts: Mapping[str, Any], catalog: Catalog) -> str:
     model = str(facts.get("model", "?"))
     return catalog.models[model].name if model in catalog.models else model
 
 
-def _log(name: str, log: str, privacy: Privacy) -> str:
+def _log(name: str, log: str, longest: int, privacy: Privacy) -> str:
     if not log:
         return ""
-    cut = (
-        f"… (the whole log stands beside the run file)\n{log[-LONGEST_LOG:]}"
-        if len(log) > LONGEST_LOG
-        else log
-    )
+    cut = log
+    if len(log) > longest:
+        cut = f"… (the whole log stands beside the run file)\n{log[len(log) - longest :]}"
     title = escape(f"log of {name}")
     return (
         f'<details class="mc-log" id="log-{escape(name)}"><summary>{title}</summary>'
         f'<pre tabindex="0">{escape(privacy.on_page(cut))}</pre></details>'
     )
-
-
-HEAD = ("board", "metric", "labels", "median", "p95", "p99", "samples", "limit", "verdict")
-
-
-def _numbers(run: Run, privacy: Privacy) -> str:
-    boots = {entry.boot for entry in run.entries}
-    rows = [
-        _row(entry.board, m, f"boot {entry.boot}" if len(boots) > 1 else "", privacy)
-        for entry in run.entries
-        for m in entry.measurements
-        if m.samples
-    ]
-    if not rows:
-        return ""
-    head = "".join(f'<th scope="col">{name}</th>' for name in HEAD)
-    table = parts.scrolling(
-        f'<table class="mc-numbers"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>',
-        "Every number, with its limit",
-    )
-    return f'<details class="mc-all"><summary>Every number, with its limit</summary>{table}</details>'
-
-
-def _row(board: str, m: Measurement, boot: str, privacy: Privacy) -> str:
-    labels = ", ".join((*(f"{key}={value}" for key, value in m.labels.items()), *filter(None, [boot])))
-    numbers = [
-        Number(m.median, m.unit),
-        Number(m.statistic("p95"), m.unit),
-        Number(m.statistic("p99"), m.unit),
-        Number(len(m.samples), "1"),
-    ]
-    note = f"<small>{parts.told(m.remark, privacy)}</small>" if m.remark else ""
-    return (
-        f'<tr><th scope="row">{parts.told(board, privacy)}</th><td>{parts.told(m.metric, privacy)}</td>'
-        f"<td>{parts.told(labels, privacy)}</td>"
-        + "".join(f'<td class="mc-number">{parts.told(figure, privacy)}</td>' for figure in numbers)
-        + f'<td class="mc-free">{parts.told(_bound(m), privacy)}</td>'
-        f'<td class="{parts.verdict_class(m.verdict, judged=m.judged)}">'
-        f"{parts.told(m.verdict, privacy)}{note}</td></tr>"
-    )
-
-
-def _bound(m: Measurement) -> str:
-    return f"{limit_in_words(m)} — {m.limit.get('source', '')}" if m.limit else ""

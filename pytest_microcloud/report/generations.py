@@ -21,7 +21,6 @@ from pytest_microcloud.verdict.claims import FAILS, HOLDS, PAPERS_BOARDS, REGION
 from pytest_microcloud.verdict.matrix import Cell, matrix
 from pytest_microcloud.verdict.results import Newest, Results, Subject
 
-LARGEST_BYTES = 6_000_000
 MOST_CURVES = (32, 16, 8, 4)
 """Models by OS release on the plots and below: as many as the size of the page allows."""
 MOST_SKIPPED = 50
@@ -85,12 +84,12 @@ def read(directory: Path) -> Stored:
 
 
 def page(stored: Stored, catalog: Catalog) -> str:
-    """Return the page, which is at most `LARGEST_BYTES` long; older OS releases go first where it is not."""
+    """Return the page, `parts.LARGEST_BYTES` long at most; older OS releases go first where it is longer."""
     privacy = Privacy(identifiers=stored.private)
     html = ""
     for most in MOST_CURVES:
         html = _page(stored, catalog, privacy, most)
-        if len(html.encode()) <= LARGEST_BYTES:
+        if len(html.encode()) <= parts.LARGEST_BYTES:
             break
     return html
 

@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     from pytest_microcloud.catalog import Experiment
     from pytest_microcloud.verdict import matrix
 
+LARGEST_BYTES = 6_000_000
+"""What a page is at most, so that it can be mailed; most of it is plotly."""
 LONGEST = 400
 """Characters of a foreign text; what is longer is cut, and stands in the run file."""
+MOST_REASONS = 8
+"""Reasons in a cell of the matrix: each boot may have one of its own, and the run file has all."""
 OPEN_ROWS = 14
 """A table under a plot that has no more rows is open from the start."""
 NUMERIC = ' class="mc-number"'
@@ -34,6 +38,12 @@ def told(foreign: object, privacy: Privacy) -> str:
     text = str(foreign)
     text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
     return escape(privacy.on_page(text))
+
+
+def first_few(texts: Sequence[str], most: int) -> list[str]:
+    """Return so many texts at most, and then how many there are more."""
+    rest = len(texts) - most
+    return [*texts[:most], *([f"and {rest} more"] if rest > 0 else [])]
 
 
 def style() -> str:
@@ -178,12 +188,13 @@ def board(name: str, facts: Mapping[str, Any], model: str, privacy: Privacy, log
 def _verdict(cell: matrix.Cell | None, privacy: Privacy) -> str:
     if cell is None:
         return '<td class="mc-missing">missing</td>'
-    remarks = (cell.remark, *cell.reasons) if cell.remark else cell.reasons
-    reasons = "".join(f"<small>{told(remark, privacy)}</small>" for remark in remarks)
+    reasons = first_few(cell.reasons, MOST_REASONS)
+    remarks = [cell.remark, *reasons] if cell.remark else reasons
+    small = "".join(f"<small>{told(remark, privacy)}</small>" for remark in remarks)
     shade = verdict_class(cell.verdict, judged=cell.judged)
     return (
         f'<td class="{shade}"><b>{told(cell.verdict, privacy)}</b><br>'
-        f"{told(cell.headline, privacy)}{reasons}</td>"
+        f"{told(cell.headline, privacy)}{small}</td>"
     )
 
 

@@ -80,7 +80,7 @@ class Look:
         self._symbols = {model: SYMBOLS[n % len(SYMBOLS)] for n, model in enumerate(models)}
 
     def line(self, source: Source, dash: str = "solid") -> Trace:
-        """Return a curve's colour, marker and dash; one of an older release or altered board is folded away."""
+        """Return colour, marker and dash of a curve; older OS releases and altered boards are folded away."""
         colour = self.colour(source.model)
         symbol = self._symbols.get(source.model, "circle") + ("-open" if source.emulated else "")
         look: Trace = {

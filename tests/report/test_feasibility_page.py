@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import random
 from html.parser import HTMLParser
 from importlib import resources
 from pathlib import Path
@@ -21,6 +23,7 @@ from pytest_microcloud.hooks.record import fingerprint
 from pytest_microcloud.inventory import Target
 from pytest_microcloud.measurement import Measurement
 from pytest_microcloud.report import feasibility
+from pytest_microcloud.report.parts import LARGEST_BYTES
 from pytest_microcloud.report.privacy import MASK, Privacy
 from pytest_microcloud.runs import WORST_FIRST, Entry, Run
 
@@ -132,6 +135,139 @@ def test_every_verdict_is_told_in_words_and_has_a_class_that_the_style_knows(ver
     assert shown.texts.count(verdict) == 2
     style = resources.files(report).joinpath("page.css").read_text(encoding="utf-8")
     assert f".{kind}" in style
+
+
+def over_boots(samples: dict[int, list[float]], **how: str) -> list[Entry]:
+    return [
+        Entry(
+            "desk",
+            "io",
+            f"test[boot{boot}]",
+            "feasible",
+            "",
+            [Measurement("io.memory_time", values, {"size": "4KiB"}, how.get(f"boot{boot}", "feasible"))],
+            boot,
+        )
+        for boot, values in samples.items()
+    ]
+
+
+def rows_of_numbers(shown: Page) -> int:
+    """Return how many rows the table of all numbers has: each has one cell of that class."""
+    return shown.classes.count("mc-free")
+
+
+def test_a_metric_is_one_row_over_all_boots_with_the_spread_over_them() -> None:
+    shown = page(over_boots({1: [0.010, 0.011, 0.090], 2: [0.021], 3: [0.031]}))
+    assert rows_of_numbers(shown) == 1
+    for text in ("21 ms", "16 ms", "26 ms", "5", "3", "1st quartile", "3rd quartile", "boots"):
+        assert text in shown.texts
+
+
+def test_one_boot_has_no_columns_of_spread() -> None:
+    assert "1st quartile" not in page(over_boots({1: [0.01]})).texts
+
+
+def test_an_invalid_boot_is_told_and_its_value_left_out() -> None:
+    shown = page(over_boots({1: [0.010], 2: [0.010], 3: [0.9]}, boot3="invalid"))
+    assert rows_of_numbers(shown) == 1
+    assert {"invalid", "in 1 of 3 boots", "10 ms"} <= set(shown.texts)
+    assert "900 ms" not in shown.texts
+
+
+def test_stages_of_a_confirmation_have_rows_of_their_own() -> None:
+    entries = over_boots({1: [0.010]})
+    confirming = [dataclasses.replace(entries[0], stage=stage) for stage in ("baseline", "candidate")]
+    shown = page([*entries, *confirming])
+    assert rows_of_numbers(shown) == 3
+    assert {"size=4KiB, baseline", "size=4KiB, candidate"} <= set(shown.texts)
+
+
+def test_of_many_reasons_the_first_are_told_and_the_others_counted() -> None:
+    entries = [Entry("desk", "io", f"test[{n}]", "error", f"reason {n}.", boot=n) for n in range(50)]
+    shown = page(entries)
+    assert "and 42 more" in shown.texts
+    assert "reason 7." in shown.texts
+    assert "reason 8." not in shown.texts
+
+
+BOOTS, POINTS, BOARDS = 25, 30, 4
+
+
+@pytest.fixture(scope="module")
+def many_tests() -> list[Entry]:
+    """Return 3,000 tests of three measurements each, a tenth of them without success."""
+    source = random.Random(7)
+    tests = itertools.product(range(BOARDS), range(1, BOOTS + 1), range(POINTS))
+    return [
+        Entry(
+            f"shelf-{board}",
+            "serving",
+            f"suites/test_serving.py::test_page_time[shelf-{board}-docker-{point}-boot{boot}]",
+            "infeasible" if point % 10 == 0 else "feasible",
+            f"page time of {source.random()} s exceeds the limit" if point % 10 == 0 else "",
+            [
+                Measurement(
+                    metric,
+                    [source.random() for _ in range(50)],
+                    {"setting": "docker", "clients": point},
+                    "infeasible" if point % 10 == 0 else "feasible",
+                    reason=f"the median of {source.random()} s exceeds the limit of 1 s" * (point % 10 == 0),
+                )
+                for metric in ("serving.page_time", "serving.throughput", "serving.failures")
+            ],
+            boot,
+        )
+        for board, boot, point in tests
+    ]
+
+
+def of_many(entries: list[Entry], log: str = "") -> list[str]:
+    names = dict.fromkeys(entry.board for entry in entries)
+    boards = {name: {"model": "pi3b", "os_release": "Debian 12", "emulated": True} for name in names}
+    run = Run(Path("run.json"), "", "standard", boards, tuple(entries), {})
+    logs = dict.fromkeys(boards, log) if log else {}
+    return feasibility.summary(run, catalogs.shipped(), Privacy(), logs)
+
+
+def test_the_page_of_thousands_of_tests_keeps_its_size(
+    many_tests: list[Entry], pytester: pytest.Pytester
+) -> None:
+    assert len(many_tests) == 3000
+    told = of_many(many_tests, "a line of a log, <with> some & markup\n" * 20_000)
+    html = "".join(told)
+    assert "without the boards’ logs, which stand beside the run file" in html
+    assert html.count('class="mc-free"') == BOARDS * POINTS * 3, "every number is there, over its boots"
+    (pytester.path / "parts.json").write_text(json.dumps(told))
+    (pytester.path / "names.json").write_text(json.dumps([entry.test for entry in many_tests]))
+    pytester.makeini("[pytest]\n")
+    pytester.makeconftest(
+        "import json, pathlib\n"
+        "def pytest_html_results_summary(prefix):\n"
+        "    prefix[:0] = json.loads(pathlib.Path('parts.json').read_text())\n"
+    )
+    pytester.makepyfile(
+        "import json, pathlib, pytest\n"
+        "@pytest.mark.parametrize('name', json.loads(pathlib.Path('names.json').read_text()))\n"
+        "def test(name): ...\n"
+    )
+    file = pytester.path / "page.html"
+    pytester.runpytest_subprocess(f"--html={file}", "--self-contained-html", "-p", "no:microcloud")
+    assert file.stat().st_size > len(html), "pytest-html has its rows there, too"
+    assert file.stat().st_size <= LARGEST_BYTES
+
+
+def test_what_is_least_valuable_goes_first(many_tests: list[Entry]) -> None:
+    few = many_tests[:300]
+    logs = "".join(of_many(few, "0123456789" * 30_000))
+    assert "the whole log stands beside the run file" in logs
+    for html in ("".join(of_many(few, "a short one")), logs):
+        assert "So that this page keeps within" not in html
+        assert 'id="plot-serving"' in html
+    whole = "".join(of_many(many_tests))
+    assert "without the plots, which generations.html has by board model." in whole
+    assert 'id="plot-serving"' not in whole
+    assert "mc-all" in whole
 
 
 def test_a_number_stands_with_its_statistics_its_limit_and_the_limits_source() -> None:

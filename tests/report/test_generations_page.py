@@ -16,7 +16,7 @@ from pytest_microcloud import catalog as catalogs
 from pytest_microcloud import runs
 from pytest_microcloud.catalog import Catalog
 from pytest_microcloud.report import feasibility, generations
-from pytest_microcloud.report.generations import LARGEST_BYTES
+from pytest_microcloud.report.parts import LARGEST_BYTES
 from pytest_microcloud.report.privacy import Privacy
 from pytest_microcloud.runs import Entry, Run
 from tests import run_files, stored
