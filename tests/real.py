@@ -273,6 +273,13 @@ class RealBoard:
         self._racks.append(rack)
         return rack
 
+    def reboot(self) -> None:
+        """Have it reboot, and return when its next boot has begun; it is not up yet."""
+        boot = "/proc/sys/kernel/random/boot_id"
+        before = self.shell(f"cat {boot}").strip()
+        self.shell("systemctl reboot", check=False)
+        self._wait_for(f"[ $(cat {boot}) != {before} ]")
+
     def wait_until_up(self) -> None:
         """Wait until somebody can log in and the engine answers, e.g. after a reboot."""
         self._wait_for(BOOTED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,10 +23,10 @@ def test_a_stream_that_trickles_on_for_ever_has_a_deadline(host_engine: DockerCl
     base = images.base(host_engine, images.WORKLOAD_SUITE, print)
     container = host_engine.containers.run(base, ["sh", "-c", TRICKLE], detach=True)
     try:
-        started = time.monotonic()
         with pytest.raises(DeadlineExceeded, match="desk: reading on: did not end within 1 s"):
             within(1, "desk", "reading on", lambda: list(container.logs(stream=True, follow=True)))
-        assert time.monotonic() - started < 5
+        container.reload()
+        assert container.status == "running"  # and so does its stream
     finally:
         container.remove(force=True)
 
