@@ -25,8 +25,9 @@ OWN_LIMITS = (
     "Cannot assign requested address",  # no local port is free
     "No buffer space available",
     "Cannot allocate memory",
+    "failed to set the NOFILE resource limit",
 )
-"""What ab says when it ends for want of something on this machine."""
+"""What ab, or what starts it, says when it ends for want of something on this machine."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,10 @@ def _run(command: Sequence[str], timeout_s: float) -> _Ended:
 
 def _many_files() -> Sequence[str]:
     """Return the prefix that gives a child as many open files as it may have (util-linux)."""
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return ("prlimit", f"--nofile={most}", "--") if shutil.which("prlimit") else ()
+    usual, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if usual == most or most == resource.RLIM_INFINITY or shutil.which("prlimit") is None:
+        return ()
+    return ("prlimit", f"--nofile={most}", "--")
 
 
 def _wait_unreaped(process: subprocess.Popen[str], timeout_s: float) -> None:
