@@ -4,7 +4,7 @@ The figure is the `Tot:` rating of `7z b -mmt<threads> -md22`, dictionary 22, wi
 board has cores (or this host, if it has fewer). It is measured under the quota itself, because a throttled
 process meets colder caches than a free one, and beside the loops that keep the host awake (`Awake`), as the
 board itself runs. Readings are taken until their median is known well enough. The result is cached per host,
-model and image.
+published figure and image: models with the same processor share it.
 """
 
 from __future__ import annotations
@@ -149,8 +149,8 @@ def _cache_file(image: str, model: BoardModel) -> Path:
     key = (
         f"{host_cpu()} {os.cpu_count()} {image} {model.sevenzip_mips_all_cores} {threads(model)} {PERIOD_US}"
     )
-    name = f"{model.id}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.json"
-    return cache_directory() / name
+    digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+    return cache_directory() / f"{model.sevenzip_mips_all_cores:.0f}mips-{digest}.json"
 
 
 def host_cpu() -> str:
@@ -160,5 +160,5 @@ def host_cpu() -> str:
 
 
 def cache_directory() -> Path:
-    """Return where calibrations are kept, one file a host CPU and model."""
+    """Return where calibrations are kept, one file a host CPU and published figure."""
     return Path(platformdirs.user_cache_path("microcloud")) / "calibration"
