@@ -19,7 +19,6 @@ from pytest_microcloud.catalog import bearable
 from pytest_microcloud.errors import BoardError, InvalidMeasurement
 
 REQUEST_TIMEOUT_S = 30
-NO_TABLE = "Cannot open gnuplot output file"
 OWN_LIMITS = (
     "Too many open files",
     "Cannot assign requested address",  # no local port is free
@@ -68,38 +67,37 @@ def ab(board: str, url: str, *, requests: int, clients: int, page_bytes: int, ti
         raise BoardError(
             board, "cannot be put under load: ab is not installed here (apt-get install apache2-utils)"
         )
-    with tempfile.TemporaryDirectory(prefix="microcloud-ab-") as directory:
-        table = Path(directory) / "requests.tsv"
+    with tempfile.TemporaryFile() as file:  # it has no name, so nothing of it stays, whatever ends us
+        table = Path(f"/proc/self/fd/{file.fileno()}")
         arguments = ab_arguments(url, requests=requests, clients=clients, table=table)
         try:
-            done = _run([*_many_files(), *ends_with_us(), program, *arguments], timeout_s)
+            done = _run([*_many_files(), *ends_with_us(), program, *arguments], timeout_s, file.fileno())
         except subprocess.TimeoutExpired:
             raise BoardError(
                 board, f"did not serve {requests} requests of {clients} clients within {timeout_s:.0f} s"
             ) from None
-        if done.status < 0:
-            raise InvalidMeasurement(f"{board}: the load generator was ended by signal {-done.status}")
-        if limit := _own_limit(done):
-            raise InvalidMeasurement(
-                f"{board}: the load generator came to a limit of this machine: {limit} ({clients} clients; "
-                "see ulimit -n and net.ipv4.ip_local_port_range)"
-            )
-        failures = _failures(done, requests, page_bytes)
-        times = _request_times(table) if table.is_file() else []
-        if len(times) < _figure("Complete requests", done.stdout) or NO_TABLE in done.stderr:
-            raise InvalidMeasurement(
-                f"{board}: the load generator could not write the times of all requests to {directory}: "
-                "is this machine's disk full?"
-            )
-        # A server that refuses all at once keeps ab busy, too, and that is no doubt.
-        doubt = _doubt(done, clients) if failures < requests else ""
-        kept = _without_refused(times, failures)
-        duration_s = _seconds("Time taken for tests", done.stdout) or done.duration_s
-        return Load(kept, requests - failures, failures, duration_s, doubt)
+        times = _request_times(file.read().decode(errors="replace"))
+    if done.status < 0:
+        raise InvalidMeasurement(f"{board}: the load generator was ended by signal {-done.status}")
+    if limit := _own_limit(done):
+        raise InvalidMeasurement(
+            f"{board}: the load generator came to a limit of this machine: {limit} ({clients} clients; "
+            "see ulimit -n and net.ipv4.ip_local_port_range)"
+        )
+    if len(times) < _figure("Complete requests", done.stdout):
+        raise InvalidMeasurement(
+            f"{board}: the load generator could not write the times of all requests to "
+            f"{tempfile.gettempdir()}: is this machine's disk full?"
+        )
+    failures = _failures(done, requests, page_bytes)
+    # A server that refuses all at once keeps ab busy, too, and that is no doubt.
+    doubt = _doubt(done, clients) if failures < requests else ""
+    duration_s = _seconds("Time taken for tests", done.stdout) or done.duration_s
+    return Load(_without_refused(times, failures), requests - failures, failures, duration_s, doubt)
 
 
-def _run(command: Sequence[str], timeout_s: float) -> _Ended:
-    """Run a program that says little to its end; raises TimeoutExpired."""
+def _run(command: Sequence[str], timeout_s: float, file: int) -> _Ended:
+    """Run a program that says little and gets an open file to its end; raises TimeoutExpired."""
     before_s, started = _children_s(), time.monotonic()
     with subprocess.Popen(
         command,
@@ -107,6 +105,7 @@ def _run(command: Sequence[str], timeout_s: float) -> _Ended:
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
+        pass_fds=(file,),
         start_new_session=True,  # Ctrl-C is for pytest; ab would end early and print what it has
     ) as process:
         try:
@@ -186,9 +185,9 @@ def ab_arguments(url: str, *, requests: int, clients: int, table: Path) -> list[
     return [*tolerant, "-n", str(requests), "-c", str(clients), "-g", str(table), url]
 
 
-def _request_times(table: Path) -> list[float]:
+def _request_times(table: str) -> list[float]:
     """Read ab's gnuplot table: a header, then starttime, seconds, ctime, dtime, ttime, wait; times in ms."""
-    rows = table.read_text(errors="replace").splitlines()[1:]
+    rows = table.splitlines()[1:]
     return [int(row.split("\t")[4]) / 1000 for row in rows if row.count("\t") == 5]
 
 
