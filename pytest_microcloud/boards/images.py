@@ -13,13 +13,14 @@ import platform
 import shutil
 import subprocess
 import tarfile
-import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_microcloud.boards import workspace
 from pytest_microcloud.boards.engine import explained, within
+from pytest_microcloud.boards.link import ends_with_us
 from pytest_microcloud.catalog import Workload
 from pytest_microcloud.catalog.page import picture_page
 from pytest_microcloud.errors import DeadlineExceeded, EngineError, NotMeasured
@@ -215,7 +216,7 @@ def forget(engine: DockerClient) -> list[str]:
 
 
 def _fill(directory: Path, suite: str) -> None:
-    command = ["debootstrap", "--variant=minbase", suite, str(directory)]
+    command = [*ends_with_us(), "debootstrap", "--variant=minbase", suite, str(directory)]
     try:
         made = subprocess.run(
             command, capture_output=True, text=True, timeout=DEBOOTSTRAP_TIMEOUT_S, check=False
@@ -239,8 +240,8 @@ def _debootstrap(engine: DockerClient, suite: str, tag: str) -> None:
             "for this machine's architecture, by root with debootstrap: apt-get install debootstrap, and run "
             f"once as root; or import an image of your own: docker tag IMAGE {tag}",
         )
-    with tempfile.TemporaryDirectory(prefix="microcloud-base-") as directory:
-        _fill(Path(directory), suite)
+    with workspace.scratch() as directory:
+        _fill(directory, suite)
         shutil.copytree(_SLIM, directory, dirs_exist_ok=True)
         left_out = (
             "usr/share/doc",
@@ -249,7 +250,7 @@ def _debootstrap(engine: DockerClient, suite: str, tag: str) -> None:
             "var/cache/apt/*",
             "var/lib/apt/lists/*",
         )
-        tar = ["tar", "-C", directory, *(f"--exclude=./{path}" for path in left_out), "-c", "."]
+        tar = ["tar", "-C", str(directory), *(f"--exclude=./{path}" for path in left_out), "-c", "."]
         repository, _, version = tag.partition(":")
         with (
             explained("this machine", f"importing {tag}"),

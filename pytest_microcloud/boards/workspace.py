@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+SCRATCH = "microcloud-scratch-"
+"""How the names of large temporary directories begin."""
 LONGEST = 82
 """Characters of a workspace's path: a socket's is at most 107, and ssh adds 16 while it makes one."""
 
@@ -146,12 +148,30 @@ def release(held: TextIO) -> None:
     held.close()
 
 
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Make a directory for large files, where temporary ones go, and remove it in the end; raises OSError.
+
+    It is locked as long as this process lives; if that is killed, the next run removes what is left.
+    """
+    with _alone(root()):
+        directory = Path(tempfile.mkdtemp(prefix=SCRATCH))
+        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+        os.close(handle)
+
+
 def remove_abandoned() -> list[str]:
     """Remove the directories of runs whose controller is gone, and return their ids; raises OSError."""
     if not root().exists():
         return []
     with _alone(root()):
         left = [path for path in root().glob("*") if path.is_dir() and not alive(path / "lock")]
-        for path in left:
+        theirs = Path(tempfile.gettempdir()).glob(f"{SCRATCH}*")
+        for path in (*left, *(p for p in theirs if p.lstat().st_uid == os.getuid() and not alive(p))):
             shutil.rmtree(path, ignore_errors=True)
     return [path.name for path in left]

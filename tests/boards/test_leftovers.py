@@ -274,3 +274,24 @@ def test_ssh_logs_to_a_file_and_a_failure_quotes_its_end(own: Workspace) -> None
     with pytest.raises(LinkError, match=r"shelf: .*refuses SSH"):
         link.open(Endpoint(address="127.0.0.1", port=9), timeout_s=5, again=False)
     assert "refused" in (own.path / "0.log").read_text()
+
+
+def test_large_temporary_files_of_a_killed_run_are_removed_and_those_of_a_live_one_are_not(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(runtime))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    script = (
+        "import os\nfrom pytest_microcloud.boards.workspace import scratch\n"
+        "with scratch() as directory:\n"
+        "    (directory / 'file').touch()\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=False, timeout=60)
+    (left,) = runtime.glob(f"{workspace.SCRATCH}*")
+    assert (left / "file").exists()
+    with workspace.scratch() as live:
+        workspace.remove_abandoned()
+        assert live.is_dir()
+        assert not left.exists()
+    assert not live.exists()
