@@ -39,6 +39,11 @@ class NewRealBoard(Protocol):
     def __call__(self, name: str = "desk", **how: Unpack[How]) -> RealBoard: ...
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what needs boards last: an emulated one that is up keeps the CPUs awake, at the others' cost."""
+    items.sort(key=lambda item: item.get_closest_marker("engine") is not None)
+
+
 def _hush(_board: str, _text: str) -> None:
     pass
 
