@@ -158,7 +158,7 @@ def test_the_next_run_removes_what_a_killed_one_left_and_leaves_nothing_itself(
     project: Path, host_engine: DockerClient
 ) -> None:
     with started(project, "pi3b", "test_hosting") as killed:
-        killed.wait_for("hosting httpd: 1 containers")
+        killed.wait_for("hosting httpd: 1 container,")
         killed.process.kill()
         killed.process.wait()
     lost = killed.id
