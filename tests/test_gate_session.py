@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree import ElementTree
 
+import platformdirs
 import pytest
 
 from pytest_microcloud import runs
@@ -26,6 +27,7 @@ BOOTS = 6
 FRESH = 7
 """Boots of each side in a confirmation: those that can just tell, and two to spare."""
 OPTION = f"--microcloud-boots={BOOTS}"
+CACHE = platformdirs.user_cache_path()
 KEPT = "20261123T101500-3fa9.json"
 TESTS = """\
     @pytest.mark.parametrize("kind", ["plain", "steady"])
@@ -513,8 +515,9 @@ SPIN = """\
 @pytest.mark.engine
 @pytest.mark.long
 def test_an_emulated_board_with_half_its_cpu_is_a_confirmed_regression(
-    pytester: pytest.Pytester, host_engine: DockerClient
+    pytester: pytest.Pytester, host_engine: DockerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(CACHE))  # pytester's home has no calibration
     pytester.makepyfile(test_desk=SPIN)
     inventory = pytester.path / "hosts.ini"
     inventory.write_text("[pi3b]\ndesk microcloud_driver=container\n")

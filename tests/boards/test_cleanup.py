@@ -71,7 +71,10 @@ MOMENTS = {
 def left(run: Run, host_engine: DockerClient) -> list[str]:
     label = f"{engine.RUN_LABEL}={run.id}"
     return [
-        *(str(c.name) for c in host_engine.containers.list(all=True, filters={"label": label})),
+        *(
+            str(c.name)
+            for c in host_engine.containers.list(all=True, ignore_removed=True, filters={"label": label})
+        ),
         *(str(v.name) for v in host_engine.volumes.list(filters={"label": label})),
         *(str(n.name) for n in host_engine.networks.list(filters={"label": label})),
         *processes(str(run.directory)),
