@@ -87,17 +87,22 @@ def test_one_boot_has_no_spread(tmp_path: Path) -> None:
     assert figure.quartiles is None
 
 
-def test_real_and_emulated_boards_and_os_releases_are_kept_apart(tmp_path: Path) -> None:
-    kinds = [fingerprint(), emulated(), fingerprint(os_release=TRIXIE), fingerprint("pi2b")]
-    runs = [
+def monthly(directory: Path, kinds: list[dict[str, Any]]) -> list[Run]:
+    """Return a run a month, each of one board with that fingerprint."""
+    return [
         run_files.run(
-            tmp_path / f"{number}.json",
+            directory / f"{number}.json",
             run_files.boots("startup.ready_time", [10.0 + number]),
             {"desk": facts},
             taken=f"2026-0{number}-01T00:00:00+00:00",
         )
         for number, facts in enumerate(kinds, 1)
     ]
+
+
+def test_real_and_emulated_boards_and_os_releases_are_kept_apart(tmp_path: Path) -> None:
+    kinds = [fingerprint(), emulated(), fingerprint(os_release=TRIXIE), fingerprint("pi2b")]
+    runs = monthly(tmp_path, kinds)
     results = Results(runs)
     assert results.subjects == [
         Subject("pi2b", False, BOOKWORM),
@@ -133,15 +138,7 @@ def of_cpu(**made_of: object) -> dict[str, Any]:
 
 def test_an_altered_board_is_a_subject_of_its_own_and_stands_for_no_model(tmp_path: Path) -> None:
     kinds = [of_cpu(altered=[]), of_cpu(altered=["a link of 10 Mbit/s"]), of_cpu(cpu_share=0.8)]
-    results = Results(
-        run_files.run(
-            tmp_path / f"{number}.json",
-            run_files.boots("startup.ready_time", [10.0 + number]),
-            {"desk": facts},
-            taken=f"2026-0{number}-01T00:00:00+00:00",
-        )
-        for number, facts in enumerate(kinds, 1)
-    )
+    results = Results(monthly(tmp_path, kinds))
     whole = Subject("pi3b", True, BOOKWORM)
     assert results.subjects == [
         whole,
