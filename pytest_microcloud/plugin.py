@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from pytest_microcloud.boards.workspace import Workspace
     from pytest_microcloud.catalog import Catalog
-    from pytest_microcloud.inventory import Target
+    from pytest_microcloud.target import Target
     from pytest_microcloud.unfinished import Plan, Unfinished
 
 WHY_ASIDE: pytest.StashKey[str] = pytest.StashKey()

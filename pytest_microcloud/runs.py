@@ -13,13 +13,13 @@ import re
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pytest_microcloud.errors import CatalogError, RunError, UserMistake
 from pytest_microcloud.measurement import Measurement
+from pytest_microcloud.names import did_you_mean
 
 SCHEMA = 1
 ROOM_BYTES = 65536
@@ -216,10 +216,9 @@ def find(
                 best = run
     if best is not None:
         return best
-    nearest = get_close_matches(reference, [*names, *releases], n=1, cutoff=0.5)
     raise RunError(
         f"no run in {directory} is named {reference!r} or is of that OS release"
-        + (f"; did you mean {nearest[0]!r}?" if nearest else "")
+        + did_you_mean([reference], [*names, *releases], alike=0.5)
         + (f" (OS releases: {', '.join(sorted(releases))})" if releases else " (it holds no runs)")
     )
 

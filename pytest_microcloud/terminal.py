@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
     from pytest_microcloud.boards.board import Board
-    from pytest_microcloud.inventory import Target
+    from pytest_microcloud.target import Target
     from pytest_microcloud.verdict.claims import Claim
     from pytest_microcloud.verdict.matrix import Cell
 

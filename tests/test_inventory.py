@@ -13,7 +13,8 @@ import pytest
 
 from pytest_microcloud import catalog, inventory
 from pytest_microcloud.errors import InventoryError
-from pytest_microcloud.inventory import Target, read
+from pytest_microcloud.inventory import read
+from pytest_microcloud.target import Target
 
 MODELS = ("pi1b", "pi2b", "pi3b", "t2_small")
 SHIPPED = Path(__file__).parent.parent / "hosts.ini"

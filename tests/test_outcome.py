@@ -402,7 +402,7 @@ def outcomes(
         tests: str, *arguments: str, found: Sequence[Sequence[str]] = (), first: str = ""
     ) -> pytest.RunResult:
         watch = f"health.Watch.found = {[list(reasons) for reasons in found]}"
-        hurry = "from pytest_microcloud import fixtures; fixtures.PAUSE_S = 0.0"
+        hurry = "from pytest_microcloud import measure; measure.PAUSE_S = 0.0"
         pytester.makeconftest(f"{dedent(UP)}\n{watch}\n{hurry}\n{first}\n")
         pytester.makepyfile(test_desk=f"{dedent(MEASURED)}\n{dedent(tests)}")
         return run_against(closed_port, *arguments)

@@ -23,7 +23,7 @@ from pytest_microcloud.boards import workspace
 from tests.said_to_be_up import Project, said
 
 HALF_WAY = """\
-    from pytest_microcloud.fixtures import note
+    from pytest_microcloud.items import note
 
     GO_ON = Path("go on").exists()
 

@@ -11,8 +11,8 @@ import pytest
 from _pytest.terminal import TerminalReporter
 
 from pytest_microcloud import terminal
-from pytest_microcloud.inventory import Target
 from pytest_microcloud.runs import WORST_FIRST
+from pytest_microcloud.target import Target
 from pytest_microcloud.terminal import Progress, shown_time
 from pytest_microcloud.verdict.matrix import Cell
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.drivers.protocol import Driver
     from pytest_microcloud.boards.facts import Facts
     from pytest_microcloud.catalog import BoardModel
-    from pytest_microcloud.inventory import Target
+    from pytest_microcloud.target import Target
 
 BOOT_TIMEOUT_S = 300.0
 ENGINE_TIMEOUT_S = 300.0

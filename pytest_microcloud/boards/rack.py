@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.drivers.protocol import Driver
     from pytest_microcloud.boards.link import Link
     from pytest_microcloud.catalog import BoardModel, Catalog
-    from pytest_microcloud.inventory import Target
+    from pytest_microcloud.target import Target
 
 
 FRESH_S = 2.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import tomllib
 import types
@@ -27,6 +26,7 @@ from pytest_microcloud.catalog.records import (
     Workload,
 )
 from pytest_microcloud.errors import CatalogError
+from pytest_microcloud.names import did_you_mean, listed
 
 Record = TypeVar("Record")
 Table = dict[str, Any]
@@ -208,7 +208,7 @@ def _workload(file: Path, name: str, table: Table, directory: Path) -> Workload:
     ready = _record(Ready, file, f"{name}.ready", _subtable(file, table.pop("ready", None), f"{name}.ready"))
     if ready.kind not in READY_KINDS:
         raise CatalogError(
-            f'{file}: key "{name}.ready.kind": {ready.kind!r} is none of {_listed(READY_KINDS)}'
+            f'{file}: key "{name}.ready.kind": {ready.kind!r} is none of {listed(READY_KINDS)}'
         )
     workload = _record(
         Workload, file, f"workloads.{name}", table | {"id": name, "ready": ready, "directory": directory}
@@ -227,16 +227,16 @@ def _workload(file: Path, name: str, table: Table, directory: Path) -> Workload:
 def _limits(file: Path, model: str, table: Table, models: Mapping[str, BoardModel]) -> Iterator[Limit]:
     if model not in models:
         raise CatalogError(
-            f'{file}: key "limits.{model}": no board model is named {model!r}{_nearest(model, models)}'
+            f'{file}: key "limits.{model}": no board model is named {model!r}{did_you_mean([model], models)}'
         )
     ours = {name.partition(".")[0] for name in _metrics()}
     for experiment, metrics in table.items():
-        if experiment not in ours and (near := _nearest(experiment, ours)):
+        if experiment not in ours and (near := did_you_mean([experiment], ours)):
             raise CatalogError(f'{file}: key "{experiment}": unknown experiment{near}')
         for metric, entries in _subtable(file, metrics, experiment).items():
             name = f"{experiment}.{metric}"
             if experiment in ours and name not in _metrics():  # a user's own experiment has its own
-                raise CatalogError(f'{file}: key "{name}": unknown metric{_nearest(name, _metrics())}')
+                raise CatalogError(f'{file}: key "{name}": unknown metric{did_you_mean([name], _metrics())}')
             for entry in entries if isinstance(entries, list) else [entries]:
                 limit = _record(
                     Limit, file, name, _subtable(file, entry, name) | {"model": model, "metric": name}
@@ -245,8 +245,7 @@ def _limits(file: Path, model: str, table: Table, models: Mapping[str, BoardMode
                     raise CatalogError(f'{file}: key "{name}": give exactly one of "max" and "min"')
                 if limit.statistic not in STATISTICS:
                     raise CatalogError(
-                        f'{file}: key "{name}.statistic": {limit.statistic!r} is none of '
-                        f"{_listed(STATISTICS)}"
+                        f'{file}: key "{name}.statistic": {limit.statistic!r} is none of {listed(STATISTICS)}'
                     )
                 yield limit
 
@@ -282,7 +281,7 @@ def _subtable(file: Path, value: object, key: str) -> Table:
 def _only(file: Path, where: str, table: Table, known: Iterable[str]) -> None:
     for key in table:
         if key not in (known := tuple(known)):
-            raise CatalogError(f'{file}: key "{where}{key}": unknown{_nearest(key, known)}')
+            raise CatalogError(f'{file}: key "{where}{key}": unknown{did_you_mean([key], known)}')
 
 
 def _record(kind: type[Record], file: Path, where: str, table: Table) -> Record:
@@ -333,15 +332,6 @@ _WANTED = {int: "a whole number", float: "a number", str: "a text"}
 def _pick(known: Mapping[str, Record], name: str, what: str) -> Record:
     if name not in known:
         raise CatalogError(
-            f"no {what} is named {name!r}{_nearest(name, known)} (there are: {_listed(sorted(known))})"
+            f"no {what} is named {name!r}{did_you_mean([name], known)} (there are: {listed(sorted(known))})"
         )
     return known[name]
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)

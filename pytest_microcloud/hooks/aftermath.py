@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_microcloud import fixtures
 from pytest_microcloud.errors import BoardError, InvalidMeasurement, LimitMissed
 from pytest_microcloud.hooks.outcome import verdict_of
+from pytest_microcloud.items import board_of
+from pytest_microcloud.session import SESSION
 
 if TYPE_CHECKING:
     from pytest_microcloud.hooks.unwritten import Unwritten
@@ -20,7 +21,7 @@ class Aftermath:
 
     def __init__(self, config: pytest.Config, unwritten: Unwritten) -> None:
         self._config = config
-        self._session = config.stash[fixtures.SESSION]
+        self._session = config.stash[SESSION]
         self._unwritten = unwritten
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -28,7 +29,7 @@ class Aftermath:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Say what happened before any other hook tells the error, and attach the logs."""
-        name = fixtures.board_of(item)
+        name = board_of(item)
         error = call.excinfo.value if call.excinfo is not None else None
         if name is None or error is None:
             return (yield)

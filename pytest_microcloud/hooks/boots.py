@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_microcloud import fixtures
-from pytest_microcloud.fixtures import PHASE, SESSION, Phase
+from pytest_microcloud.items import PHASE, board_of, phase_of
+from pytest_microcloud.session import SESSION, Phase
 
 if TYPE_CHECKING:
     from pytest_microcloud.hooks.aftermath import Aftermath
@@ -37,7 +38,7 @@ class Boots:
         """
 
         def place(item: pytest.Item) -> tuple[bool, int]:
-            phase = fixtures.phase_of(item)
+            phase = phase_of(item)
             return fixtures.uses(item, ("results",)), phase.boot if phase else 1
 
         session.items.sort(key=place)
@@ -47,7 +48,7 @@ class Boots:
 
         Called after the board was powered on: this is registered before the hook that does so.
         """
-        name, wanted = fixtures.board_of(item), fixtures.phase_of(item)
+        name, wanted = board_of(item), phase_of(item)
         if name is None or wanted is None or self._config.option.setupplan:
             return
         if wanted == self._session.phases.setdefault(name, Phase()):

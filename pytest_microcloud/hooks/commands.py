@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_microcloud import fixtures
 from pytest_microcloud.boards.link import KILL_AFTER_S, LATE
 from pytest_microcloud.errors import DeadlineExceeded, LinkError
+from pytest_microcloud.items import board_name, host_of
 
 if TYPE_CHECKING:
     from testinfra.backend.base import BaseBackend, CommandResult
@@ -28,8 +28,8 @@ class Commands:
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Before fixtures may run commands."""
-        if (host := fixtures.host_of(item)) is not None:
-            bound(host.backend, fixtures.board_name(host), self._timeout_s)
+        if (host := host_of(item)) is not None:
+            bound(host.backend, board_name(host), self._timeout_s)
 
 
 def bound(backend: BaseBackend, board: str, timeout_s: float) -> None:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_microcloud import fixtures
 from pytest_microcloud.errors import BoardError, RunError
-from pytest_microcloud.fixtures import PHASE, SESSION, Phase
+from pytest_microcloud.items import PHASE, board_of, phase_of
+from pytest_microcloud.session import SESSION, Against, Phase
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -38,9 +38,7 @@ COLOURS = {"regressed": {"red": True}, "improved": {"green": True}}
 class Gate:
     """The hooks of a session that is compared with a baseline."""
 
-    def __init__(
-        self, config: pytest.Config, against: fixtures.Against, record: Record, unwritten: Unwritten
-    ) -> None:
+    def __init__(self, config: pytest.Config, against: Against, record: Record, unwritten: Unwritten) -> None:
         self._config = config
         self._session = config.stash[SESSION]
         self._against = against
@@ -146,7 +144,7 @@ class Gate:
         from pytest_microcloud.verdict import comparison
 
         theirs = {ours: name for name, ours in comparison.paired(self._against.baseline, run).items()}
-        boards = {fixtures.board_of(item) for item in items.values()}
+        boards = {board_of(item) for item in items.values()}
         for name in dict.fromkeys(finding.board for finding in suspects):
             if name not in boards:
                 return f"{name}: the tests that measured it are not part of this session"
@@ -170,7 +168,7 @@ class Gate:
             if item is None:
                 continue
             # What fixtures made on a board goes with it: they are taken down before another takes its place.
-            same = following is not None and fixtures.phase_of(item) == fixtures.phase_of(following)
+            same = following is not None and phase_of(item) == phase_of(following)
             self._config.hook.pytest_runtest_protocol(item=item, nextitem=following if same else None)
             if session.shouldfail:
                 raise session.Failed(session.shouldfail)
@@ -223,7 +221,7 @@ def _again(item: pytest.Function, phase: Phase) -> pytest.Function:
 def _words(item: pytest.Function) -> list[str]:
     """Return the words in the brackets of a test's name, without its boot."""
     words = list(item.callspec._idlist)
-    return words[:-1] if fixtures.phase_of(item) else words
+    return words[:-1] if phase_of(item) else words
 
 
 def _name(item: pytest.Function) -> tuple[str, ...]:

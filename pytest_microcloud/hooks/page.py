@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_microcloud import options
-from pytest_microcloud.fixtures import SESSION
+from pytest_microcloud.session import SESSION
 
 if TYPE_CHECKING:
     from pathlib import Path

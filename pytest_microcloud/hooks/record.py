@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_microcloud import fixtures
-from pytest_microcloud.fixtures import ENTRY, SESSION
+from pytest_microcloud.items import ENTRY
+from pytest_microcloud.session import SESSION, Phase
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -139,7 +140,7 @@ class Record:
         """Return the boards as they were measured, and not as the gate has made them since."""
         session = self._session
         for name, board in session.boards.items():
-            if not session.phases.get(name, fixtures.Phase()).stage:
+            if not session.phases.get(name, Phase()).stage:
                 self._boards[name] = fingerprint(board)
         return self._boards
 

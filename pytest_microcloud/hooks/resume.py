@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_microcloud import options
-from pytest_microcloud.fixtures import SESSION, Phase
+from pytest_microcloud.session import SESSION, Phase
 
 if TYPE_CHECKING:
     from pytest_microcloud.unfinished import Unfinished

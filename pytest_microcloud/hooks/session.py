@@ -12,9 +12,11 @@ import pytest
 
 from pytest_microcloud import fixtures, options
 from pytest_microcloud.errors import BoardError, InvalidMeasurement, MicrocloudError
-from pytest_microcloud.fixtures import ENTRY, SESSION, BoardClock
 from pytest_microcloud.hooks import outcome
 from pytest_microcloud.hooks.record import fingerprint
+from pytest_microcloud.items import ENTRY, board_of, experiment_of, note, phase_of
+from pytest_microcloud.measure import BoardClock, doubt
+from pytest_microcloud.session import SESSION
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -66,7 +68,7 @@ class SessionWithBoards:
 
         Called after pytest's look at skip marks, which is `tryfirst`, and before fixtures are set up.
         """
-        name = fixtures.board_of(item)
+        name = board_of(item)
         if name is None or self._config.option.setupplan:
             return
         ready = self._session.rack.board(name)
@@ -100,10 +102,10 @@ class SessionWithBoards:
         if isinstance(error, InvalidMeasurement | BoardError):
             verdict = "invalid" if isinstance(error, InvalidMeasurement) else "error"
             outcome.mark(item, report, verdict)
-            fixtures.note(item, verdict, str(error))
+            note(item, verdict, str(error))
             if verdict == "invalid":
-                fixtures.doubt(item, str(error))
-        elif report.failed and fixtures.board_of(item) and fixtures.uses(item, fixtures.OURS):
+                doubt(item, str(error))
+        elif report.failed and board_of(item) and fixtures.uses(item, fixtures.OURS):
             _note_failure(item, call.excinfo)
         return report
 
@@ -177,13 +179,13 @@ class SessionWithBoards:
         phases: dict[str, set[str]] = {name: set() for name in steps}
         several: dict[tuple[str, str], list[float]] = {}
         for item in items:
-            if (name := fixtures.board_of(item)) not in steps:
+            if (name := board_of(item)) not in steps:
                 continue
             parameters = item.callspec.params  # type: ignore[attr-defined]
             model = session.catalog.model(session.rack.targets[name].model)
-            experiment = fixtures.experiment_of(item)
+            experiment = experiment_of(item)
             seconds = step_s(experiment, item.name, parameters, model, session.effort, session.catalog)
-            if phase := fixtures.phase_of(item):
+            if phase := phase_of(item):
                 phases[name].add(str(phase))
                 test = f"{item.nodeid.removesuffix(']').removesuffix(f'-{phase}')}]"
                 several.setdefault((name, test), []).append(seconds)
@@ -203,4 +205,4 @@ def _note_failure(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException
     if entry is not None and entry.verdict in ("invalid", "infeasible", "error"):
         return
     missed = isinstance(excinfo.value, AssertionError | pytest.fail.Exception)
-    fixtures.note(item, "infeasible" if missed else "error", excinfo.exconly().strip().splitlines()[0])
+    note(item, "infeasible" if missed else "error", excinfo.exconly().strip().splitlines()[0])

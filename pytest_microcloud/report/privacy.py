@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.facts import Facts
-    from pytest_microcloud.inventory import Target
+    from pytest_microcloud.target import Target
 
 MASK = "[masked]"
 SHORTEST = 4

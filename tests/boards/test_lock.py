@@ -17,7 +17,7 @@ from pytest_microcloud.boards.workspace import Workspace, new_run_id
 from pytest_microcloud.errors import BoardBusy, BoardError
 
 if TYPE_CHECKING:
-    from pytest_microcloud.inventory import Target
+    from pytest_microcloud.target import Target
     from tests.conftest import NewRealBoard
     from tests.real import RealBoard
 

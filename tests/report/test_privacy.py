@@ -11,7 +11,6 @@ import pytest
 
 from pytest_microcloud.boards import refusal
 from pytest_microcloud.boards.facts import Card, Facts
-from pytest_microcloud.inventory import Target
 from pytest_microcloud.report.privacy import (
     MASK,
     Privacy,
@@ -21,6 +20,7 @@ from pytest_microcloud.report.privacy import (
     secrets,
     without_keys,
 )
+from pytest_microcloud.target import Target
 
 if TYPE_CHECKING:
     from pytest_microcloud.catalog import Catalog

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
     from pytest_microcloud.catalog import BoardModel, Workload
-    from pytest_microcloud.inventory import Target
+    from pytest_microcloud.target import Target
 
 PACK_TIMEOUT_S = 600
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from pytest_microcloud.boards.link import Link
     from pytest_microcloud.catalog import BoardModel
-    from pytest_microcloud.inventory import Target
+    from pytest_microcloud.target import Target
 
 BOARD_LABEL = "microcloud.board"
 SPEC_LABEL = "microcloud.spec"
