@@ -17,11 +17,6 @@ from pytest_microcloud.errors import (
     UserMistake,
 )
 from pytest_microcloud.fixtures import (  # noqa: F401 - pytest finds fixtures in the plugin module
-    ENTRY,
-    SESSION,
-    Against,
-    BoardClock,
-    Session,
     board,
     deploy,
     effort,
@@ -31,6 +26,7 @@ from pytest_microcloud.fixtures import (  # noqa: F401 - pytest finds fixtures i
     results,
     serve,
 )
+from pytest_microcloud.session import SESSION, Against, Session
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter

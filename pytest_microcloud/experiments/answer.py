@@ -21,18 +21,27 @@ if TYPE_CHECKING:
 
 POLL_S = 0.02
 ANSWER_TIMEOUT_S = 10.0
+FIRST_TIMEOUT_S = 0.5
+"""An application that is just starting may take a question and forget it, as ZooKeeper does: the first one is
+given less time, and after one that was forgotten the next gets twice as much."""
 
 
-def answers(board: Board, ready: Ready, port: int | None, container: Container | None) -> bool:
+def answers(
+    board: Board,
+    ready: Ready,
+    port: int | None,
+    container: Container | None,
+    timeout_s: float = ANSWER_TIMEOUT_S,
+) -> bool:
     """Ask once; False if it does not answer, or not with what is expected."""
     try:
         if ready.kind == "stdin":
-            return container is not None and _stdin(container, ready)
+            return container is not None and _stdin(container, ready, timeout_s)
         if port is None:
             return False
         if ready.kind == "http":
-            return http_answers(board.address, port, ready.path, ready.expect)
-        return _tcp(board.address, port, ready)
+            return http_answers(board.address, port, ready.path, ready.expect, timeout_s, timeout_s)
+        return _tcp(board.address, port, ready, timeout_s)
     except (OSError, HTTPException, APIError):
         return False
 
@@ -44,9 +53,12 @@ def wait_until_ready(
 
     Raises BoardError if it ended, DeadlineExceeded if it is late.
     """
-    started = time.monotonic()
-    while not answers(board, ready, port, container):
+    started = asked = time.monotonic()
+    timeout_s = FIRST_TIMEOUT_S
+    while not answers(board, ready, port, container, timeout_s):
         waited = time.monotonic() - started
+        if time.monotonic() - asked >= timeout_s:
+            timeout_s = min(2 * timeout_s, ANSWER_TIMEOUT_S)
         if waited > ready.timeout_s:
             raise DeadlineExceeded(board.name, f"an application was not ready within {ready.timeout_s:.0f} s")
         if container is not None and waited > 1 and not _runs(board, container):
@@ -57,35 +69,41 @@ def wait_until_ready(
                 board.name, f"a container ended with {status} before it was ready; it said: {said}"
             )
         time.sleep(POLL_S)
+        asked = time.monotonic()
     return time.monotonic() - started
 
 
 def http_answers(
-    address: str, port: int, path: str, expect: str, connect_timeout_s: float = ANSWER_TIMEOUT_S
+    address: str,
+    port: int,
+    path: str,
+    expect: str,
+    connect_timeout_s: float = ANSWER_TIMEOUT_S,
+    timeout_s: float = ANSWER_TIMEOUT_S,
 ) -> bool:
     """Whether a GET is answered with status 200 and a body that contains `expect`."""
     connection = HTTPConnection(address, port, timeout=connect_timeout_s)
     with contextlib.closing(connection):
         connection.connect()
-        connection.sock.settimeout(ANSWER_TIMEOUT_S)
+        connection.sock.settimeout(timeout_s)
         connection.request("GET", path)
         response = connection.getresponse()
         return response.status == 200 and expect.encode() in response.read()
 
 
-def _tcp(address: str, port: int, ready: Ready) -> bool:
-    with socket.create_connection((address, port), timeout=ANSWER_TIMEOUT_S) as connection:
+def _tcp(address: str, port: int, ready: Ready, timeout_s: float) -> bool:
+    with socket.create_connection((address, port), timeout=timeout_s) as connection:
         connection.sendall(ready.send.encode())
         connection.shutdown(socket.SHUT_WR)
         return _says(connection, ready.expect)
 
 
-def _stdin(container: Container, ready: Ready) -> bool:
+def _stdin(container: Container, ready: Ready, timeout_s: float) -> bool:
     """Write a line to the main process and read until the expected answer is there."""
     channel = container.attach_socket(params={"stdin": 1, "stdout": 1, "stream": 1})
     raw = cast("socket.socket", getattr(channel, "_sock", channel))  # docker-py wraps it in a SocketIO
     try:
-        raw.settimeout(ANSWER_TIMEOUT_S)
+        raw.settimeout(timeout_s)
         raw.sendall(ready.send.encode() + b"\n")
         return _says(raw, ready.expect)
     finally:

@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from pytest_microcloud.experiments.deploy import Deployment
 
 THRESHOLD_BYTES = 50_000_000
-"""Memory that is left to applications and the operating system: the paper's 50 MB."""
-SPARE_BYTES = THRESHOLD_BYTES / 2
-"""What another container must leave of it. With less a board reads its own programs from the card again and
-again, and answers nobody for minutes; the paper, too, stopped where another ZooKeeper did not fit."""
+"""Memory that stays free for applications and operating system: the paper's 50 MB. A start alone takes nearly
+as much for a moment, and a board with none left reads its programs from the card again and again."""
 FEWEST_TO_PROJECT = 5
 """Containers from which memory is projected at the least; the first ones also fill caches."""
 ASKING_AGAIN_S = 300.0
@@ -57,7 +55,7 @@ class _Filling:
 def fill(
     deployment: Deployment, *, at_most: float = math.inf, at_most_s: float = math.inf
 ) -> list[Measurement]:
-    """Start containers until less than 50 MB is left or another one would not fit; then ask each one again.
+    """Start containers until another one would leave less than 50 MB; then ask each one again.
 
     Gives the number that answered, and a sample a container of memory, disk, start time and response time. A
     board that falls over ends the filling: that is a result, and `reason` tells it. A filling that has
@@ -122,10 +120,10 @@ def _another_fits(now: Reading, filling: _Filling) -> bool:
     each = statistics.median(filling.memory_bytes) if hosted else 0.0
     if now.available_bytes < THRESHOLD_BYTES:
         filling.ended = f"less than {THRESHOLD_BYTES / 1e6:.0f} MB were left"
-    elif now.available_bytes < each + SPARE_BYTES:
+    elif now.available_bytes < each + THRESHOLD_BYTES:
         filling.ended = (
-            f"{now.available_bytes / 1e6:.0f} MB were left, in which another one of {each / 1e6:.0f} MB does "
-            "not fit"
+            f"{now.available_bytes / 1e6:.0f} MB were left: another one of {each / 1e6:.0f} MB would leave "
+            f"less than {THRESHOLD_BYTES / 1e6:.0f} MB"
         )
     elif hosted >= filling.most or _late(filling, each):
         filling.projected = _more(now.available_bytes, each)
@@ -140,9 +138,8 @@ def _another_fits(now: Reading, filling: _Filling) -> bool:
 
 
 def _more(available_bytes: float, each: float) -> int:
-    """Return how many more would be started by the rule of `_another_fits`: the last one crosses the line."""
-    room = available_bytes - max(THRESHOLD_BYTES, each + SPARE_BYTES)
-    return int(room / each) + 1 if each > 0 and room >= 0 else 0
+    """Return how many more would be started by the rule of `_another_fits`."""
+    return max(0, int((available_bytes - THRESHOLD_BYTES) / each)) if each > 0 else 0
 
 
 def _late(filling: _Filling, each: float) -> bool:

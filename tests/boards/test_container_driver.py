@@ -15,6 +15,7 @@ from pytest_microcloud.boards import board as boards
 from pytest_microcloud.boards import calibration, facts, images
 from pytest_microcloud.boards.drivers.container import ContainerDriver
 from pytest_microcloud.boards.drivers.container.disk import DiskLimits
+from pytest_microcloud.boards.drivers.container.pages import read_in
 from pytest_microcloud.boards.gauge import Gauge
 from pytest_microcloud.errors import HostTooSmall, LinkError
 from pytest_microcloud.experiments.deploy import deploy
@@ -73,6 +74,25 @@ def test_a_board_has_its_models_memory_and_no_swap(pi3b: Board, limits: dict[str
     assert reading.total_bytes == pytest.approx(published, rel=0.02)
     assert 0 < reading.available_bytes < reading.total_bytes
     assert limits["MemorySwap"] == limits["Memory"]
+
+
+def test_the_os_image_is_in_the_hosts_page_cache_before_a_board_is_powered_on(
+    container: Container, host_engine: DockerClient, pi3b: Board
+) -> None:
+    image = container.attrs["Config"]["Image"]
+    cached = "fincore --noheadings --bytes --output RES,SIZE /usr/bin/docker"
+    evicted = "dd if=/usr/bin/docker iflag=nocache count=0 of=/dev/null 2>/dev/null"
+
+    def pages(script: str) -> tuple[int, int]:
+        said = host_engine.containers.run(image, ["-c", script], entrypoint="sh", remove=True)
+        resident, size = map(int, said.split())
+        return resident, size
+
+    resident, size = pages(f"{evicted}; {cached}")
+    assert resident < size / 2
+    read_in(host_engine, image, "desk", pi3b.run_id)
+    resident, size = pages(cached)
+    assert resident >= size
 
 
 def test_the_cpu_quota_is_the_calibrated_one_and_in_force(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any, NoReturn, cast
 
@@ -12,7 +14,7 @@ from pytest_microcloud import catalog as catalogs
 from pytest_microcloud.boards.board import Board
 from pytest_microcloud.errors import EngineError
 from pytest_microcloud.experiments import deploy as deploying
-from pytest_microcloud.experiments.answer import wait_until_ready
+from pytest_microcloud.experiments.answer import ANSWER_TIMEOUT_S, wait_until_ready
 from pytest_microcloud.experiments.deploy import deploy, published_port
 
 DESK = cast("Board", SimpleNamespace(name="desk", address="127.0.0.1", facts=SimpleNamespace(isa="armv7l")))
@@ -46,3 +48,21 @@ def test_an_engine_of_this_machine_that_dies_is_an_error_that_names_it(
     monkeypatch.setattr(deploying, "host_engine", lambda: SimpleNamespace(info=dies, close=lambda: None))
     with pytest.raises(EngineError, match="this machine: asking the engine for its architecture: the conn"):
         deploy(DESK, catalogs.load().workload("httpd"))
+
+
+def test_an_application_that_forgot_the_first_question_is_ready_long_before_that_one_times_out() -> None:
+    asked: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+
+        def serve() -> None:
+            forgotten, _ = server.accept()
+            answered, _ = server.accept()
+            with forgotten, answered:
+                asked.append(answered.recv(4))
+                answered.sendall(b"Zookeeper version: 3")
+
+        served = pool.submit(serve)
+        took_s = wait_until_ready(DESK, catalogs.load().workload("zookeeper").ready, server.getsockname()[1])
+        served.result(ANSWER_TIMEOUT_S)
+    assert asked == [b"srvr"]
+    assert took_s < ANSWER_TIMEOUT_S / 2

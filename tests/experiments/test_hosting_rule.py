@@ -20,14 +20,20 @@ def started(available: float, each: float) -> tuple[int, float, str]:
     return len(filling.hosted), available, filling.ended
 
 
-def test_containers_are_started_until_less_than_50_mb_is_left() -> None:
-    assert started(800 * MB, 12 * MB) == (63, 44 * MB, "less than 50 MB were left")
+@pytest.mark.parametrize(("available", "each", "count"), [(800, 12, 62), (860, 50, 16), (850, 50, 16)])
+def test_containers_are_started_until_another_one_would_leave_less_than_50_mb(
+    available: int, each: int, count: int
+) -> None:
+    hosted, left, why = started(available * MB, each * MB)
+    assert hosted == count
+    assert 50 * MB <= left < (50 + each) * MB
+    assert why == f"{left / MB:.0f} MB were left: another one of {each} MB would leave less than 50 MB"
 
 
-def test_another_one_that_would_leave_the_system_next_to_nothing_does_not_fit() -> None:
-    count, left, why = started(860 * MB, 50 * MB)
-    assert (count, left) == (16, 60 * MB)
-    assert why == "60 MB were left, in which another one of 50 MB does not fit"
+def test_a_larger_container_than_those_before_ends_the_filling_if_less_than_50_mb_is_left() -> None:
+    filling = hosting._Filling(hosted=[object()], memory_bytes=[5 * MB])  # type: ignore[list-item]
+    assert not hosting._another_fits(Reading(10**10, 40 * MB, 0, 0.0), filling)
+    assert filling.ended == "less than 50 MB were left"
 
 
 @pytest.mark.parametrize("each", [5 * MB, 12 * MB, 26 * MB, 50 * MB, 200 * MB])

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from pytest_microcloud.boards import calibration, images, workspace
+from pytest_microcloud.boards.drivers.container import pages
 from pytest_microcloud.boards.drivers.container.awake import Awake
 from pytest_microcloud.boards.drivers.container.disk import DiskLimits
 from pytest_microcloud.boards.engine import (
@@ -123,6 +124,7 @@ class ContainerDriver:
             cpus = calibration.threads(self._model)
             self._awake = Awake(self._engine, image, cpus, self._target.name, self._run_id)
             self._awake.start()
+            pages.read_in(self._engine, image, self._target.name, self._run_id)
         options = self._options()
         spec = hashlib.sha256(
             json.dumps([image, self._card, options], sort_keys=True, default=str).encode()
@@ -168,6 +170,7 @@ class ContainerDriver:
             "firmware and kernel start: start-up times are of user space alone",
             "temperature, throttling and power supply",
             "memory bandwidth and caches: the host's",
+            pages.GAP,
             "`free` and `top` on the board show the host's memory; its own limit is in its cgroup",
         ]
         if model.cores > 1:
