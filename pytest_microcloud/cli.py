@@ -230,7 +230,8 @@ def _init(chosen: argparse.Namespace) -> int:
 
     for file in project.create(chosen.directory):
         print(f"wrote {file}")
-    print(f"next: cd {shlex.quote(str(chosen.directory))} && pytest suites/ --hosts=pi3b --microcloud-plan")
+    go = "" if chosen.directory.samefile(".") else f"cd {shlex.quote(str(chosen.directory))} && "
+    print(f"next: {go}pytest suites/ --hosts=pi3b --microcloud-plan")
     return 0
 
 

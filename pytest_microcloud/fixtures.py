@@ -112,6 +112,8 @@ def limit(request: pytest.FixtureRequest, board: Board) -> Callable[[list[Measur
 
     def keep(measurements: list[Measurement]) -> None:
         __tracebackhide__ = True
+        if not isinstance(measurements, list | tuple):
+            raise pytest.UsageError(f"limit(…) takes the list that measure(…) returns, not {measurements!r}")
         if stage_of(request.node):
             return
         missed = judge(measurements, board.model.id, request.config.stash[SESSION].catalog)

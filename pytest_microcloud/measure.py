@@ -109,7 +109,9 @@ class Measure:
         self._item.config.hook.pytest_microcloud_measured(
             board=self._board, measurements=measurements, item=self._item
         )
-        note(self._item, "feasible", "", [*measurements, *self._doubted])
+        wrong = [m for m in measurements if m.verdict == "infeasible"]
+        reason = "; ".join(f"{m.metric}: {m.reason}" for m in wrong)
+        note(self._item, "infeasible" if wrong else "feasible", reason, [*measurements, *self._doubted])
         store(self._item, self._benchmark, self._board)
         return measurements
 
@@ -126,7 +128,7 @@ class Measure:
             measurements: list[Measurement] = []
             try:
                 with health.Watch(self._board, expected=tolerated(self._item)) as watch:
-                    measurements = list(experiment())
+                    measurements = _told(experiment())
                 doubts = (m.reason for m in measurements if m.verdict == "invalid")
                 if reasons := [*watch.verdict(), *dict.fromkeys(doubts)]:
                     raise InvalidMeasurement(f"{self._board.name}: {'; '.join(reasons)}")
@@ -142,6 +144,16 @@ class Measure:
                     self._board.name, f"invalid: {invalid}; measured again in {PAUSE_S:.0f} s ({turn})"
                 )
             time.sleep(PAUSE_S)
+
+
+def _told(found: object) -> list[Measurement]:
+    """Return what an experiment gave; a UsageError if it is not measurements."""
+    from pytest_microcloud.measurement import Measurement
+
+    __tracebackhide__ = True
+    if isinstance(found, list | tuple) and all(isinstance(one, Measurement) for one in found):
+        return list(found)
+    raise pytest.UsageError(f"measure(experiment, …): it should return a list of Measurement, not {found!r}")
 
 
 def store(item: pytest.Item, benchmark: BenchmarkFixture, board: Board) -> None:

@@ -209,17 +209,20 @@ def find(
     names: list[str] = []
     releases: dict[str, None] = {}
     for run in every(directory):
-        if isinstance(run, Run) and not (apart_from and _same(run.file, apart_from)):
-            names.append(run.id)
+        if not isinstance(run, Run):
+            continue
+        names.append(run.id)
+        if not (apart_from and _same(run.file, apart_from)):
             releases |= dict.fromkeys(str(facts.get("os_release")) for facts in run.boards.values())
             if run.is_of(reference) and (best is None or rank(run) >= rank(best)):
                 best = run
     if best is not None:
         return best
+    none = f"it holds no {'other ' if names else ''}runs"
     raise RunError(
         f"no run in {directory} is named {reference!r} or is of that OS release"
         + did_you_mean([reference], [*names, *releases], alike=0.5)
-        + (f" (OS releases: {', '.join(sorted(releases))})" if releases else " (it holds no runs)")
+        + f" ({f'OS releases: {known}' if (known := ', '.join(sorted(releases))) else none})"
     )
 
 

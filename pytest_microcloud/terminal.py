@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from pytest_microcloud.measurement import shown
+
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
@@ -94,13 +96,13 @@ def header(targets: Iterable[Target], run_id: str, effort: str, about: str) -> l
 def board_lines(board: Board) -> list[str]:
     """Return what a board that is up is, what of its model is not emulated, what of it cannot be watched."""
     facts = board.facts
-    memory = f"{facts.memory_bytes / 2**20:.0f} MiB"
+    size = f"{facts.cpus} CPU{'' if facts.cpus == 1 else 's'}, {shown(facts.memory_bytes, 'B')}"
     which = "" if facts.identity else ", as the inventory says (not recognised)"
     if board.driver.emulated:
         which = ", emulated"
     lines = [
         f"{board.name}: {board.model.name}{which}; {facts.os_release or 'an unknown system'}; "
-        f"{facts.engine} {facts.docker_version}; {facts.cpus} CPUs, {memory}"
+        f"{facts.engine} {facts.docker_version}; {size}"
     ]
     for what, told in (
         ("not emulated", "; ".join(board.gaps)),

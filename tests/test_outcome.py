@@ -690,3 +690,35 @@ def test_another_pytest_html_shows_what_is_invalid_as_failed_rather_than_not_at_
     outcomes(BOOT, found=[HOT], first=other)
     shown = rows((pytester.path / "reports" / "feasibility.html").read_text())
     assert (shown["test_boot"], shown["failed"]) == ("Failed", "1 Failed")
+
+
+@pytest.mark.parametrize(
+    ("test", "mistake"),
+    [
+        ("measure(lambda: None)", "it should return a list of Measurement, not None"),
+        (
+            "limit(measure(took)[0])",
+            r"limit\(…\) takes the list that measure\(…\) returns, not Meas",
+        ),
+    ],
+    ids=["experiment", "limit"],
+)
+def test_a_mistake_in_a_test_is_told_in_a_sentence(
+    outcomes: Callable[..., pytest.RunResult], test: str, mistake: str
+) -> None:
+    result = outcomes(f"def test_mistaken(measure, limit):\n    {test}\n")
+    result.assert_outcomes(failed=1)
+    assert re.search(mistake, result.stdout.str())
+
+
+def test_a_session_that_asks_no_board_for_anything_keeps_the_page_of_the_one_before(
+    outcomes: Callable[..., pytest.RunResult], pytester: pytest.Pytester
+) -> None:
+    outcomes(BOOT)
+    page = pytester.path / "reports" / "feasibility.html"
+    measured = page.read_bytes()
+    result = outcomes("def test_nothing():\n    pass\n")
+    assert page.read_bytes() == measured
+    result.stdout.fnmatch_lines("no board was asked for anything: the page is the one of before")
+    outcomes(BOOT)
+    assert page.read_bytes() != measured

@@ -324,3 +324,10 @@ def test_pytest_benchmark_compares_the_files(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("test_serving[desk-serving.page_time-docker-50-run-boot1]") == 2
+
+
+def test_the_run_that_is_compared_is_among_the_nearest_names_and_no_other_run(shelf: Path) -> None:
+    for other in [file for file in shelf.glob("*.json") if file.stem != "b-old"]:
+        other.unlink()
+    with pytest.raises(RunError, match=r"did you mean 'b-old'\? \(it holds no other runs\)"):
+        runs.find("b-odl", shelf, apart_from=shelf / "b-old.json")

@@ -82,13 +82,25 @@ def http_answers(
     timeout_s: float = ANSWER_TIMEOUT_S,
 ) -> bool:
     """Whether a GET is answered with status 200 and a body that contains `expect`."""
+    status, body = http_page(address, port, path, connect_timeout_s, timeout_s)
+    return status == 200 and expect.encode() in body
+
+
+def http_page(
+    address: str,
+    port: int,
+    path: str,
+    connect_timeout_s: float = ANSWER_TIMEOUT_S,
+    timeout_s: float = ANSWER_TIMEOUT_S,
+) -> tuple[int, bytes]:
+    """GET it, and return the answer's status and body. Raises OSError, HTTPException."""
     connection = HTTPConnection(address, port, timeout=connect_timeout_s)
     with contextlib.closing(connection):
         connection.connect()
         connection.sock.settimeout(timeout_s)
         connection.request("GET", path)
         response = connection.getresponse()
-        return response.status == 200 and expect.encode() in response.read()
+        return response.status, response.read()
 
 
 def _tcp(address: str, port: int, ready: Ready, timeout_s: float) -> bool:

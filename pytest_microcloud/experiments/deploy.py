@@ -7,13 +7,14 @@ import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
 from pytest_microcloud.boards import images, preflight, undo
 from pytest_microcloud.boards.engine import explained, host_engine, labels
 from pytest_microcloud.catalog.page import PAGE_BYTES, picture_page
 from pytest_microcloud.errors import BoardError, EngineError, MicrocloudError
-from pytest_microcloud.experiments.answer import wait_until_ready
+from pytest_microcloud.experiments.answer import http_page, wait_until_ready
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -153,7 +154,19 @@ def docker_server(deployment: Deployment) -> Iterator[Server]:
     with afterwards(lambda: remove(board, container)):
         port = published_port(board, container)
         wait_until_ready(board, ready, port, container)
-        yield Server(board, "docker", _url(board, port, ready.path))
+        yield Server(board, "docker", _url(board, port, ready.path), _page_bytes(deployment, port))
+
+
+def _page_bytes(deployment: Deployment, port: int | None) -> int:
+    """Return the length of the page that clients get: the stated one's, or what the server answers now."""
+    board, workload = deployment.board, deployment.workload
+    if workload.page is not None or port is None:
+        return PAGE_BYTES
+    try:
+        _, body = http_page(board.address, port, workload.ready.path)
+    except (OSError, HTTPException) as error:
+        raise BoardError(board.name, f"{workload.name} did not give its page: {error!r}") from error
+    return max(1, len(body))
 
 
 @contextmanager

@@ -27,11 +27,13 @@ def load(server: Server, *, clients: int, requests: int) -> list[Measurement]:
     seen = _ab(server, clients, requests)
     labels: dict[str, str | int] = {"setting": server.setting, "clients": clients}
     failed = f"{seen.failures} of {requests} requests failed" if seen.failures else ""
-    measured = [Measurement("serving.failures", [float(seen.failures)], dict(labels))]
+    measured = [Measurement("serving.failures", [float(seen.failures)], dict(labels), reason=failed)]
     if seen.answered:
         times = Measurement("serving.page_time", seen.request_times_s, dict(labels), reason=failed)
         throughput = Measurement("serving.throughput", [seen.answered / seen.duration_s], dict(labels))
         measured = [times, throughput, *measured]
+    else:  # whatever the limits are
+        measured[0].verdict = "infeasible"
     if seen.doubt:
         for m in measured:
             m.verdict, m.reason = "invalid", seen.doubt

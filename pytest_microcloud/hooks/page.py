@@ -6,6 +6,7 @@ What is not ours is text on both, without keys and addresses.
 from __future__ import annotations
 
 import base64
+from collections.abc import Generator
 from contextlib import suppress
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -122,6 +123,32 @@ class Page:
             boards[name] = {**boards[name], "address": board.target.address}
         taken = session.run_file.stem
         return runs.Run(session.run_file, taken, session.effort.id, boards, tuple(session.entries), {})
+
+
+class KeptPage:
+    """The hooks that keep the page of the session before if no board was asked for anything in this one."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._session = config.stash[SESSION]
+        self._page = options.path(config, "reports") / "feasibility.html"
+        self._kept: bytes | None = None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> Generator[None, None, None]:
+        """Put the page back that pytest-html writes over, whatever was asked for."""
+        if self._page.is_file() and not self._session.boards and not self._session.entries:
+            self._kept = self._page.read_bytes()
+        try:
+            return (yield)
+        finally:
+            if self._kept is not None:
+                self._page.write_bytes(self._kept)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        """Say so, as pytest-html says that it wrote one."""
+        if self._kept is not None:
+            terminalreporter.write_line("no board was asked for anything: the page is the one of before")
 
 
 def _logs(tests: list[dict[str, Any]]) -> dict[str, str]:

@@ -135,8 +135,9 @@ class SessionWithBoards:
         finally:
             if self._progress is not None and self._session.boards:
                 self._progress.announce("boards", "tidying up")
-                self._progress.clear()
             self._close()
+            if self._progress is not None:
+                self._progress.clear()
             if self._session.rack.stays and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

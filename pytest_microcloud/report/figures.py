@@ -84,8 +84,7 @@ def hosting(sources: Sequence[Source], look: Look) -> Plot:
     plot = Plot(
         "hosting",
         "Memory by number of containers",
-        "Memory that the containers of a workload take together, until less than 50 MB is left "
-        "(the paper's Figure 4)",
+        "Memory that the containers of a workload take together, with 50 MB left free (the paper's Figure 4)",
         (
             "board",
             "workload",

@@ -11,11 +11,14 @@ from pytest_microcloud.measurement import Measurement, shown
 def judge(measurements: Iterable[Measurement], model: str, catalog: Catalog) -> list[str]:
     """Give each measurement its limit and verdict; return what was missed, a sentence each.
 
-    What is invalid is not judged.
+    What is invalid is not judged; what the experiment itself found infeasible stays so, and is told first.
     """
     missed = []
     for measurement in measurements:
         if measurement.verdict == "invalid":
+            continue
+        if measurement.verdict == "infeasible":
+            missed.append(f"{measurement.metric}: {measurement.reason}")
             continue
         limit = catalog.limit(model, measurement.metric, measurement.labels)
         if limit is not None and (sentence := apply(limit, measurement)):

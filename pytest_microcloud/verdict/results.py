@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from pytest_microcloud.measurement import Measurement
-from pytest_microcloud.runs import Entry, Run
+from pytest_microcloud.runs import Entry, Run, worst
 
 BESIDE = frozenset(("basis",))
 """Labels that tell how a figure came to be, and not of what it is."""
@@ -36,21 +36,32 @@ class Subject:
 class Figure:
     """One metric of a subject at one point, of the newest run that has it and can be trusted.
 
-    `boots` are its values, one a boot: the median of the repetitions in it. `last` is the measurement of the
-    last boot, with its samples in the order in which they were taken. Values are in SI units. `gaps` are what
-    was not emulated of its boards, in sentences.
+    `boots` are its values, one a boot: the median of the repetitions in it. `measurements` are those of the
+    boots, and `last` is that of the last one, with its samples in the order in which they were taken. Values
+    are in SI units. `gaps` are what was not emulated of its boards, in sentences.
     """
 
     run: str
     taken: str
     last: Measurement
     boots: list[float] = field(default_factory=list)
+    measurements: list[Measurement] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
 
     @property
     def median(self) -> float:
         """The median over the boots."""
         return statistics.median(self.boots)
+
+    @property
+    def verdict(self) -> str:
+        """The worst of its boots' verdicts."""
+        return worst(m.verdict for m in self.measurements)
+
+    @property
+    def samples(self) -> list[float]:
+        """All repetitions of all boots."""
+        return [sample for m in self.measurements for sample in m.samples]
 
     @property
     def quartiles(self) -> tuple[float, float] | None:
@@ -225,6 +236,7 @@ class Results:
             kept = self._figures[key] = Figure(run.id, run.taken, boots[max(boots)][-1])
         if kept.run == run.id:
             kept.boots += values
+            kept.measurements += (m for ms in boots.values() for m in ms)
             kept.gaps += _texts(run.boards[board].get("not_emulated"))
 
 

@@ -162,3 +162,9 @@ def test_pages_that_do_not_arrive_whole_are_failures_and_not_throughput(serve: S
     assert measured["serving.failures"].samples == [20]
     assert measured["serving.page_time"].reason == "20 of 40 requests failed"
     assert measured["serving.throughput"].median > 0
+
+
+def test_a_page_that_no_client_gets_is_infeasible_whatever_the_limits_are(serve: Serve) -> None:
+    (failures,) = serving.load(cast("Server", serve(0)), clients=10, requests=20)
+    assert (failures.metric, failures.samples) == ("serving.failures", [20])
+    assert (failures.verdict, failures.reason) == ("infeasible", "20 of 20 requests failed")

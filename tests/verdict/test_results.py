@@ -205,3 +205,14 @@ def test_a_release_of_hypriotos_has_its_version_in_its_name(tmp_path: Path) -> N
         f"{buster}, HypriotOS image v1.11.0",
         f"{buster}, HypriotOS image v1.12.2",
     ]
+
+
+def test_samples_and_verdict_are_those_of_all_boots(tmp_path: Path) -> None:
+    benchmarks = [
+        run_files.benchmark("startup.ready_time", [10.0, 11.0], boot=1, verdict="infeasible"),
+        run_files.benchmark("startup.ready_time", [20.0], boot=2),
+    ]
+    figure = Results([run_files.run(tmp_path / "1.json", benchmarks)]).figure(PI3B, "startup.ready_time", {})
+    assert figure is not None
+    assert figure.samples == [10.0, 11.0, 20.0]
+    assert figure.verdict == "infeasible"

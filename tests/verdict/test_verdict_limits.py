@@ -117,3 +117,9 @@ def test_what_is_invalid_is_not_judged(catalog: Catalog) -> None:
     doubted.verdict = "invalid"
     assert judge([doubted], "pi3b", catalog) == []
     assert (doubted.verdict, doubted.limit) == ("invalid", None)
+
+
+def test_what_the_experiment_found_infeasible_is_missed_without_a_limit(catalog: Catalog) -> None:
+    nobody = Measurement("serving.failures", [20.0], verdict="infeasible", reason="20 of 20 requests failed")
+    assert judge([nobody], "pi3b", catalog) == ["serving.failures: 20 of 20 requests failed"]
+    assert nobody.verdict == "infeasible"

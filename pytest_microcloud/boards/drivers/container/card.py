@@ -7,7 +7,7 @@ under /var/lib/docker is packed into an image on the host. A new board's card is
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from pytest_microcloud.boards import images
 from pytest_microcloud.boards.drivers.container.driver import ContainerDriver, Say, board_image
 from pytest_microcloud.boards.engine import ended, explained, host_labels
 from pytest_microcloud.boards.link import Link
+from pytest_microcloud.errors import EngineError
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -37,8 +38,7 @@ def prepare(
     """Return the tag of the card for that target's OS with all workloads that are built here."""
     suite = target.image or images.WORKLOAD_SUITE
     board = board_image(engine, suite, say)
-    # An official image is large: it is loaded when a test wants it, not onto every card.
-    tags = [images.workload(engine, workload, say) for workload in workloads if workload.built_here]
+    tags = list(_built(engine, workloads, say))
     with explained("this machine", "looking for a prepared SD card"):
         content = "\0".join(str(engine.images.get(tag).id) for tag in (board, *tags))
         tag = f"microcloud/card:{hashlib.sha256(content.encode()).hexdigest()[:12]}"
@@ -61,6 +61,19 @@ def prepare(
         link.close()
         driver.stop()
     return tag
+
+
+def _built(engine: DockerClient, workloads: Iterable[Workload], say: Say) -> Iterator[str]:
+    """Yield the images of the workloads that are built here; what cannot be built is the error of its tests.
+
+    An official image is large: it is loaded when a test wants it, not onto every card.
+    """
+    for workload in workloads:
+        if workload.built_here:
+            try:
+                yield images.workload(engine, workload, say)
+            except EngineError as error:
+                say(f"goes without {workload.name}: {error.what}")
 
 
 def _pack(engine: DockerClient, board: str, driver: ContainerDriver, tag: str, run_id: str) -> None:
