@@ -146,15 +146,18 @@ def closing_table(
 def claims(reporter: TerminalReporter, judged: Sequence[Claim]) -> None:
     """Write how many of the paper's claims hold, and of each but those that simply do: numbers and doubts.
 
-    A doubt is what is not measured, and which models' figures are those of emulated boards.
+    A doubt is what is not measured, and which models' figures are those of emulated boards. Claims that are
+    not measured at all are told with -v: most boards of the paper are in nobody's cupboard.
     """
     from pytest_microcloud.verdict.claims import FAILS, HOLDS, NOT_MEASURED
 
     count = {verdict: sum(c.verdict == verdict for c in judged) for verdict in (HOLDS, FAILS, NOT_MEASURED)}
     so_far = sum(c.so_far for c in judged)
+    silent = {NOT_MEASURED} if reporter.verbosity < 1 else set()
     reporter.write_line(
         f"claims: {count[HOLDS]} hold{f' ({so_far} of them so far)' if so_far else ''}, "
         f"{count[FAILS]} do not, {count[NOT_MEASURED]} not measured"
+        f"{' (-v names what is missing)' if silent and count[NOT_MEASURED] else ''}"
     )
     for claim in judged:
         missing, emulated = "; ".join(claim.missing), ", ".join(claim.emulated)
@@ -164,7 +167,7 @@ def claims(reporter: TerminalReporter, judged: Sequence[Claim]) -> None:
             NOT_MEASURED: missing,
         }[claim.verdict]
         doubts = "; ".join(filter(None, (told, f"emulated: {emulated}" if emulated else "")))
-        if doubts or claim.verdict != HOLDS:
+        if (doubts or claim.verdict != HOLDS) and claim.verdict not in silent:
             verdict = f"{claim.verdict} so far" if claim.so_far else claim.verdict
             reporter.write_line(f"  {verdict}: {claim.says} ({claim.section}): {doubts}")
 

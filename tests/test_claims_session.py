@@ -54,6 +54,12 @@ def test_a_claim_that_holds_so_far_says_what_is_missing_and_whose_figures_are_em
     assert "Newer is faster" not in text, "what simply holds is only counted"
 
 
+def test_claims_that_are_not_measured_are_counted_and_named_with_verbose_alone(run: pytest.Pytester) -> None:
+    text = said(run.runpytest_subprocess())
+    assert "1 do not, 1 not measured (-v names what is missing)" in text
+    assert "It boots" not in text
+
+
 @pytest.mark.parametrize("way", ["option", "ini"])
 def test_strict_claims_fail_with_their_numbers_and_no_traceback(run: pytest.Pytester, way: str) -> None:
     strict = ["--microcloud-claims=strict"] if way == "option" else ["-o", "microcloud_claims=strict"]
