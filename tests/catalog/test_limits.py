@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -132,3 +133,10 @@ def test_only_boards_that_the_paper_leaves_behind_the_vm_may_start_a_container_a
         assert ready.max <= vm.max
         assert (container is None) == name.startswith("pi1b")
         assert container is None or container.max == vm.max
+
+
+def test_the_documentation_lists_every_metric_with_what_it_is() -> None:
+    listed = (Path(__file__).parents[2] / "docs" / "limits.md").read_text(encoding="utf-8")
+    metrics = tomllib.loads((SHIPPED / "metrics.toml").read_text(encoding="utf-8"))
+    assert [name for name, told in metrics.items() if f"| `{name}` |" not in listed] == []
+    assert [name for name, told in metrics.items() if told["about"] not in listed] == []
