@@ -214,7 +214,7 @@ def _register_hooks(config: pytest.Config, plan: Plan) -> None:
     from pytest_microcloud.hooks.commands import Commands
     from pytest_microcloud.hooks.gate import Gate
     from pytest_microcloud.hooks.outcome import Outcomes
-    from pytest_microcloud.hooks.page import KeptPage, Page
+    from pytest_microcloud.hooks.page import Page
     from pytest_microcloud.hooks.record import Record
     from pytest_microcloud.hooks.resume import Resume
     from pytest_microcloud.hooks.session import SessionWithBoards
@@ -226,7 +226,6 @@ def _register_hooks(config: pytest.Config, plan: Plan) -> None:
     config.pluginmanager.register(Outcomes(config, unwritten), "microcloud-outcomes")
     config.pluginmanager.register(aftermath, "microcloud-aftermath")
     config.pluginmanager.register(Page(config), "microcloud-page")
-    config.pluginmanager.register(KeptPage(config), "microcloud-kept-page")
     config.pluginmanager.register(record, "microcloud-record")
     config.pluginmanager.register(Boots(config, aftermath), "microcloud-boots")
     if session.gate is not None and not options.nothing_runs(config):
@@ -248,8 +247,12 @@ def _set_options(config: pytest.Config, targets: list[Target], ssh_config: Path)
     if options.flag(config, "plan"):
         config.option.benchmark_storage = str(config.rootpath)  # is there: no .benchmarks is made
     elif config.getoption("htmlpath", "") is None and not config.option.collectonly:
-        config.option.htmlpath = str(options.path(config, "reports") / "feasibility.html")
+        from pytest_microcloud.hooks.page import KeptPage
+
+        page = options.path(config, "reports") / "feasibility.html"
+        config.option.htmlpath = str(page)
         config.option.self_contained_html = True
+        config.pluginmanager.register(KeptPage(config, page), "microcloud-kept-page")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -218,11 +218,12 @@ def find(
                 best = run
     if best is not None:
         return best
-    none = f"it holds no {'other ' if names else ''}runs"
+    known = ", ".join(sorted(releases))
+    there = f"OS releases: {known}" if known else f"it holds no {'other ' if names else ''}runs"
     raise RunError(
         f"no run in {directory} is named {reference!r} or is of that OS release"
         + did_you_mean([reference], [*names, *releases], alike=0.5)
-        + f" ({f'OS releases: {known}' if (known := ', '.join(sorted(releases))) else none})"
+        + f" ({there})"
     )
 
 

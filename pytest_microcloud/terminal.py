@@ -153,11 +153,11 @@ def claims(reporter: TerminalReporter, judged: Sequence[Claim]) -> None:
 
     count = {verdict: sum(c.verdict == verdict for c in judged) for verdict in (HOLDS, FAILS, NOT_MEASURED)}
     so_far = sum(c.so_far for c in judged)
-    silent = {NOT_MEASURED} if reporter.verbosity < 1 else set()
+    brief = reporter.verbosity < 1
     reporter.write_line(
         f"claims: {count[HOLDS]} hold{f' ({so_far} of them so far)' if so_far else ''}, "
         f"{count[FAILS]} do not, {count[NOT_MEASURED]} not measured"
-        f"{' (-v names what is missing)' if silent and count[NOT_MEASURED] else ''}"
+        f"{' (-v names what is missing)' if brief and count[NOT_MEASURED] else ''}"
     )
     for claim in judged:
         missing, emulated = "; ".join(claim.missing), ", ".join(claim.emulated)
@@ -167,7 +167,9 @@ def claims(reporter: TerminalReporter, judged: Sequence[Claim]) -> None:
             NOT_MEASURED: missing,
         }[claim.verdict]
         doubts = "; ".join(filter(None, (told, f"emulated: {emulated}" if emulated else "")))
-        if (doubts or claim.verdict != HOLDS) and claim.verdict not in silent:
+        if brief and claim.verdict == NOT_MEASURED:
+            continue
+        if doubts or claim.verdict != HOLDS:
             verdict = f"{claim.verdict} so far" if claim.so_far else claim.verdict
             reporter.write_line(f"  {verdict}: {claim.says} ({claim.section}): {doubts}")
 

@@ -53,11 +53,15 @@ def wait_until_ready(
 
     Raises BoardError if it ended, DeadlineExceeded if it is late.
     """
-    started = asked = time.monotonic()
+    started = time.monotonic()
     timeout_s = FIRST_TIMEOUT_S
-    while not answers(board, ready, port, container, timeout_s):
-        waited = time.monotonic() - started
-        if time.monotonic() - asked >= timeout_s:
+    while True:
+        asked = time.monotonic()
+        if answers(board, ready, port, container, timeout_s):
+            return time.monotonic() - started
+        now = time.monotonic()
+        waited = now - started
+        if now - asked >= timeout_s:
             timeout_s = min(2 * timeout_s, ANSWER_TIMEOUT_S)
         if waited > ready.timeout_s:
             raise DeadlineExceeded(board.name, f"an application was not ready within {ready.timeout_s:.0f} s")
@@ -69,8 +73,6 @@ def wait_until_ready(
                 board.name, f"a container ended with {status} before it was ready; it said: {said}"
             )
         time.sleep(POLL_S)
-        asked = time.monotonic()
-    return time.monotonic() - started
 
 
 def http_answers(

@@ -128,9 +128,9 @@ class Page:
 class KeptPage:
     """The hooks that keep the page of the session before if no board was asked for anything in this one."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, page: Path) -> None:
         self._session = config.stash[SESSION]
-        self._page = options.path(config, "reports") / "feasibility.html"
+        self._page = page
         self._kept: bytes | None = None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

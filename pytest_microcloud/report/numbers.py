@@ -80,9 +80,10 @@ def _trusted(measurements: list[Measurement]) -> list[Measurement]:
 
 def _statistics(boots: Boots, unit: str, *, several: bool) -> list[Cell]:
     """Return the median over boots, what is of all samples, and with `several` boots the spread over them."""
-    samples = [sample for ms in boots.values() for m in ms for sample in m.samples]
-    last = next(reversed(boots.values()))[-1]
-    figure = Figure("", "", last, [statistics.median(m.median for m in ms) for ms in boots.values()])
+    everything = [m for ms in boots.values() for m in ms]
+    values = [statistics.median(m.median for m in ms) for ms in boots.values()]
+    figure = Figure("", "", everything[-1], values, everything)
+    samples = figure.samples
     cells: list[Cell] = [
         Number(figure.median, unit),
         Number(quantile(samples, 0.95), unit),

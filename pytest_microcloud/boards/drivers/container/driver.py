@@ -124,7 +124,6 @@ class ContainerDriver:
             cpus = calibration.threads(self._model)
             self._awake = Awake(self._engine, image, cpus, self._target.name, self._run_id)
             self._awake.start()
-            pages.read_in(self._engine, image, self._target.name, self._run_id)
         options = self._options()
         spec = hashlib.sha256(
             json.dumps([image, self._card, options], sort_keys=True, default=str).encode()
@@ -147,6 +146,8 @@ class ContainerDriver:
         marks |= {BOARD_LABEL: self._target.name, SPEC_LABEL: spec}
         self._container = self._create(image, name, marks, mounts, options)
         self._install_keys()
+        if self._limited:
+            pages.read_in(self._engine, image, self._target.name, self._run_id)
         self._container.start()
 
     def endpoint(self) -> Endpoint:
