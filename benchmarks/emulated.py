@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from pytest_microcloud.boards.board import Board
 from pytest_microcloud.boards.rack import Rack
-from pytest_microcloud.boards.workspace import Workspace, new_run_id
 from pytest_microcloud.catalog import Catalog
-from pytest_microcloud.target import Target
+from pytest_microcloud.controller.workspace import Workspace, new_run_id
+from pytest_microcloud.inventory.target import Target
 
 SUITE = "bookworm"
 

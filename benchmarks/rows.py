@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 from benchmarks.emulated import Progress, announce
 from benchmarks.pairs import Pair, alternate
 from benchmarks.row import Row
-from pytest_microcloud.boards import calibration
 from pytest_microcloud.boards.board import Board
+from pytest_microcloud.boards.drivers.container import calibration
 from pytest_microcloud.boards.health import Watch
 from pytest_microcloud.boards.link import Link
-from pytest_microcloud.boards.workspace import Workspace, new_run_id
 from pytest_microcloud.catalog import Catalog
+from pytest_microcloud.controller.workspace import Workspace, new_run_id
 from pytest_microcloud.errors import BoardError
 from pytest_microcloud.experiments import hosting, serving
 from pytest_microcloud.experiments.deploy import deploy, docker_server

@@ -205,9 +205,9 @@ def _compare(chosen: argparse.Namespace) -> int:
     if chosen.json:
         print(json.dumps(found.as_dict(), ensure_ascii=False, allow_nan=False, indent=2))
     else:
-        from pytest_microcloud.report import gate
+        from pytest_microcloud.report import comparison_table
 
-        print(gate.text(found, verbose=chosen.verbose))
+        print(comparison_table.text(found, verbose=chosen.verbose))
         print(SINGLE_STAGE)
     return FAILED if found.fails else 0
 
@@ -239,7 +239,8 @@ def _clean(chosen: argparse.Namespace) -> int:
     """Remove what runs left on this machine, without an engine what is not on one."""
     import shutil
 
-    from pytest_microcloud.boards import calibration, engine, images, workspace
+    from pytest_microcloud.boards.drivers.container import calibration
+    from pytest_microcloud.controller import engine, images, workspace
     from pytest_microcloud.errors import EngineMissing
 
     _tell_removed(f"the files of run {run_id}" for run_id in workspace.remove_abandoned())

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from pytest_microcloud.errors import LimitMissed, NotMeasured
-from pytest_microcloud.items import ENTRY, board_name, note, stage_of
-from pytest_microcloud.measure import Measure, store
-from pytest_microcloud.session import SESSION
+from pytest_microcloud.session.items import ENTRY, board_name, note, stage_of
+from pytest_microcloud.session.measuring import Measure, store
+from pytest_microcloud.session.state import SESSION
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture

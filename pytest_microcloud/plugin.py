@@ -26,15 +26,15 @@ from pytest_microcloud.fixtures import (  # noqa: F401 - pytest finds fixtures i
     results,
     serve,
 )
-from pytest_microcloud.session import SESSION, Against, Session
+from pytest_microcloud.session.state import SESSION, Against, Session
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
-    from pytest_microcloud.boards.workspace import Workspace
     from pytest_microcloud.catalog import Catalog
-    from pytest_microcloud.target import Target
-    from pytest_microcloud.unfinished import Plan, Unfinished
+    from pytest_microcloud.controller.workspace import Workspace
+    from pytest_microcloud.inventory.target import Target
+    from pytest_microcloud.runs.unfinished import Plan, Unfinished
 
 WHY_ASIDE: pytest.StashKey[str] = pytest.StashKey()
 AXES = ("clients", "setting", "size", "workload")
@@ -84,7 +84,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _without_keys(config: pytest.Config, error: MicrocloudError) -> str:
     """Return what a mistake comes to: Ansible quotes a line of an inventory that it cannot read."""
-    from pytest_microcloud.report.privacy import without_keys, written_in
+    from pytest_microcloud.redaction import without_keys, written_in
 
     file = options.path(config, "inventory")
     return without_keys(str(error), written_in(file.read_text(errors="replace")) if file.is_file() else ())
@@ -138,13 +138,14 @@ def _refuse_what_measures_nothing(config: pytest.Config) -> None:
 
 
 def _open_session(config: pytest.Config) -> None:
-    from pytest_microcloud import runs, unfinished
+    from pytest_microcloud import runs
     from pytest_microcloud.boards.drivers import DRIVERS
     from pytest_microcloud.boards.rack import Rack
-    from pytest_microcloud.boards.workspace import Workspace, new_run_id
     from pytest_microcloud.catalog import load
-    from pytest_microcloud.hooks.session import PROGRESS
-    from pytest_microcloud.report.privacy import Privacy
+    from pytest_microcloud.controller.workspace import Workspace, new_run_id
+    from pytest_microcloud.redaction import Privacy
+    from pytest_microcloud.runs import unfinished
+    from pytest_microcloud.session.lifecycle import PROGRESS
 
     catalog = load(config.getini("microcloud_catalog"))
     targets = _targets(config, catalog)
@@ -209,16 +210,16 @@ def _against(config: pytest.Config, run_file: Path, models: Collection[str]) -> 
 
 
 def _register_hooks(config: pytest.Config, plan: Plan) -> None:
-    from pytest_microcloud.hooks.aftermath import Aftermath
-    from pytest_microcloud.hooks.boots import Boots
-    from pytest_microcloud.hooks.commands import Commands
-    from pytest_microcloud.hooks.gate import Gate
-    from pytest_microcloud.hooks.outcome import Outcomes
-    from pytest_microcloud.hooks.page import Page
-    from pytest_microcloud.hooks.record import Record
-    from pytest_microcloud.hooks.resume import Resume
-    from pytest_microcloud.hooks.session import SessionWithBoards
-    from pytest_microcloud.hooks.unwritten import Unwritten
+    from pytest_microcloud.session.boots import Boots
+    from pytest_microcloud.session.commands import Commands
+    from pytest_microcloud.session.confirmation import Gate
+    from pytest_microcloud.session.html import Page
+    from pytest_microcloud.session.incident_log import Aftermath
+    from pytest_microcloud.session.lifecycle import SessionWithBoards
+    from pytest_microcloud.session.outcome import Outcomes
+    from pytest_microcloud.session.record import Record
+    from pytest_microcloud.session.resume import Resume
+    from pytest_microcloud.session.write_errors import Unwritten
 
     session, unwritten = config.stash[SESSION], Unwritten()
     aftermath, record = Aftermath(config, unwritten), Record(config, unwritten, plan)
@@ -247,7 +248,7 @@ def _set_options(config: pytest.Config, targets: list[Target], ssh_config: Path)
     if options.flag(config, "plan"):
         config.option.benchmark_storage = str(config.rootpath)  # is there: no .benchmarks is made
     elif config.getoption("htmlpath", "") is None and not config.option.collectonly:
-        from pytest_microcloud.hooks.page import KeptPage
+        from pytest_microcloud.session.html import KeptPage
 
         page = options.path(config, "reports") / "feasibility.html"
         config.option.htmlpath = str(page)
@@ -260,7 +261,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     session = config.stash.get(SESSION, None)
     if session is None:
         return []
-    from pytest_microcloud import terminal
+    from pytest_microcloud.session import terminal
 
     rack, chosen = session.rack, session.effort
     lines = terminal.header(rack.targets.values(), rack.workspace.run_id, chosen.id, chosen.about)
@@ -324,7 +325,7 @@ def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
     """Say what came of the claims that were judged, and which of them do not hold."""
     if claims := config.stash.get(fixtures.CLAIMS, None):
-        from pytest_microcloud import terminal
+        from pytest_microcloud.session import terminal
 
         terminal.claims(terminalreporter, claims)
 

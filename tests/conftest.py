@@ -11,11 +11,11 @@ import pytest
 
 from pytest_microcloud import catalog as catalogs
 from pytest_microcloud import inventory
-from pytest_microcloud.boards import engine
 from pytest_microcloud.boards.drivers import DRIVERS
 from pytest_microcloud.boards.rack import Rack
-from pytest_microcloud.boards.workspace import Workspace, new_run_id
-from tests.real import How, RealBoard, RealBoards
+from pytest_microcloud.controller import engine
+from pytest_microcloud.controller.workspace import Workspace, new_run_id
+from tests.support.real import How, RealBoard, RealBoards
 
 if TYPE_CHECKING:
     from docker import DockerClient

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_microcloud import project
 from pytest_microcloud.verdict import claims
-from tests import run_files
+from tests.support import run_files
 
 SUITE = "suites/test_claims.py"
 BOOT = "test_claim[boards_boot_before_the_vm]"

@@ -17,8 +17,8 @@ import pytest
 
 from pytest_microcloud import __version__
 from pytest_microcloud.cli import main
-from tests import run_files
-from tests.run_files import BOOKWORM, TRIXIE
+from tests.support import run_files
+from tests.support.run_files import BOOKWORM, TRIXIE
 
 
 def test_help_tells_the_commands_and_exits_with_0(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from pytest_benchmark.logger import Logger
 from pytest_benchmark.utils import load_storage
 
 from pytest_microcloud import runs
-from tests import run_files
+from tests.support import run_files
 
 PROGRAM = Path(sys.executable).parent / "pytest-benchmark"
 ROOT = Path(__file__).parent.parent

@@ -471,7 +471,17 @@ def test_a_project_that_does_not_use_the_plugin_imports_nothing_heavy_for_it(
     assert "pytest_microcloud.plugin" in ours
     assert heavy.isdisjoint(name.partition(".")[0] for name in ours)
     modules = {name.removeprefix("pytest_microcloud.") for name in ours if "pytest_microcloud." in name}
-    assert modules <= {"plugin", "options", "fixtures", "items", "measure", "session", "hookspecs", "errors"}
+    assert modules <= {
+        "plugin",
+        "options",
+        "fixtures",
+        "session",
+        "session.items",
+        "session.measuring",
+        "session.state",
+        "hookspecs",
+        "errors",
+    }
 
 
 def test_a_measure_of_a_users_own_keeps_its_timer_and_needs_no_pytest_benchmark(

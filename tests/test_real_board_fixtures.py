@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_microcloud.boards.engine import RUN_LABEL
-from tests.real import LABEL, PI_2, hypriot, remove_left
+from pytest_microcloud.controller.engine import RUN_LABEL
+from tests.support.real import LABEL, PI_2, hypriot, remove_left
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
     from tests.conftest import NewRealBoard
-    from tests.real import RealBoard
+    from tests.support.real import RealBoard
 
 pytestmark = pytest.mark.engine
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.real import RealBoard, RealBoards, hypriot
+from tests.support.real import RealBoard, RealBoards, hypriot
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 

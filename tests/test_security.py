@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.real import PI_2
+from tests.support.real import PI_2
 
 if TYPE_CHECKING:
-    from tests.real import RealBoard, RealBoards
+    from tests.support.real import RealBoard, RealBoards
 
 pytestmark = pytest.mark.engine
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_microcloud.boards import facts, identity, install, preflight
-from pytest_microcloud.boards.engine import explained
-from pytest_microcloud.boards.evidence import Evidence
 from pytest_microcloud.boards.link import CONNECT_TIMEOUT_S, Link
 from pytest_microcloud.boards.lock import Lock
+from pytest_microcloud.boards.logs import Evidence
 from pytest_microcloud.boards.undo import Ledger
+from pytest_microcloud.controller.engine import explained
 from pytest_microcloud.errors import (
     BoardError,
     DeadlineExceeded,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.drivers.protocol import Driver
     from pytest_microcloud.boards.facts import Facts
     from pytest_microcloud.catalog import BoardModel
-    from pytest_microcloud.target import Target
+    from pytest_microcloud.inventory.target import Target
 
 BOOT_TIMEOUT_S = 300.0
 ENGINE_TIMEOUT_S = 300.0

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_microcloud.boards import identity
-from pytest_microcloud.boards.engine import explained
 from pytest_microcloud.boards.gauge import Gauge
 from pytest_microcloud.boards.identity import Identity
+from pytest_microcloud.controller.engine import explained
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.link import Link

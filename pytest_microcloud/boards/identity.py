@@ -13,7 +13,7 @@ from pytest_microcloud.errors import WrongBoard
 if TYPE_CHECKING:
     from pytest_microcloud.boards.facts import Facts
     from pytest_microcloud.catalog import BoardModel
-    from pytest_microcloud.target import Target
+    from pytest_microcloud.inventory.target import Target
 
 T = TypeVar("T")
 CODE = re.compile(r"[0-9a-f]{1,8}", re.IGNORECASE)

@@ -21,7 +21,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_microcloud.boards import engine, refusal
+from pytest_microcloud.boards import ssh_errors
+from pytest_microcloud.controller import engine
 from pytest_microcloud.errors import (
     BoardError,
     DeadlineExceeded,
@@ -321,7 +322,7 @@ class Link:
 
         by_hand = [*self._own_ssh("-o", "StrictHostKeyChecking=ask"), "true"]
         known_hosts = partial(self._setting, "userknownhostsfile")
-        return refusal.reason(self.board, _tail(self._log), by_hand, known_hosts, verbosely)
+        return ssh_errors.reason(self.board, _tail(self._log), by_hand, known_hosts, verbosely)
 
     def _forward(self) -> None:
         """Forward the engine's socket, unless it is forwarded; nobody need listen at its other end."""

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from pytest_microcloud.boards.engine import explained
+from pytest_microcloud.controller.engine import explained
 from pytest_microcloud.errors import (
     EngineError,
     EngineForbidden,

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pytest_microcloud.boards import engine
 from pytest_microcloud.boards.board import Board
-from pytest_microcloud.boards.workspace import Workspace, remove_abandoned
+from pytest_microcloud.controller import engine
+from pytest_microcloud.controller.workspace import Workspace, remove_abandoned
 from pytest_microcloud.errors import BoardError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.drivers.protocol import Driver
     from pytest_microcloud.boards.link import Link
     from pytest_microcloud.catalog import BoardModel, Catalog
-    from pytest_microcloud.target import Target
+    from pytest_microcloud.inventory.target import Target
 
 
 FRESH_S = 2.0

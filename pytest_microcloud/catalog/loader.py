@@ -26,7 +26,7 @@ from pytest_microcloud.catalog.records import (
     Workload,
 )
 from pytest_microcloud.errors import CatalogError
-from pytest_microcloud.names import did_you_mean, listed
+from pytest_microcloud.suggest import did_you_mean, listed
 
 Record = TypeVar("Record")
 Table = dict[str, Any]

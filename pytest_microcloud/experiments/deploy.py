@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
-from pytest_microcloud.boards import images, preflight, undo
-from pytest_microcloud.boards.engine import explained, host_engine, labels
-from pytest_microcloud.catalog.page import PAGE_BYTES, picture_page
+from pytest_microcloud.boards import preflight, undo
+from pytest_microcloud.catalog.picture import PAGE_BYTES, picture_page
+from pytest_microcloud.controller import images
+from pytest_microcloud.controller.engine import explained, host_engine, labels
 from pytest_microcloud.errors import BoardError, EngineError, MicrocloudError
-from pytest_microcloud.experiments.answer import http_page, wait_until_ready
+from pytest_microcloud.experiments.probe import http_page, wait_until_ready
 
 if TYPE_CHECKING:
     from docker import DockerClient

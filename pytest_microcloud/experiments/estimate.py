@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_microcloud.catalog import BoardModel, Catalog, Effort
-from pytest_microcloud.catalog.page import PICTURE_BYTES
+from pytest_microcloud.catalog.picture import PICTURE_BYTES
 
 REFERENCE_MIPS = 4000.0
 """7-Zip MIPS of the core that the workloads' typical start times are given for."""

@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pytest_microcloud.boards.engine import RUN_LABEL, explained
-from pytest_microcloud.boards.evidence import Evidence
 from pytest_microcloud.boards.gauge import Gauge, Reading
+from pytest_microcloud.boards.logs import Evidence
+from pytest_microcloud.controller.engine import RUN_LABEL, explained
 from pytest_microcloud.errors import BoardError, InvalidMeasurement
-from pytest_microcloud.experiments.answer import answers, wait_until_ready
 from pytest_microcloud.experiments.deploy import afterwards, published_port
+from pytest_microcloud.experiments.probe import answers, wait_until_ready
 from pytest_microcloud.measurement import Measurement
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ import time
 from http.client import HTTPException
 from typing import TYPE_CHECKING
 
-from pytest_microcloud.boards.engine import explained
+from pytest_microcloud.controller.engine import explained
 from pytest_microcloud.errors import BoardError, DeadlineExceeded
-from pytest_microcloud.experiments.answer import http_answers, wait_until_ready
 from pytest_microcloud.experiments.deploy import afterwards, published_port, remove
+from pytest_microcloud.experiments.probe import http_answers, wait_until_ready
 from pytest_microcloud.measurement import Measurement
 
 if TYPE_CHECKING:

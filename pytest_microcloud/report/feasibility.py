@@ -14,7 +14,7 @@ from pytest_microcloud.verdict.results import altered
 
 if TYPE_CHECKING:
     from pytest_microcloud.catalog import Catalog
-    from pytest_microcloud.report.privacy import Privacy
+    from pytest_microcloud.redaction import Privacy
     from pytest_microcloud.runs import Run
 
 VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'

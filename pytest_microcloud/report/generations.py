@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pytest_microcloud import runs
 from pytest_microcloud.catalog import Catalog
+from pytest_microcloud.redaction import SHORTEST, Privacy
 from pytest_microcloud.report import figures, parts, sources, trend
-from pytest_microcloud.report.privacy import SHORTEST, Privacy
 from pytest_microcloud.runs import Run, Skipped
 from pytest_microcloud.verdict import claims
 from pytest_microcloud.verdict.claims import FAILS, HOLDS, PAPERS_BOARDS, REGIONS, VM, Claim

@@ -34,7 +34,7 @@ def mend(file: Path, name: str) -> None:
 
 def add_gate(file: Path, comparison: Comparison) -> None:
     """Add what the gate says of each board; a file that is not there or not whole is left alone."""
-    from pytest_microcloud.report import gate
+    from pytest_microcloud.report import comparison_table
 
     try:
         tree = ElementTree.parse(file)  # noqa: S314 - pytest wrote it
@@ -52,7 +52,7 @@ def add_gate(file: Path, comparison: Comparison) -> None:
             said = "; ".join(f"{finding.metric}: {finding.reason}" for finding in regressed)
             ElementTree.SubElement(case, "failure", message=f"regressed: {said}")
         table = ElementTree.SubElement(case, "system-out")
-        table.text = gate.text(dataclasses.replace(comparison, findings=findings), verbose=True)
+        table.text = comparison_table.text(dataclasses.replace(comparison, findings=findings), verbose=True)
         for count, more in (("tests", 1), ("failures", bool(regressed))):
             suite.set(count, str(int(suite.get(count, 0)) + more))
     file.write_bytes(ElementTree.tostring(tree.getroot(), encoding="utf-8", xml_declaration=True))

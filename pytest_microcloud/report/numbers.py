@@ -13,7 +13,7 @@ from pytest_microcloud.runs import worst
 from pytest_microcloud.verdict.results import Figure, point
 
 if TYPE_CHECKING:
-    from pytest_microcloud.report.privacy import Privacy
+    from pytest_microcloud.redaction import Privacy
     from pytest_microcloud.runs import Run
 
 HEAD = ("board", "metric", "labels", "median", "p95", "p99", "samples")

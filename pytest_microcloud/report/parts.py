@@ -14,8 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_microcloud.redaction import Privacy, in_all
 from pytest_microcloud.report.plot import NONE, Cell, Number, Plot
-from pytest_microcloud.report.privacy import Privacy, in_all
 
 if TYPE_CHECKING:
     from pytest_microcloud.catalog import Experiment

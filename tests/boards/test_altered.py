@@ -6,7 +6,7 @@ import pytest
 
 from pytest_microcloud.boards.drivers.container.driver import altered
 from pytest_microcloud.catalog import Catalog
-from pytest_microcloud.target import Target
+from pytest_microcloud.inventory.target import Target
 
 
 def of(catalog: Catalog, model: str, **variables: object) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_microcloud.boards import calibration
+from pytest_microcloud.boards.drivers.container import calibration
 
 if TYPE_CHECKING:
     from pytest_microcloud.catalog import Catalog

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_microcloud.boards import engine
-from tests.ended import PATIENCE_S, Run, started
+from pytest_microcloud.controller import engine
+from tests.support.ended import PATIENCE_S, Run, started
 
 if TYPE_CHECKING:
     from docker import DockerClient

@@ -12,11 +12,12 @@ import pytest
 from docker.errors import NotFound
 
 from pytest_microcloud.boards import board as boards
-from pytest_microcloud.boards import calibration, facts, images
-from pytest_microcloud.boards.drivers.container import ContainerDriver
+from pytest_microcloud.boards import facts
+from pytest_microcloud.boards.drivers.container import ContainerDriver, calibration
 from pytest_microcloud.boards.drivers.container.disk import DiskLimits
-from pytest_microcloud.boards.drivers.container.pages import read_in
+from pytest_microcloud.boards.drivers.container.page_cache import read_in
 from pytest_microcloud.boards.gauge import Gauge
+from pytest_microcloud.controller import images
 from pytest_microcloud.errors import HostTooSmall, LinkError
 from pytest_microcloud.experiments.deploy import deploy
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_microcloud.boards import calibration, images, power
-from pytest_microcloud.boards.drivers.container import ContainerDriver
-from pytest_microcloud.boards.engine import RUN_LABEL
+from pytest_microcloud.boards import power
+from pytest_microcloud.boards.drivers.container import ContainerDriver, calibration
+from pytest_microcloud.controller import images
+from pytest_microcloud.controller.engine import RUN_LABEL
 from pytest_microcloud.errors import BoardError
-from tests.real import HYPRIOTOS
+from tests.support.real import HYPRIOTOS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from pytest_microcloud.boards.board import Board
     from tests.conftest import NewRack, NewRealBoard
-    from tests.real import RealBoard
+    from tests.support.real import RealBoard
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

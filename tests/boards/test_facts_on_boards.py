@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.real import hypriot
+from tests.support.real import hypriot
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
     from pytest_microcloud.boards.facts import Facts
     from tests.conftest import NewRealBoard
-    from tests.real import RealBoard
+    from tests.support.real import RealBoard
 
 pytestmark = pytest.mark.engine
 

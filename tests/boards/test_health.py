@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
     from pytest_microcloud.catalog import Catalog
     from tests.conftest import NewRealBoard
-    from tests.real import RealBoard, RealBoards
+    from tests.support.real import RealBoard, RealBoards
 
 POLL_S = 0.2
 SPIN = "timeout {seconds} sh -c 'while :; do :; done'"

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import pytest
 import testinfra
 
-from pytest_microcloud.boards.engine import explained
 from pytest_microcloud.boards.link import Link
-from pytest_microcloud.boards.workspace import Workspace, new_run_id
+from pytest_microcloud.controller.engine import explained
+from pytest_microcloud.controller.workspace import Workspace, new_run_id
 from pytest_microcloud.errors import BoardError, DeadlineExceeded, EngineError, HostKeyChanged, LinkError
 
 if TYPE_CHECKING:

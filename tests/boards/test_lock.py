@@ -13,13 +13,13 @@ from pytest_microcloud.boards.drivers.ssh import SshDriver
 from pytest_microcloud.boards.link import Link
 from pytest_microcloud.boards.lock import Lock
 from pytest_microcloud.boards.undo import LEDGER, Ledger
-from pytest_microcloud.boards.workspace import Workspace, new_run_id
+from pytest_microcloud.controller.workspace import Workspace, new_run_id
 from pytest_microcloud.errors import BoardBusy, BoardError
 
 if TYPE_CHECKING:
-    from pytest_microcloud.target import Target
+    from pytest_microcloud.inventory.target import Target
     from tests.conftest import NewRealBoard
-    from tests.real import RealBoard
+    from tests.support.real import RealBoard
 
 pytestmark = pytest.mark.engine
 

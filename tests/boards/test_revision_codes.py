@@ -11,7 +11,7 @@ from pytest_microcloud.boards import identity
 from pytest_microcloud.boards.facts import Facts, parsed
 from pytest_microcloud.catalog import BoardModel, Catalog
 from pytest_microcloud.errors import BoardError, WrongBoard
-from pytest_microcloud.target import Target
+from pytest_microcloud.inventory.target import Target
 
 ROOT = Path(__file__).parent.parent.parent
 GIB = 2**30

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_microcloud.boards import undo
-from pytest_microcloud.boards.engine import host_labels, labels
 from pytest_microcloud.boards.undo import LEDGER
+from pytest_microcloud.controller.engine import host_labels, labels
 from pytest_microcloud.errors import BoardError
 from pytest_microcloud.experiments.deploy import changed, deploy, native_server
-from tests.real import OTHERS
+from tests.support.real import OTHERS
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
     from pytest_microcloud.catalog import Catalog
     from tests.conftest import NewRealBoard
-    from tests.real import RealBoard
+    from tests.support.real import RealBoard
 
 pytestmark = pytest.mark.engine
 

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_microcloud.catalog import Catalog, Limit, load, metric
 from pytest_microcloud.catalog.loader import SHIPPED
-from pytest_microcloud.catalog.page import PICTURE_BYTES
+from pytest_microcloud.catalog.picture import PICTURE_BYTES
 from pytest_microcloud.experiments.estimate import PAGE_CPU_S, REFERENCE_MIPS
 
 FILES = sorted((SHIPPED / "limits").glob("*.toml"))

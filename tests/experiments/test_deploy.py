@@ -14,8 +14,8 @@ from pytest_microcloud import catalog as catalogs
 from pytest_microcloud.boards.board import Board
 from pytest_microcloud.errors import EngineError
 from pytest_microcloud.experiments import deploy as deploying
-from pytest_microcloud.experiments.answer import ANSWER_TIMEOUT_S, wait_until_ready
 from pytest_microcloud.experiments.deploy import deploy, published_port
+from pytest_microcloud.experiments.probe import ANSWER_TIMEOUT_S, wait_until_ready
 
 DESK = cast("Board", SimpleNamespace(name="desk", address="127.0.0.1", facts=SimpleNamespace(isa="armv7l")))
 

@@ -12,7 +12,7 @@ from pytest_microcloud.experiments import io
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
-    from tests.real import RealBoard
+    from tests.support.real import RealBoard
 
 pytestmark = pytest.mark.engine
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.ended import started
+from tests.support.ended import started
 
 if TYPE_CHECKING:
     from tests.conftest import NewRealBoard

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.rack import Rack
     from pytest_microcloud.catalog import Catalog
     from tests.conftest import NewRack, NewRealBoard
-    from tests.real import RealBoard
+    from tests.support.real import RealBoard
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.real import RealBoard, RealBoards
+    from tests.support.real import RealBoard, RealBoards
 
 pytestmark = pytest.mark.engine
 

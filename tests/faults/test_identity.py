@@ -12,10 +12,10 @@ from xml.etree import ElementTree
 import pytest
 
 from pytest_microcloud.errors import BoardError, WrongBoard
-from tests.real import PI_2
+from tests.support.real import PI_2
 
 if TYPE_CHECKING:
-    from tests.real import RealBoard, RealBoards
+    from tests.support.real import RealBoard, RealBoards
 
 pytestmark = pytest.mark.engine
 

@@ -16,7 +16,7 @@ import pytest
 from pytest_microcloud.errors import BoardError, InventoryError
 
 if TYPE_CHECKING:
-    from tests.real import RealBoard, RealBoards
+    from tests.support.real import RealBoard, RealBoards
 
 pytestmark = pytest.mark.engine
 

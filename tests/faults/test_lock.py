@@ -16,7 +16,7 @@ from pytest_microcloud.errors import BoardBusy, BoardError
 
 if TYPE_CHECKING:
     from tests.conftest import NewRack
-    from tests.real import RealBoard
+    from tests.support.real import RealBoard
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

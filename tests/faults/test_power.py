@@ -19,7 +19,7 @@ from pytest_microcloud.experiments.deploy import deploy
 if TYPE_CHECKING:
     from pytest_microcloud.catalog import Catalog
     from tests.conftest import NewRealBoard
-    from tests.real import RealBoard
+    from tests.support.real import RealBoard
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

@@ -23,7 +23,7 @@ from pytest_microcloud.experiments import io
 
 if TYPE_CHECKING:
     from tests.conftest import NewRealBoard
-    from tests.real import RealBoard, RealBoards
+    from tests.support.real import RealBoard, RealBoards
 
 pytestmark = pytest.mark.engine
 

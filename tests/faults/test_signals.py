@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.ended import started
-from tests.real import hypriot
+from tests.support.ended import started
+from tests.support.real import hypriot
 
 if TYPE_CHECKING:
-    from tests.real import RealBoard, RealBoards
+    from tests.support.real import RealBoard, RealBoards
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 

@@ -32,7 +32,7 @@ from pytest_microcloud.errors import (
 
 if TYPE_CHECKING:
     from tests.conftest import NewRealBoard
-    from tests.real import RealBoard, RealBoards
+    from tests.support.real import RealBoard, RealBoards
 
 pytestmark = pytest.mark.engine
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
     from pytest_microcloud.catalog import Catalog, Workload
     from tests.conftest import NewRealBoard
-    from tests.real import RealBoard
+    from tests.support.real import RealBoard
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

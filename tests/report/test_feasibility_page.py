@@ -19,13 +19,13 @@ from pytest_microcloud.boards.drivers.ssh import SshDriver
 from pytest_microcloud.boards.facts import Card, Facts, Frequency
 from pytest_microcloud.boards.identity import by_code
 from pytest_microcloud.catalog import Catalog, Experiment
-from pytest_microcloud.hooks.record import fingerprint
+from pytest_microcloud.inventory.target import Target
 from pytest_microcloud.measurement import Measurement
+from pytest_microcloud.redaction import MASK, Privacy
 from pytest_microcloud.report import feasibility
 from pytest_microcloud.report.parts import LARGEST_BYTES
-from pytest_microcloud.report.privacy import MASK, Privacy
 from pytest_microcloud.runs import WORST_FIRST, Entry, Run
-from pytest_microcloud.target import Target
+from pytest_microcloud.session.record import fingerprint
 
 HOSTILE = """ "'><script>alert('x')</script><img src=x onerror=alert(1)>&amp;</td></table></details> """
 VOID = {"br", "img", "meta"}

@@ -17,8 +17,8 @@ from pytest_microcloud.measurement import Measurement
 from pytest_microcloud.report import figures, sources, trend
 from pytest_microcloud.report.plot import Number, Plot, Trace
 from pytest_microcloud.verdict.results import Results
-from tests import stored
-from tests.run_files import BOOKWORM, TRIXIE
+from tests.support import stored
+from tests.support.run_files import BOOKWORM, TRIXIE
 
 Write = Callable[..., object]
 

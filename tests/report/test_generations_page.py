@@ -15,13 +15,13 @@ import pytest
 from pytest_microcloud import catalog as catalogs
 from pytest_microcloud import runs
 from pytest_microcloud.catalog import Catalog
+from pytest_microcloud.redaction import Privacy
 from pytest_microcloud.report import feasibility, generations
 from pytest_microcloud.report.parts import LARGEST_BYTES
-from pytest_microcloud.report.privacy import Privacy
 from pytest_microcloud.runs import Entry, Run
-from tests import run_files, stored
-from tests.browser import Browser, Page, chromium
-from tests.run_files import TRIXIE
+from tests.support import run_files, stored
+from tests.support.browser import Browser, Page, chromium
+from tests.support.run_files import TRIXIE
 
 pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium")
 

@@ -12,8 +12,8 @@ import pytest
 from pytest_microcloud.boards.drivers import container
 from pytest_microcloud.verdict import claims
 from pytest_microcloud.verdict.results import Results
-from tests import run_files
-from tests.run_files import emulated, fingerprint
+from tests.support import run_files
+from tests.support.run_files import emulated, fingerprint
 
 BOARDS = ("pi1b_256", "pi1b", "pi1bplus", "pi2b", "pi3b")
 REGIONS = ("ec2_dublin", "ec2_seoul", "ec2_singapore", "ec2_tokyo")

@@ -14,8 +14,8 @@ from pytest_microcloud.errors import RunError
 from pytest_microcloud.runs import Run
 from pytest_microcloud.verdict.comparison import Comparison, compare
 from pytest_microcloud.verdict.gate import Rules
-from tests import run_files
-from tests.run_files import emulated, fingerprint
+from tests.support import run_files
+from tests.support.run_files import emulated, fingerprint
 
 Boards = Mapping[str, Mapping[str, Any]]
 

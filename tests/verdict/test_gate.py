@@ -13,7 +13,7 @@ from pytest_microcloud import ladder
 from pytest_microcloud.errors import CatalogError
 from pytest_microcloud.verdict import gate
 from pytest_microcloud.verdict.gate import Series
-from tests import run_files
+from tests.support import run_files
 
 
 def boots(middle: float, count: int, seed: int, cv: float = 0.02) -> tuple[float, ...]:

@@ -10,8 +10,8 @@ import pytest
 
 from pytest_microcloud.runs import Run, load
 from pytest_microcloud.verdict.results import Missing, Results, Subject, altered
-from tests import run_files
-from tests.run_files import BOOKWORM, TRIXIE, emulated, fingerprint
+from tests.support import run_files
+from tests.support.run_files import BOOKWORM, TRIXIE, emulated, fingerprint
 
 PI3B = Subject("pi3b", False, BOOKWORM)
 

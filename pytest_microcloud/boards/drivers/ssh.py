@@ -14,7 +14,7 @@ from pytest_microcloud.errors import BoardError, LinkError, LoginRejected
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.link import Link
-    from pytest_microcloud.target import Target
+    from pytest_microcloud.inventory.target import Target
 
 
 class SshDriver:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from pytest_microcloud.boards.engine import explained, host_labels
+from pytest_microcloud.controller.engine import explained, host_labels
 
 if TYPE_CHECKING:
     from docker import DockerClient

@@ -11,17 +11,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_microcloud.boards import images
 from pytest_microcloud.boards.drivers.container.driver import ContainerDriver, Say, board_image
-from pytest_microcloud.boards.engine import ended, explained, host_labels
 from pytest_microcloud.boards.link import Link
+from pytest_microcloud.controller import images
+from pytest_microcloud.controller.engine import ended, explained, host_labels
 from pytest_microcloud.errors import EngineError
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
     from pytest_microcloud.catalog import BoardModel, Workload
-    from pytest_microcloud.target import Target
+    from pytest_microcloud.inventory.target import Target
 
 PACK_TIMEOUT_S = 600
 

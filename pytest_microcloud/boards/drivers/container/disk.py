@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_microcloud.boards.engine import explained
+from pytest_microcloud.controller.engine import explained
 
 if TYPE_CHECKING:
     from docker import DockerClient

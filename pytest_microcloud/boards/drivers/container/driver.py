@@ -18,11 +18,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from pytest_microcloud.boards import calibration, images, workspace
-from pytest_microcloud.boards.drivers.container import pages
+from pytest_microcloud.boards.drivers.container import calibration, page_cache
 from pytest_microcloud.boards.drivers.container.awake import Awake
 from pytest_microcloud.boards.drivers.container.disk import DiskLimits
-from pytest_microcloud.boards.engine import (
+from pytest_microcloud.boards.link import Endpoint
+from pytest_microcloud.controller import images, workspace
+from pytest_microcloud.controller.engine import (
     CONTROLLER_LABEL,
     KEPT_PREFIX,
     controller,
@@ -31,7 +32,6 @@ from pytest_microcloud.boards.engine import (
     host_labels,
     lock_path,
 )
-from pytest_microcloud.boards.link import Endpoint
 from pytest_microcloud.errors import BoardError, EngineError, HostTooSmall, LinkError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from pytest_microcloud.boards.link import Link
     from pytest_microcloud.catalog import BoardModel
-    from pytest_microcloud.target import Target
+    from pytest_microcloud.inventory.target import Target
 
 BOARD_LABEL = "microcloud.board"
 SPEC_LABEL = "microcloud.spec"
@@ -147,7 +147,7 @@ class ContainerDriver:
         self._container = self._create(image, name, marks, mounts, options)
         self._install_keys()
         if self._limited:
-            pages.read_in(self._engine, image, self._target.name, self._run_id)
+            page_cache.read_in(self._engine, image, self._target.name, self._run_id)
         self._container.start()
 
     def endpoint(self) -> Endpoint:
@@ -171,7 +171,7 @@ class ContainerDriver:
             "firmware and kernel start: start-up times are of user space alone",
             "temperature, throttling and power supply",
             "memory bandwidth and caches: the host's",
-            pages.GAP,
+            page_cache.GAP,
             "`free` and `top` on the board show the host's memory; its own limit is in its cgroup",
         ]
         if model.cores > 1:

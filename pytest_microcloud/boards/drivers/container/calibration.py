@@ -1,0 +1,164 @@
+"""How many CPUs of this host make one board: by 7-Zip, against the model's published figure.
+
+The figure is the `Tot:` rating of `7z b -mmt<threads> -md22`, dictionary 22, with as many threads as the
+board has cores (or this host, if it has fewer). It is measured under the quota itself, because a throttled
+process meets colder caches than a free one, and beside the loops that keep the host awake (`Awake`), as the
+board itself runs. Readings are taken until their median is known well enough. The result is cached per host,
+published figure and image: models with the same processor share it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+import statistics
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from pytest_microcloud.catalog import BoardModel
+from pytest_microcloud.controller.engine import ended, host_labels
+from pytest_microcloud.errors import EngineError, HostTooSmall
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+PERIOD_US = 10_000
+"""A short period of the CPU bandwidth controller; with the default of 100 ms latencies come in bursts."""
+SMALLEST_QUOTA_US = 1_000
+"""The kernel's smallest quota; a slower board gets a longer period instead."""
+TYPICAL_MIPS_PER_CPU = 5200.0
+STANDARD_ERROR = 0.02
+"""Of the readings' mean, as a share of it: below it no further reading is taken."""
+FEWEST_READINGS = 4
+MOST_READINGS = 8
+ALIKE = 0.15
+"""How far the shares of two readings may be apart for their MIPS per CPU to be compared."""
+DEADLINE_S = 1200
+"""Of one measurement: a board of 0.05 CPUs takes about two minutes on an idle host."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How many of this host's CPUs make one board, and what 7-Zip then rates (MIPS, all cores).
+
+    `scatter` is the standard deviation of one reading, as a share of the rating.
+    """
+
+    cpus: float
+    rating: float
+    published: float
+    scatter: float
+
+    @property
+    def deviation(self) -> float:
+        """How far the rating is off the published figure, as a share of it; positive is too fast."""
+        return self.rating / self.published - 1
+
+
+def threads(model: BoardModel) -> int:
+    """Return the number of CPUs that an emulated board of that model sees on this host."""
+    return min(model.cores, os.cpu_count() or 1)
+
+
+def calibrate(
+    engine: DockerClient, image: str, model: BoardModel, run_id: str, say: Callable[[str], None]
+) -> Calibration:
+    """Return the CPU share with which 7-Zip rates as on the model; HostTooSmall if this host has less."""
+    cache = _cache_file(image, model)
+    if cache.is_file():
+        return Calibration(**json.loads(cache.read_text()))
+    found = _search(engine, image, model, run_id, say)
+    if found.deviation < -0.05:
+        raise HostTooSmall(
+            model.id,
+            f"needs {found.published:.0f} MIPS of 7-Zip on {model.cores} cores and this host gives "
+            f"{found.rating:.0f} on {threads(model)}: emulate it on a host with at least "
+            f"{math.ceil(threads(model) * found.published / found.rating)} such cores, or use a real board",
+        )
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    partial = cache.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(asdict(found)))
+    partial.rename(cache)
+    return found
+
+
+def _search(
+    engine: DockerClient, image: str, model: BoardModel, run_id: str, say: Callable[[str], None]
+) -> Calibration:
+    wanted, most = model.sevenzip_mips_all_cores, float(threads(model))
+    share = min(wanted / TYPICAL_MIPS_PER_CPU, most)
+    readings: list[tuple[float, float]] = []
+    alike: list[float] = []
+    while len(readings) < MOST_READINGS and not _settled(alike):
+        say(
+            f"calibrating {model.id} with 7-Zip on {share:.2f} CPUs, once on this host "
+            f"(reading {len(readings) + 1} of at most {MOST_READINGS})"
+        )
+        readings.append((share, _rating(engine, image, share, threads(model), run_id) / share))
+        share = min(wanted / statistics.median(per_cpu for _, per_cpu in readings), most)
+        alike = [per_cpu for tried, per_cpu in readings if abs(tried / share - 1) <= ALIKE] or alike
+    per_cpu = statistics.median(alike)
+    share = min(wanted / per_cpu, most)
+    return Calibration(share, share * per_cpu, wanted, statistics.pstdev(alike) / per_cpu)
+
+
+def _settled(readings: list[float]) -> bool:
+    """Whether the standard error of their mean is small."""
+    if len(readings) < FEWEST_READINGS:
+        return False
+    error = statistics.stdev(readings) / math.sqrt(len(readings))
+    return error / statistics.fmean(readings) <= STANDARD_ERROR
+
+
+def bandwidth(share: float) -> dict[str, int]:
+    """Return the bandwidth controller's period and quota (µs) for that many CPUs; keys as in docker-py."""
+    period = max(PERIOD_US, int(SMALLEST_QUOTA_US / share) + 1)
+    return {"cpu_period": period, "cpu_quota": int(share * period)}
+
+
+def _rating(engine: DockerClient, image: str, share: float, count: int, run_id: str) -> float:
+    limits = bandwidth(share)
+    with ended(
+        engine,
+        image,
+        ["b", f"-mmt{count}", "-md22", "1"],
+        board="this machine",
+        step="calibrating with 7-Zip",
+        timeout_s=DEADLINE_S,
+        entrypoint="7z",
+        cpu_period=limits["cpu_period"],
+        cpu_quota=limits["cpu_quota"],
+        cpuset_cpus=f"0-{count - 1}",
+        labels=host_labels(run_id),
+    ) as container:
+        output = container.logs().decode(errors="replace")
+    total = re.search(r"^Tot:\s+\d+\s+\d+\s+(\d+)", output, re.MULTILINE)
+    if total is None:
+        raise EngineError("this machine", f"7z b printed no total: {output[-200:]}")
+    return float(total.group(1))
+
+
+def _cache_file(image: str, model: BoardModel) -> Path:
+    key = (
+        f"{host_cpu()} {os.cpu_count()} {image} {model.sevenzip_mips_all_cores} {threads(model)} {PERIOD_US}"
+    )
+    digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+    return cache_directory() / f"{model.sevenzip_mips_all_cores:.0f}mips-{digest}.json"
+
+
+def host_cpu() -> str:
+    """Return this host's line about its CPU model; empty if it has none."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line for line in lines if line.startswith("model name")), "")
+
+
+def cache_directory() -> Path:
+    """Return where calibrations are kept, one file a host CPU and published figure."""
+    return Path(platformdirs.user_cache_path("microcloud")) / "calibration"

@@ -1,0 +1,1 @@
+"""The controller: the machine that pytest runs on, its private files, processes, Docker engine and images."""

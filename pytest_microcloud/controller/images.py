@@ -1,0 +1,262 @@
+"""Images built on the host's engine: Debian bases, emulated boards, workloads.
+
+They are built once and found again by content: an image's tag is a hash of all that goes into it, so that a
+changed Dockerfile or base gives a new image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import platform
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_microcloud.boards.link import ends_with_us
+from pytest_microcloud.catalog import Workload
+from pytest_microcloud.catalog.picture import picture_page
+from pytest_microcloud.controller import workspace
+from pytest_microcloud.controller.engine import explained, within
+from pytest_microcloud.errors import DeadlineExceeded, EngineError, NotMeasured
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.models.images import Image
+
+Say = Callable[[str], None]
+CACHE_LABEL = "microcloud.cache"
+WORKLOAD_SUITE = "bookworm"
+"""The Debian release whose packages the workloads are built from, on every board, so that boards compare."""
+BUILD_TIMEOUT_S = 1800
+DEBOOTSTRAP_TIMEOUT_S = 1200
+TRANSFER_TIMEOUT_S = 1800
+"""Of pulling an image, importing it, or loading it onto a board: hundreds of MB to a slow card."""
+ALSO_RUNS = {"arm64": ("arm",), "amd64": ("386",)}
+"""What a processor runs besides its own, in Go's names, as Docker's."""
+ARMV6 = "armv6l"
+"""The first boards' instruction set. Images for ARM are ARMv7's unless they say otherwise, and end there with
+exit code 132 or 139; older engines pull those all the same."""
+RUN_ON_ARMV6 = ("", "v5", "v6")
+"""Variants of images for ARM; engines before 20.10 tell none."""
+_SLIM = Path(__file__).parent / "base"
+
+
+def _nothing(_tag: str) -> None:
+    pass
+
+
+def base(engine: DockerClient, suite: str, say: Say, coming: Say = _nothing, isa: str | None = None) -> str:
+    """Return a Debian base image: the registry's slim one, else one made by debootstrap on this machine.
+
+    `coming` is called, here as below, with each image that may not be there yet, before it is; `isa` is what
+    the engine's machine calls its instruction set.
+    """
+    from docker.errors import APIError
+
+    tag = f"microcloud/base:{suite}"
+    # Debian's armel, in a repository of its own, so that no engine has to choose among platforms.
+    source = f"arm32v5/debian:{suite}-slim" if isa == ARMV6 else f"debian:{suite}-slim"
+    with explained("this machine", f"getting {tag}"):
+        if engine.images.list(name=tag):
+            return tag
+        try:
+            coming(source)
+            coming(tag)
+            say(f"pulling {source}")
+            _pull(engine, source).tag("microcloud/base", suite)
+        except APIError:
+            say(f"no registry answers; debootstrap {suite} (about a minute)")
+            _debootstrap(engine, suite, tag)
+    return tag
+
+
+def build(
+    engine: DockerClient,
+    name: str,
+    directory: Path,
+    base_tag: str,
+    say: Say,
+    files: Mapping[str, bytes] | None = None,
+    coming: Say = _nothing,
+) -> str:
+    """Build `directory`'s Dockerfile, with `files` added to its context, on a base; return the tag."""
+    with explained("this machine", f"looking for {base_tag}"):
+        base_id = str(engine.images.get(base_tag).id)
+    archive, digest = _context(directory, files or {}, base_id)
+    tag = f"microcloud/{name}:{digest[:12]}"
+    with explained("this machine", f"building {tag}"):
+        if not engine.images.list(name=tag):
+            coming(tag)
+            say(f"building the image {tag} (once)")
+            _build(engine, archive, tag, base_tag, {CACHE_LABEL: name})
+    return tag
+
+
+def _pull(engine: DockerClient, image: str) -> Image:
+    step = f"pulling {image}"
+    return within(TRANSFER_TIMEOUT_S, "this machine", step, lambda: engine.images.pull(image))
+
+
+def _context(directory: Path, files: Mapping[str, bytes], base_id: str) -> tuple[io.BytesIO, str]:
+    """Return a build's context as a tar archive, and a digest of all that goes into the image."""
+    digest = hashlib.sha256(base_id.encode())
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for path in sorted(path for path in directory.iterdir() if path.is_file()):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+            tar.add(path, arcname=path.name)
+        for entry, content in sorted(files.items()):
+            digest.update(entry.encode() + b"\0" + content + b"\0")
+            info = tarfile.TarInfo(entry)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    archive.seek(0)
+    return archive, digest.hexdigest()
+
+
+def _build(engine: DockerClient, archive: io.BytesIO, tag: str, base_tag: str, marks: dict[str, str]) -> None:
+    from docker.errors import BuildError
+
+    try:
+        within(
+            BUILD_TIMEOUT_S,
+            "this machine",
+            f"building {tag}",
+            lambda: engine.images.build(
+                fileobj=archive,
+                custom_context=True,
+                tag=tag,
+                buildargs={"BASE": base_tag},
+                labels=marks,
+                rm=True,
+                forcerm=True,
+                timeout=BUILD_TIMEOUT_S,
+            ),
+        )
+    except BuildError as error:
+        log = [line["stream"].strip() for line in error.build_log if line.get("stream", "").strip()]
+        raise EngineError("this machine", "\n  ".join([f"building {tag}: {error.msg}", *log[-8:]])) from error
+
+
+def workload(
+    engine: DockerClient, wanted: Workload, say: Say, coming: Say = _nothing, isa: str | None = None
+) -> str:
+    """Return the tag of a workload's image on the host's engine; NotMeasured when it is not to be had."""
+    from docker.errors import APIError
+
+    if wanted.image is None:
+        files = {wanted.page: picture_page()} if wanted.page else {}
+        debian = base(engine, WORKLOAD_SUITE, say, coming, isa)
+        return build(engine, wanted.id, wanted.directory, debian, say, files, coming)
+    with explained("this machine", f"getting {wanted.image}"):
+        if engine.images.list(name=wanted.image):
+            return wanted.image
+        try:
+            if isa == ARMV6 and not _is_for_armv6(engine, wanted.image):
+                raise NotMeasured(
+                    f"{wanted.name}: the registry's {wanted.image} is not for ARMv6, as far as the board's "
+                    "engine can tell"
+                )
+            coming(wanted.image)
+            say(f"pulling {wanted.image}")
+            _pull(engine, wanted.image)
+        except APIError as error:
+            said = str(error.explanation or error).rstrip(".").rpartition(": ")[2]
+            raise NotMeasured(
+                f"{wanted.name}: no image {wanted.image} on this machine, and no registry gives it ({said})"
+            ) from error
+    return wanted.image
+
+
+def _is_for_armv6(engine: DockerClient, image: str) -> bool:
+    """Ask a registry, through an engine, whether it has an image for ARMv6. Raises APIError."""
+    from docker.errors import InvalidVersion
+
+    try:
+        platforms = engine.images.get_registry_data(image).attrs["Platforms"]
+    except InvalidVersion:  # API < 1.30
+        return False
+    return any(p["architecture"] == "arm" and p.get("variant") in RUN_ON_ARMV6[1:] for p in platforms)
+
+
+def transfer(source: DockerClient, target: DockerClient, tag: str, board: str) -> None:
+    """Bring an image from one engine to a board's, streamed in chunks rather than held in memory."""
+    chunks = source.images.get(tag).save(named=True)
+    load = partial(target.images.load, chunks)  # type: ignore[arg-type]  # requests takes an iterator, too
+    if not within(TRANSFER_TIMEOUT_S, board, f"loading {tag}", load):  # docker-py takes a cut answer for one
+        raise EngineError(board, f"loading the image {tag}: the engine ended before it had all of it")
+
+
+def must_run_on(
+    target: DockerClient, source: DockerClient, tag: str, board: str, isa: str | None = None
+) -> None:
+    """Raise EngineError if the source's image is for a processor that is not the target engine's."""
+    image = source.images.get(tag).attrs
+    wanted, here = str(target.version()["Arch"]), str(image["Architecture"])
+    variant = str(image.get("Variant") or "")
+    if here != wanted and here not in ALSO_RUNS.get(wanted, ()):
+        raise EngineError(board, f"the image {tag} is for {here}, and the board is {wanted}")
+    if isa == ARMV6 and variant not in RUN_ON_ARMV6:
+        raise EngineError(board, f"the image {tag} is for {here}{variant}, and the board is {isa}")
+
+
+def forget(engine: DockerClient) -> list[str]:
+    """Remove all images that were built here, and return their names."""
+    with explained("this machine", "removing images"):
+        tags = sorted(tag for image in engine.images.list(name="microcloud/*") for tag in image.tags)
+        for tag in tags:
+            engine.images.remove(tag, force=True)
+    return [f"image {tag}" for tag in tags]
+
+
+def _fill(directory: Path, suite: str) -> None:
+    command = [*ends_with_us(), "debootstrap", "--variant=minbase", suite, str(directory)]
+    try:
+        made = subprocess.run(
+            command, capture_output=True, text=True, timeout=DEBOOTSTRAP_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DeadlineExceeded(
+            "this machine", f"debootstrap {suite} did not end within {DEBOOTSTRAP_TIMEOUT_S} s"
+        ) from error
+    if made.returncode != 0:
+        raise EngineError(
+            "this machine", f"debootstrap {suite} failed: {(made.stderr or made.stdout)[-400:].strip()}"
+        )
+
+
+def _debootstrap(engine: DockerClient, suite: str, tag: str) -> None:
+    here = engine.info()["Architecture"] == platform.machine()
+    if not here or os.geteuid() != 0 or shutil.which("debootstrap") is None:
+        raise EngineError(
+            "this machine",
+            f"no registry has debian:{suite}-slim for us, and a base image can be made without one only "
+            "for this machine's architecture, by root with debootstrap: apt-get install debootstrap, and run "
+            f"once as root; or import an image of your own: docker tag IMAGE {tag}",
+        )
+    with workspace.scratch() as directory:
+        _fill(directory, suite)
+        shutil.copytree(_SLIM, directory, dirs_exist_ok=True)
+        left_out = (
+            "usr/share/doc",
+            "usr/share/man",
+            "usr/share/locale",
+            "var/cache/apt/*",
+            "var/lib/apt/lists/*",
+        )
+        tar = ["tar", "-C", str(directory), *(f"--exclude=./{path}" for path in left_out), "-c", "."]
+        repository, _, version = tag.partition(":")
+        with (
+            explained("this machine", f"importing {tag}"),
+            subprocess.Popen(tar, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as packing,
+        ):
+            pack = partial(
+                engine.api.import_image_from_stream, packing.stdout, repository=repository, tag=version
+            )
+            within(TRANSFER_TIMEOUT_S, "this machine", f"importing {tag}", pack)

@@ -1,0 +1,142 @@
+"""Asking a hosted application whether it does its work, in the way its workload says."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from http.client import HTTPConnection, HTTPException
+from typing import TYPE_CHECKING, cast
+
+from docker.errors import APIError
+
+from pytest_microcloud.controller.engine import explained
+from pytest_microcloud.errors import BoardError, DeadlineExceeded
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+    from pytest_microcloud.boards.board import Board
+    from pytest_microcloud.catalog import Ready
+
+POLL_S = 0.02
+ANSWER_TIMEOUT_S = 10.0
+FIRST_TIMEOUT_S = 0.5
+"""An application that is just starting may take a question and forget it, as ZooKeeper does: the first one is
+given less time, and after one that was forgotten the next gets twice as much."""
+
+
+def answers(
+    board: Board,
+    ready: Ready,
+    port: int | None,
+    container: Container | None,
+    timeout_s: float = ANSWER_TIMEOUT_S,
+) -> bool:
+    """Ask once; False if it does not answer, or not with what is expected."""
+    try:
+        if ready.kind == "stdin":
+            return container is not None and _stdin(container, ready, timeout_s)
+        if port is None:
+            return False
+        if ready.kind == "http":
+            return http_answers(board.address, port, ready.path, ready.expect, timeout_s, timeout_s)
+        return _tcp(board.address, port, ready, timeout_s)
+    except (OSError, HTTPException, APIError):
+        return False
+
+
+def wait_until_ready(
+    board: Board, ready: Ready, port: int | None = None, container: Container | None = None
+) -> float:
+    """Ask until it answers and return how long that took (s).
+
+    Raises BoardError if it ended, DeadlineExceeded if it is late.
+    """
+    started = time.monotonic()
+    timeout_s = FIRST_TIMEOUT_S
+    while True:
+        asked = time.monotonic()
+        if answers(board, ready, port, container, timeout_s):
+            return time.monotonic() - started
+        now = time.monotonic()
+        waited = now - started
+        if now - asked >= timeout_s:
+            timeout_s = min(2 * timeout_s, ANSWER_TIMEOUT_S)
+        if waited > ready.timeout_s:
+            raise DeadlineExceeded(board.name, f"an application was not ready within {ready.timeout_s:.0f} s")
+        if container is not None and waited > 1 and not _runs(board, container):
+            with explained(board.name, "asking for a container's last words"):
+                said = container.logs(tail=3).decode(errors="replace").strip() or "nothing"
+            status = container.attrs["State"]["ExitCode"]
+            raise BoardError(
+                board.name, f"a container ended with {status} before it was ready; it said: {said}"
+            )
+        time.sleep(POLL_S)
+
+
+def http_answers(
+    address: str,
+    port: int,
+    path: str,
+    expect: str,
+    connect_timeout_s: float = ANSWER_TIMEOUT_S,
+    timeout_s: float = ANSWER_TIMEOUT_S,
+) -> bool:
+    """Whether a GET is answered with status 200 and a body that contains `expect`."""
+    status, body = http_page(address, port, path, connect_timeout_s, timeout_s)
+    return status == 200 and expect.encode() in body
+
+
+def http_page(
+    address: str,
+    port: int,
+    path: str,
+    connect_timeout_s: float = ANSWER_TIMEOUT_S,
+    timeout_s: float = ANSWER_TIMEOUT_S,
+) -> tuple[int, bytes]:
+    """GET it, and return the answer's status and body. Raises OSError, HTTPException."""
+    connection = HTTPConnection(address, port, timeout=connect_timeout_s)
+    with contextlib.closing(connection):
+        connection.connect()
+        connection.sock.settimeout(timeout_s)
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read()
+
+
+def _tcp(address: str, port: int, ready: Ready, timeout_s: float) -> bool:
+    with socket.create_connection((address, port), timeout=timeout_s) as connection:
+        connection.sendall(ready.send.encode())
+        connection.shutdown(socket.SHUT_WR)
+        return _says(connection, ready.expect)
+
+
+def _stdin(container: Container, ready: Ready, timeout_s: float) -> bool:
+    """Write a line to the main process and read until the expected answer is there."""
+    channel = container.attach_socket(params={"stdin": 1, "stdout": 1, "stream": 1})
+    raw = cast("socket.socket", getattr(channel, "_sock", channel))  # docker-py wraps it in a SocketIO
+    try:
+        raw.settimeout(timeout_s)
+        raw.sendall(ready.send.encode() + b"\n")
+        return _says(raw, ready.expect)
+    finally:
+        raw.close()
+        channel.close()
+
+
+def _says(connection: socket.socket, expect: str) -> bool:
+    """Read until the expected answer is there; False if the other side ends first."""
+    said = b""
+    while expect.encode() not in said:
+        part = connection.recv(4096)
+        if not part:
+            return False
+        said += part
+    return True
+
+
+def _runs(board: Board, container: Container) -> bool:
+    with explained(board.name, "asking for a container's state"):
+        container.reload()
+    return bool(container.status == "running")

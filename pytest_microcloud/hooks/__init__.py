@@ -1,1 +1,0 @@
-"""The hooks of a session that has boards, a thought a module."""

@@ -1,0 +1,6 @@
+"""From an Ansible inventory to targets."""
+
+from pytest_microcloud.inventory.ansible import holds_boards, read
+from pytest_microcloud.inventory.target import Target
+
+__all__ = ["Target", "holds_boards", "read"]

@@ -1,0 +1,220 @@
+"""From an Ansible inventory (`hosts.ini`) and a pattern of hosts to targets.
+
+`ansible-inventory` reads the file, so that groups, ranges, `:children`, `:vars` and group_vars mean what they
+mean to Ansible. It runs as a program of its own, since Ansible's licence is not this package's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Collection, Iterable, Iterator
+from fnmatch import fnmatchcase
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from pytest_microcloud.errors import InventoryError
+from pytest_microcloud.inventory.target import Target
+from pytest_microcloud.suggest import did_you_mean, listed
+
+TIMEOUT_S = 60.0
+# Whatever an ansible.cfg or the user's shell says: plain JSON of the whole file, or an exit code.
+ENVIRONMENT = {
+    "ANSIBLE_DEBUG": "0",
+    "ANSIBLE_FORCE_COLOR": "0",
+    "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1",
+    "ANSIBLE_INVENTORY_ENABLED": "ini",
+    "ANSIBLE_INVENTORY_EXPORT": "0",
+    "ANSIBLE_INVENTORY_UNPARSED_FAILED": "1",
+    "ANSIBLE_NOCOLOR": "1",
+    "ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS": "ignore",
+    "ANSIBLE_VERBOSITY": "0",
+    "LC_ALL": "C.UTF-8",  # Ansible refuses a locale that is not installed or not UTF-8
+}
+
+
+def read(
+    file: Path, pattern: str, models: Collection[str], drivers: Collection[str] = ("ssh", "container")
+) -> list[Target]:
+    """Return the hosts of an inventory that one of Ansible's patterns chooses, in the inventory's order.
+
+    `pattern` is a list, with commas, of host names, groups, `all`, wildcards (`pi*`), exclusions (`!pi2b`)
+    and intersections (`&lab`).
+    Raises InventoryError if the file cannot be read, a word of the pattern stands for no host, no host is
+    left, or a chosen host has no model that is in `models` or a driver that is not in `drivers`.
+    """
+    inventory = _Inventory(file, _listing(file))
+    return [_target(inventory, host, models, drivers) for host in inventory.choose(pattern)]
+
+
+def holds_boards(file: Path, pattern: str, models: Collection[str]) -> bool:
+    """Tell whether a chosen host, or any if the choice is wrong, has a board model or a variable of ours.
+
+    Raises InventoryError for a file that cannot be read.
+    """
+    listed = _Inventory(file, _listing(file))
+    try:
+        chosen = listed.choose(pattern)
+    except InventoryError:
+        chosen = listed.hosts
+    groups = {group for host in chosen for level in listed.groups_of(host) for group in level}
+    variables = {name for host in chosen for name in listed.variables.get(host, {})}
+    return bool(groups & set(models)) or any(name.startswith("microcloud_") for name in variables)
+
+
+class _Inventory:
+    """What `ansible-inventory --list` tells: the groups, who is in them, and everybody's variables."""
+
+    def __init__(self, file: Path, listing: dict[str, Any]) -> None:
+        self.file = file
+        self.variables: dict[str, dict[str, object]] = listing["_meta"]["hostvars"]
+        groups = {name: group for name, group in listing.items() if name != "_meta"}
+        self._named: dict[str, list[str]] = {name: group.get("hosts", []) for name, group in groups.items()}
+        self._below: dict[str, list[str]] = {
+            name: group.get("children", []) for name, group in groups.items()
+        }
+        self.groups = _unique(self._below, *self._below.values())  # an empty group only stands among children
+        self.hosts = self.members("all")
+
+    def members(self, group: str) -> list[str]:
+        """Return the hosts of a group and of the groups in it."""
+        return _unique(self._named.get(group, []), *map(self.members, self._below.get(group, [])))
+
+    def groups_of(self, host: str) -> Iterator[list[str]]:
+        """Yield the groups that name the host, then the groups that these are in, and so on."""
+        level = [name for name, hosts in self._named.items() if host in hosts]
+        while level:
+            yield [name for name in level if name not in ("all", "ungrouped")]
+            level = [name for name, below in self._below.items() if not set(level).isdisjoint(below)]
+
+    def choose(self, pattern: str) -> list[str]:
+        """Return the hosts that a pattern leaves: those it names, less its intersections and exclusions."""
+        words = [word.strip() for word in re.split(r"[,:](?!//)", pattern) if word.strip()]
+        chosen: set[str] = set()
+        for word in [word for word in words if word[0] not in "&!"] or ["all"]:
+            named = {word} if word in self.hosts else self._matching(word)
+            if not named:
+                raise InventoryError(f"{self.file}: {word!r} holds no host ({self._there_is()})")
+            chosen |= named
+        for word in [word for word in words if word[0] in "&!"]:
+            named = self._matching(word[1:])
+            chosen = chosen & named if word[0] == "&" else chosen - named
+        if not words or not chosen:
+            raise InventoryError(f"{self.file}: {pattern!r} leaves no host ({self._there_is()})")
+        return [host for host in self.hosts if host in chosen]
+
+    def _matching(self, word: str) -> set[str]:
+        groups = [group for group in self.groups if fnmatchcase(group, word)]
+        hosts = {host for group in groups for host in self.members(group)}
+        if not groups or set(word) & set("*?["):
+            hosts.update(host for host in self.hosts if fnmatchcase(host, word))
+        if not groups and not hosts:
+            near = did_you_mean([word], [*self.groups, *self.hosts])
+            raise InventoryError(
+                f"{self.file}: no host or group is named {word!r}{near} ({self._there_is()})"
+            )
+        return hosts
+
+    def _there_is(self) -> str:
+        groups = [name for name in self.groups if name not in ("all", "ungrouped") and self.members(name)]
+        return f"there are: groups {listed(groups) or '(none)'}; hosts {listed(self.hosts) or '(none)'}"
+
+
+def _target(inventory: _Inventory, host: str, models: Collection[str], drivers: Collection[str]) -> Target:
+    where = f"{inventory.file}: host {host!r}"
+    variables = inventory.variables.get(host, {})
+    levels = list(inventory.groups_of(host))
+    model = str(variables.get("microcloud_model") or _model_of(where, levels, models))
+    driver = str(variables.get("microcloud_driver") or "ssh")
+    for what, name, known in (("board model", model, models), ("driver", driver, drivers)):
+        if name not in known:
+            near = did_you_mean([name], known)
+            raise InventoryError(f"{where}: no {what} is named {name!r}{near} (there are: {listed(known)})")
+    if driver == "container" and "ansible_host" in variables:
+        raise InventoryError(
+            f"{where} has an address (ansible_host) and is to be emulated (microcloud_driver=container): "
+            "a real board has microcloud_driver=ssh, or none, and is in no group that says otherwise"
+        )
+    try:
+        return Target(host, model, driver, variables, tuple(_unique(*levels)))
+    except InventoryError as error:
+        raise InventoryError(f"{inventory.file}: {error}") from None
+
+
+def _model_of(where: str, levels: list[list[str]], models: Collection[str]) -> str:
+    """Return the model whose name the nearest of a host's groups bears."""
+    for level in levels:
+        named = [name for name in level if name in models]
+        if len(named) > 1:
+            raise InventoryError(
+                f"{where} is in groups of several board models ({listed(named)}): "
+                "set microcloud_model to the one that it is"
+            )
+        if named:
+            return named[0]
+    groups = _unique(*levels)
+    raise InventoryError(
+        f"{where} has no board model: none of its groups ({listed(groups) or 'it is in none'}) bears a "
+        f"model's name{did_you_mean(groups, models)} (set microcloud_model to one of: {listed(models)})"
+    )
+
+
+def _listing(file: Path) -> dict[str, Any]:
+    """Return what `ansible-inventory --list` prints, or raise an InventoryError with its complaint."""
+    if not file.is_file():
+        there = sorted(path.name for path in file.absolute().parent.glob("*.ini"))
+        near = did_you_mean([file.name], there)
+        raise InventoryError(f"{file}: no such inventory file{near} (there are: {listed(there) or 'none'})")
+    try:
+        with tempfile.TemporaryDirectory(prefix="microcloud-ansible-") as home:  # else it makes a ~/.ansible
+            answer = subprocess.run(
+                [_ansible_inventory(), "-i", str(file.absolute()), "--list"],
+                cwd=file.parent,  # the answer does not depend on where pytest was started
+                env=os.environ | ENVIRONMENT | {"ANSIBLE_HOME": home},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=TIMEOUT_S,
+            )
+        if answer.returncode:
+            raise InventoryError(f"{file}: Ansible cannot read it: {_complaint(answer.stderr)}")
+        listing: dict[str, Any] = json.loads(answer.stdout)
+    except subprocess.TimeoutExpired:
+        raise InventoryError(f"{file}: ansible-inventory did not answer within {TIMEOUT_S:g} s") from None
+    except OSError as error:
+        raise InventoryError(f"{file}: ansible-inventory does not start: {error}") from None
+    except ValueError:
+        raise InventoryError(f"{file}: ansible-inventory gave no JSON but {answer.stdout[:80]!r}") from None
+    return listing
+
+
+def _ansible_inventory() -> str:
+    beside = Path(sys.executable).parent
+    found = shutil.which("ansible-inventory", path=beside) or shutil.which("ansible-inventory")
+    if not found:
+        raise InventoryError(
+            f"ansible-inventory, which reads inventories, is neither in {beside} nor on PATH; "
+            f"install it with: {sys.executable} -m pip install ansible-core"
+        )
+    return found
+
+
+def _complaint(stderr: str) -> str:
+    """Return Ansible's reason in one line, without its warnings, repetitions and traceback."""
+    text = " ".join(stderr.split())
+    end = r"(?: Failed to parse | Origin: | The offending line | Traceback | \[?ERROR\b|$)"
+    if found := re.search(r"Failed to parse (?:inventory: |.+? with ini plugin: )(.+?)" + end, text):
+        return found[1]
+    found = re.search(r"\bERROR\S* (.+?)" + end, text)
+    return f"{found[1] if found else text} (look at group_vars, host_vars and ansible.cfg beside it, too)"
+
+
+def _unique(*lists: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(chain.from_iterable(lists)))

@@ -1,0 +1,220 @@
+"""One host of the inventory, with its variables in their kinds and units."""
+
+from __future__ import annotations
+
+import getopt
+import math
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pytest_microcloud.errors import InventoryError
+from pytest_microcloud.suggest import did_you_mean, listed
+
+VARIABLES = (
+    "microcloud_cpu_share",
+    "microcloud_docker_socket",
+    "microcloud_driver",
+    "microcloud_flash",
+    "microcloud_image",
+    "microcloud_install",
+    "microcloud_model",
+    "microcloud_power_cycle",
+    "microcloud_rate_mbps",
+    "microcloud_rtt_ms",
+)
+"""All variables that are ours; whatever else begins like them is a slip of the pen."""
+BOOLEANS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
+
+# A host's name stands in ssh_config, in file names and in testinfra's specs.
+NAME = re.compile(r"\w[\w.-]*")
+# What OpenSSH from 9.6 on refuses as host and user, so that neither is read as an option of ssh or by the
+# shell of a ProxyCommand.
+UNSAFE = re.compile(r"""^-|[\s\0-\x1f\x7f'`"$;&<>|(){}]|\\$""")
+SOCKET = re.compile(r"/[\w.+@/-]*")  # ssh takes `:`, `%` and `$` for its own
+SSH_OPTIONS = "46AaB:b:Cc:D:F:I:i:J:KkL:l:m:o:p:qR:vXxYy"
+"""ssh's options that say how a host is reached, in getopt's terms; the others would take its place."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One host of the inventory with its variables; nothing is connected yet.
+
+    `model` is a board model's id in the catalog, `variables` are the host's own and its groups' as Ansible
+    merges them, and `groups` are those that it is in, the nearest first.
+    Raises InventoryError when it is made, if a variable that is used here is of the wrong kind.
+    """
+
+    name: str
+    model: str
+    driver: str
+    # A password may be among them, and pytest shows what things look like when a test fails.
+    variables: Mapping[str, object] = field(default_factory=dict, hash=False, repr=False)
+    groups: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise InventoryError(
+                f"host {self.name!r}: a name should be of letters, digits, `.`, `-` and `_`; "
+                "put an address into ansible_host"
+            )
+        for name in self.variables:
+            if name.startswith("microcloud_") and name not in VARIABLES:
+                raise InventoryError(
+                    f"host {self.name!r}: no variable is named {name!r}{did_you_mean([name], VARIABLES)} "
+                    f"(there are: {listed(VARIABLES)})"
+                )
+        for name, value in vars(Target).items():
+            if isinstance(value, property):
+                getattr(self, name)
+
+    @property
+    def address(self) -> str:
+        """Where SSH finds it: `ansible_host`, else its name; maybe one that only ssh's config knows."""
+        return self._word("ansible_host", "a host's address or name") or self.name
+
+    @property
+    def port(self) -> int | None:
+        """SSH's port: `ansible_port`."""
+        port = self._number("ansible_port", "a port from 1 to 65535", 1, 65535)
+        if port is not None and not port.is_integer():
+            raise self._wrong("ansible_port", "a port from 1 to 65535")
+        return None if port is None else int(port)
+
+    @property
+    def user(self) -> str | None:
+        """Who logs in: `ansible_user`."""
+        return self._word("ansible_user", "a user's name")
+
+    @property
+    def private_key_file(self) -> str | None:
+        """SSH's identity file: `ansible_ssh_private_key_file`."""
+        return self._text("ansible_ssh_private_key_file")
+
+    @property
+    def ssh_arguments(self) -> tuple[str, ...]:
+        """Further options for ssh: `ansible_ssh_common_args`, then `ansible_ssh_extra_args`."""
+        return self._ssh_options("ansible_ssh_common_args") + self._ssh_options("ansible_ssh_extra_args")
+
+    @property
+    def become(self) -> bool:
+        """Whether commands need sudo: `ansible_become`."""
+        return self._yes("ansible_become")
+
+    @property
+    def install(self) -> bool:
+        """Whether what experiments need may be installed for as long as a run lasts: `microcloud_install`."""
+        return self._yes("microcloud_install")
+
+    @property
+    def docker_socket(self) -> str | None:
+        """Where the engine's socket is on the board, if not at Docker's usual place."""
+        path = self._text("microcloud_docker_socket")
+        if path is not None and not SOCKET.fullmatch(path):
+            raise self._wrong("microcloud_docker_socket", "the path of a socket, such as /run/docker.sock")
+        return path
+
+    @property
+    def image(self) -> str | None:
+        """What an emulated board is made from, or a real one was flashed with: `microcloud_image`."""
+        return self._text("microcloud_image")
+
+    @property
+    def flash(self) -> str | None:
+        """A command on the controller that writes an OS image onto the board: `microcloud_flash`.
+
+        It finds the image, as `microcloud_image` names it, in the environment variable MICROCLOUD_IMAGE.
+        """
+        return self._command("microcloud_flash")
+
+    @property
+    def cpu_share(self) -> float:
+        """How much of its model's CPU an emulated board gets, from `microcloud_cpu_share`; usually all."""
+        wanted = "a share of the model's CPU, such as 0.8; only an emulated board can be given one"
+        share = self._number("microcloud_cpu_share", wanted, 0.001, 1.0)
+        if share is not None and self.driver == "ssh":
+            raise self._wrong("microcloud_cpu_share", wanted)
+        return 1.0 if share is None else share
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """Round trip of an emulated board's link, from `microcloud_rtt_ms`; None means its model's own."""
+        milliseconds = self._number("microcloud_rtt_ms", "a round trip in ms, such as 12.5", 0)
+        return None if milliseconds is None else milliseconds / 1000
+
+    @property
+    def link_bits_per_s(self) -> float | None:
+        """Rate of an emulated board's link, from `microcloud_rate_mbps`; None means its model's own."""
+        megabits = self._number("microcloud_rate_mbps", "a rate in Mbit/s, such as 94", 0.001)
+        return None if megabits is None else megabits * 1e6
+
+    @property
+    def power_cycle(self) -> str | None:
+        """A command on the controller that cuts and restores its power: `microcloud_power_cycle`."""
+        return self._command("microcloud_power_cycle")
+
+    def _text(self, variable: str) -> str | None:
+        value = self.variables.get(variable)
+        if isinstance(value, dict | list):
+            raise self._wrong(variable, "a plain text")
+        if "{{" in str(value):
+            raise self._wrong(variable, "the value itself, as Ansible's templates are not evaluated here")
+        return None if value in (None, "") else str(value)
+
+    def _command(self, variable: str) -> str | None:
+        """Return a command, run without a shell; a wrong one is not quoted, as it may hold passwords."""
+        text = self._text(variable)
+        try:
+            if text is None or any(shlex.split(text)[:1]):
+                return text
+            wrong = "is blank"
+        except ValueError as error:
+            wrong = f"cannot be split into words ({error})"
+        raise InventoryError(
+            f"host {self.name!r}: {variable} should be a command and its arguments, quoted as for a shell, "
+            f"but {wrong}"
+        )
+
+    def _word(self, variable: str, wanted: str) -> str | None:
+        text = self._text(variable)
+        if text is not None and UNSAFE.search(text):
+            raise self._wrong(variable, f"{wanted}, without spaces, quotes and a leading `-`")
+        return text
+
+    def _yes(self, variable: str) -> bool:
+        word = (self._text(variable) or "no").lower()
+        if word not in BOOLEANS:
+            raise self._wrong(variable, "yes or no")
+        return BOOLEANS[word]
+
+    def _ssh_options(self, variable: str) -> tuple[str, ...]:
+        try:
+            options, more = getopt.getopt(shlex.split(self._text(variable) or ""), SSH_OPTIONS)
+        except (ValueError, getopt.GetoptError) as error:
+            raise self._wrong(variable, f"options of ssh that say how it is reached ({error})") from None
+        if more:
+            raise self._wrong(variable, f"options of ssh, and {more[0]!r} belongs to none")
+        # How much ssh says is not theirs to choose: what it says tells one failure from another.
+        return tuple(word for option in options if option[0] not in ("-q", "-v") for word in option if word)
+
+    def _number(self, variable: str, wanted: str, least: float, most: float = math.inf) -> float | None:
+        try:
+            text = self._text(variable)
+            number = None if text is None else float(text)
+        except ValueError:
+            raise self._wrong(variable, wanted) from None
+        if number is not None and not (least <= number <= most and math.isfinite(number)):
+            raise self._wrong(variable, wanted)
+        return number
+
+    def _wrong(self, variable: str, wanted: str) -> InventoryError:
+        return InventoryError(
+            f"host {self.name!r}: {variable}={_quoted(self.variables[variable])} should be {wanted}"
+        )
+
+
+def _quoted(value: object) -> str:
+    """Return a value as it was written, unless that would not be one line of text."""
+    text = str(value)
+    return text if text.isprintable() else repr(text)

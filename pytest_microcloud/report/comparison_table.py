@@ -1,0 +1,124 @@
+"""What the gate found, as a table: for a terminal, for a forge's Markdown, and for the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from pytest_microcloud.report import parts
+from pytest_microcloud.runs import printable
+from pytest_microcloud.verdict.gate import IMPROVED, NO_EVIDENCE, REGRESSED, TOO_FEW
+
+if TYPE_CHECKING:
+    from pytest_microcloud.redaction import Privacy
+    from pytest_microcloud.verdict.comparison import Comparison
+    from pytest_microcloud.verdict.gate import Finding
+
+HEADS = ("verdict", "board", "metric", "labels", "change", "boots", "reason")
+ORDER = (REGRESSED, IMPROVED, TOO_FEW, NO_EVIDENCE)
+MARKUP = str.maketrans({character: f"\\{character}" for character in r"\`*_{}[]<>|~#&"})
+
+
+def text(comparison: Comparison, *, verbose: bool = False) -> str:
+    """Return it for a terminal; metrics without evidence are only counted, unless it is `verbose`."""
+    findings = in_order(comparison.findings)
+    shown = [f for f in findings if verbose or f.verdict != NO_EVIDENCE]
+    lines = [*_remarks(comparison), *_aligned([HEADS, *map(_row, shown)] if shown else [])]
+    if rest := findings[len(shown) :]:
+        ruled_out = sum(f.reason.endswith("ruled out") for f in rest)
+        also = f", and in {ruled_out} of them a change that matters is ruled out" if ruled_out else ""
+        lines.append(f"no evidence of a change in {_metrics(len(rest))}{also}")
+    return "\n".join([*lines, _closing(comparison)])
+
+
+def markdown(comparison: Comparison) -> str:
+    """Return it for a forge, such as the step summary of GitHub Actions."""
+    told = [f"### Micro-cloud gate: {_marked(_closing(comparison))}", ""]
+    told += [f"- {_marked(remark)}" for remark in _remarks(comparison)]
+    rows = [_row(finding) for finding in in_order(comparison.findings)]
+    if rows:
+        table = [HEADS, ("---",) * len(HEADS), *([_marked(cell) for cell in row] for row in rows)]
+        told += ["", *(f"| {' | '.join(cells)} |" for cells in table)]
+    return "\n".join([*told, ""])
+
+
+def html(comparison: Comparison, privacy: Privacy) -> str:
+    """Return it for the page; texts are escaped, and free ones masked."""
+
+    def shown(told: str) -> str:
+        return escape(privacy.on_page(told))
+
+    head = "".join(f'<th scope="col">{name}</th>' for name in HEADS)
+    rows = "".join(
+        f'<tr class="mc-{finding.verdict.replace(" ", "-")}">'
+        + "".join(f"<td>{shown(cell)}</td>" for cell in _row(finding))
+        + "</tr>"
+        for finding in in_order(comparison.findings)
+    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    shown_table = parts.scrolling(table, "What the gate says of each metric") if rows else ""
+    remarks = "".join(f"<li>{shown(remark)}</li>" for remark in _remarks(comparison))
+    return (
+        f'<section class="mc-gate"><h3>Gate: {shown(_closing(comparison))}</h3>'
+        f"{f'<ul>{remarks}</ul>' if remarks else ''}{shown_table}</section>"
+    )
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Return what regressed first, then what improved, what has too few samples, and the rest."""
+    return sorted(findings, key=lambda f: ORDER.index(f.verdict))
+
+
+def _remarks(comparison: Comparison) -> Iterator[str]:
+    yield from (printable(f"not compared: {sentence}") for sentence in comparison.refused)
+    yield from (printable(f"mind: {sentence}") for sentence in comparison.warnings)
+
+
+def _closing(comparison: Comparison) -> str:
+    how = ", confirmed on fresh boots of both sides" if comparison.confirmed else ""
+    counts = {verdict: sum(f.verdict == verdict for f in comparison.findings) for verdict in ORDER}
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    return printable(
+        f"{comparison.verdict}{how}: {comparison.candidate} against {comparison.baseline} "
+        f"({told or 'no metric in common'})"
+    )
+
+
+def _row(finding: Finding) -> tuple[str, ...]:
+    labels = " ".join(f"{name}={value}" for name, value in finding.labels.items())
+    verdict = f"{finding.verdict} (report only)" if finding.report_only else finding.verdict
+    before, after = finding.boots
+    boots = f"{before}" if before == after else f"{before} and {after}"
+    cells = verdict, finding.board, finding.metric, labels, _change(finding), boots, finding.reason
+    return tuple(map(printable, cells))
+
+
+def _change(finding: Finding) -> str:
+    if finding.ratio is None or not math.isfinite(finding.ratio):
+        return "–"
+    if finding.interval is None:
+        return f"{_percent(finding.ratio)} %"
+    low, high = finding.interval
+    return f"{_percent(finding.ratio)} % ({_percent(low)} to {_percent(high)} %)"
+
+
+def _percent(ratio: float) -> str:
+    """Return a ratio as a change: 1.213 as "+21", 0.9987 as "-0.1"."""
+    change = (ratio - 1) * 100
+    return f"{change:+.0f}" if abs(change) >= 9.5 else f"{change:+.1f}"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
+    return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _metrics(count: int) -> str:
+    return f"{count} metric{'s' if count != 1 else ''}"
+
+
+def _marked(told: str) -> str:
+    return " ".join(told.split()).translate(MARKUP)

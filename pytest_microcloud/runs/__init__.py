@@ -1,0 +1,37 @@
+"""Stored runs: files that pytest-benchmark reads, too."""
+
+from pytest_microcloud.runs.files import (
+    SCHEMA,
+    TRUSTED,
+    WORST_FIRST,
+    Entry,
+    Run,
+    Skipped,
+    every,
+    find,
+    load,
+    make_room,
+    printable,
+    read,
+    worst,
+    write,
+    write_text,
+)
+
+__all__ = [
+    "SCHEMA",
+    "TRUSTED",
+    "WORST_FIRST",
+    "Entry",
+    "Run",
+    "Skipped",
+    "every",
+    "find",
+    "load",
+    "make_room",
+    "printable",
+    "read",
+    "worst",
+    "write",
+    "write_text",
+]

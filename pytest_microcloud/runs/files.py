@@ -1,0 +1,291 @@
+"""Run files: pytest-benchmark's JSON, with what is ours in each benchmark's `extra_info["microcloud"]`.
+
+What else is ours stands in `machine_info["microcloud"]`: the boards' fingerprints, what was to be done, and
+what every test came to.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pytest_microcloud.errors import CatalogError, RunError, UserMistake
+from pytest_microcloud.measurement import Measurement
+from pytest_microcloud.suggest import did_you_mean
+
+SCHEMA = 1
+ROOM_BYTES = 65536
+"""What has to be free before anything is measured: a small run."""
+TRUSTED = ("feasible", "infeasible")
+WORST_FIRST = ("error", "invalid", "infeasible", "feasible", "not measured")
+
+
+@dataclass
+class Entry:
+    """What one test (its node id) came to: a board's measurements in an experiment, or why there are none.
+
+    `boot` counts the board's boots in the run, from 1. `stage` is empty; in the gate's confirmation it is the
+    side that was measured, "baseline" or "candidate".
+    """
+
+    board: str
+    experiment: str
+    test: str
+    verdict: str
+    reason: str = ""
+    measurements: list[Measurement] = field(default_factory=list)
+    boot: int = 1
+    stage: str = ""
+
+    def as_dict(self, *, measured: bool) -> dict[str, Any]:
+        """Return it as the run file holds it; without its measurements if a benchmark has them."""
+        told = {key: value for key, value in vars(self).items() if key != "measurements"}
+        return told | ({"measurements": [m.as_dict() for m in self.measurements]} if measured else {})
+
+
+@dataclass(frozen=True)
+class Run:
+    """A stored run. `taken` is an ISO date and time in UTC, `boards` are the boards' fingerprints by name.
+
+    `plan` is what it set out to do: {"effort", "boots", "tests"}; empty in files of earlier versions.
+    """
+
+    file: Path
+    taken: str
+    effort: str
+    boards: Mapping[str, Mapping[str, Any]]
+    entries: tuple[Entry, ...]
+    plan: Mapping[str, Any]
+
+    @cached_property
+    def id(self) -> str:
+        """The run's id, which its file is named by."""
+        return self.file.stem
+
+    def boots(self, board: str) -> int:
+        """Return in how many boots of a board its metrics were measured, at the most."""
+        boots: dict[tuple[object, ...], set[int]] = {}
+        for e in self.entries:
+            if e.board == board and not e.stage:
+                for m in e.measurements:
+                    boots.setdefault((m.metric, *sorted(m.labels.items())), set()).add(e.boot)
+        return max(map(len, boots.values()), default=0)
+
+    def trusted(self, stage: str = "") -> Iterator[tuple[Entry, Measurement]]:
+        """Yield the measurements of a stage that can be trusted: with samples, all of them numbers."""
+        for entry in self.entries:
+            if entry.stage == stage:
+                for m in entry.measurements:
+                    if m.samples and m.verdict in TRUSTED and all(map(math.isfinite, m.samples)):
+                        yield entry, m
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether tests that it set out to do have not come to anything, as it was interrupted."""
+        return not {entry.test for entry in self.entries}.issuperset(self.plan.get("tests", ()))
+
+    def is_of(self, os_release: str) -> bool:
+        """Whether a board of it ran that OS release: words of the release's name, or a HypriotOS version."""
+        wanted = re.compile(rf"(?<![\w.]){re.escape(os_release)}(?![\w.])", re.IGNORECASE)
+        names = (
+            str(facts.get(key) or "")
+            for facts in self.boards.values()
+            for key in ("os_release", "hypriot_image_version", "hypriot_os")
+        )
+        return any(wanted.search(name) for name in names)
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file among the runs that is not read, and why."""
+
+    file: Path
+    reason: str
+
+
+def make_room(directory: Path) -> None:
+    """Make the directory of run files; raises UserMistake if none could be written there."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory) as file:
+            file.write(bytes(ROOM_BYTES))
+    except OSError as error:
+        raise UserMistake(
+            f"{directory.parent}: no reports can be written there: {error.strerror}; "
+            "make room, or name another directory with --microcloud-reports"
+        ) from error
+
+
+def write(file: Path, document: Mapping[str, Any]) -> None:
+    """Write a run file in one step, so that a reader finds the old one or the new one and nothing between."""
+    write_text(file, json.dumps(document, default=str))
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a run file that is JSON by now, in one step."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Return a run file's document as it stands; raises RunError that names it if it is none of ours."""
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunError(f"{file}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{file}: is no JSON, or half of one: {error}") from error
+    try:
+        ours, benchmarks = document["machine_info"]["microcloud"], document["benchmarks"]
+    except KeyError as error:
+        raise RunError(f"{file}: is no run of pytest-microcloud: it has no {error}") from error
+    except TypeError as error:
+        raise RunError(f"{file}: is no run of pytest-microcloud") from error
+    if not isinstance(ours, dict) or not isinstance(benchmarks, list):
+        raise RunError(f"{file}: is no run of pytest-microcloud")
+    return dict(document)
+
+
+def load(file: Path) -> Run:
+    """Read a run; raises RunError that names the file and says what is wrong with it."""
+    document = read(file)
+    ours = document["machine_info"]["microcloud"]
+    try:
+        return Run(
+            file,
+            str(document.get("datetime", "")),
+            str(ours.get("effort", "")),
+            {str(name): dict(facts) for name, facts in (ours.get("boards") or {}).items()},
+            tuple(_entries(file, document["benchmarks"], ours.get("outcomes") or ())),
+            dict(ours.get("plan") or {}),
+        )
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, CatalogError) as error:
+        raise RunError(f"{file}: is a run that cannot be understood: {error!r}") from error
+
+
+def every(directory: Path) -> Iterator[Run | Skipped]:
+    """Read all runs of a directory one by one, by name, which is oldest first; or name what is none."""
+    for file in sorted(directory.glob("*.json")):
+        try:
+            yield load(file)
+        except RunError as error:
+            yield Skipped(file, str(error))
+
+
+def find(
+    reference: str, directory: Path, *, apart_from: Path | None = None, models: Collection[str] = ()
+) -> Run:
+    """Return the run that is meant: a file, a run's name, or an OS release, of which the newest run is meant.
+
+    Among those of an OS release, runs with a board of these models are preferred, then finished ones.
+    `apart_from` is a run file that cannot be meant. Raises RunError.
+    """
+    named = (Path(reference), directory / reference, directory / f"{reference}.json")
+    if file := next((file for file in named if file.is_file()), None):
+        if apart_from and _same(file, apart_from):
+            raise RunError(f"{reference}: is the very run that is to be compared with another")
+        return load(file)
+    if not reference.strip() or reference.endswith(".json"):
+        raise RunError(f"{reference}: there is no such run file")
+
+    def rank(run: Run) -> tuple[bool, bool, str]:
+        has_model = any(facts.get("model") in models for facts in run.boards.values())
+        return has_model, not run.unfinished, run.taken
+
+    best: Run | None = None
+    names: list[str] = []
+    releases: dict[str, None] = {}
+    for run in every(directory):
+        if not isinstance(run, Run):
+            continue
+        names.append(run.id)
+        if not (apart_from and _same(run.file, apart_from)):
+            releases |= dict.fromkeys(str(facts.get("os_release")) for facts in run.boards.values())
+            if run.is_of(reference) and (best is None or rank(run) >= rank(best)):
+                best = run
+    if best is not None:
+        return best
+    known = ", ".join(sorted(releases))
+    there = f"OS releases: {known}" if known else f"it holds no {'other ' if names else ''}runs"
+    raise RunError(
+        f"no run in {directory} is named {reference!r} or is of that OS release"
+        + did_you_mean([reference], [*names, *releases], alike=0.5)
+        + f" ({there})"
+    )
+
+
+def _same(file: Path, other: Path) -> bool:
+    return other.exists() and file.samefile(other)
+
+
+def printable(text: str) -> str:
+    """Return a text without what a terminal would obey, or XML not hold: run files may come from anywhere."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _entries(
+    file: Path, benchmarks: Iterable[Mapping[str, Any]], outcomes: Iterable[Mapping[str, Any]]
+) -> Iterator[Entry]:
+    """Yield what is in the benchmarks, then what is in none; verdict and reason are told by the outcomes."""
+    told = {str(outcome["test"]): outcome for outcome in outcomes}
+    for benchmark in benchmarks:
+        ours = (benchmark.get("extra_info") or {}).get("microcloud")
+        if ours is None:  # a benchmark of the user's own
+            continue
+        if (schema := int(ours.get("schema", SCHEMA))) > SCHEMA:
+            raise RunError(f"{file}: was written by a later version (schema {schema}): upgrade to read it")
+        test = str(benchmark["fullname"])
+        measurements = [_measurement(m) for m in ours["measurements"]]
+        outcome = told.pop(test, {})
+        yield Entry(
+            str(ours["board"]),
+            str(ours.get("experiment", "?")),
+            test,
+            str(outcome.get("verdict") or worst(m.verdict for m in measurements)),
+            str(outcome.get("reason", "")),
+            measurements,
+            int(ours.get("boot", 1)),
+            str(ours.get("stage", "")),
+        )
+    for outcome in told.values():
+        known = {key: outcome[key] for key in ("board", "experiment", "test", "verdict", "reason")}
+        measurements = [_measurement(m) for m in outcome.get("measurements", ())]
+        yield Entry(
+            **known,
+            measurements=measurements,
+            boot=int(outcome.get("boot", 1)),
+            stage=str(outcome.get("stage", "")),
+        )
+
+
+def worst(verdicts: Iterable[str]) -> str:
+    """Return the worst of some verdicts; "not measured" of none."""
+    there = set(verdicts)
+    return next((verdict for verdict in WORST_FIRST if verdict in there), "not measured")
+
+
+def _measurement(told: Mapping[str, Any]) -> Measurement:
+    """Return a stored measurement; what an earlier version did not write yet is as it was then."""
+    return Measurement(
+        metric=str(told["metric"]),
+        samples=list(map(float, told["samples"])),
+        labels={str(key): label for key, label in (told.get("labels") or {}).items()},
+        verdict=str(told.get("verdict", "feasible")),
+        reason=str(told.get("reason", "")),
+        limit=dict(told["limit"]) if told.get("limit") else None,
+        unit=str(told.get("unit", "")),
+        better=str(told.get("better") or "lower"),
+    )

@@ -1,0 +1,61 @@
+"""testinfra's own commands on a board: with a deadline, and with our errors where the connection broke.
+
+testinfra waits for a command for as long as it takes, and tells a broken connection as a bare RuntimeError.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_microcloud.boards.link import KILL_AFTER_S, LATE
+from pytest_microcloud.errors import DeadlineExceeded, LinkError
+from pytest_microcloud.session.items import board_name, host_of
+
+if TYPE_CHECKING:
+    from testinfra.backend.base import BaseBackend, CommandResult
+
+SSH_FAILED = 255
+
+
+class Commands:
+    """The hook that gives each command of a test's `host` a deadline (s), there on the board."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Before fixtures may run commands."""
+        if (host := host_of(item)) is not None:
+            bound(host.backend, board_name(host), self._timeout_s)
+
+
+def bound(backend: BaseBackend, board: str, timeout_s: float) -> None:
+    """Let each command that a backend runs end within that time; then it raises DeadlineExceeded.
+
+    Where the connection broke it raises LinkError. A backend may be bound more than once.
+    """
+    usual = type(backend).run.__get__(backend)
+
+    def run(command: str, *args: str, **kwargs: Any) -> CommandResult:
+        shell = "/bin/sh" if backend.sudo else '"$SHELL"'  # as without us: testinfra's sudo, sshd's login
+        bounded = f"timeout -k {KILL_AFTER_S} {timeout_s:g} {shell} -c %s"
+        wanted, started = backend.quote(command, *args), time.monotonic()
+        try:
+            done: CommandResult = usual(bounded, wanted, **kwargs)
+        except RuntimeError as error:
+            if getattr(error.args[0] if error.args else None, "rc", None) != SSH_FAILED:
+                raise
+            said = (error.args[0].stderr.strip() or "nothing was said").splitlines()[-1]
+            raise LinkError(board, f"the SSH connection broke at `{wanted}`: {said}") from None
+        if done.rc in LATE and time.monotonic() - started >= timeout_s:
+            raise DeadlineExceeded(
+                board,
+                f"did not finish `{wanted}` within {timeout_s:g} s "
+                "(--microcloud-command-timeout gives it more)",
+            )
+        return done
+
+    backend.run = run

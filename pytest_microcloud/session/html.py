@@ -1,0 +1,175 @@
+"""pytest-html's page, with the verdicts on top, and the page over all runs.
+
+What is not ours is text on both, without keys and addresses.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Generator
+from contextlib import suppress
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_microcloud import options
+from pytest_microcloud.session.state import SESSION
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from _pytest.terminal import TerminalReporter
+
+    from pytest_microcloud.runs import Run
+    from pytest_microcloud.session.write_errors import Unwritten
+
+LOG = "log of "
+"""How the name of what holds a board's log begins, among the extras of a test."""
+
+
+class Page:
+    """The hooks that make it ours."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._session = config.stash[SESSION]
+        self._data: Any = None
+        self._written = False
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Take keys out of what pytest-metadata tells of this machine: CI variables are part of it."""
+        if self._config.pluginmanager.hasplugin("metadata"):
+            from pytest_metadata.plugin import metadata_key
+
+            from pytest_microcloud.redaction import in_all, secrets
+
+            metadata, privacy = self._config.stash[metadata_key], self._session.privacy
+            privacy.secrets |= secrets([metadata])
+            metadata.update(in_all(metadata, privacy.anywhere))
+
+    @pytest.hookimpl(tryfirst=True, optionalhook=True)
+    def pytest_html_results_summary(self, prefix: list[str]) -> None:
+        """Put the verdict matrix on top of pytest-html's page."""
+        from pytest_microcloud.report import feasibility
+
+        session, gate = self._session, ""
+        if session.comparison is not None:
+            from pytest_microcloud.report import comparison_table
+
+            gate = comparison_table.html(session.comparison, session.privacy)
+        elif session.refused:
+            gate = feasibility.refused(session.refused, session.privacy)
+        tests = [test for tests in self._data.data["tests"].values() for test in tests] if self._data else []
+        logs = _logs(tests)
+        prefix[:0] = feasibility.summary(self._run(), session.catalog, session.privacy, logs, gate)
+        for test in tests:  # pytest-html adds what a teardown said past its own hooks
+            test["log"] = session.privacy.in_log(test["log"])
+
+    def pytest_sessionfinish(self) -> None:
+        """Compare the boards of all runs, on a page of its own beside pytest-html's."""
+        if options.nothing_runs(self._config) or not self._session.run_file.is_file():
+            return
+        from pytest_microcloud.report import generations
+
+        unwritten: Unwritten = self._config.pluginmanager.getplugin("microcloud-unwritten")
+        with unwritten.noted(str(self._generations)):
+            generations.write(self._session.run_file.parent, self._generations, self._session.catalog)
+            self._written = True
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        """Say where that page is."""
+        if self._written:
+            terminalreporter.write_line(f"all runs: {self._generations.as_uri()}")
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_html_report_title(self, report: Any) -> None:
+        """Name the page, and make its table of the environment text: pytest-html takes it for markup."""
+        from pytest_microcloud.redaction import in_all
+
+        self._data = report
+        report.title = "Micro-cloud feasibility"
+        environment = in_all(report.data["environment"], self._session.privacy.on_page)
+        report.set_data("environment", in_all(environment, escape))
+
+    @pytest.hookimpl(tryfirst=True, optionalhook=True)
+    def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
+        """Make a test's name text: pytest-html takes it for markup, and parameters are part of it."""
+        name = report.nodeid if report.when == "call" else f"{report.nodeid}::{report.when}"
+        cells[1] = f'<td class="col-testId">{escape(name)}</td>'
+
+    @pytest.hookimpl(trylast=True, optionalhook=True)
+    def pytest_html_results_table_html(self, data: list[str]) -> None:
+        """Leave addresses and serial numbers out of what a test said."""
+        data[:] = [self._session.privacy.in_log(text) for text in data]
+
+    @property
+    def _generations(self) -> Path:
+        return options.path(self._config, "reports") / "generations.html"
+
+    def _run(self) -> Run:
+        """Return this session's run, as its file has the boards."""
+        from pytest_microcloud import runs
+        from pytest_microcloud.errors import RunError
+        from pytest_microcloud.session.record import fingerprint
+
+        session = self._session
+        boards: dict[str, Any] = {name: fingerprint(board) for name, board in session.boards.items()}
+        with suppress(RunError):  # nothing was to be measured, or there was no room for the file
+            boards |= runs.load(session.run_file).boards
+        for name, board in session.boards.items():  # for those who want to know: no run file has it
+            boards[name] = {**boards[name], "address": board.target.address}
+        taken = session.run_file.stem
+        return runs.Run(session.run_file, taken, session.effort.id, boards, tuple(session.entries), {})
+
+
+class KeptPage:
+    """The hooks that keep the page of the session before if no board was asked for anything in this one."""
+
+    def __init__(self, config: pytest.Config, page: Path) -> None:
+        self._session = config.stash[SESSION]
+        self._page = page
+        self._kept: bytes | None = None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> Generator[None, None, None]:
+        """Put the page back that pytest-html writes over, whatever was asked for."""
+        if self._page.is_file() and not self._session.boards and not self._session.entries:
+            self._kept = self._page.read_bytes()
+        try:
+            return (yield)
+        finally:
+            if self._kept is not None:
+                self._page.write_bytes(self._kept)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        """Say so, as pytest-html says that it wrote one."""
+        if self._kept is not None:
+            terminalreporter.write_line("no board was asked for anything: the page is the one of before")
+
+
+def _logs(tests: list[dict[str, Any]]) -> dict[str, str]:
+    """Take the boards' logs out of the tests, and return the last of each: all of them would be too much.
+
+    The tests' links to them lead to where they stand on the page.
+    """
+    logs: dict[str, str] = {}
+    for test in tests:
+        for extra in _of_logs(test["extras"]):
+            name, content = str(extra["name"]).removeprefix(LOG), str(extra["content"])
+            logs[name] = base64.b64decode(content.partition(",")[2]).decode(errors="replace")
+            link = f'target="_blank" href="{content}"'
+            there = f'href="#log-{escape(name)}"'
+            test["resultsTableRow"] = [cell.replace(link, there) for cell in test["resultsTableRow"]]
+        test["extras"] = [extra for extra in test["extras"] if extra not in _of_logs(test["extras"])]
+    return logs
+
+
+def _of_logs(extras: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return those extras that hold a board's log in the page itself, and not in a file beside it."""
+    return [
+        e for e in extras if str(e.get("name")).startswith(LOG) and str(e.get("content")).startswith("data:")
+    ]

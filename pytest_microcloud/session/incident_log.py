@@ -1,0 +1,75 @@
+"""After a test had trouble with its board: what happened to it, in a sentence, and the board's own logs."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_microcloud.errors import BoardError, InvalidMeasurement, LimitMissed
+from pytest_microcloud.session.items import board_of
+from pytest_microcloud.session.outcome import verdict_of
+from pytest_microcloud.session.state import SESSION
+
+if TYPE_CHECKING:
+    from pytest_microcloud.session.write_errors import Unwritten
+
+
+class Aftermath:
+    """The hooks that ask a board after a failure, and keep its logs beside the run file."""
+
+    def __init__(self, config: pytest.Config, unwritten: Unwritten) -> None:
+        self._config = config
+        self._session = config.stash[SESSION]
+        self._unwritten = unwritten
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Say what happened before any other hook tells the error, and attach the logs."""
+        name = board_of(item)
+        error = call.excinfo.value if call.excinfo is not None else None
+        if name is None or error is None:
+            return (yield)
+        happened = ""
+        if isinstance(error, BoardError) and (happened := self._session.rack.ask_after(name)):
+            error.preface(happened)
+        report = yield
+        unexplained = report.failed and not isinstance(error, BoardError | LimitMissed | InvalidMeasurement)
+        if unexplained and (happened := self._session.rack.ask_after(name)):
+            report.sections.append(("board", self._session.privacy.anywhere(f"{name}: {happened}")))
+        if (happened or verdict_of(report)) and (log := self.keep(name)):
+            self._attach(report, name, log)
+        return report
+
+    def pytest_sessionfinish(self) -> None:
+        """Keep the logs of the boards' whole life in this run."""
+        for name in self._session.boards:
+            self.keep(name)
+
+    def keep(self, name: str) -> str:
+        """Write the logs of a board's boot, as they may be shown, beside the run file, and return them."""
+        board = self._session.rack.boards.get(name)
+        if board is None:
+            return ""
+        try:
+            log = self._session.privacy.on_page(board.evidence.log())
+        except BoardError:
+            return ""  # it is out of reach, which the test has told
+        directory = self._session.run_file.with_suffix("")
+        phase = self._session.phases.get(name)
+        again = self._session.rack.workspace.run_id if self._session.resumed else None
+        file = directory / ".".join([name, *(str(part) for part in (phase, again) if part), "log"])
+        with self._unwritten.noted(f"log {file}"):
+            directory.mkdir(parents=True, exist_ok=True)
+            file.write_text(log)
+        return log
+
+    def _attach(self, report: pytest.TestReport, name: str, log: str) -> None:
+        if self._config.pluginmanager.hasplugin("html"):
+            from pytest_html import extras
+
+            attached = extras.text(log, name=f"log of {name}")
+            vars(report).setdefault("extras", []).append(attached)

@@ -1,0 +1,90 @@
+"""What a test says of itself: its board, its boot, its experiment; and what it came to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_microcloud.session.state import SESSION, Phase
+
+if TYPE_CHECKING:
+    from testinfra.host import Host
+
+    from pytest_microcloud.measurement import Measurement
+    from pytest_microcloud.runs import Entry
+
+ENTRY: pytest.StashKey[Entry] = pytest.StashKey()
+PHASE = "microcloud_phase"
+"""The parameter of a test that says in which boot it runs, if there are several."""
+
+
+def board_name(host: Host) -> str:
+    """Return the inventory name of a testinfra host."""
+    return str(host.backend.get_hostname())
+
+
+def experiment_of(item: pytest.Item) -> str:
+    """Return the experiment that a test belongs to: its mark's, else its module's name."""
+    mark = item.get_closest_marker("experiment")
+    return str(mark.args[0]) if mark and mark.args else item.path.stem.removeprefix("test_")
+
+
+def note(item: pytest.Item, verdict: str, reason: str, measurements: list[Measurement] | None = None) -> None:
+    """Keep what a test came to, for the matrix; a later note of the same test replaces verdict and reason."""
+    from pytest_microcloud.runs import Entry
+
+    session = item.config.stash[SESSION]
+    entry = item.stash.get(ENTRY, None)
+    if entry is None:
+        entry = Entry(board_of(item) or "?", experiment_of(item), item.nodeid, verdict)
+        entry.boot, entry.stage = boot_of(item), stage_of(item)
+        item.stash[ENTRY] = entry
+        (session.confirmations if entry.stage else session.entries).append(entry)
+    entry.verdict, entry.reason = verdict, session.privacy.anywhere(reason)
+    if measurements is not None:
+        entry.measurements = measurements
+
+
+def tolerated(item: pytest.Item) -> tuple[str, ...]:
+    """Return the symptoms that a test brings about itself, by its mark, and its experiment by the catalog."""
+    mark = item.get_closest_marker("experiment")
+    own = mark.kwargs.get("tolerates", ()) if mark else ()
+    known = item.config.stash[SESSION].catalog.experiments.get(experiment_of(item))
+    return (*own, *(known.tolerates if known else ()))
+
+
+def host_of(item: pytest.Item) -> Host | None:
+    """Return the testinfra host that a test runs against, if it runs against one."""
+    host: Host | None = _parameters(item).get("_testinfra_host")
+    return host
+
+
+def board_of(item: pytest.Item) -> str | None:
+    """Return the inventory name of the board that a test runs against, if it runs against one."""
+    host = host_of(item)
+    return None if host is None else board_name(host)
+
+
+def phase_of(item: pytest.Item) -> Phase | None:
+    """Return the boot that a test is to run in, if it is not all the same."""
+    phase = _parameters(item).get(PHASE)
+    return phase if isinstance(phase, Phase) else None
+
+
+def boot_of(item: pytest.Item) -> int:
+    """Return which boot a test runs in: of several that were asked for, else of the board's own."""
+    if phase := phase_of(item):
+        return phase.boot
+    board = item.config.stash[SESSION].boards.get(board_of(item) or "")
+    return max(1, board.boot) if board is not None else 1
+
+
+def stage_of(item: pytest.Item) -> str:
+    """Return the side that a test measures in the gate's confirmation; empty for any other test."""
+    phase = phase_of(item)
+    return phase.stage if phase else ""
+
+
+def _parameters(item: pytest.Item) -> dict[str, Any]:
+    return getattr(getattr(item, "callspec", None), "params", {})

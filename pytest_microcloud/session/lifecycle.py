@@ -1,0 +1,209 @@
+"""The session: boards come up with their first test, verdicts are told apart, and all is given up again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_microcloud import fixtures, options
+from pytest_microcloud.errors import BoardError, InvalidMeasurement, MicrocloudError
+from pytest_microcloud.session import outcome
+from pytest_microcloud.session.items import ENTRY, board_of, experiment_of, note, phase_of
+from pytest_microcloud.session.measuring import BoardClock, doubt
+from pytest_microcloud.session.record import fingerprint
+from pytest_microcloud.session.state import SESSION
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+    from pytest_microcloud.session.terminal import Progress
+
+STILL_TIDYING = b"still tidying up (Ctrl-C again leaves the rest to the boards and to the next run)\n"
+PROGRESS: pytest.StashKey[Progress] = pytest.StashKey()
+
+
+class SessionWithBoards:
+    """The hooks of a session that has boards; a session without any does not pay for them."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._session = config.stash[SESSION]
+        self._progress: Progress | None = None
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Let the benchmark of a test that measures run on board time."""
+        if fixtures.uses(item, ("measure",)):
+            own = item.get_closest_marker("benchmark")
+            arguments = {**(own.kwargs if own else {}), "timer": BoardClock()}
+            item.add_marker(pytest.mark.benchmark(**arguments), append=False)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """With --microcloud-plan, print the plan instead of running anything."""
+        from pytest_microcloud.session import terminal
+
+        if self._config.option.collectonly:
+            return None
+        reporter: TerminalReporter | None = self._config.pluginmanager.getplugin("terminalreporter")
+        if options.flag(self._config, "plan"):
+            from pytest_microcloud.experiments.estimate import POWER_ON_S
+
+            if reporter is not None:
+                real = {name for name, target in self._session.rack.targets.items() if target.driver == "ssh"}
+                terminal.plan(reporter, self._steps(session.items), POWER_ON_S, real)
+            return True
+        capture = self._config.pluginmanager.getplugin("capturemanager")
+        if reporter is not None:
+            self._progress = terminal.Progress(reporter, capture.global_and_fixture_disabled)
+            self._config.stash[PROGRESS] = self._progress
+        return None
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Power a test's board on, so that plain testinfra tests find it up, too.
+
+        Called after pytest's look at skip marks, which is `tryfirst`, and before fixtures are set up.
+        """
+        name = board_of(item)
+        if name is None or self._config.option.setupplan:
+            return
+        ready = self._session.rack.board(name)
+        if name not in self._session.boards:
+            self._session.privacy.know(ready.target, ready.facts)
+            from pytest_microcloud.boards import health
+            from pytest_microcloud.redaction import in_all
+            from pytest_microcloud.session.terminal import board_lines
+
+            ready.unwatched, ready.others = health.unwatched(ready), health.others(ready)
+            if self._session.resumed is not None:
+                shown = in_all(fingerprint(ready), self._session.privacy.anywhere)  # as the run file has it
+                self._session.resumed.must_be(name, shown)
+            self._session.boards[name] = ready
+            if self._progress is not None:
+                self._progress.keep(board_lines(ready))
+            self._config.hook.pytest_microcloud_board_ready(board=ready, config=self._config)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Tell an invalid measurement from a failure, and a broken board from both."""
+        report = yield
+        self._hide_keys(report)
+        if call.excinfo is None:
+            return report
+        error = call.excinfo.value
+        if isinstance(error, MicrocloudError):
+            report.longrepr = self._session.privacy.anywhere(f"{type(error).__name__}: {error}")
+        if isinstance(error, InvalidMeasurement | BoardError):
+            verdict = "invalid" if isinstance(error, InvalidMeasurement) else "error"
+            outcome.mark(item, report, verdict)
+            note(item, verdict, str(error))
+            if verdict == "invalid":
+                doubt(item, str(error))
+        elif report.failed and board_of(item) and fixtures.uses(item, fixtures.OURS):
+            _note_failure(item, call.excinfo)
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self) -> None:
+        """Take the line of progress away before pytest writes the outcome."""
+        if self._progress is not None:
+            self._progress.clear()
+
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        """Close with board × experiment."""
+        from pytest_microcloud.session import terminal
+        from pytest_microcloud.verdict.matrix import matrix
+
+        if self._session.entries:
+            table = matrix(self._session.entries, self._session.catalog.experiments)
+            before = self._session.resumed.boards if self._session.resumed else ()
+            terminal.closing_table(terminalreporter, table, self._session.boards, before)
+            if self._session.run_file.is_file():
+                terminalreporter.write_line(f"run file: {self._session.run_file}")
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """Give all boards up, after the fixtures have been taken down; what stays on one is no success."""
+        try:
+            return (yield)
+        finally:
+            if self._progress is not None and self._session.boards:
+                self._progress.announce("boards", "tidying up")
+            self._close()
+            if self._progress is not None:
+                self._progress.clear()
+            if self._session.rack.stays and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_unconfigure(self) -> None:
+        """Give all boards up, even if the session never finished."""
+        self._close()
+
+    def _close(self) -> None:
+        """Give all boards up; one Ctrl-C waits for that, and who cannot wait presses it twice."""
+
+        def wait(*_: object) -> None:
+            signal.signal(signal.SIGINT, usual)
+            os.write(2, STILL_TIDYING)  # print and pytest's terminal may be in the middle of a line
+
+        usual = signal.getsignal(signal.SIGINT) or signal.default_int_handler
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, wait)
+        try:
+            self._session.rack.close()
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, usual)
+
+    def _hide_keys(self, report: pytest.TestReport) -> None:
+        """Take keys out of all that a report may tell: what failed, with its local variables, and output."""
+        anywhere = self._session.privacy.anywhere
+        report.sections = [(title, anywhere(said)) for title, said in report.sections]
+        if isinstance(report.longrepr, tuple):  # a skipped test's
+            file, line, reason = report.longrepr
+            report.longrepr = (file, line, anywhere(reason))
+        elif (shown := anywhere(report.longreprtext)) != report.longreprtext:
+            report.longrepr = shown
+
+    def _steps(self, items: list[pytest.Item]) -> dict[str, list[tuple[str, float]]]:
+        """Return each board's tests with their time; those of several boots together, and the reboots."""
+        from pytest_microcloud.experiments.estimate import BOOT_S, step_s
+
+        session = self._session
+        steps: dict[str, list[tuple[str, float]]] = {name: [] for name in session.rack.targets}
+        phases: dict[str, set[str]] = {name: set() for name in steps}
+        several: dict[tuple[str, str], list[float]] = {}
+        for item in items:
+            if (name := board_of(item)) not in steps:
+                continue
+            parameters = item.callspec.params  # type: ignore[attr-defined]
+            model = session.catalog.model(session.rack.targets[name].model)
+            experiment = experiment_of(item)
+            seconds = step_s(experiment, item.name, parameters, model, session.effort, session.catalog)
+            if phase := phase_of(item):
+                phases[name].add(str(phase))
+                test = f"{item.nodeid.removesuffix(']').removesuffix(f'-{phase}')}]"
+                several.setdefault((name, test), []).append(seconds)
+            else:
+                steps[name].append((item.nodeid, seconds))
+        for (name, test), each in several.items():
+            steps[name].append((f"{test} in {len(each)} boots", sum(each)))
+        for name, there in phases.items():
+            if there:
+                steps[name].append((f"{len(there) - 1} reboots", (len(there) - 1) * BOOT_S))
+        return steps
+
+
+def _note_failure(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """Keep a failure for the matrix, unless what failed first is noted: an assertion, or a crash."""
+    entry = item.stash.get(ENTRY, None)
+    if entry is not None and entry.verdict in ("invalid", "infeasible", "error"):
+        return
+    missed = isinstance(excinfo.value, AssertionError | pytest.fail.Exception)
+    note(item, "infeasible" if missed else "error", excinfo.exconly().strip().splitlines()[0])

@@ -1,0 +1,191 @@
+"""What the fixture `measure` gives: pytest-benchmark around an experiment, on a board that is watched."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import pytest
+
+from pytest_microcloud.errors import InvalidMeasurement
+from pytest_microcloud.session.items import ENTRY, board_name, experiment_of, note, phase_of, tolerated
+from pytest_microcloud.session.state import SESSION
+
+if TYPE_CHECKING:
+    from pytest_benchmark.fixture import BenchmarkFixture
+
+    from pytest_microcloud.boards.board import Board
+    from pytest_microcloud.measurement import Measurement
+
+P = ParamSpec("P")
+PAUSE_S = 30.0
+"""What a board gets to cool down, or somebody else to finish, before what was invalid is measured again."""
+ONCE = (
+    "measure(...) once a test: use measure.repeat(n, …), "
+    "or one test a setting (@pytest.mark.sweep), as each test is one benchmark of the run file"
+)
+DOUBTED: pytest.StashKey[list[Measurement]] = pytest.StashKey()
+
+
+class BoardClock:
+    """pytest-benchmark's timer: it shows board time (s), the sum of what was measured on the board."""
+
+    __name__ = "board_time"
+
+    def __init__(self) -> None:
+        self._now_s = 0.0
+
+    def __call__(self) -> float:
+        """Return the board time so far."""
+        return self._now_s
+
+    def advance(self, seconds: float) -> None:
+        """Let board time pass."""
+        self._now_s += seconds
+
+
+class Measure:
+    """Wraps pytest-benchmark: a round is one run of the experiment, timed in board time.
+
+    The benchmark's own time is the first measurement that is a time, the median of its samples in each round.
+    """
+
+    def __init__(self, item: pytest.Item, board: Board, benchmark: BenchmarkFixture) -> None:
+        self._item = item
+        self._board = board
+        self._benchmark = benchmark
+        self._doubted = item.stash.setdefault(DOUBTED, [])
+        self._repeated = 0
+        self.used = False
+
+    def __call__(
+        self,
+        experiment: Callable[P, list[Measurement]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> list[Measurement]:
+        """Run the experiment once and return its measurements."""
+        return self.repeat(1, experiment, *args, **kwargs)
+
+    def repeat(
+        self,
+        rounds: int,
+        experiment: Callable[P, list[Measurement]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> list[Measurement]:
+        """Run the experiment `rounds` times and return its measurements, samples pooled."""
+        __tracebackhide__ = True
+        from pytest_microcloud.measurement import pooled
+
+        if not self._benchmark.enabled:
+            raise pytest.UsageError("measurements need pytest-benchmark: run without --benchmark-disable")
+        if self.used:
+            raise pytest.UsageError(ONCE)
+        self.used = True
+        mark = self._item.get_closest_marker("benchmark")
+        clock: BoardClock = mark.kwargs["timer"] if mark else BoardClock()
+        if self._benchmark.params:  # before pytest-benchmark keeps them: a host is no JSON
+            self._benchmark.params = {key: _plain(value) for key, value in self._benchmark.params.items()}
+        seen: list[list[Measurement]] = []
+
+        def once() -> None:
+            measurements = self._trusted(lambda: experiment(*args, **kwargs))
+            seen.append(measurements)
+            clock.advance(next((m.median for m in measurements if m.unit == "s" and m.samples), 0.0))
+
+        try:
+            self._benchmark.pedantic(once, rounds=rounds)
+        except Exception as error:
+            done = pooled(seen)
+            _distrust(done, f"measured before the test ended in {type(error).__name__}: {error}")
+            note(self._item, "not measured", str(error), [*done, *self._doubted])
+            raise
+        except BaseException:  # pytest.fail, pytest.skip, Ctrl-C: pytest-benchmark looks for exceptions only
+            self._benchmark.has_error = True
+            raise
+        measurements = pooled(seen)
+        self._item.config.hook.pytest_microcloud_measured(
+            board=self._board, measurements=measurements, item=self._item
+        )
+        wrong = [m for m in measurements if m.verdict == "infeasible"]
+        reason = "; ".join(f"{m.metric}: {m.reason}" for m in wrong)
+        note(self._item, "infeasible" if wrong else "feasible", reason, [*measurements, *self._doubted])
+        store(self._item, self._benchmark, self._board)
+        return measurements
+
+    def _trusted(self, experiment: Callable[[], list[Measurement]]) -> list[Measurement]:
+        """Run the experiment on a board that is watched; again if it was invalid, as often as is allowed.
+
+        Raises InvalidMeasurement with all reasons.
+        """
+        from pytest_microcloud.boards import health
+
+        session = self._item.config.stash[SESSION]
+        booted = self._board.booted
+        while True:
+            measurements: list[Measurement] = []
+            try:
+                with health.Watch(self._board, expected=tolerated(self._item)) as watch:
+                    measurements = _told(experiment())
+                doubts = (m.reason for m in measurements if m.verdict == "invalid")
+                if reasons := [*watch.verdict(), *dict.fromkeys(doubts)]:
+                    raise InvalidMeasurement(f"{self._board.name}: {'; '.join(reasons)}")
+                return measurements
+            except InvalidMeasurement as invalid:
+                _distrust(measurements, str(invalid))
+                self._doubted += measurements
+                if self._repeated >= session.retries or self._board.booted != booted:
+                    raise  # after a reboot, what was set up to be measured is not there any more
+                self._repeated += 1
+                turn = f"{self._repeated} of {session.retries}"
+                session.announce(
+                    self._board.name, f"invalid: {invalid}; measured again in {PAUSE_S:.0f} s ({turn})"
+                )
+            time.sleep(PAUSE_S)
+
+
+def _told(found: object) -> list[Measurement]:
+    """Return what an experiment gave; a UsageError if it is not measurements."""
+    from pytest_microcloud.measurement import Measurement
+
+    __tracebackhide__ = True
+    if isinstance(found, list | tuple) and all(isinstance(one, Measurement) for one in found):
+        return list(found)
+    raise pytest.UsageError(f"measure(experiment, …): it should return a list of Measurement, not {found!r}")
+
+
+def store(item: pytest.Item, benchmark: BenchmarkFixture, board: Board) -> None:
+    """Put what the test measured into the benchmark, as it is judged by now."""
+    from pytest_microcloud.runs import SCHEMA
+
+    benchmark.extra_info["microcloud"] = {
+        "schema": SCHEMA,
+        "board": board.name,
+        "model": board.model.id,
+        "driver": board.driver.name,
+        "boot": boot.boot if (boot := phase_of(item)) else board.boot,
+        **({"stage": boot.stage} if boot and boot.stage else {}),
+        "experiment": experiment_of(item),
+        "measurements": [m.as_dict() for m in item.stash[ENTRY].measurements],
+    }
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "backend"):
+        return board_name(value)
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def doubt(item: pytest.Item, reason: str) -> None:
+    """Let nothing that a test measured be trusted: it stays in the run, as invalid, and is no benchmark."""
+    _distrust(item.stash[ENTRY].measurements if ENTRY in item.stash else (), reason)
+    if benchmark := getattr(item, "funcargs", {}).get("benchmark"):
+        benchmark.has_error = True
+
+
+def _distrust(measurements: Iterable[Measurement], reason: str) -> None:
+    for m in measurements:
+        if m.verdict != "invalid":
+            m.verdict, m.reason, m.limit = "invalid", reason, None

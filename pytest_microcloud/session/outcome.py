@@ -1,0 +1,108 @@
+"""What a test came to, told apart: invalid from failed, and a board that broke in a test as an error.
+
+To pytest both are failures, so that its exit code, -x, --maxfail and --lf work as ever. They get a letter, a
+count and a colour of their own here: in the terminal, in JUnit's XML, and on pytest-html's page.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+    from pytest_microcloud.report.rows import Rows
+    from pytest_microcloud.session.write_errors import Unwritten
+
+Status = tuple[str, str, str | tuple[str, Mapping[str, bool]]]
+PROPERTY = "microcloud"
+"""The property of a test that tells "invalid" or "error": JUnit's XML has it, too."""
+STATUS: dict[str, Status] = {
+    "invalid": ("invalid", "I", ("INVALID", {"yellow": True})),
+    "error": ("error", "E", "ERROR"),
+}
+
+
+def mark(item: pytest.Item, report: pytest.TestReport, verdict: str) -> None:
+    """Give a failed report its verdict, "invalid" or "error".
+
+    A test that is expected to fail is not expected to tell nothing, unless its mark names the exception.
+    """
+    named = any("raises" in own.kwargs for own in item.iter_markers("xfail"))
+    if verdict == "invalid" and hasattr(report, "wasxfail") and not named:
+        del report.wasxfail
+        report.outcome = "failed"
+    report.user_properties.append((PROPERTY, verdict))
+    item.user_properties.append((PROPERTY, verdict))  # JUnit's are those at teardown
+
+
+def verdict_of(report: pytest.CollectReport | pytest.TestReport) -> str | None:
+    """Return "invalid" or "error" for a report that was marked so; an error at teardown is another one."""
+    if not isinstance(report, pytest.TestReport) or not report.failed or report.when == "teardown":
+        return None
+    return next((str(value) for name, value in report.user_properties if name == PROPERTY), None)
+
+
+def file_of(option: str) -> Path:
+    """Return a path as pytest's and pytest-html's options mean it."""
+    return Path.cwd() / Path(os.path.expandvars(option)).expanduser()
+
+
+class Outcomes:
+    """The hooks that show them."""
+
+    def __init__(self, config: pytest.Config, unwritten: Unwritten) -> None:
+        self._config = config
+        self._unwritten = unwritten
+        self._rows: Rows | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.CollectReport | pytest.TestReport) -> Status | None:
+        """Give them letter, word and count."""
+        return STATUS.get(verdict_of(report) or "")
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_html_report_title(self, report: Any) -> None:
+        """Take hold of pytest-html's page before it has rows."""
+        from pytest_microcloud.report.rows import Rows
+
+        self._rows = Rows(report, file_of(self._config.option.htmlpath))
+
+    @pytest.hookimpl(trylast=True, optionalhook=True)
+    def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
+        """Give a row its outcome."""
+        if self._rows is not None and (verdict := verdict_of(report)):
+            self._rows.tell(cells, verdict)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self) -> Generator[None, object, object]:
+        """Mend the page, if pytest-html writes it after every test."""
+        result = yield
+        if self._rows is not None and self._config.getini("generate_report_on_test"):
+            self._rows.add_filter()
+        return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_sessionfinish(self) -> Generator[None, object, object]:
+        """Mend what pytest and pytest-html have written."""
+        from pytest_microcloud.report import junit
+
+        result = yield
+        if self._rows is not None:
+            with self._unwritten.noted("the report's filter"):
+                self._rows.add_filter()
+        if xml := self._config.getoption("xmlpath", None):
+            with self._unwritten.noted(f"the outcomes in {xml}"):
+                junit.mend(file_of(xml), PROPERTY)
+        return result
+
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        """List what is invalid, as pytest's own summary knows only its own outcomes."""
+        for report in terminalreporter.getreports("invalid"):
+            reason = report.longreprtext.removeprefix("InvalidMeasurement: ")
+            terminalreporter.write_line(f"INVALID {report.nodeid} - {reason}")

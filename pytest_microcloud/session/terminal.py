@@ -1,0 +1,200 @@
+"""What a person sees in the terminal: the boards, progress, the closing table, the plan."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from pytest_microcloud.measurement import shown
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+    from pytest_microcloud.boards.board import Board
+    from pytest_microcloud.inventory.target import Target
+    from pytest_microcloud.verdict.claims import Claim
+    from pytest_microcloud.verdict.matrix import Cell
+
+LOG_EVERY_S = 10.0
+COLOURS = {
+    "feasible": {"green": True},
+    "infeasible": {"red": True},
+    "invalid": {"yellow": True},
+    "error": {"red": True},
+    "not measured": {"light": True},
+}
+
+
+class Progress:
+    """Shows what goes on: one line that is updated on a terminal, a line every 10 s in a log.
+
+    `uncaptured` lets output through pytest's capture for as long as a line is written.
+    """
+
+    def __init__(
+        self, reporter: TerminalReporter, uncaptured: Callable[[], AbstractContextManager[object]]
+    ) -> None:
+        self._reporter = reporter
+        self._uncaptured = uncaptured
+        self._column: int | None = None
+        self._logged_s = time.monotonic()
+
+    def announce(self, board: str, text: str) -> None:
+        """Show a step that is rare and long, at once."""
+        self._show(f"{board}: {text}", at_once=True)
+
+    def update(self, board: str, text: str) -> None:
+        """Show how far a step is."""
+        self._show(f"{board}: {text}", at_once=False)
+
+    def keep(self, lines: Iterable[str]) -> None:
+        """Write lines that stay."""
+        self.clear()
+        with self._uncaptured():
+            self._reporter.ensure_newline()
+            for line in lines:
+                self._reporter.write_line(line)
+
+    def clear(self) -> None:
+        """Take the updated line away, so that pytest goes on where it was."""
+        if self._column is None:
+            return
+        forward = f"\x1b[{self._column}C" if self._column else ""
+        self._write(f"\r\x1b[K\x1b[A\r{forward}")
+        self._column = None
+
+    def _show(self, line: str, *, at_once: bool) -> None:
+        if self._reporter.isatty:
+            width = shutil.get_terminal_size().columns
+            start = ""
+            if self._column is None:
+                self._column = self._reporter._tw.width_of_current_line % width
+                start = "\n"
+            self._write(f"{start}\r\x1b[K{line[: width - 1]}")
+        elif at_once or time.monotonic() - self._logged_s >= LOG_EVERY_S:
+            self._logged_s = time.monotonic()
+            with self._uncaptured():
+                self._reporter.ensure_newline()
+                self._reporter.write_line(f"  {line}")
+
+    def _write(self, text: str) -> None:
+        with self._uncaptured():
+            self._reporter._tw._file.write(text)
+            self._reporter._tw._file.flush()
+
+
+def header(targets: Iterable[Target], run_id: str, effort: str, about: str) -> list[str]:
+    """Return the lines on top: what was chosen, before anything is connected."""
+    boards = ", ".join(f"{t.name} ({t.model}, {t.driver})" for t in targets)
+    return [f"microcloud: run {run_id}, effort {effort} ({about})", f"boards: {boards}"]
+
+
+def board_lines(board: Board) -> list[str]:
+    """Return what a board that is up is, what of its model is not emulated, what of it cannot be watched."""
+    facts = board.facts
+    size = f"{facts.cpus} CPU{'' if facts.cpus == 1 else 's'}, {shown(facts.memory_bytes, 'B')}"
+    which = "" if facts.identity else ", as the inventory says (not recognised)"
+    if board.driver.emulated:
+        which = ", emulated"
+    lines = [
+        f"{board.name}: {board.model.name}{which}; {facts.os_release or 'an unknown system'}; "
+        f"{facts.engine} {facts.docker_version}; {size}"
+    ]
+    for what, told in (
+        ("not emulated", "; ".join(board.gaps)),
+        ("not watched", "; ".join(board.unwatched)),
+        ("load of others", _containers(board.others)),
+    ):
+        text = f"{what}: {told}" if told else ""
+        lines += textwrap.wrap(text, width=100, initial_indent="  ", subsequent_indent="    ")
+    return lines
+
+
+def _containers(names: Sequence[str]) -> str:
+    return f"{len(names)} running containers that are not ours: {', '.join(names)}" if names else ""
+
+
+def closing_table(
+    reporter: TerminalReporter,
+    table: Mapping[str, Mapping[str, Cell]],
+    boards: Mapping[str, Board],
+    before: Collection[str] = (),
+) -> None:
+    """Write board × experiment: the verdict and the one number that matters, and then the reasons.
+
+    `before` are the boards that were up before the run was interrupted.
+    """
+    reporter.section("micro-cloud verdicts")
+    told: set[str] = set()
+    for name, cells in table.items():
+        never = f"{name}: {'as it was before the run was interrupted' if name in before else 'never came up'}"
+        reporter.write_line(board_lines(boards[name])[0] if name in boards else never)
+        for experiment, cell in cells.items():
+            reporter.write(f"  {experiment:<10}")
+            reporter.write(f"{cell.verdict:<14}", **(COLOURS[cell.verdict] if cell.judged else {}))
+            reporter.write_line(f"{cell.headline}{f'; {cell.remark}' if cell.remark else ''}")
+            for reason in cell.reasons:
+                for line in ["as above"] if reason in told else reason.splitlines():
+                    reporter.write_line(f"    {line}")
+            told.update(cell.reasons)
+
+
+def claims(reporter: TerminalReporter, judged: Sequence[Claim]) -> None:
+    """Write how many of the paper's claims hold, and of each but those that simply do: numbers and doubts.
+
+    A doubt is what is not measured, and which models' figures are those of emulated boards. Claims that are
+    not measured at all are told with -v: most boards of the paper are in nobody's cupboard.
+    """
+    from pytest_microcloud.verdict.claims import FAILS, HOLDS, NOT_MEASURED
+
+    count = {verdict: sum(c.verdict == verdict for c in judged) for verdict in (HOLDS, FAILS, NOT_MEASURED)}
+    so_far = sum(c.so_far for c in judged)
+    brief = reporter.verbosity < 1
+    reporter.write_line(
+        f"claims: {count[HOLDS]} hold{f' ({so_far} of them so far)' if so_far else ''}, "
+        f"{count[FAILS]} do not, {count[NOT_MEASURED]} not measured"
+        f"{' (-v names what is missing)' if brief and count[NOT_MEASURED] else ''}"
+    )
+    for claim in judged:
+        missing, emulated = "; ".join(claim.missing), ", ".join(claim.emulated)
+        told = {
+            HOLDS: f"not measured: {missing}" if claim.so_far else "",
+            FAILS: "; ".join(claim.numbers),
+            NOT_MEASURED: missing,
+        }[claim.verdict]
+        doubts = "; ".join(filter(None, (told, f"emulated: {emulated}" if emulated else "")))
+        if brief and claim.verdict == NOT_MEASURED:
+            continue
+        if doubts or claim.verdict != HOLDS:
+            verdict = f"{claim.verdict} so far" if claim.so_far else claim.verdict
+            reporter.write_line(f"  {verdict}: {claim.says} ({claim.section}): {doubts}")
+
+
+def plan(
+    reporter: TerminalReporter,
+    steps: Mapping[str, list[tuple[str, float]]],
+    power_on_s: float,
+    real: Collection[str] = (),
+) -> None:
+    """Write the steps of each board with their estimated time; those that are `real` are on already."""
+    reporter.section("micro-cloud plan")
+    total_s = 0.0
+    for board, tests in steps.items():
+        power_on = f"power on (about {shown_time(power_on_s)}; minutes the first time on a host)"
+        reporter.write_line(f"{board}: {'connect' if board in real else power_on}")
+        for name, seconds in tests:
+            reporter.write_line(f"  {shown_time(seconds):>8}  {name}")
+            total_s += seconds
+        total_s += 0.0 if board in real else power_on_s
+    reporter.write_line(f"about {shown_time(total_s)} in all; nothing was touched")
+
+
+def shown_time(seconds: float) -> str:
+    """Return a duration as people say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,300 @@
+"""Who is alive, who is kept, and what is told when things go wrong: without a board."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from pytest_microcloud import catalog as catalogs
+from pytest_microcloud.boards.link import Endpoint, Link, as_root
+from pytest_microcloud.boards.rack import Rack
+from pytest_microcloud.controller import engine, images, workspace
+from pytest_microcloud.controller.workspace import Workspace, new_run_id
+from pytest_microcloud.errors import BoardError, DeadlineExceeded, EngineError, LinkError
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+    from pytest_microcloud.boards.board import Board
+
+
+@pytest.fixture
+def own() -> Iterator[Workspace]:
+    made = Workspace(new_run_id())
+    made.open()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A user's own XDG_RUNTIME_DIR; pytest's directories are too deep for sockets."""
+    with tempfile.TemporaryDirectory() as directory:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", directory)
+        yield Path(directory)
+
+
+@pytest.fixture
+def base(host_engine: DockerClient) -> str:
+    return images.base(host_engine, "bookworm", print)
+
+
+class Engine:
+    """Tells where it is, as an engine does."""
+
+    def __init__(self, **told: str) -> None:
+        self._told = {"KernelVersion": os.uname().release, "Name": os.uname().nodename} | told
+
+    def info(self) -> dict[str, str]:
+        return self._told
+
+
+def rack(own: Workspace, said: list[str]) -> Rack:
+    def announce(board: str, text: str) -> None:
+        said.append(f"{board}: {text}")
+
+    return Rack([], catalogs.load(), own, announce, announce)
+
+
+def test_a_run_is_alive_for_a_shell_with_another_runtime_directory(own: Workspace, tmp_path: Path) -> None:
+    lock = engine.host_labels(own.run_id)[engine.LOCK_LABEL]
+    ask = """import sys
+from pathlib import Path
+from pytest_microcloud.controller.workspace import alive
+print(alive(Path(sys.argv[1])))
+"""
+    elsewhere = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "TMPDIR": str(tmp_path)}
+
+    def told() -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", ask, lock], env=elsewhere, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    assert told() == "True"
+    own.close()
+    assert told() == "False"
+
+
+def _link(root: Path) -> None:
+    (root.parent / "elsewhere").mkdir(mode=0o700)
+    root.symlink_to(root.parent / "elsewhere")
+
+
+def _everybodys(root: Path) -> None:
+    root.mkdir()
+    root.chmod(0o777)
+
+
+PLANTED: dict[str, Callable[[Path], object]] = {
+    "a link": _link,
+    "a file": Path.touch,
+    "everybody's": _everybodys,
+    "another user's": lambda root: root.mkdir(mode=0o700),
+}
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_a_directory_that_somebody_else_put_there_is_not_used(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    PLANTED[planted](workspace.root())
+    if planted == "another user's":
+        mine = os.getuid()
+        monkeypatch.setattr(os, "getuid", lambda: mine + 1)
+    with pytest.raises(PermissionError, match=r"is not a directory that you own .* set XDG_RUNTIME_DIR"):
+        Workspace(new_run_id()).open()
+    assert workspace.claim(workspace.lock_of("20260101T000000-aaaa")) is None
+    assert [path.name for path in runtime.rglob("*") if path.name not in ("microcloud", "elsewhere")] == []
+
+
+def test_a_run_that_begins_while_another_tidies_up_keeps_its_directory(runtime: Path) -> None:
+    tidy = (
+        "from pytest_microcloud.controller.workspace import remove_abandoned as tidy\n"
+        "while True: list(tidy())"
+    )
+    with subprocess.Popen([sys.executable, "-c", tidy]) as other:
+        try:
+            abandoned = workspace.root() / "20260101T000000-aaaa"
+            abandoned.mkdir(mode=0o700, parents=True)
+            while abandoned.exists():
+                assert other.poll() is None
+            for number in range(500):
+                beginning = Workspace(f"20260101T000000-{number:04}")
+                beginning.open()
+                assert beginning.ssh_config.is_file()
+                beginning.close()
+        finally:
+            other.kill()
+
+
+def test_a_lock_that_may_not_be_read_counts_as_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert workspace.alive(tmp_path / "lock")
+
+
+def test_only_the_lock_of_a_run_that_ended_can_be_claimed_and_by_one_only(own: Workspace) -> None:
+    lock = workspace.lock_of(own.run_id)
+    assert workspace.claim(lock) is None
+    own.close()
+    held = workspace.claim(lock)
+    assert held is not None
+    assert workspace.alive(lock)
+    assert workspace.claim(lock) is None
+    workspace.release(held)
+    assert not lock.parent.exists()
+
+
+def test_a_claim_never_removes_what_is_not_its_own(tmp_path: Path) -> None:
+    (tmp_path / "letter").write_text("to keep")
+    held = workspace.claim(tmp_path / "lock")
+    assert held is not None
+    workspace.release(held)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter"]
+
+
+@pytest.mark.engine
+def test_clean_asks_the_lock_that_a_container_bears_and_spares_kept_boards(
+    host_engine: DockerClient, base: str, own: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    marks = engine.host_labels(own.run_id)
+    usual = host_engine.containers.create(base, "true", labels=marks)
+    kept = host_engine.containers.create(base, "true", labels=marks)
+    kept.rename(f"{engine.KEPT_PREFIX}{own.run_id}-shelf")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+    def left() -> set[str | None]:
+        filters: dict[str, Any] = {"label": f"{engine.RUN_LABEL}={own.run_id}"}
+        return {container.id for container in host_engine.containers.list(all=True, filters=filters)}
+
+    engine.clean(host_engine)
+    assert left() == {usual.id, kept.id}
+    own.close()
+    engine.clean(host_engine)
+    assert left() == {kept.id}
+    engine.clean(host_engine, own.run_id, kept=True)
+    assert left() == set()
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("script", "timeout_s", "error", "told"),
+    [
+        ("echo no room >&2; exit 3", 30.0, EngineError, "shelf: packing: exited with 3: no room"),
+        ("sleep 60", 1.0, DeadlineExceeded, "shelf: packing: did not end within 1 s"),
+    ],
+)
+def test_a_container_that_fails_or_does_not_end_is_an_error_and_is_removed(
+    host_engine: DockerClient, base: str, script: str, timeout_s: float, error: type[BoardError], told: str
+) -> None:
+    marks = {"microcloud.test": new_run_id()}
+    command = ["sh", "-c", script]
+    with (
+        pytest.raises(error, match=told),
+        engine.ended(
+            host_engine, base, command, board="shelf", step="packing", timeout_s=timeout_s, labels=marks
+        ),
+    ):
+        pytest.fail("it ended well")
+    label = f"microcloud.test={marks['microcloud.test']}"
+    assert host_engine.containers.list(all=True, filters={"label": label}) == []
+
+
+def test_an_engine_elsewhere_is_refused_and_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine.must_be_here(cast("DockerClient", Engine()))
+    with pytest.raises(EngineError, match=r"elsewhere .on desktop.*unset DOCKER_HOST"):
+        engine.must_be_here(cast("DockerClient", Engine(Name="desktop", KernelVersion="1.0")))
+    monkeypatch.setenv("DOCKER_HOST", "tcp://farm:2375")
+    engine.must_be_here(cast("DockerClient", Engine()))
+    with pytest.raises(EngineError, match=r"elsewhere .on farm"):
+        engine.must_be_here(cast("DockerClient", Engine(Name="farm")))
+
+
+def test_what_fails_at_the_end_is_told_and_the_workspace_is_removed(own: Workspace) -> None:
+    class Dead:
+        name = "shelf"
+
+        def power_off(self, *, keep: bool) -> None:
+            raise EngineError("shelf", f"the engine died (keep={keep})")
+
+    said: list[str] = []
+    shelf = rack(own, said)
+    shelf._boards = {"shelf": cast("Board", Dead())}
+    shelf.close()
+    (line,) = said
+    assert line.startswith("shelf: not cleaned up: the engine died (keep=False)")
+    assert not own.path.exists()
+    shelf.close()
+    assert said == [line]
+
+
+@pytest.mark.parametrize("error", [OSError("no space"), ValueError("a bug")], ids=["system", "bug"])
+def test_whatever_fails_while_a_board_is_powered_on_is_not_tried_again(
+    own: Workspace, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    tried: list[str] = []
+
+    def fail(_target: object) -> Board:
+        tried.append("once")
+        raise error
+
+    shelf = rack(own, [])
+    monkeypatch.setattr(shelf, "targets", {"shelf": None})
+    monkeypatch.setattr(shelf, "_power_on", fail)
+    with pytest.raises((BoardError, ValueError)):
+        shelf.board("shelf")
+    with pytest.raises(BoardError, match=f"shelf: could not be brought up: .*{error}"):
+        shelf.board("shelf")
+    assert tried == ["once"]
+
+
+@pytest.mark.parametrize(("user_id", "told"), [(0, "0 a b 'c\n"), (1000, "sudo -n 0 a b 'c\n")])
+def test_a_command_for_root_goes_through_sudo_only_when_the_user_is_not_root(
+    tmp_path: Path, user_id: int, told: str
+) -> None:
+    (tmp_path / "id").write_text(f"#!/bin/sh\necho {user_id}\n")
+    (tmp_path / "sudo").write_text('#!/bin/sh\nprintf "sudo $1 "; shift; exec "$@"\n')
+    for tool in ("id", "sudo"):
+        (tmp_path / tool).chmod(0o755)
+    line = as_root("""printf '%s a b '"'"'c\\n' 0""")
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run(["sh", "-c", line], env={"PATH": path}, capture_output=True, text=True, check=True)
+    assert done.stdout == told
+
+
+def test_ssh_logs_to_a_file_and_a_failure_quotes_its_end(own: Workspace) -> None:
+    link = Link("shelf", 0, own.path)
+    with pytest.raises(LinkError, match=r"shelf: .*refuses SSH"):
+        link.open(Endpoint(address="127.0.0.1", port=9), timeout_s=5, again=False)
+    assert "refused" in (own.path / "0.log").read_text()
+
+
+def test_large_temporary_files_of_a_killed_run_are_removed_and_those_of_a_live_one_are_not(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(runtime))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    script = (
+        "import os\nfrom pytest_microcloud.controller.workspace import scratch\n"
+        "with scratch() as directory:\n"
+        "    (directory / 'file').touch()\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=False, timeout=60)
+    (left,) = runtime.glob(f"{workspace.SCRATCH}*")
+    assert (left / "file").exists()
+    with workspace.scratch() as live:
+        workspace.remove_abandoned()
+        assert live.is_dir()
+        assert not left.exists()
+    assert not live.exists()

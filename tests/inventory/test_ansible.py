@@ -1,0 +1,613 @@
+"""From hosts.ini and `--hosts` to targets, by the real ansible-inventory."""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from pytest_microcloud import catalog, inventory
+from pytest_microcloud.errors import InventoryError
+from pytest_microcloud.inventory import ansible, read
+from pytest_microcloud.inventory.target import Target
+
+MODELS = ("pi1b", "pi2b", "pi3b", "t2_small")
+SHIPPED = Path(__file__).parents[2] / "hosts.ini"
+
+LAB = """\
+    # one of every thing that Ansible's INI format has
+    [pi3b]
+    pi3b-[1:3]
+    pi3b-desk ansible_host=192.0.2.13 ansible_port=2222 ansible_user=pirate microcloud_rtt_ms=12.5
+
+    [pi2b]
+    pi2b-shelf ansible_ssh_common_args='-o ProxyJump="lab gate"' microcloud_image='a name # with spaces'
+
+    [pi2b:vars]
+    ansible_user=pi
+    microcloud_power_cycle=uhubctl -l 1-1 -p 2 -a cycle
+
+    [t2_small]
+    vm microcloud_driver=container microcloud_rate_mbps=50
+
+    [attic]
+
+    [old-boards:children]
+    pi2b
+    attic
+
+    [boards:children]
+    old-boards
+    pi3b
+
+    [boards:vars]
+    ansible_user=somebody
+    ansible_become=yes
+    ansible_ssh_private_key_file=~/.ssh/lab
+
+    [desk]
+    pi3b-desk
+    pi2b-shelf
+
+    [all:vars]
+    site=lahore
+    """
+
+Choose = Callable[[str], list[Target]]
+Write = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Choose]:
+    """Choose from one inventory with everything in it, which Ansible reads once."""
+    file = tmp_path_factory.mktemp("lab") / "hosts.ini"
+    file.write_text(dedent(LAB))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ansible, "_listing", functools.cache(ansible._listing))
+        yield lambda pattern: read(file, pattern, MODELS)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write an inventory of the test's own."""
+
+    def hosts_ini(text: str) -> Path:
+        file = tmp_path / "hosts.ini"
+        file.write_text(dedent(text), encoding="utf-8")
+        return file
+
+    return hosts_ini
+
+
+def names(targets: list[Target]) -> str:
+    return " ".join(target.name for target in targets)
+
+
+def mistake(file: Path, pattern: str = "all") -> str:
+    """The one line that the user is told."""
+    with pytest.raises(InventoryError) as raised:
+        read(file, pattern, MODELS)
+    text = str(raised.value)
+    assert "\n" not in text
+    assert "Traceback" not in text
+    return text
+
+
+# Which hosts a pattern chooses
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hosts"),
+    [
+        pytest.param("pi3b-desk", "pi3b-desk", id="a host"),
+        pytest.param("pi3b", "pi3b-1 pi3b-2 pi3b-3 pi3b-desk", id="a group with a range of hosts"),
+        pytest.param("old-boards", "pi2b-shelf", id="a group of groups"),
+        pytest.param("boards", "pi2b-shelf pi3b-1 pi3b-2 pi3b-3 pi3b-desk", id="a group of groups of groups"),
+        pytest.param("all", "vm pi2b-shelf pi3b-1 pi3b-2 pi3b-3 pi3b-desk", id="all"),
+        pytest.param("pi2b,vm", "vm pi2b-shelf", id="a list with a comma"),
+        pytest.param("pi2b:vm", "vm pi2b-shelf", id="a list with a colon"),
+        pytest.param(" pi2b , vm ", "vm pi2b-shelf", id="a list with spaces"),
+        pytest.param("pi3b-2,pi3b,pi3b-[12]", "pi3b-1 pi3b-2 pi3b-3 pi3b-desk", id="nobody twice"),
+        pytest.param("pi3b-?", "pi3b-1 pi3b-2 pi3b-3", id="a wildcard of hosts"),
+        pytest.param("pi*", "pi2b-shelf pi3b-1 pi3b-2 pi3b-3 pi3b-desk", id="a wildcard of groups"),
+        pytest.param("pi[2]b,*vm", "vm pi2b-shelf", id="wildcards in a list"),
+        pytest.param("*", "vm pi2b-shelf pi3b-1 pi3b-2 pi3b-3 pi3b-desk", id="every host"),
+        pytest.param("boards,!pi3b", "pi2b-shelf", id="an exclusion"),
+        pytest.param("!pi3b,boards", "pi2b-shelf", id="an exclusion that comes first"),
+        pytest.param("!boards", "vm", id="an exclusion alone"),
+        pytest.param("all:!boards", "vm", id="an exclusion after a colon"),
+        pytest.param("boards,&desk", "pi2b-shelf pi3b-desk", id="an intersection"),
+        pytest.param("boards,&desk,!pi2*", "pi3b-desk", id="an intersection and an exclusion"),
+        pytest.param("all,!attic,!vm", "pi2b-shelf pi3b-1 pi3b-2 pi3b-3 pi3b-desk", id="an empty exclusion"),
+    ],
+)
+def test_a_pattern_chooses_hosts_as_ansible_does_in_the_inventorys_order(
+    lab: Choose, pattern: str, hosts: str
+) -> None:
+    assert names(lab(pattern)) == hosts
+
+
+def test_a_host_that_bears_a_groups_name_is_the_host(write: Write) -> None:
+    file = write("""\
+        [pi3b]
+        pi3b
+        other
+        """)
+    assert names(read(file, "pi3b", MODELS)) == "pi3b"
+
+
+def test_a_host_outside_all_groups_is_found(write: Write) -> None:
+    (target,) = read(write("lone microcloud_model=pi3b\n"), "lone", MODELS)
+    assert target == Target("lone", "pi3b", "ssh", {"microcloud_model": "pi3b"}, ())
+
+
+# What a target knows
+
+
+def test_a_host_variable_wins_over_its_groups_and_a_child_group_over_its_parent(lab: Choose) -> None:
+    users = {target.name: target.user for target in lab("boards,!pi3b-[23]")}
+    assert users == {"pi2b-shelf": "pi", "pi3b-1": "somebody", "pi3b-desk": "pirate"}
+
+
+def test_a_target_has_all_variables_of_its_host(lab: Choose) -> None:
+    (target,) = lab("pi3b-1")
+    assert target.variables == {
+        "ansible_become": "yes",
+        "ansible_ssh_private_key_file": "~/.ssh/lab",
+        "ansible_user": "somebody",
+        "site": "lahore",
+    }
+
+
+def test_a_target_names_its_groups_the_nearest_first(lab: Choose) -> None:
+    (target,) = lab("pi2b-shelf")
+    assert set(target.groups[:2]) == {"desk", "pi2b"}
+    assert target.groups[2:] == ("old-boards", "boards")
+
+
+def test_variables_come_as_what_they_are_in_si_units(lab: Choose) -> None:
+    (desk,) = lab("pi3b-desk")
+    assert (desk.address, desk.port, desk.user) == ("192.0.2.13", 2222, "pirate")
+    assert (desk.private_key_file, desk.become, desk.driver) == ("~/.ssh/lab", True, "ssh")
+    assert desk.round_trip_s == pytest.approx(0.0125)
+    (vm,) = lab("vm")
+    assert vm.driver == "container"
+    assert vm.link_bits_per_s == pytest.approx(50e6)
+
+
+def test_what_the_inventory_leaves_out_is_none_and_the_address_is_the_name(lab: Choose) -> None:
+    (vm,) = lab("vm")
+    assert (vm.address, vm.become) == ("vm", False)
+    assert [vm.port, vm.user, vm.private_key_file, vm.docker_socket] == [None] * 4
+    assert [vm.image, vm.round_trip_s, vm.power_cycle] == [None] * 3
+    assert (vm.ssh_arguments, vm.install) == ((), False)
+
+
+def test_quoted_values_keep_their_spaces_quotes_and_hashes(lab: Choose) -> None:
+    (shelf,) = lab("pi2b-shelf")
+    assert shelf.ssh_arguments == ("-o", "ProxyJump=lab gate")
+    assert shelf.image == "a name # with spaces"
+    assert shelf.power_cycle == "uhubctl -l 1-1 -p 2 -a cycle"
+
+
+def test_an_emulated_board_may_get_a_share_of_its_models_cpu(write: Write) -> None:
+    hosts = write(
+        """\
+        [pi3b]
+        all-of-it microcloud_driver=container
+        most microcloud_driver=container microcloud_cpu_share=0.8
+        """
+    )
+    whole, most = read(hosts, "all", MODELS)
+    assert (whole.cpu_share, most.cpu_share) == (1.0, 0.8)
+
+
+@pytest.mark.parametrize("share", ["0", "1.2", "half", "80%"])
+def test_a_share_that_is_none_is_told(write: Write, share: str) -> None:
+    hosts = write(f"[pi3b]\ndesk microcloud_driver=container microcloud_cpu_share={share}\n")
+    assert f"'desk': microcloud_cpu_share={share} should be a share of the model's CPU" in mistake(hosts)
+
+
+def test_a_real_board_may_have_a_command_that_flashes_it(write: Write) -> None:
+    (desk,) = read(write("[pi3b]\ndesk microcloud_flash='sd-writer --slot 3'\n"), "all", MODELS)
+    assert (desk.flash, desk.cpu_share) == ("sd-writer --slot 3", 1.0)
+
+
+@pytest.mark.parametrize("variable", ["microcloud_power_cycle", "microcloud_flash"])
+@pytest.mark.parametrize(
+    ("command", "wrong"),
+    [
+        ("pdu --password=hunter2 'outlet 3", "cannot be split into words (No closing quotation)"),
+        ("pdu outlet\\", "cannot be split into words (No escaped character)"),
+        ("' '", "is blank"),
+        ("\"'' outlet\"", "is blank"),
+    ],
+    ids=["quotes", "backslash", "blank", "no program"],
+)
+def test_a_command_that_is_none_is_told_without_the_passwords_in_it(
+    write: Write, variable: str, command: str, wrong: str
+) -> None:
+    told = mistake(write(f"[pi3b]\ndesk\n[pi3b:vars]\n{variable}={command}\n"))
+    assert told.endswith(
+        f"hosts.ini: host 'desk': {variable} should be a command and its arguments, quoted as for a shell, "
+        f"but {wrong}"
+    )
+    assert "hunter2" not in told
+
+
+def test_a_board_with_an_address_is_not_emulated(write: Write) -> None:
+    told = mistake(write("[pi3b]\ndesk ansible_host=192.0.2.13\n[all:vars]\nmicrocloud_driver=container\n"))
+    assert "host 'desk' has an address (ansible_host) and is to be emulated" in told
+    assert "microcloud_driver=ssh" in told
+
+
+def test_a_real_board_has_all_its_cpu(write: Write) -> None:
+    shared = write("[pi3b]\ndesk microcloud_cpu_share=0.5\n")
+    assert "only an emulated board can be given one" in mistake(shared)
+
+
+def test_a_target_can_be_a_key_of_a_dictionary(lab: Choose) -> None:
+    assert len({target: target.name for target in lab("all") + lab("pi3b")}) == 6
+
+
+def test_variables_are_read_from_group_vars_and_host_vars_beside_the_inventory(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write("""\
+        [pi3b]
+        one
+        two:2022
+        """)
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars" / "pi3b.yml").write_text("ansible_user: pi\nmicrocloud_driver: container\n")
+    (tmp_path / "host_vars").mkdir()
+    (tmp_path / "host_vars" / "two.yml").write_text("ansible_user: pirate\nansible_become: true\n")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    one, two = read(file, "pi3b", MODELS)
+    assert (one.user, one.driver, one.become, one.port) == ("pi", "container", False, None)
+    assert (two.user, two.driver, two.become, two.port) == ("pirate", "container", True, 2022)
+
+
+def test_a_relative_path_is_found_from_where_pytest_stands(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lab").mkdir()
+    write("[pi3b]\nboard\n").rename(tmp_path / "lab" / "hosts.ini")
+    monkeypatch.chdir(tmp_path)
+    assert names(read(Path("lab/hosts.ini"), "pi3b", MODELS)) == "board"
+    monkeypatch.chdir(tmp_path / "lab")
+    assert names(read(Path("hosts.ini"), "pi3b", MODELS)) == "board"
+
+
+def test_the_users_own_ansible_settings_and_locale_do_not_stand_in_the_way(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "ansible.cfg").write_text(
+        "[defaults]\ninventory=/nowhere\nverbosity=3\nforce_valid_group_names=always\n"
+        "[inventory]\nenable_plugins=yaml\nexport=true\n"
+    )
+    for variable in ("ANSIBLE_FORCE_COLOR", "ANSIBLE_DEBUG", "ANSIBLE_INVENTORY_EXPORT"):
+        monkeypatch.setenv(variable, "1")
+    monkeypatch.setenv("LC_ALL", "xx_YY.ISO-8859-1")
+    file = write("""\
+        [pi3b]
+        board
+        [my-desk:children]
+        pi3b
+        [my-desk:vars]
+        ansible_user=zoë
+        """)
+    (target,) = read(file, "my-desk", MODELS)
+    assert target.user == "zoë"
+
+
+# Which model and driver a target has
+
+
+def test_the_model_is_the_group_that_bears_a_models_name(lab: Choose) -> None:
+    models = {target.name: target.model for target in lab("all,!pi3b-?")}
+    assert models == {"vm": "t2_small", "pi2b-shelf": "pi2b", "pi3b-desk": "pi3b"}
+
+
+def test_the_nearest_group_that_bears_a_models_name_is_the_model(write: Write) -> None:
+    file = write("""\
+        [pi3b:children]
+        shelf
+        [shelf:children]
+        pi2b
+        drawer
+        [pi2b]
+        near
+        [drawer]
+        far
+        """)
+    assert {target.name: target.model for target in read(file, "all", MODELS)} == {
+        "near": "pi2b",
+        "far": "pi3b",
+    }
+
+
+def test_a_variable_names_the_model_whatever_the_groups_are_called(write: Write) -> None:
+    file = write("""\
+        [pi3b]
+        plain
+        other microcloud_model=pi2b
+        [desk]
+        mine
+        [desk:vars]
+        microcloud_model=pi1b
+        """)
+    models = {target.name: target.model for target in read(file, "all", MODELS)}
+    assert models == {"plain": "pi3b", "other": "pi2b", "mine": "pi1b"}
+
+
+def test_a_host_without_a_model_matters_only_when_it_is_chosen(write: Write) -> None:
+    file = write("""\
+        [pi3b]
+        board
+        [printers]
+        laser microcloud_driver=paper
+        """)
+    assert names(read(file, "pi3b", MODELS)) == "board"
+    assert "'laser'" in mistake(file)
+
+
+def test_the_caller_says_which_drivers_there_are(write: Write) -> None:
+    (target,) = read(write("[pi3b]\nboard microcloud_driver=qemu\n"), "all", MODELS, drivers=("qemu",))
+    assert target.driver == "qemu"
+
+
+# What is told when something is wrong
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        pytest.param("pi3", "no host or group is named 'pi3'; did you mean 'pi3b'?", id="a group"),
+        pytest.param("pi3b-dsk", "is named 'pi3b-dsk'; did you mean 'pi3b-desk'?", id="a host"),
+        pytest.param(
+            "pi3b,zebra", "no host or group is named 'zebra' (there are: groups", id="one of several"
+        ),
+        pytest.param(
+            "pi3b,!zebra", "no host or group is named 'zebra' (there are: groups", id="an exclusion"
+        ),
+        pytest.param(
+            "pi3b,&zebra", "no host or group is named 'zebra' (there are: groups", id="an intersection"
+        ),
+        pytest.param("pj*", "no host or group is named 'pj*' (there are: groups", id="a wildcard"),
+        pytest.param("PI3B", "no host or group is named 'PI3B'", id="capitals"),
+        pytest.param(
+            "ssh://pi@192.0.2.13", "no host or group is named 'ssh://pi@192.0.2.13'", id="an address"
+        ),
+        pytest.param("attic", "'attic' holds no host (there are: groups", id="an empty group"),
+        pytest.param(
+            "pi3b,attic", "'attic' holds no host (there are: groups", id="an empty group of several"
+        ),
+        pytest.param("pi3b,!boards", "'pi3b,!boards' leaves no host", id="all excluded"),
+        pytest.param("vm,&desk", "'vm,&desk' leaves no host", id="nothing in common"),
+        pytest.param("", "'' leaves no host", id="nothing"),
+        pytest.param(" , ", "' , ' leaves no host", id="only a comma"),
+    ],
+)
+def test_a_pattern_that_chooses_nobody_is_told_with_what_there_is(
+    lab: Choose, pattern: str, said: str
+) -> None:
+    with pytest.raises(InventoryError, match=re.escape(said)) as raised:
+        lab(pattern)
+    text = str(raised.value)
+    assert "hosts.ini: " in text
+    groups, hosts = text.split("there are: groups ")[1].removesuffix(")").split("; hosts ")
+    assert sorted(groups.split(", ")) == ["boards", "desk", "old-boards", "pi2b", "pi3b", "t2_small"]
+    assert hosts == "vm, pi2b-shelf, pi3b-1, pi3b-2, pi3b-3, pi3b-desk"
+
+
+def test_an_inventory_of_hundreds_is_not_listed_to_the_last_host(write: Write) -> None:
+    text = mistake(write("[pi3b]\nboard-[001:200]\n"), "zebra")
+    assert "board-029, board-030 and 170 more)" in text
+
+
+def test_no_such_file_is_told_with_the_nearest_that_is_there(write: Write, tmp_path: Path) -> None:
+    write("[pi3b]\nboard\n")
+    text = mistake(tmp_path / "host.ini")
+    assert (
+        text
+        == f"{tmp_path}/host.ini: no such inventory file; did you mean 'hosts.ini'? (there are: hosts.ini)"
+    )
+    assert "(there are: none)" in mistake(tmp_path / "nowhere" / "hosts.ini")
+    assert "no such inventory file" in mistake(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("[pi3b]\nboard user\n", "Expected key=value", id="no equals sign"),
+        pytest.param("[boards:children]\npi3b\n", "includes undefined group", id="a child that is not there"),
+        pytest.param("[pi3b:vars]\na=1\n", "not valid for undefined group", id="variables of no group"),
+        pytest.param("[pi3b]\nboard a='b\n", "No closing quotation", id="an open quote"),
+        pytest.param("---\npi3b:\n  hosts:\n    board:\n", "YAML", id="another format"),
+    ],
+)
+def test_a_file_that_ansible_cannot_parse_is_told_in_ansibles_words(
+    write: Write, text: str, said: str
+) -> None:
+    told = mistake(write(text), "pi3b")
+    assert "hosts.ini: Ansible cannot read it: " in told
+    assert told.count(said) == 1
+    assert "WARNING" not in told
+    assert "Completely failed" not in told
+
+
+def test_a_broken_file_of_group_vars_is_told(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars" / "pi3b.yml").write_text("ansible_user: [pi\n")
+    told = mistake(write("[pi3b]\nboard\n"))
+    assert "did not find expected ',' or ']'" in told
+    assert "look at group_vars" in told
+
+
+def test_an_empty_file_holds_no_host(write: Write) -> None:
+    assert "'all' holds no host (there are: groups (none); hosts (none))" in mistake(write("# nothing yet\n"))
+
+
+@pytest.mark.parametrize(
+    ("hosts", "said"),
+    [
+        pytest.param(
+            "[pi3]\nboard",
+            "host 'board' has no board model: none of its groups (pi3) bears a model's name; "
+            "did you mean 'pi3b'? (set microcloud_model to one of: pi1b, pi2b, pi3b, t2_small)",
+            id="no model",
+        ),
+        pytest.param("board", "none of its groups (it is in none) bears a model's name", id="no group"),
+        pytest.param(
+            "[pi3b]\nboard\n[pi2b]\nboard",
+            "host 'board' is in groups of several board models (pi2b, pi3b): set microcloud_model",
+            id="two models",
+        ),
+        pytest.param(
+            "[pi3b]\nboard microcloud_model=pi2",
+            "host 'board': no board model is named 'pi2'; did you mean 'pi2b'? (there are: pi1b, pi2b, pi3b,",
+            id="an unknown model",
+        ),
+        pytest.param(
+            "[pi3b]\nboard microcloud_driver=contaner",
+            "no driver is named 'contaner'; did you mean 'container'? (there are: ssh, container)",
+            id="an unknown driver",
+        ),
+        pytest.param(
+            "[pi3b]\nboard microcloud_rtt_ms=fast",
+            "host 'board': microcloud_rtt_ms=fast should be a round trip in ms, such as 12.5",
+            id="a round trip that is no number",
+        ),
+        pytest.param(
+            "[pi3b]\nboard microcloud_rtt_ms=-1", "microcloud_rtt_ms=-1 should be", id="a negative round trip"
+        ),
+        pytest.param(
+            "[pi3b]\nboard microcloud_rate_mbps='50 Mbit'",
+            "host 'board': microcloud_rate_mbps=50 Mbit should be a rate in Mbit/s, such as 94",
+            id="a rate with its unit",
+        ),
+        pytest.param(
+            "[pi3b]\nboard microcloud_rate_mbps=0", "microcloud_rate_mbps=0 should be", id="a rate of 0"
+        ),
+        pytest.param("[pi3b]\nboard microcloud_rate_mbps=nan", "mbps=nan should be", id="a rate of nan"),
+        pytest.param(
+            "[pi3b]\nboard ansible_port=ssh",
+            "host 'board': ansible_port=ssh should be a port from 1 to 65535",
+            id="a port that is no number",
+        ),
+        pytest.param(
+            "[pi3b]\nboard ansible_port=70000", "ansible_port=70000 should be", id="a port too high"
+        ),
+        pytest.param("[pi3b]\nboard ansible_port=22.5", "ansible_port=22.5 should be", id="half a port"),
+        pytest.param(
+            "[pi3b]\nboard ansible_become=ture", "ansible_become=ture should be yes or no", id="no yes"
+        ),
+        pytest.param("[pi3b]\nboard ansible_user=\"['pi']\"", "should be a plain text", id="a list"),
+        pytest.param(
+            "[pi3b]\nboard ansible_host='{{ inventory_hostname }}.lan'",
+            "ansible_host={{ inventory_hostname }}.lan should be the value itself",
+            id="a template",
+        ),
+    ],
+)
+def test_a_wrong_host_is_told_with_file_host_and_the_right_form(write: Write, hosts: str, said: str) -> None:
+    told = mistake(write(hosts + "\n"))
+    assert "hosts.ini: host 'board'" in told
+    assert said in told
+
+
+# The program that reads the inventory
+
+
+def test_a_missing_ansible_inventory_is_told_with_the_command_that_installs_it(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write("[pi3b]\nboard\n")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert f"{tmp_path}/bin/python -m pip install ansible-core" in mistake(file)
+
+
+def test_the_ansible_inventory_of_the_running_python_comes_before_the_one_on_path(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path, "echo not this one; exit 1")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert names(read(write("[pi3b]\nboard\n"), "pi3b", MODELS)) == "board"
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        pytest.param("exec /bin/sleep 60", "ansible-inventory did not answer within 0.2 s", id="hangs"),
+        pytest.param(
+            "echo hello", "ansible-inventory gave no JSON but 'hello\\n'", id="prints something else"
+        ),
+        pytest.param("exit 3", "Ansible cannot read it: ", id="dies without a word"),
+    ],
+)
+def test_an_ansible_inventory_that_fails_in_its_own_way_is_told(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str
+) -> None:
+    program(tmp_path, script)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(inventory, "TIMEOUT_S", 0.2 if "sleep" in script else 10.0)
+    assert said in mistake(write("[pi3b]\nboard\n"))
+
+
+def test_an_ansible_inventory_whose_interpreter_is_gone_is_told(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path, "", interpreter="/nowhere/python")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert "ansible-inventory does not start: " in mistake(write("[pi3b]\nboard\n"))
+
+
+def program(directory: Path, script: str, interpreter: str = "/bin/sh") -> None:
+    """Put a stand-in for ansible-inventory into a directory, for faults that the real one does not have."""
+    file = directory / "ansible-inventory"
+    file.write_text(f"#!{interpreter}\n{script}\n")
+    file.chmod(0o755)
+
+
+# The inventory that is shipped
+
+
+@pytest.fixture(scope="module")
+def shipped() -> list[Target]:
+    """Every host of the shipped hosts.ini, whose models are in the shipped catalog."""
+    return read(SHIPPED, "all", catalog.load().models)
+
+
+def test_the_shipped_inventory_has_an_emulated_target_for_each_of_the_papers_boards_and_vms(
+    shipped: list[Target],
+) -> None:
+    boards = ["pi1b_256", "pi1b", "pi1bplus", "pi2b", "pi3b"]
+    vms = ["t2_small", "ec2_dublin", "ec2_seoul", "ec2_singapore", "ec2_tokyo"]
+    assert [target.model for target in shipped] == boards + vms
+    assert [target.name for target in shipped] == [f"{model}-emulated" for model in boards + vms]
+    assert {(target.driver, target.image) for target in shipped} == {("container", "bookworm")}
+    assert [target.model for target in shipped if "boards" in target.groups] == boards
+    assert [target.model for target in shipped if "cloud" in target.groups] == vms
+
+
+def test_the_shipped_inventorys_links_are_those_of_its_models(shipped: list[Target]) -> None:
+    assert {(target.round_trip_s, target.link_bits_per_s) for target in shipped} == {(None, None)}
+
+
+def test_the_shipped_inventorys_example_of_a_real_board_works_once_it_is_no_comment(write: Write) -> None:
+    real, count = re.subn(r"(?m)^# (pi\w+-\w+ ansible_host)", r"\1", SHIPPED.read_text(encoding="utf-8"))
+    assert count == 2
+    targets = read(write(real), "pi3b", catalog.load().models)
+    assert names(targets) == "pi3b-emulated pi3b-desk"
+    assert (targets[1].driver, targets[1].address, targets[1].user) == ("ssh", "192.0.2.13", "pirate")
+    assert targets[1].image is None

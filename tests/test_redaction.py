@@ -1,0 +1,201 @@
+"""What is private stays private: keys everywhere, addresses and serial numbers on pages."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_microcloud.boards import ssh_errors
+from pytest_microcloud.boards.facts import Card, Facts
+from pytest_microcloud.inventory.target import Target
+from pytest_microcloud.redaction import MASK, Privacy, identifiers, in_all, masked, secrets, without_keys
+
+if TYPE_CHECKING:
+    from pytest_microcloud.catalog import Catalog
+
+JSON_WEB_TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJib2FyZCJ9.c2lnbmF0dXJl"  # noqa: S105
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("ansible_password=hunter2 ansible_user=pi", f"ansible_password={MASK} ansible_user=pi"),
+        ("{'ansible_become_pass': 'two words', 'a': 1}", f"{{'ansible_become_pass': {MASK}, 'a': 1}}"),
+        ('password = "two words"', f"password = {MASK}"),
+        ("API_KEY: abc123", f"API_KEY: {MASK}"),
+        ("token=abc;next", f"token={MASK};next"),
+        ("pdudaemon --password hunter2 --port 16421", f"pdudaemon --password {MASK} --port 16421"),
+        (
+            "`curl -u admin:hunter2 http://pdu/1` exited with 7",
+            f"`curl -u {MASK} http://pdu/1` exited with 7",
+        ),
+        ("curl --user=admin:hunter2 pdu", f"curl --user={MASK} pdu"),
+        ("curl http://admin:hunter2@pdu/off", f"curl http://{MASK}@pdu/off"),
+        ("https://ghsecret@git.example.org/x", f"https://{MASK}@git.example.org/x"),
+        (
+            "ProxyCommand=sshpass -p hunter2 ssh -W %h:%p jump",
+            f"ProxyCommand=sshpass -p {MASK} ssh -W %h:%p jump",
+        ),
+        ("Authorization: Basic YWRtaW46aHVudGVyMg==", f"Authorization: Basic {MASK}"),
+        ("sent Bearer abcdef123456 to it", f"sent Bearer {MASK} to it"),
+        (f"got {JSON_WEB_TOKEN}.", f"got {MASK}."),
+        ("ghp_0123456789abcdefghij", MASK),
+    ],
+)
+def test_what_looks_like_a_key_is_masked_and_what_is_around_it_is_kept(text: str, shown: str) -> None:
+    assert without_keys(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "3 passed, 1 failed in 2.5 s",
+        "sudo: a password is required",
+        "Permission denied (publickey,password).",
+        "it needs sshd with your key, and sudo without a password",
+        "io.memory_time[4KiB] max 3.3 ms (median) — its data sheet",
+        "ssh://git@github.com/x and http://127.0.0.1:8080/page.html",
+        "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "test_io.py::test_disk[ssh://pi3b-desk-4KiB]",
+        "12:34:56.789 kernel: [    0.000000] Linux version 6.1.0-18-arm64 (gcc 12.2.0)",
+        "Docker 20.10.24+dfsg1, containerd 1.6.20~ds1, HypriotOS v1.12.3",
+        "listens on 127.0.0.1:80, ::1 and 0.0.0.0",
+        "std::vector<x::y>, 10:20, a..b, ...",
+    ],
+)
+def test_a_text_without_anything_private_stays_as_it_is(text: str) -> None:
+    assert masked(text) == text
+
+
+@pytest.mark.parametrize("text", [text for _, _, text in ssh_errors.REASONS])
+def test_what_is_told_of_a_refused_connection_stays_as_it_is(text: str) -> None:
+    assert without_keys(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("connect to host 192.0.2.13 port 22", f"connect to host {MASK} port 22"),
+        ("dial 192.0.2.13:2376.", f"dial {MASK}:2376."),
+        ("from [2001:db8::13]:22, fe80::1%eth0", f"from [{MASK}]:22, {MASK}%eth0"),
+        ("no route to 2001:db8::13: retry", f"no route to {MASK}: retry"),
+        ("eth0: b8:27:eb:5f:c5:93 up", f"eth0: {MASK} up"),
+        ("key is SHA256:" + "a" * 43 + ".", f"key is {MASK}."),
+        ("MD5:" + ":".join(["0f"] * 16), MASK),
+    ],
+)
+def test_addresses_and_fingerprints_of_keys_are_masked(text: str, shown: str) -> None:
+    assert masked(text) == shown
+
+
+def test_keys_as_ssh_makes_them_are_masked_whole_and_cut_short(tmp_path: Path) -> None:
+    file = tmp_path / "id"
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "me", "-f", str(file)]
+    subprocess.run(command, check=True, timeout=30)
+    private, public = file.read_text(), file.with_suffix(".pub").read_text()
+    journal = f"before\n{private}between {public}after"
+    assert masked(journal) == f"before\n{MASK}\nbetween ssh-ed25519 {MASK} me\nafter"
+    assert masked(private[:200]) == MASK
+    assert masked(repr(private)) == f"'{MASK}\\n'"
+
+
+def test_a_long_text_of_one_word_takes_no_long_time() -> None:
+    for word in ("a", "ab:", "-", "pass", "a.", "AAAAB", "-----BEGIN A-----"):
+        text = word * (200_000 // len(word))
+        assert len(masked(text)) <= len(text) + len(MASK)
+
+
+def test_variables_are_secret_by_their_names() -> None:
+    hidden = {
+        "ansible_password": "hunter2",
+        "ansible_become_password": "hunter3",
+        "ansible_become_pass": "hunter4",
+        "ansible_ssh_pass": 12345678,
+        "ansible_ssh_private_key": "-----BEGIN",
+        "GITHUB_TOKEN": "abcdef",
+        "AWS_SECRET_ACCESS_KEY": "ghijkl",
+        "SSHPASS": "hunter5",
+        "MYSQL_PWD": "hunter6",
+        "vault_secret": ["nested", {"deeper": "value"}],
+    }
+    shown = {
+        "ansible_ssh_private_key_file": "/home/me/.ssh/id",
+        "ansible_user": "pirate",
+        "SSH_ASKPASS": "/usr/bin/askpass",
+        "PWD": "/home/me",
+        "OLDPWD": "/home",
+        "USE_TOKEN": "true",
+        "short_password": "abc",
+    }
+    expected = {"hunter2", "hunter3", "hunter4", "12345678", "-----BEGIN", "abcdef", "ghijkl", "hunter5"}
+    assert secrets([hidden, shown]) == expected | {"hunter6", "nested", "value"}
+
+
+def test_a_secret_is_masked_wherever_it_stands_and_a_short_one_where_it_is_a_word() -> None:
+    assert without_keys("xcorrect-horsex", {"correct-horse"}) == f"x{MASK}x"
+    assert without_keys("hypriot on HypriotOS, 'hypriot'.", {"hypriot"}) == f"{MASK} on HypriotOS, '{MASK}'."
+    assert without_keys("abc.*", {".*.*.*.*"}) == "abc.*"
+    assert without_keys("masked twice", {"masked", "twice"}) == f"{MASK} {MASK}"
+
+
+def test_what_a_command_or_a_url_among_the_variables_holds_is_secret_everywhere() -> None:
+    variables = {
+        "microcloud_power_cycle": "curl -u admin:hunter2 --token 'a b c d' http://me:hunter3@pdu/off",
+        "GIT_URL": "https://hunter4@git.example.org/x.git",
+    }
+    assert secrets([variables]) == {
+        *("admin:hunter2", "hunter2", "a b c d", "me:hunter3", "hunter3", "hunter4")
+    }
+
+
+def test_a_secret_of_several_words_is_masked_where_it_is_shown_on_several_lines() -> None:
+    wrapped = "E   {'ansible_password': 'correct horse '\nE                        'battery'}"
+    assert without_keys(wrapped, {"correct horse battery"}) == f"E   {{'ansible_password': {MASK}}}"
+    assert without_keys(repr("correct\nhorse"), {"correct\nhorse"}) == f"'{MASK}'"
+
+
+def test_a_boards_own_numbers_are_its_address_and_its_serial_numbers() -> None:
+    facts = Facts("Raspbian", "6.1", "aarch64", 4, 10**9, "b", "27.1", "overlay2", "2")
+    known = dataclasses.replace(
+        facts, serial="00000000765fc593", card=Card("0353", "SL16G", "0xdeadbeef", None, None, None)
+    )
+    desk = Target("desk", "pi3b", "ssh", {"ansible_host": "desk.example.org"})
+    assert identifiers(desk) == {"desk.example.org"}
+    assert identifiers(desk, known) == {"desk.example.org", "00000000765fc593", "0353", "0xdeadbeef"}
+    assert identifiers(Target("desk", "pi3b", "ssh")) == set()
+
+
+def test_a_password_that_is_a_boards_name_does_not_mask_the_board() -> None:
+    desk = Target(
+        "black-pearl", "pi3b", "ssh", {"ansible_password": "black-pearl", "ansible_become_pass": "pi3b"}
+    )
+    assert Privacy.of([desk], {}, identify=False).anywhere("black-pearl (pi3b)") == "black-pearl (pi3b)"
+
+
+def test_a_password_that_is_a_word_of_every_run_takes_it_out_of_none(catalog: Catalog) -> None:
+    environment = {"DB_PASSWORD": "Docker", "API_TOKEN": "quick", "PULL_SECRET": "zookeeper"}
+    privacy = Privacy.of([], environment, identify=False, public={*catalog.words, "docker"})
+    assert privacy.anywhere("docker, quick, ZooKeeper") == "docker, quick, ZooKeeper"
+    assert Privacy.of([], environment, identify=False).anywhere("docker, quick") == f"{MASK}, {MASK}"
+
+
+def test_a_page_that_may_identify_still_shows_no_key() -> None:
+    desk = Target("desk", "pi3b", "ssh", {"ansible_host": "192.0.2.13", "ansible_password": "correct-horse"})
+    privacy = Privacy.of([desk], {"API_TOKEN": "abcdefgh"}, identify=True)
+    text = privacy.on_page(privacy.anywhere("192.0.2.13 correct-horse abcdefgh"))
+    assert text == f"192.0.2.13 {MASK} {MASK}"
+
+
+def test_a_document_is_masked_in_its_values_and_keeps_its_form() -> None:
+    document = {"correct-horse": ["correct-horse", 1, 2.5, None, True, {"a": ("correct-horse", Path("x"))}]}
+    shown = in_all(document, lambda text: without_keys(text, {"correct-horse"}))
+    assert shown == {"correct-horse": [MASK, 1, 2.5, None, True, {"a": [MASK, "x"]}]}
+
+
+def test_a_target_shows_none_of_its_variables() -> None:
+    desk = Target("desk", "pi3b", "ssh", {"ansible_password": "correct-horse"})
+    assert "correct-horse" not in f"{desk!r}{desk}"
