@@ -324,7 +324,7 @@ def test_each_option_and_its_twin_are_in_the_help(run: Run) -> None:
 
 SHOW_SETTINGS = """\
     import json
-    from pytest_microcloud.session import SESSION
+    from pytest_microcloud.session.state import SESSION
 
     def pytest_collection_finish(session):
         ours = session.config.stash[SESSION]

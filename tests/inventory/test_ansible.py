@@ -11,7 +11,7 @@ from textwrap import dedent
 
 import pytest
 
-from pytest_microcloud import catalog, inventory
+from pytest_microcloud import catalog
 from pytest_microcloud.errors import InventoryError
 from pytest_microcloud.inventory import ansible, read
 from pytest_microcloud.inventory.target import Target
@@ -560,7 +560,7 @@ def test_an_ansible_inventory_that_fails_in_its_own_way_is_told(
 ) -> None:
     program(tmp_path, script)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setattr(inventory, "TIMEOUT_S", 0.2 if "sleep" in script else 10.0)
+    monkeypatch.setattr(ansible, "TIMEOUT_S", 0.2 if "sleep" in script else 10.0)
     assert said in mistake(write("[pi3b]\nboard\n"))
 
 
