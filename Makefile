@@ -32,7 +32,7 @@ bench: setup ## measure what the harness itself costs
 	$(PYTHON) -m benchmarks $(ARGS)
 
 bench-gate: setup ## simulate how often the gate is wrong, and how often right (a minute)
-	$(PYTHON) -m benchmarks.gate
+	$(PYTHON) -m benchmarks.gate_simulation
 
 lint: setup ## style and types
 	$(PYTHON) -m ruff check .

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import gate as simulation
+from benchmarks import gate_simulation as simulation
 from benchmarks import stored
 from pytest_microcloud import runs
 from pytest_microcloud.verdict import gate

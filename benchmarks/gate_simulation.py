@@ -1,9 +1,9 @@
-"""`python -m benchmarks.gate`: how often the gate cries wolf, and how often it sees the wolf, by simulation.
+"""`python -m benchmarks.gate_simulation`: simulate the gate's false alarms and detections.
 
-200 metrics a run, lognormal noise of one measurement a boot, 2 % between boots. Beside it,
-pytest-benchmark's `--benchmark-compare-fail=mean:5%` on the same numbers. The two-stage rule screens a
-candidate against a stored baseline, from which everything has drifted a little by then, and judges what is
-suspect by fresh boots of both sides in alternation.
+Each run has 200 metrics with lognormal noise, one measurement per boot and 2 % variation between boots.
+pytest-benchmark's `--benchmark-compare-fail=mean:5%` judges the same numbers for comparison. The two-stage
+rule screens a candidate against a stored baseline from which all metrics have drifted, and confirms suspects
+with fresh boots of both sides in alternation.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BETWEEN_BOOTS = 0.02
 DRIFT = 0.01
 SLOWER, LITTLE_SLOWER = 0.20, 0.10
 SLOWED = 20
-"""So many metrics of a run that regressed are slower by either."""
+"""Metrics of a regressed run that are slower, for each of the two changes."""
 SCREENED = (20, 10)
 """Boots of the stored baseline and of the candidate that the two-stage rule screens."""
 MOST_FALSE_ALARMS = 0.01
@@ -36,11 +36,11 @@ LEAST_FOUND = 0.95
 RULES = gate.Rules()
 
 Judged = list[bool]
-"""Which metrics of a run are called regressed."""
+"""For each metric of a run, whether it counts as regressed."""
 
 HEADER = (
     "noise (CV)",
-    "boots a side",
+    "boots per side",
     "A/A runs with a false alarm: gate",
     "mean:5%",
     f"+{SLOWER:.0%} found: gate",
@@ -52,9 +52,9 @@ HEADER = (
 
 @dataclass(frozen=True)
 class Case:
-    """A scatter of single measurements (a share), boots a side, and the rule.
+    """Scatter of single measurements (a share), boots per side, and the rule.
 
-    `asked` tells whether so many changes have to be found.
+    With `asked`, at least LEAST_FOUND of the large changes must be found.
     """
 
     cv: float
@@ -65,7 +65,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Rates:
-    """What a rule does, in shares of 1: A/A runs with any false alarm, and real changes that it finds."""
+    """Rates of a rule, as shares of 1: A/A runs with any false alarm, and real changes that it finds."""
 
     alarms: float
     found: float
@@ -73,7 +73,7 @@ class Rates:
 
     @classmethod
     def of(cls, same: Iterable[Judged], worse: Sequence[Judged]) -> Rates:
-        """Return those of a rule that judged runs of the same and runs that regressed."""
+        """Return the rates of a rule that judged unchanged (`same`) and regressed (`worse`) runs."""
         return cls(
             _share(any(judged) for judged in same),
             _share(found for judged in worse for found in judged[:SLOWED]),
@@ -95,7 +95,7 @@ CASES = (
 
 
 def main() -> int:
-    """Print the table; 0 if the gate keeps what is asked of it, else 1."""
+    """Print the table; return 0 if the gate meets its requirements, else 1."""
     lines: list[tuple[str, ...]] = [HEADER]
     kept: list[tuple[str, bool]] = []
     with ProcessPoolExecutor() as cores:
@@ -117,7 +117,7 @@ def main() -> int:
 
 
 def _rates(case: Case) -> tuple[Rates, Rates]:
-    """Return those of the gate and of pytest-benchmark, the same ones whatever else is simulated."""
+    """Return the rates of the gate and of pytest-benchmark; each case has a seed of its own."""
     import numpy as np
 
     random = np.random.default_rng((SEED, CASES.index(case)))
@@ -129,7 +129,7 @@ def _rates(case: Case) -> tuple[Rates, Rates]:
 
 
 def _asked(case: Case, rates: Rates) -> Iterator[tuple[str, bool]]:
-    """Yield what is asked in a case, in words, and whether it is kept."""
+    """Yield each requirement of a case, in words, and whether it is met."""
     where = f"CV {case.cv:.0%}, {case.boots} boots{', confirming' if case.confirming else ''}"
     yield (
         f"{where}: at most {MOST_FALSE_ALARMS:.0%} of A/A runs have a false alarm ({rates.alarms:.1%})",
