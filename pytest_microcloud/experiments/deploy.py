@@ -15,7 +15,7 @@ from pytest_microcloud.catalog.picture import PAGE_BYTES, picture_page
 from pytest_microcloud.controller import images
 from pytest_microcloud.controller.engine import explained, host_engine, labels
 from pytest_microcloud.errors import BoardError, EngineError, MicrocloudError
-from pytest_microcloud.experiments.probe import http_page, wait_until_ready
+from pytest_microcloud.experiments.probe import answering_address, has_ipv4, http_page, wait_until_ready
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -54,19 +54,24 @@ class Deployment:
     def published(self, port: int | None) -> dict[str, tuple[str, int | None]]:
         """Return docker-py's option that publishes it on a port of the board, or on one that is free."""
         # On IPv4 alone, as Docker runs a proxy for each; but netavark < 1.6, Podman's network, drops that.
-        only = "::" if ":" in self.board.address else "0.0.0.0"  # noqa: S104
+        only = "0.0.0.0" if has_ipv4(self.board.address) else "::"  # noqa: S104
         address = "" if self.board.facts.engine == "Podman" else only
         return {f"{self.workload.port}/tcp": (address, port)}
 
 
 @dataclass(frozen=True)
 class Server:
-    """A web server on the board that clients reach at `url`; `setting` is "native" or "docker"."""
+    """A web server on the board that clients reach at `url`; `setting` is "native" or "docker".
+
+    `address` is the IP address at which it was found ready, as the host in `url` may have several; empty if
+    that is not known.
+    """
 
     board: Board
     setting: str
     url: str
     page_bytes: int = PAGE_BYTES
+    address: str = ""
 
 
 def deploy(board: Board, workload: Workload) -> Deployment:
@@ -155,7 +160,7 @@ def docker_server(deployment: Deployment) -> Iterator[Server]:
     with afterwards(lambda: remove(board, container)):
         port = published_port(board, container)
         wait_until_ready(board, ready, port, container)
-        yield Server(board, "docker", _url(board, port, ready.path), _page_bytes(deployment, port))
+        yield _server(board, "docker", port, ready.path, _page_bytes(deployment, port))
 
 
 def _page_bytes(deployment: Deployment, port: int | None) -> int:
@@ -193,9 +198,16 @@ def native_server(board: Board, workload: Workload) -> Iterator[Server]:
             stack.enter_context(changed(board, "systemctl stop apache2"))
             board.link.run("systemctl start apache2", root=True)
         wait_until_ready(board, workload.ready, NATIVE_PORT)
-        yield Server(board, "native", _url(board, NATIVE_PORT, workload.ready.path))
+        yield _server(board, "native", NATIVE_PORT, workload.ready.path, PAGE_BYTES)
 
 
-def _url(board: Board, port: int | None, path: str) -> str:
+def _server(board: Board, setting: str, port: int | None, path: str, page_bytes: int) -> Server:
+    """Return a server that is ready, with the address at which it is reached."""
+    if port is None:
+        raise BoardError(board.name, "cannot be put under load: its web server publishes no port")
+    try:
+        address = answering_address(board.address, port)
+    except OSError as error:
+        raise BoardError(board.name, f"its web server no longer answers at port {port}: {error}") from error
     host = f"[{board.address}]" if ":" in board.address else board.address
-    return f"http://{host}:{port}{path}"
+    return Server(board, setting, f"http://{host}:{port}{path}", page_bytes, address)

@@ -7,18 +7,26 @@ import re
 import resource
 import select
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from pytest_microcloud.boards.link import ends_with_us
 from pytest_microcloud.catalog import bearable
-from pytest_microcloud.errors import BoardError, InvalidMeasurement
+from pytest_microcloud.errors import BoardError, InvalidMeasurement, UserMistake
 
 REQUEST_TIMEOUT_S = 30
+"""ab is ended after this time without an event on any connection."""
+GRACE_S = 15
+"""By how much ab's own timeout is longer: when that one passes, ab discards the times of all requests."""
+IDLE_POLL_S = 0.25
+MOST_CLIENTS = 20_000
+"""ab's MAX_CONCURRENCY."""
 OWN_LIMITS = (
     "Too many open files",
     "Cannot assign requested address",  # no local port is free
@@ -26,27 +34,30 @@ OWN_LIMITS = (
     "Cannot allocate memory",
     "failed to set the NOFILE resource limit",
 )
-"""What ab, or what starts it, says when it ends for want of something on this machine."""
+"""What ab, or what starts it, prints when a limit of this machine stops it."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What one run of ab saw: seconds of every request, how many were answered and failed, seconds in all.
+    """One run of ab.
 
-    The seconds in all are by ab's own clock, without its start. `doubt` says why it is not to be trusted, if
-    it is not: it tells of this machine, not of the board.
+    `request_times_s` has an entry for each request that was answered; it is empty if ab stopped before it
+    could write them. `duration_s` is by ab's own clock: without its start, and without the time that it
+    waited for requests that were never answered. `stopped` is why ab ended before its last request, or empty.
+    `doubt` is why this machine, not the board, may have limited the load, or empty.
     """
 
     request_times_s: list[float]
     answered: int
     failures: int
     duration_s: float
+    stopped: str = ""
     doubt: str = ""
 
 
 @dataclass(frozen=True)
 class _Ended:
-    """A program that ended: what it exited with and said; its seconds in all, on a CPU, waiting for one."""
+    """A program that ended: status, output, and times in all, on a CPU, waiting for one, without events."""
 
     status: int
     stdout: str
@@ -54,14 +65,39 @@ class _Ended:
     duration_s: float
     cpu_s: float
     waited_s: float
+    idle_s: float = 0.0
+
+    @property
+    def summary(self) -> bool:
+        """Whether ab printed its results."""
+        return "Complete requests:" in self.stdout
+
+    @property
+    def completed(self) -> int:
+        """The requests that ab completed, whether or not it printed its results."""
+        return _figure("Complete requests:", self.stdout) or _figure("Total of", self.stdout)
 
 
-def ab(board: str, url: str, *, requests: int, clients: int, page_bytes: int, timeout_s: float) -> Load:
+def ab(
+    board: str,
+    url: str,
+    *,
+    requests: int,
+    clients: int,
+    page_bytes: int,
+    timeout_s: float,
+    address: str = "",
+) -> Load:
     """Send that many requests with that many concurrent clients for a page of `page_bytes`.
 
-    What ab itself does not count as failed, but was not the whole page, counts as failed here.
-    Raises InvalidMeasurement when there are no figures, BoardError when ab cannot be run or takes too long.
+    With an `address` ab connects to it instead of resolving the host of `url`, whose name stays in the header
+    Host. Truncated pages count as failures, which ab does not count itself. Requests that ab completed before
+    it stopped count as answered.
+
+    Raises UserMistake if there are fewer requests than clients, InvalidMeasurement if there are no figures,
+    BoardError if ab cannot be run or takes longer than `timeout_s`.
     """
+    check_load(requests=requests, clients=clients)
     program = shutil.which("ab")
     if program is None:
         raise BoardError(
@@ -69,7 +105,7 @@ def ab(board: str, url: str, *, requests: int, clients: int, page_bytes: int, ti
         )
     with tempfile.TemporaryFile() as file:  # it has no name, so nothing of it stays, whatever ends us
         table = Path(f"/proc/self/fd/{file.fileno()}")
-        arguments = ab_arguments(url, requests=requests, clients=clients, table=table)
+        arguments = ab_arguments(url, requests=requests, clients=clients, table=table, address=address)
         try:
             done = _run([*_many_files(), *ends_with_us(), program, *arguments], timeout_s, file.fileno())
         except subprocess.TimeoutExpired:
@@ -77,14 +113,8 @@ def ab(board: str, url: str, *, requests: int, clients: int, page_bytes: int, ti
                 board, f"did not serve {requests} requests of {clients} clients within {timeout_s:.0f} s"
             ) from None
         times = _request_times(file.read().decode(errors="replace"))
-    if done.status < 0:
-        raise InvalidMeasurement(f"{board}: the load generator was ended by signal {-done.status}")
-    if limit := _own_limit(done):
-        raise InvalidMeasurement(
-            f"{board}: the load generator came to a limit of this machine: {limit} ({clients} clients; "
-            "see ulimit -n and net.ipv4.ip_local_port_range)"
-        )
-    if len(times) < _figure("Complete requests", done.stdout):
+    _check_ran(board, done, clients)
+    if done.summary and len(times) < done.completed:
         raise InvalidMeasurement(
             f"{board}: the load generator could not write the times of all requests to "
             f"{tempfile.gettempdir()}: is this machine's disk full?"
@@ -92,12 +122,51 @@ def ab(board: str, url: str, *, requests: int, clients: int, page_bytes: int, ti
     failures = _failures(done, requests, page_bytes)
     # A server that refuses all at once keeps ab busy, too, and that is no doubt.
     doubt = _doubt(done, clients) if failures < requests else ""
-    duration_s = _seconds("Time taken for tests", done.stdout) or done.duration_s
-    return Load(_without_refused(times, failures), requests - failures, failures, duration_s, doubt)
+    duration_s = (_seconds("Time taken for tests", done.stdout) or done.duration_s) - done.idle_s
+    answered = requests - failures
+    return Load(_without_refused(times, failures), answered, failures, duration_s, _stopped(done), doubt)
+
+
+def check_load(*, requests: int, clients: int) -> None:
+    """Raise UserMistake unless ab can send that many requests with that many clients."""
+    if not 1 <= clients <= MOST_CLIENTS:
+        raise UserMistake(f"clients={clients}: the load generator takes 1 to {MOST_CLIENTS:,} clients")
+    if requests < clients:
+        raise UserMistake(
+            f"requests={requests}, clients={clients}: each client needs at least one request, and four for a "
+            "page time that means something"
+        )
+
+
+def _check_ran(board: str, done: _Ended, clients: int) -> None:
+    """Raise InvalidMeasurement if this machine stopped ab, or did not let it start."""
+    if done.status < 0:
+        raise InvalidMeasurement(f"{board}: the load generator was ended by signal {-done.status}")
+    if limit := _own_limit(done):
+        raise InvalidMeasurement(
+            f"{board}: the load generator reached a limit of this machine: {limit} ({clients} clients; "
+            "see ulimit -n and net.ipv4.ip_local_port_range)"
+        )
+    if done.status != 0 and not done.summary and "Benchmarking" not in done.stdout:
+        raise InvalidMeasurement(f"{board}: the load generator did not start: {_last_line(done.stderr)}")
+
+
+def _stopped(done: _Ended) -> str:
+    """Return why ab ended before its last request; empty if it did not."""
+    if done.idle_s:
+        return f"no answer within {REQUEST_TIMEOUT_S} s"
+    return f"ab stopped: {_last_line(done.stderr)}" if done.status != 0 else ""
+
+
+def _last_line(text: str) -> str:
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no message")
 
 
 def _run(command: Sequence[str], timeout_s: float, file: int) -> _Ended:
-    """Run a program that says little and gets an open file to its end; raises TimeoutExpired."""
+    """Run a program that prints little and inherits an open file; raises TimeoutExpired.
+
+    It is interrupted if it has no event for REQUEST_TIMEOUT_S: ab then prints results and writes its table.
+    """
     before_s, started = _children_s(), time.monotonic()
     with subprocess.Popen(
         command,
@@ -109,13 +178,14 @@ def _run(command: Sequence[str], timeout_s: float, file: int) -> _Ended:
         start_new_session=True,  # Ctrl-C is for pytest; ab would end early and print what it has
     ) as process:
         try:
-            _wait_unreaped(process, timeout_s)
+            idle_s = _wait_unreaped(process, timeout_s)
             duration_s, waited_s = time.monotonic() - started, _waited_s(process.pid)
             stdout, stderr = process.communicate()
         except BaseException:
             process.kill()
             raise
-    return _Ended(process.returncode, stdout, stderr, duration_s, _children_s() - before_s, waited_s)
+    cpu_s = _children_s() - before_s
+    return _Ended(process.returncode, stdout, stderr, duration_s, cpu_s, waited_s, idle_s)
 
 
 def _many_files() -> Sequence[str]:
@@ -126,14 +196,35 @@ def _many_files() -> Sequence[str]:
     return ("prlimit", f"--nofile={most}", "--")
 
 
-def _wait_unreaped(process: subprocess.Popen[str], timeout_s: float) -> None:
-    """Wait until it has ended, and leave what the kernel knows of it to be read."""
+def _wait_unreaped(process: subprocess.Popen[str], timeout_s: float) -> float:
+    """Wait until it has ended, and leave it unreaped so that the kernel's figures can be read.
+
+    Return for how long it had no event when it was interrupted (s), 0 if it was not.
+    """
+    deadline = time.monotonic() + timeout_s
+    active, events, idle_s = time.monotonic(), -1, 0.0
     ended = os.pidfd_open(process.pid)
     try:
-        if not select.select([ended], [], [], timeout_s)[0]:
-            raise subprocess.TimeoutExpired(process.args, timeout_s)
+        while not select.select([ended], [], [], IDLE_POLL_S)[0]:
+            now = time.monotonic()
+            if now > deadline:
+                raise subprocess.TimeoutExpired(process.args, timeout_s)
+            if (seen := _context_switches(process.pid)) != events:
+                active, events = now, seen
+            elif now - active > REQUEST_TIMEOUT_S and not idle_s:
+                idle_s = now - active
+                process.send_signal(signal.SIGINT)
     finally:
         os.close(ended)
+    return idle_s
+
+
+def _context_switches(pid: int) -> int:
+    """Return how often a process has waited; that grows with each event, and not while it waits for one."""
+    try:
+        return _figure("voluntary_ctxt_switches:", Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return 0
 
 
 def _waited_s(pid: int) -> float:
@@ -162,27 +253,37 @@ def _doubt(done: _Ended, clients: int) -> str:
 
 
 def _own_limit(done: _Ended) -> str:
-    """Return what it wanted for on this machine when it ended; empty if it did not end for that."""
+    """Return which limit of this machine stopped it; empty if none did."""
     return next((words for words in OWN_LIMITS if done.status != 0 and words in done.stderr), "")
 
 
 def _failures(done: _Ended, requests: int, page_bytes: int) -> int:
     """Return how many requests failed: by their status or by the pages that arrived, whichever is more.
 
-    ab's own "Failed requests" counts a reset connection twice.
+    ab's own "Failed requests" counts a reset connection twice. Without ab's results only the requests that it
+    did not complete are known to have failed.
     """
-    if done.status != 0:
-        return requests
-    missing = requests - _figure("Complete requests", done.stdout)
-    refused = _figure("Non-2xx responses", done.stdout)
-    pages = _figure("HTML transferred", done.stdout) // page_bytes
+    missing = requests - done.completed
+    if not done.summary:
+        return missing
+    refused = _figure("Non-2xx responses:", done.stdout)
+    pages = _figure("HTML transferred:", done.stdout) // page_bytes
     return min(requests, max(missing + refused, requests - pages))
 
 
-def ab_arguments(url: str, *, requests: int, clients: int, table: Path) -> list[str]:
-    """Return the arguments of that run of ab, which writes the times of the requests to `table`."""
-    tolerant = ["-q", "-r", "-s", str(REQUEST_TIMEOUT_S)]
-    return [*tolerant, "-n", str(requests), "-c", str(clients), "-g", str(table), url]
+def ab_arguments(url: str, *, requests: int, clients: int, table: Path, address: str = "") -> list[str]:
+    """Return the arguments of that run of ab, which writes the times of the requests to `table`.
+
+    With an `address` that is where ab connects to, and the host of `url` is named in the header Host.
+    """
+    tolerant = ["-q", "-r", "-s", str(REQUEST_TIMEOUT_S + GRACE_S)]
+    arguments = [*tolerant, "-n", str(requests), "-c", str(clients), "-g", str(table)]
+    if not address:
+        return [*arguments, url]
+    parts = urlsplit(url)
+    literal = f"[{address}]" if ":" in address else address
+    at_address = parts._replace(netloc=f"{literal}:{parts.port or 80}")
+    return [*arguments, "-H", f"Host: {parts.netloc}", urlunsplit(at_address)]
 
 
 def _request_times(table: str) -> list[float]:
@@ -198,7 +299,7 @@ def _without_refused(times_s: list[float], failures: int) -> list[float]:
 
 
 def _figure(name: str, output: str) -> int:
-    found = re.search(rf"^{re.escape(name)}:\s+(\d+)", output, re.MULTILINE)
+    found = re.search(rf"^(?:Benchmarking .*)?{re.escape(name)}\s+(\d+)", output, re.MULTILINE)
     return int(found.group(1)) if found else 0
 
 

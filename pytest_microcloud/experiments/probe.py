@@ -105,6 +105,24 @@ def http_page(
         return response.status, response.read()
 
 
+def answering_address(host: str, port: int) -> str:
+    """Return the IP address of a host at which a port accepts connections: the first that does, as for a GET.
+
+    Raises OSError when none does.
+    """
+    with socket.create_connection((host, port), timeout=ANSWER_TIMEOUT_S) as connection:
+        return str(connection.getpeername()[0])
+
+
+def has_ipv4(host: str) -> bool:
+    """Whether a name or address stands for an IPv4 address, as far as this machine can resolve it."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return ":" not in host
+    return any(family == socket.AF_INET for family, *_ in found)
+
+
 def _tcp(address: str, port: int, ready: Ready, timeout_s: float) -> bool:
     with socket.create_connection((address, port), timeout=timeout_s) as connection:
         connection.sendall(ready.send.encode())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_microcloud.errors import BoardError, InvalidMeasurement
-from pytest_microcloud.experiments.load import Load, ab
+from pytest_microcloud.experiments.load import Load, ab, check_load
 from pytest_microcloud.ladder import MOST_CLIENTS, rungs
 from pytest_microcloud.measurement import Measurement
 
@@ -20,19 +20,21 @@ SLOWEST_PAGES_PER_S = 2.0
 def load(server: Server, *, clients: int, requests: int) -> list[Measurement]:
     """Send `requests` requests of `clients` concurrent clients: page time of each, throughput, failures.
 
-    They are invalid if ab itself was the bottleneck, or had to wait for a busy controller.
+    They are invalid if ab itself was the bottleneck, or had to wait for a busy controller. Raises UserMistake
+    if there are fewer requests than clients.
     """
+    check_load(requests=requests, clients=clients)
     board = server.board
     board.say(f"serving {server.setting}: {requests} requests of {clients} clients")
     seen = _ab(server, clients, requests)
     labels: dict[str, str | int] = {"setting": server.setting, "clients": clients}
-    failed = f"{seen.failures} of {requests} requests failed" if seen.failures else ""
+    failed = _failed(seen, requests)
     measured = [Measurement("serving.failures", [float(seen.failures)], dict(labels), reason=failed)]
-    if seen.answered:
+    if seen.answered and seen.request_times_s:
         times = Measurement("serving.page_time", seen.request_times_s, dict(labels), reason=failed)
         throughput = Measurement("serving.throughput", [seen.answered / seen.duration_s], dict(labels))
         measured = [times, throughput, *measured]
-    else:  # whatever the limits are
+    elif not seen.answered:  # whatever the limits are
         measured[0].verdict = "infeasible"
     if seen.doubt:
         for m in measured:
@@ -72,6 +74,14 @@ def _highest_rung(rungs: Sequence[int], served: Callable[[int], bool]) -> int:
     return rungs[low] if low >= 0 else 0
 
 
+def _failed(seen: Load, requests: int) -> str:
+    """Return how many requests failed, and why if that is known; empty if none did."""
+    if not seen.failures:
+        return ""
+    why = f" ({seen.stopped})" if seen.stopped else ""
+    return f"{seen.failures} of {requests} requests failed{why}"
+
+
 def _ab(server: Server, clients: int, requests: int) -> Load:
     """Send the requests; that some fail is a result if the board is as it was, and an error if it is not."""
     seen = ab(
@@ -80,6 +90,7 @@ def _ab(server: Server, clients: int, requests: int) -> Load:
         requests=requests,
         clients=clients,
         page_bytes=server.page_bytes,
+        address=server.address,
         timeout_s=60 + requests / SLOWEST_PAGES_PER_S,
     )
     if seen.failures and (trouble := server.board.trouble()):

@@ -44,6 +44,7 @@ class SmallServer:
     setting: str = "native"
     url: str = ""
     page_bytes: int = 2
+    address: str = ""
     truncated: bool = False
     requests: int = 0
     clients: int = 0
