@@ -51,6 +51,11 @@ def test_the_shipped_catalog_reads_without_a_users_file() -> None:
     assert catalog.effort("paper").id == "paper"
 
 
+def test_every_effort_has_at_least_four_requests_a_client() -> None:
+    for effort in load().efforts.values():
+        assert effort.requests >= 4 * max(effort.clients), effort.id
+
+
 def test_a_name_that_is_not_there_is_answered_with_the_nearest() -> None:
     catalog = load()
     with pytest.raises(CatalogError, match="no board model is named 'pi3'; did you mean 'pi3b"):
