@@ -238,19 +238,27 @@ def _later_generations_withstand_more_clients(figures: _Figures) -> Iterator[Fou
 @_check
 def _docker_costs_something(figures: _Figures) -> Iterator[Found | Missing]:
     def cost(model: str) -> Found:
-        points = figures.points("serving.page_time", model)
-        both = [p for p in points if p.get("setting") == "docker" and {**p, "setting": "native"} in points]
-        if not both:
+        times = _docker_by_native(figures, model, "serving.page_time")
+        if not times:
             raise Missing("serving.page_time", model, ", native and in Docker")
-        docker = [figures.median(model, "serving.page_time", p) for p in both]
-        native = [figures.median(model, "serving.page_time", {**p, "setting": "native"}) for p in both]
-        costs = [after / before - 1 for before, after in zip(native, docker, strict=True)]
-        middle, low, high = statistics.median(costs), min(costs), max(costs)
+        middle, low, high = (f(times) - 1 for f in (statistics.median, min, max))
         said = f"{model} {middle:+.1%} ({low:+.1%} to {high:+.1%} by number of clients)"
+        if rates := _docker_by_native(figures, model, "serving.throughput"):
+            said += f", throughput {statistics.median(rates) - 1:+.1%}"
         same = ", no difference that matters" if abs(middle) < MATTERS else ""
         return Found(middle >= MATTERS, said + same)
 
     return _each(cost, ((model,) for model in PAPERS_BOARDS))
+
+
+def _docker_by_native(figures: _Figures, model: str, metric: str) -> list[float]:
+    """Return a metric in Docker over the same natively, at each number of clients that has both."""
+    points = figures.points(metric, model)
+    both = [p for p in points if p.get("setting") == "docker" and {**p, "setting": "native"} in points]
+    return [
+        figures.median(model, metric, p) / figures.median(model, metric, {**p, "setting": "native"})
+        for p in both
+    ]
 
 
 @_check

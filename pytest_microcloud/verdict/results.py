@@ -32,13 +32,17 @@ class Subject:
     altered: tuple[str, ...] = ()
 
 
+PAGE_TIME, THROUGHPUT = "serving.page_time", "serving.throughput"
+
+
 @dataclass
 class Figure:
     """One metric of a subject at one point, of the newest run that has it and can be trusted.
 
-    `boots` are its values, one a boot: the median of the repetitions in it. `measurements` are those of the
-    boots, and `last` is that of the last one, with its samples in the order in which they were taken. Values
-    are in SI units. `gaps` are what was not emulated of its boards, in sentences.
+    `boots` are its values, one a boot: the median of the repetitions in it, or of a page time under load ab's
+    mean time per request. `measurements` are those of the boots, and `last` is that of the last one, with its
+    samples in the order in which they were taken. Values are in SI units. `gaps` are what was not emulated of
+    its boards, in sentences.
     """
 
     run: str
@@ -166,8 +170,14 @@ class Results:
         return found
 
     def figure(self, subject: Subject, metric: str, labels: Mapping[str, object]) -> Figure | None:
-        """Return a metric of a subject at these labels, if any run has it."""
-        return self._figures.get((subject, metric, point(labels)))
+        """Return a metric of a subject at these labels, if any run has it.
+
+        The values of a page time are ab's mean time per request, as in the paper: see `_per_request`.
+        """
+        found = self._figures.get((subject, metric, point(labels)))
+        if found is None or metric != PAGE_TIME:
+            return found
+        return _per_request(found, self._figures.get((subject, THROUGHPUT, point(labels))), labels)
 
     def points(self, metric: str, subjects: Collection[Subject] | None = None) -> list[dict[str, str]]:
         """Return the labels at which a metric was measured on any of these subjects (or on any at all)."""
@@ -238,6 +248,20 @@ class Results:
             kept.boots += values
             kept.measurements += (m for ms in boots.values() for m in ms)
             kept.gaps += _texts(run.boards[board].get("not_emulated"))
+
+
+def _per_request(page_time: Figure, throughput: Figure | None, labels: Mapping[str, object]) -> Figure:
+    """Return a page time with ab's mean time per request as the value of each boot: clients by throughput.
+
+    Clients that all start at once and end one by one make the median of the requests depend on the order in
+    which the server takes them; this mean does not. The samples stay, for quantiles. A run that has no
+    throughput at this point keeps its medians.
+    """
+    clients = str(labels.get("clients", ""))
+    same_run = throughput is not None and throughput.run == page_time.run
+    if throughput is None or not same_run or not clients.isdecimal() or not all(throughput.boots):
+        return page_time
+    return replace(page_time, boots=[int(clients) / rate for rate in throughput.boots])
 
 
 def per_boot(run: Run, stage: str = "") -> dict[tuple[str, str, Point], dict[int, list[Measurement]]]:

@@ -171,6 +171,7 @@ class ContainerDriver:
             "firmware and kernel start: start-up times are of user space alone",
             "temperature, throttling and power supply",
             "memory bandwidth and caches: the host's",
+            "CPU of the network stack: bridge, NAT and proxy of a container's packets cost the board nothing",
             page_cache.GAP,
             "`free` and `top` on the board show the host's memory; its own limit is in its cgroup",
         ]
