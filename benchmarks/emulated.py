@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from pytest_microcloud import shipped
 from pytest_microcloud.boards.board import Board
 from pytest_microcloud.boards.rack import Rack
 from pytest_microcloud.catalog import Catalog
@@ -41,7 +42,8 @@ def announce(board: str, text: str) -> None:
 def emulated(model: str, catalog: Catalog, progress: Progress) -> Iterator[Board]:
     """Power on an emulated board of that model, and remove it afterwards."""
     target = Target(f"{model}-bench", model, "container", {"microcloud_image": SUITE}, (model,))
-    rack = Rack([target], catalog, Workspace(new_run_id()), announce, progress.say)
+    drivers = shipped.registry().drivers
+    rack = Rack([target], catalog, drivers, Workspace(new_run_id()), announce, progress.say)
     try:
         yield rack.board(target.name)
     finally:

@@ -9,6 +9,12 @@ import pytest
 if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
     from pytest_microcloud.measurement import Measurement
+    from pytest_microcloud.registry import Registry
+
+
+@pytest.hookspec
+def pytest_microcloud_register(registry: Registry) -> None:
+    """Called once a session, before the inventory is read: register drivers, experiments and meters."""
 
 
 @pytest.hookspec

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.catalog import Catalog
     from pytest_microcloud.controller.workspace import Workspace
     from pytest_microcloud.inventory.target import Target
+    from pytest_microcloud.registry import Registry
     from pytest_microcloud.runs.unfinished import Plan, Unfinished
 
 WHY_ASIDE: pytest.StashKey[str] = pytest.StashKey()
@@ -55,6 +56,14 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     from pytest_microcloud import hookspecs
 
     pluginmanager.add_hookspecs(hookspecs)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_microcloud_register(registry: Registry) -> None:
+    """Register what this package ships."""
+    from pytest_microcloud import shipped
+
+    shipped.register(registry)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -101,13 +110,15 @@ def _leave_what_is_testinfras(config: pytest.Config) -> None:
         )
 
 
-def _targets(config: pytest.Config, catalog: Catalog) -> list[Target]:
+def _targets(config: pytest.Config, catalog: Catalog, registry: Registry) -> list[Target]:
     from pytest_microcloud import inventory
-    from pytest_microcloud.boards.drivers import DRIVERS
+    from pytest_microcloud.boards import drivers
 
     file = options.path(config, "inventory")
     try:
-        return inventory.read(file, config.option.hosts, catalog.models, DRIVERS)
+        return inventory.read(
+            file, config.option.hosts, catalog.models, registry.driver_rules, drivers.DEFAULT
+        )
     except InventoryError as error:
         if _asks_for_boards(config) or inventory.holds_boards(file, config.option.hosts, catalog.models):
             raise
@@ -139,21 +150,23 @@ def _refuse_what_measures_nothing(config: pytest.Config) -> None:
 
 def _open_session(config: pytest.Config) -> None:
     from pytest_microcloud import runs
-    from pytest_microcloud.boards.drivers import DRIVERS
     from pytest_microcloud.boards.rack import Rack
     from pytest_microcloud.catalog import load
     from pytest_microcloud.controller.workspace import Workspace, new_run_id
     from pytest_microcloud.redaction import Privacy
+    from pytest_microcloud.registry import Registry
     from pytest_microcloud.runs import unfinished
     from pytest_microcloud.session.lifecycle import PROGRESS
 
+    registry = Registry()
+    config.hook.pytest_microcloud_register(registry=registry)
     catalog = load(config.getini("microcloud_catalog"))
-    targets = _targets(config, catalog)
+    targets = _targets(config, catalog, registry)
     _refuse_what_measures_nothing(config)
     chosen = catalog.effort(config.option.microcloud_effort or config.getini("microcloud_effort"))
     retries, boots = options.retries(config), options.boots(config)
     workspace = Workspace(new_run_id())
-    public = {*catalog.words, *SETTINGS, *DRIVERS, *runs.WORST_FIRST}
+    public = {*catalog.words, *SETTINGS, *registry.drivers, *runs.WORST_FIRST}
     privacy = Privacy.of(targets, os.environ, identify=options.flag(config, "identify"), public=public)
 
     def announce(name: str, text: str) -> None:
@@ -165,7 +178,7 @@ def _open_session(config: pytest.Config) -> None:
             progress.update(name, privacy.anywhere(text))
 
     keep, wait_s = options.flag(config, "keep"), options.wait_s(config)
-    rack = Rack(targets, catalog, workspace, announce, say, keep=keep, wait_s=wait_s)
+    rack = Rack(targets, catalog, registry.drivers, workspace, announce, say, keep=keep, wait_s=wait_s)
     directory = options.path(config, "reports") / "runs"
     if not options.nothing_runs(config):
         runs.make_room(directory)
@@ -180,7 +193,7 @@ def _open_session(config: pytest.Config) -> None:
     if boots > 1:
         chosen = dataclasses.replace(chosen, boots=1)  # the start-up experiment reboots once a boot, too
     config.stash[SESSION] = session = Session(
-        catalog, rack, chosen, run_file, privacy, announce, retries, boots
+        registry, catalog, rack, chosen, run_file, privacy, announce, retries, boots
     )
     session.resumed = before
     session.gate = _against(config, run_file, {target.model for target in targets})

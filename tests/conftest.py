@@ -11,10 +11,11 @@ import pytest
 
 from pytest_microcloud import catalog as catalogs
 from pytest_microcloud import inventory
-from pytest_microcloud.boards.drivers import DRIVERS
+from pytest_microcloud.boards.drivers import DEFAULT
 from pytest_microcloud.boards.rack import Rack
 from pytest_microcloud.controller import engine
 from pytest_microcloud.controller.workspace import Workspace, new_run_id
+from pytest_microcloud.shipped import registry as shipped_registry
 from tests.support.real import How, RealBoard, RealBoards
 
 if TYPE_CHECKING:
@@ -75,8 +76,10 @@ def new_rack(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Iter
         file: Path = tmp_path_factory.mktemp("inventory") / "hosts.ini"
         file.write_text(f"[pi3b]\n{board} microcloud_driver=container\n")
         chosen = catalog or shipped
-        targets = inventory.read(file, board, chosen.models, DRIVERS)
-        racks.append(Rack(targets, chosen, Workspace(new_run_id()), announce or _hush, _hush, keep=keep))
+        registry = shipped_registry()
+        targets = inventory.read(file, board, chosen.models, registry.driver_rules, DEFAULT)
+        work = Workspace(new_run_id())
+        racks.append(Rack(targets, chosen, registry.drivers, work, announce or _hush, _hush, keep=keep))
         return racks[-1]
 
     yield make

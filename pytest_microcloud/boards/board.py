@@ -258,7 +258,7 @@ class Board:
 
         Raises BoardError when something that was changed on it stays.
         """
-        stays = keep or not self.driver.emulated
+        stays = keep or not self.driver.disposable
         try:
             if stays:
                 self.lock.release()
@@ -275,7 +275,7 @@ class Board:
         while True:
             try:
                 preflight.check(self)
-                self.facts = facts.read(self.link, hardware=not self.driver.emulated)
+                self.facts = facts.read(self.link, hardware=self.driver.own_hardware)
                 break
             except BoardError:
                 if time.monotonic() > deadline:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_microcloud.boards.board import Board
+from pytest_microcloud.boards.drivers.protocol import DriverContext
 from pytest_microcloud.controller import engine
 from pytest_microcloud.controller.workspace import Workspace, remove_abandoned
 from pytest_microcloud.errors import BoardError
@@ -17,7 +18,7 @@ from pytest_microcloud.errors import BoardError
 if TYPE_CHECKING:
     from docker import DockerClient
 
-    from pytest_microcloud.boards.drivers.protocol import Driver
+    from pytest_microcloud.boards.drivers.protocol import Driver, DriverFactory
     from pytest_microcloud.boards.link import Link
     from pytest_microcloud.catalog import BoardModel, Catalog
     from pytest_microcloud.inventory.target import Target
@@ -28,7 +29,7 @@ FRESH_S = 2.0
 
 
 class Rack:
-    """The boards of the chosen targets, by name.
+    """The boards of the chosen targets, by name. `drivers` makes a driver by the name that a target gives.
 
     `announce` shows a step that is rare and long, `say` how far an experiment is; both take a board and a
     text. With `keep`, emulated boards are left running for the next run; `wait_s` is for how long a board
@@ -39,6 +40,7 @@ class Rack:
         self,
         targets: Sequence[Target],
         catalog: Catalog,
+        drivers: Mapping[str, DriverFactory],
         workspace: Workspace,
         announce: Callable[[str, str], None],
         say: Callable[[str, str], None],
@@ -48,6 +50,7 @@ class Rack:
     ) -> None:
         self.targets: Mapping[str, Target] = {target.name: target for target in targets}
         self.catalog = catalog
+        self._drivers = drivers
         self.workspace = workspace
         self._announce = announce
         self._say = say
@@ -173,7 +176,7 @@ class Rack:
         host, self._engine = self._engine, None
         try:
             for board in boards.values():
-                if board.name in self._exchanged and not board.driver.emulated:
+                if board.name in self._exchanged and not board.driver.disposable:
                     with self._warned(board.name):
                         self._announce(board.name, "is given its own image back")
                         self._exchange(board, self._own[board.name])
@@ -218,7 +221,7 @@ class Rack:
             announce=announce,
             wait_s=self._wait_s,
         )
-        announce("connecting" if target.driver == "ssh" else "powering on")
+        announce("powering on" if board.driver.boot_timeout_s else "connecting")
         try:
             board.power_on()
         except BaseException:
@@ -232,15 +235,14 @@ class Rack:
         self, target: Target, model: BoardModel, say: Callable[[str], None], over: Link | None = None
     ) -> Driver:
         """Return a new driver for a target; with `over`, the link to a board that it takes the place of."""
-        if target.driver == "ssh":
-            from pytest_microcloud.boards.drivers.ssh import SshDriver
-
-            return SshDriver(target, over=over)
-        from pytest_microcloud.boards.drivers.container import ContainerDriver, card
-
-        host = self.host_engine()
-        engine.must_be_here(host)
-        run_id, directory = self.workspace.run_id, self.workspace.path
-        workloads = self.catalog.workloads.values()
-        prepared = card.prepare(host, target, model, workloads, run_id, directory, say)
-        return ContainerDriver(host, target, model, run_id, directory, say, card=prepared)
+        context = DriverContext(
+            target,
+            model,
+            self.workspace.run_id,
+            self.workspace.path,
+            tuple(self.catalog.workloads.values()),
+            say,
+            self.host_engine,
+            over,
+        )
+        return self._drivers[target.driver](context)

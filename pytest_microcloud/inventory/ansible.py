@@ -13,14 +13,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from pytest_microcloud.errors import InventoryError
-from pytest_microcloud.inventory.target import Target
+from pytest_microcloud.inventory.target import VARIABLES, DriverRules, Target
 from pytest_microcloud.suggest import did_you_mean, listed
 
 TIMEOUT_S = 60.0
@@ -40,17 +40,22 @@ ENVIRONMENT = {
 
 
 def read(
-    file: Path, pattern: str, models: Collection[str], drivers: Collection[str] = ("ssh", "container")
+    file: Path,
+    pattern: str,
+    models: Collection[str],
+    drivers: Mapping[str, DriverRules],
+    default_driver: str,
 ) -> list[Target]:
     """Return the hosts of an inventory that one of Ansible's patterns chooses, in the inventory's order.
 
     `pattern` is a list, with commas, of host names, groups, `all`, wildcards (`pi*`), exclusions (`!pi2b`)
-    and intersections (`&lab`).
-    Raises InventoryError if the file cannot be read, a word of the pattern stands for no host, no host is
-    left, or a chosen host has no model that is in `models` or a driver that is not in `drivers`.
+    and intersections (`&lab`). `default_driver` is that of a host without `microcloud_driver`.
+    Raises InventoryError if the file cannot be read, a word of the pattern matches no host, no host is left,
+    or a chosen host has no model in `models`, no driver in `drivers`, or a variable that its driver does not
+    accept.
     """
     inventory = _Inventory(file, _listing(file))
-    return [_target(inventory, host, models, drivers) for host in inventory.choose(pattern)]
+    return [_target(inventory, host, models, drivers, default_driver) for host in inventory.choose(pattern)]
 
 
 def holds_boards(file: Path, pattern: str, models: Collection[str]) -> bool:
@@ -126,25 +131,51 @@ class _Inventory:
         return f"there are: groups {listed(groups) or '(none)'}; hosts {listed(self.hosts) or '(none)'}"
 
 
-def _target(inventory: _Inventory, host: str, models: Collection[str], drivers: Collection[str]) -> Target:
+def _target(
+    inventory: _Inventory,
+    host: str,
+    models: Collection[str],
+    drivers: Mapping[str, DriverRules],
+    default_driver: str,
+) -> Target:
     where = f"{inventory.file}: host {host!r}"
     variables = inventory.variables.get(host, {})
     levels = list(inventory.groups_of(host))
     model = str(variables.get("microcloud_model") or _model_of(where, levels, models))
-    driver = str(variables.get("microcloud_driver") or "ssh")
+    driver = str(variables.get("microcloud_driver") or default_driver)
     for what, name, known in (("board model", model, models), ("driver", driver, drivers)):
         if name not in known:
             near = did_you_mean([name], known)
             raise InventoryError(f"{where}: no {what} is named {name!r}{near} (there are: {listed(known)})")
-    if driver == "container" and "ansible_host" in variables:
+    if not drivers[driver].addressed and "ansible_host" in variables:
         raise InventoryError(
-            f"{where} has an address (ansible_host) and is to be emulated (microcloud_driver=container): "
-            "a real board has microcloud_driver=ssh, or none, and is in no group that says otherwise"
+            f"{where} has an address (ansible_host), but its driver makes the board itself "
+            f"(microcloud_driver={driver}): a real board has microcloud_driver={default_driver}, or none, "
+            "and is in no group that sets another driver"
         )
+    _check_variables(where, variables, driver, drivers)
     try:
         return Target(host, model, driver, variables, tuple(_unique(*levels)))
     except InventoryError as error:
         raise InventoryError(f"{inventory.file}: {error}") from None
+
+
+def _check_variables(
+    where: str, variables: Iterable[str], driver: str, drivers: Mapping[str, DriverRules]
+) -> None:
+    """Raise InventoryError for a variable of ours that does not exist or that the driver does not accept."""
+    own = [name for rules in drivers.values() for name in rules.variables]
+    accepted = sorted({*VARIABLES, *drivers[driver].variables})
+    for name in variables:
+        if not name.startswith("microcloud_") or name in accepted:
+            continue
+        if name in own:
+            readers = listed(sorted(d for d, rules in drivers.items() if name in rules.variables))
+            raise InventoryError(
+                f"{where}: {name} is for boards of the driver {readers}, and this one's driver is {driver}"
+            )
+        near = did_you_mean([name], accepted)
+        raise InventoryError(f"{where}: no variable is named {name!r}{near} (there are: {listed(accepted)})")
 
 
 def _model_of(where: str, levels: list[list[str]], models: Collection[str]) -> str:

@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pytest_microcloud.errors import InventoryError
-from pytest_microcloud.suggest import did_you_mean, listed
 
 VARIABLES = (
-    "microcloud_cpu_share",
     "microcloud_docker_socket",
     "microcloud_driver",
     "microcloud_flash",
@@ -24,7 +22,7 @@ VARIABLES = (
     "microcloud_rate_mbps",
     "microcloud_rtt_ms",
 )
-"""All variables that are ours; whatever else begins like them is a slip of the pen."""
+"""Our variables that a host of any driver may have."""
 BOOLEANS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
 
 # A host's name stands in ssh_config, in file names and in testinfra's specs.
@@ -35,6 +33,18 @@ UNSAFE = re.compile(r"""^-|[\s\0-\x1f\x7f'`"$;&<>|(){}]|\\$""")
 SOCKET = re.compile(r"/[\w.+@/-]*")  # ssh takes `:`, `%` and `$` for its own
 SSH_OPTIONS = "46AaB:b:Cc:D:F:I:i:J:KkL:l:m:o:p:qR:vXxYy"
 """ssh's options that say how a host is reached, in getopt's terms; the others would take its place."""
+
+
+@dataclass(frozen=True)
+class DriverRules:
+    """What an inventory may say for the hosts of a driver.
+
+    `variables` are accepted for this driver's hosts only. `addressed` says whether its hosts have an address
+    of their own (`ansible_host`).
+    """
+
+    variables: frozenset[str] = frozenset()
+    addressed: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,12 +69,6 @@ class Target:
                 f"host {self.name!r}: a name should be of letters, digits, `.`, `-` and `_`; "
                 "put an address into ansible_host"
             )
-        for name in self.variables:
-            if name.startswith("microcloud_") and name not in VARIABLES:
-                raise InventoryError(
-                    f"host {self.name!r}: no variable is named {name!r}{did_you_mean([name], VARIABLES)} "
-                    f"(there are: {listed(VARIABLES)})"
-                )
         for name, value in vars(Target).items():
             if isinstance(value, property):
                 getattr(self, name)
@@ -131,10 +135,8 @@ class Target:
     @property
     def cpu_share(self) -> float:
         """How much of its model's CPU an emulated board gets, from `microcloud_cpu_share`; usually all."""
-        wanted = "a share of the model's CPU, such as 0.8; only an emulated board can be given one"
+        wanted = "a share of the model's CPU, such as 0.8"
         share = self._number("microcloud_cpu_share", wanted, 0.001, 1.0)
-        if share is not None and self.driver == "ssh":
-            raise self._wrong("microcloud_cpu_share", wanted)
         return 1.0 if share is None else share
 
     @property

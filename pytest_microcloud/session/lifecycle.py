@@ -54,7 +54,8 @@ class SessionWithBoards:
             from pytest_microcloud.experiments.estimate import POWER_ON_S
 
             if reporter is not None:
-                real = {name for name, target in self._session.rack.targets.items() if target.driver == "ssh"}
+                rules, targets = self._session.registry.driver_rules, self._session.rack.targets
+                real = {name for name, target in targets.items() if rules[target.driver].addressed}
                 terminal.plan(reporter, self._steps(session.items), POWER_ON_S, real)
             return True
         capture = self._config.pluginmanager.getplugin("capturemanager")

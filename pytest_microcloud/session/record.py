@@ -160,7 +160,7 @@ def fingerprint(board: Board) -> dict[str, Any]:
     return {
         "model": board.model.id,
         "driver": board.driver.name,
-        "emulated": board.driver.emulated,
+        "emulated": board.driver.labelled,
         "not_emulated": list(board.gaps),
         "not_watched": list(board.unwatched),
         "others_containers": list(board.others),

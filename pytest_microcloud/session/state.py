@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.rack import Rack
     from pytest_microcloud.catalog import Catalog, Effort
     from pytest_microcloud.redaction import Privacy
+    from pytest_microcloud.registry import Registry
     from pytest_microcloud.runs import Entry, Run
     from pytest_microcloud.runs.unfinished import Unfinished
     from pytest_microcloud.verdict.comparison import Comparison
@@ -30,6 +31,7 @@ class Session:
     is compared with, if it is, and `comparison` what came of it, or `refused` why nothing did.
     """
 
+    registry: Registry
     catalog: Catalog
     rack: Rack
     effort: Effort

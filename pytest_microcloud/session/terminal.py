@@ -98,7 +98,7 @@ def board_lines(board: Board) -> list[str]:
     facts = board.facts
     size = f"{facts.cpus} CPU{'' if facts.cpus == 1 else 's'}, {shown(facts.memory_bytes, 'B')}"
     which = "" if facts.identity else ", as the inventory says (not recognised)"
-    if board.driver.emulated:
+    if board.driver.labelled:
         which = ", emulated"
     lines = [
         f"{board.name}: {board.model.name}{which}; {facts.os_release or 'an unknown system'}; "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_microcloud.boards.drivers.container.driver import altered
+from pytest_microcloud.boards.drivers.container.alterations import altered
 from pytest_microcloud.catalog import Catalog
 from pytest_microcloud.inventory.target import Target
 

@@ -60,7 +60,7 @@ def rack(own: Workspace, said: list[str]) -> Rack:
     def announce(board: str, text: str) -> None:
         said.append(f"{board}: {text}")
 
-    return Rack([], catalogs.load(), own, announce, announce)
+    return Rack([], catalogs.load(), {}, own, announce, announce)
 
 
 def test_a_run_is_alive_for_a_shell_with_another_runtime_directory(own: Workspace, tmp_path: Path) -> None:

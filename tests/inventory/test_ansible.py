@@ -12,11 +12,17 @@ from textwrap import dedent
 import pytest
 
 from pytest_microcloud import catalog
+from pytest_microcloud import inventory as inventories
+from pytest_microcloud.boards.drivers import DEFAULT
 from pytest_microcloud.errors import InventoryError
-from pytest_microcloud.inventory import ansible, read
-from pytest_microcloud.inventory.target import Target
+from pytest_microcloud.inventory import ansible
+from pytest_microcloud.inventory.target import DriverRules, Target
+from pytest_microcloud.shipped import registry
 
 MODELS = ("pi1b", "pi2b", "pi3b", "t2_small")
+RULES = registry().driver_rules
+QEMU = {"qemu": DriverRules()}
+read = functools.partial(inventories.read, drivers=RULES, default_driver=DEFAULT)
 SHIPPED = Path(__file__).parents[2] / "hosts.ini"
 
 LAB = """\
@@ -242,13 +248,16 @@ def test_a_command_that_is_none_is_told_without_the_passwords_in_it(
 
 def test_a_board_with_an_address_is_not_emulated(write: Write) -> None:
     told = mistake(write("[pi3b]\ndesk ansible_host=192.0.2.13\n[all:vars]\nmicrocloud_driver=container\n"))
-    assert "host 'desk' has an address (ansible_host) and is to be emulated" in told
+    assert "host 'desk' has an address (ansible_host), but its driver makes the board itself" in told
     assert "microcloud_driver=ssh" in told
 
 
 def test_a_real_board_has_all_its_cpu(write: Write) -> None:
     shared = write("[pi3b]\ndesk microcloud_cpu_share=0.5\n")
-    assert "only an emulated board can be given one" in mistake(shared)
+    assert (
+        "microcloud_cpu_share is for boards of the driver container, and this one's driver is ssh"
+        in mistake(shared)
+    )
 
 
 def test_a_target_can_be_a_key_of_a_dictionary(lab: Choose) -> None:
@@ -361,7 +370,9 @@ def test_a_host_without_a_model_matters_only_when_it_is_chosen(write: Write) -> 
 
 
 def test_the_caller_says_which_drivers_there_are(write: Write) -> None:
-    (target,) = read(write("[pi3b]\nboard microcloud_driver=qemu\n"), "all", MODELS, drivers=("qemu",))
+    (target,) = read(
+        write("[pi3b]\nboard microcloud_driver=qemu\n"), "all", MODELS, drivers={"qemu": DriverRules()}
+    )
     assert target.driver == "qemu"
 
 
@@ -479,7 +490,7 @@ def test_an_empty_file_holds_no_host(write: Write) -> None:
         ),
         pytest.param(
             "[pi3b]\nboard microcloud_driver=contaner",
-            "no driver is named 'contaner'; did you mean 'container'? (there are: ssh, container)",
+            "no driver is named 'contaner'; did you mean 'container'? (there are: container, ssh)",
             id="an unknown driver",
         ),
         pytest.param(

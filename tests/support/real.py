@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, cast
 
 from pytest_microcloud import inventory as inventories
-from pytest_microcloud.boards.drivers import DRIVERS
-from pytest_microcloud.boards.drivers.container.driver import CAPABILITIES, UNCONFINED, board_image
+from pytest_microcloud import shipped
+from pytest_microcloud.boards.drivers import DEFAULT
+from pytest_microcloud.boards.drivers.container.driver import CAPABILITIES, UNCONFINED
+from pytest_microcloud.boards.drivers.container.os_image import board_image
 from pytest_microcloud.boards.rack import Rack
 from pytest_microcloud.controller import images, workspace
 from pytest_microcloud.controller.workspace import Workspace, new_run_id
@@ -160,8 +162,9 @@ class RealBoards:
 
     def rack(self, inventory: Path, hosts: str) -> Rack:
         """Return a rack with those hosts of an inventory."""
-        targets = inventories.read(inventory, hosts, self.catalog.models, DRIVERS)
-        return Rack(targets, self.catalog, Workspace(new_run_id()), _hush, _hush)
+        registry = shipped.registry()
+        targets = inventories.read(inventory, hosts, self.catalog.models, registry.driver_rules, DEFAULT)
+        return Rack(targets, self.catalog, registry.drivers, Workspace(new_run_id()), _hush, _hush)
 
     def close(self) -> None:
         """Remove all boards, whatever fails on the way, and then their network."""

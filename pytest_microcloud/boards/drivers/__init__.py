@@ -1,3 +1,29 @@
-"""Where a board comes from and who controls its power. `DRIVERS` names what there is."""
+"""Drivers: where a board comes from, and who controls its power."""
 
-DRIVERS = ("container", "ssh")
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_microcloud.boards.drivers.protocol import Driver, DriverContext, DriverRegistry
+
+DEFAULT = "ssh"
+"""The driver of a host whose inventory names none."""
+
+
+def register(registry: DriverRegistry) -> None:
+    """Register the drivers that this package ships."""
+    registry.driver("container", _container, variables=["microcloud_cpu_share"], addressed=False)
+    registry.driver("ssh", _ssh)
+
+
+def _ssh(context: DriverContext) -> Driver:
+    from pytest_microcloud.boards.drivers.ssh import SshDriver
+
+    return SshDriver(context.target, over=context.over)
+
+
+def _container(context: DriverContext) -> Driver:
+    from pytest_microcloud.boards.drivers.container import ContainerDriver
+
+    return ContainerDriver(context)

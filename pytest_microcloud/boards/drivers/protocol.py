@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from docker import DockerClient
+
     from pytest_microcloud.boards.link import Endpoint, Link
+    from pytest_microcloud.catalog import BoardModel, Workload
+    from pytest_microcloud.inventory.target import Target
 
 
 class Driver(Protocol):
     """Brings one board into being and takes it away again."""
 
     name: str
-    emulated: bool
+    labelled: bool
+    """Whether results carry the label "emulated"."""
+    disposable: bool
+    """Whether the board may be thrown away: nothing on it has to be reverted."""
+    own_hardware: bool
+    """Whether clock, temperature, kernel and serial numbers are the board's and not the host's."""
     boot_timeout_s: float
     """How long a board may take to answer after `start`; 0 for one that should be up already."""
 
@@ -56,3 +67,36 @@ class Driver(Protocol):
 
     def stop(self, *, keep: bool = False) -> None:
         """Give the board up; nothing of ours may be left. With `keep`, hand it over to the next run."""
+
+
+@dataclass(frozen=True)
+class DriverContext:
+    """What a driver is made from.
+
+    `run_id` labels everything that is created, `directory` is the run's private directory on the controller,
+    `workloads` are those of the catalog. `say` shows a line of progress. `host_engine` returns the
+    controller's Docker engine, after removing what killed runs left on it; it raises EngineMissing if there
+    is none.
+    `over` is the link to a running board that the new one replaces.
+    """
+
+    target: Target
+    model: BoardModel
+    run_id: str
+    directory: Path
+    workloads: tuple[Workload, ...]
+    say: Callable[[str], None]
+    host_engine: Callable[[], DockerClient]
+    over: Link | None = None
+
+
+DriverFactory = Callable[[DriverContext], Driver]
+
+
+class DriverRegistry(Protocol):
+    """The part of the registry that drivers are registered with."""
+
+    def driver(
+        self, name: str, make: DriverFactory, *, variables: Iterable[str] = (), addressed: bool = True
+    ) -> None:
+        """Register a driver; see `pytest_microcloud.registry.Registry.driver`."""

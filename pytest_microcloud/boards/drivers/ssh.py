@@ -24,7 +24,9 @@ class SshDriver:
     """
 
     name = "ssh"
-    emulated = False
+    labelled = False
+    disposable = False
+    own_hardware = True
     boot_timeout_s = 0.0
 
     def __init__(self, target: Target, *, over: Link | None = None) -> None:

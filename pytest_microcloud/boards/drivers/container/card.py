@@ -7,11 +7,10 @@ under /var/lib/docker is packed into an image on the host. A new board's card is
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol
 
-from pytest_microcloud.boards.drivers.container.driver import ContainerDriver, Say, board_image
+from pytest_microcloud.boards.drivers.container.os_image import Say, board_image
 from pytest_microcloud.boards.link import Link
 from pytest_microcloud.controller import images
 from pytest_microcloud.controller.engine import ended, explained, host_labels
@@ -19,34 +18,41 @@ from pytest_microcloud.errors import EngineError
 
 if TYPE_CHECKING:
     from docker import DockerClient
+    from docker.models.containers import Container
 
-    from pytest_microcloud.catalog import BoardModel, Workload
-    from pytest_microcloud.inventory.target import Target
+    from pytest_microcloud.boards.drivers.protocol import Driver, DriverContext
+    from pytest_microcloud.catalog import Workload
+
+    class ContainerBoard(Driver, Protocol):
+        """A driver whose board is a container."""
+
+        @property
+        def container(self) -> Container:
+            """The board's container."""
+
 
 PACK_TIMEOUT_S = 600
 
 
-def prepare(
-    engine: DockerClient,
-    target: Target,
-    model: BoardModel,
-    workloads: Iterable[Workload],
-    run_id: str,
-    directory: Path,
-    say: Say,
+def prepared(
+    context: DriverContext, engine: DockerClient, new_board: Callable[[DriverContext], ContainerBoard]
 ) -> str:
-    """Return the tag of the card for that target's OS with all workloads that are built here."""
+    """Return the tag of the card for a target's OS with all workloads that are built here, made if missing.
+
+    `new_board` makes a driver for a board without limits and card. Raises EngineError, LinkError.
+    """
+    target, say, run_id = context.target, context.say, context.run_id
     suite = target.image or images.WORKLOAD_SUITE
     board = board_image(engine, suite, say)
-    tags = list(_built(engine, workloads, say))
+    tags = list(_built(engine, context.workloads, say))
     with explained("this machine", "looking for a prepared SD card"):
         content = "\0".join(str(engine.images.get(tag).id) for tag in (board, *tags))
         tag = f"microcloud/card:{hashlib.sha256(content.encode()).hexdigest()[:12]}"
         if engine.images.list(name=tag):
             return tag
     say(f"preparing an SD card with {len(tags)} workloads (once)")
-    driver = ContainerDriver(engine, target, model, run_id, directory, say, limited=False)
-    link = Link(target.name, 999, directory)
+    driver = new_board(context)
+    link = Link(target.name, 999, context.directory)
     try:
         driver.start()
         link.open(driver.endpoint(), timeout_s=60)
@@ -76,7 +82,7 @@ def _built(engine: DockerClient, workloads: Iterable[Workload], say: Say) -> Ite
                 say(f"goes without {workload.name}: {error.what}")
 
 
-def _pack(engine: DockerClient, board: str, driver: ContainerDriver, tag: str, run_id: str) -> None:
+def _pack(engine: DockerClient, board: str, driver: ContainerBoard, tag: str, run_id: str) -> None:
     card = next(m["Name"] for m in driver.container.attrs["Mounts"] if m["Destination"] == "/var/lib/docker")
     with explained("this machine", f"packing {tag}"):
         driver.container.stop()

@@ -9,18 +9,20 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import subprocess
 import tarfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from pytest_microcloud.boards.drivers.container import calibration, page_cache
+from pytest_microcloud.boards.drivers.container import calibration, card, page_cache
+from pytest_microcloud.boards.drivers.container.alterations import altered
 from pytest_microcloud.boards.drivers.container.awake import Awake
 from pytest_microcloud.boards.drivers.container.disk import DiskLimits
+from pytest_microcloud.boards.drivers.container.os_image import board_image
 from pytest_microcloud.boards.link import Endpoint
 from pytest_microcloud.controller import images, workspace
 from pytest_microcloud.controller.engine import (
@@ -31,6 +33,7 @@ from pytest_microcloud.controller.engine import (
     explained,
     host_labels,
     lock_path,
+    must_be_here,
 )
 from pytest_microcloud.errors import BoardError, EngineError, HostTooSmall, LinkError
 
@@ -39,73 +42,53 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
     from docker.models.volumes import Volume
 
+    from pytest_microcloud.boards.drivers.protocol import DriverContext
     from pytest_microcloud.boards.link import Link
-    from pytest_microcloud.catalog import BoardModel
-    from pytest_microcloud.inventory.target import Target
 
 BOARD_LABEL = "microcloud.board"
 SPEC_LABEL = "microcloud.spec"
 CAPABILITIES = ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "MKNOD", "SYS_BOOT", "SYS_NICE"]
 UNCONFINED = ["seccomp=unconfined", "apparmor=unconfined"]
 CLOCK_TICKS_PER_S = 100
-IMAGE_ID = "sha256:"
 HOST_RESERVE_BYTES = 512 * 2**20
 FLASH_TIMEOUT_S = 1200
 
-Say = Callable[[str], None]
-
-
-def board_image(engine: DockerClient, suite: str, say: Say) -> str:
-    """Return the image of an emulated board: `suite` is a Debian release, or any Docker image's name.
-
-    The id of an image is one that was made here, and stands for itself.
-    """
-    if suite.startswith(IMAGE_ID):
-        with explained("this machine", f"looking for {suite}"):
-            return next(iter(engine.images.get(suite).tags), suite)
-    base = suite if "/" in suite or ":" in suite else images.base(engine, suite, say)
-    return images.build(engine, "board", Path(__file__).parent / "board", base, say)
-
 
 class ContainerDriver:
-    """One emulated board. `card` is an image of a prepared SD card (see `card.py`), or None for an empty one.
+    """One emulated board.
 
-    `limited=False` leaves out the model's limits; a card is prepared on such a board.
+    `prepared=False` leaves out the model's limits and the SD card's content: a card is prepared on such a
+    board.
     """
 
     name = "container"
-    emulated = True
+    labelled = True
+    disposable = True
+    own_hardware = False
     boot_timeout_s = 600.0
     cuts_power = True
 
-    def __init__(
-        self,
-        engine: DockerClient,
-        target: Target,
-        model: BoardModel,
-        run_id: str,
-        directory: Path,
-        say: Say,
-        *,
-        card: str | None = None,
-        limited: bool = True,
-    ) -> None:
-        self._engine = engine
-        self._target = target
-        self._model = model
-        self._run_id = run_id
-        self._directory = directory
-        self._say = say
-        self._card = card
-        self._limited = limited
+    def __init__(self, context: DriverContext, *, prepared: bool = True) -> None:
+        self._context = context
+        self._target = context.target
+        self._model = context.model
+        self._run_id = context.run_id
+        self._directory = context.directory
+        self._say = context.say
+        self._prepared = prepared
+        self._card: str | None = None
         self._container: Container | None = None
         self._volumes: list[Volume] = []
         self._lease: TextIO | None = None
         self._awake: Awake | None = None
-        self._key = directory / "id"
+        self._key = context.directory / "id"
         self._host_key = ""
         self._gaps: list[str] = []
         self._made_of: dict[str, Any] = {}
+
+    @cached_property
+    def _engine(self) -> DockerClient:
+        return self._context.host_engine()
 
     @property
     def container(self) -> Container:
@@ -115,12 +98,15 @@ class ContainerDriver:
         return self._container
 
     def start(self) -> None:
-        """Create the container with its limits, flash its card, put the keys in, power it on."""
+        """Prepare the card, create the container with its limits, flash it, put the keys in, power it on."""
+        must_be_here(self._engine)
+        if self._prepared:
+            self._card = card.prepared(self._context, self._engine, partial(ContainerDriver, prepared=False))
         suite = self._target.image or images.WORKLOAD_SUITE
         image = board_image(self._engine, suite, self._say)
         with explained("this machine", f"looking for {image}"):
             self._made_of = {"image": suite, "image_id": str(self._engine.images.get(image).id)}
-        if self._limited:
+        if self._prepared:
             cpus = calibration.threads(self._model)
             self._awake = Awake(self._engine, image, cpus, self._target.name, self._run_id)
             self._awake.start()
@@ -146,7 +132,7 @@ class ContainerDriver:
         marks |= {BOARD_LABEL: self._target.name, SPEC_LABEL: spec}
         self._container = self._create(image, name, marks, mounts, options)
         self._install_keys()
-        if self._limited:
+        if self._prepared:
             page_cache.read_in(self._engine, image, self._target.name, self._run_id)
         self._container.start()
 
@@ -279,7 +265,7 @@ class ContainerDriver:
     def _options(self) -> dict[str, Any]:
         """Return the limits in docker-py's terms, and the environment; equal options make an equal board."""
         model, target = self._model, self._target
-        if not self._limited:
+        if not self._prepared:
             return {"limits": {}, "environment": {}}
         self._fits_host()
         # By the 7-Zip of one release, whatever the board runs: what an OS costs is not calibrated away.
@@ -392,21 +378,6 @@ class ContainerDriver:
                 info.size, info.mode, info.mtime = len(content), 0o600, int(time.time())
                 tar.addfile(info, io.BytesIO(content))
         self.container.put_archive("/", archive.getvalue())
-
-
-def altered(target: Target, model: BoardModel) -> dict[str, str]:
-    """Return what the inventory has otherwise than the model: short phrases, each with the gap that it is."""
-    found = {}
-    share, rate, round_trip_s = target.cpu_share, target.link_bits_per_s, target.round_trip_s
-    if share < 1:
-        found[f"{share:.3g} of the model's CPU"] = f"CPU: {share:.3g} of the model's (microcloud_cpu_share)"
-    if rate is not None and not math.isclose(rate, model.ethernet_bits_per_s or 0):
-        told = f"{rate / 1e6:g} Mbit/s"
-        found[f"a link of {told}"] = f"link rate: {told}, and not the model's (microcloud_rate_mbps)"
-    if round_trip_s is not None and not math.isclose(round_trip_s, model.round_trip_s or 0):
-        told = f"{round_trip_s * 1000:g} ms"
-        found[f"a round trip of {told}"] = f"round trip: {told}, and not the model's (microcloud_rtt_ms)"
-    return found
 
 
 def _make_key(path: Path) -> None:

@@ -1,0 +1,25 @@
+"""What the inventory changes about an emulated board's model: CPU share, link rate, round trip."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_microcloud.catalog import BoardModel
+    from pytest_microcloud.inventory.target import Target
+
+
+def altered(target: Target, model: BoardModel) -> dict[str, str]:
+    """Return what the inventory sets differently from the model: short phrases, each with its gap."""
+    found = {}
+    share, rate, round_trip_s = target.cpu_share, target.link_bits_per_s, target.round_trip_s
+    if share < 1:
+        found[f"{share:.3g} of the model's CPU"] = f"CPU: {share:.3g} of the model's (microcloud_cpu_share)"
+    if rate is not None and not math.isclose(rate, model.ethernet_bits_per_s or 0):
+        shown = f"{rate / 1e6:g} Mbit/s"
+        found[f"a link of {shown}"] = f"link rate: {shown}, and not the model's (microcloud_rate_mbps)"
+    if round_trip_s is not None and not math.isclose(round_trip_s, model.round_trip_s or 0):
+        shown = f"{round_trip_s * 1000:g} ms"
+        found[f"a round trip of {shown}"] = f"round trip: {shown}, and not the model's (microcloud_rtt_ms)"
+    return found

@@ -1,0 +1,84 @@
+"""Drivers, experiments and meters by name. Ours are registered through the same hook as anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pytest_microcloud.errors import UserMistake
+from pytest_microcloud.inventory.target import DriverRules
+
+if TYPE_CHECKING:
+    from pytest_microcloud.boards.drivers.protocol import DriverFactory
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Driver:
+    """A driver's factory, and what an inventory may say for its hosts."""
+
+    make: DriverFactory
+    rules: DriverRules
+
+
+class Registry:
+    """What a session can use, by name. Filled by `pytest_microcloud_register(registry)`.
+
+    Every method raises UserMistake if the name is already taken.
+    """
+
+    def __init__(self) -> None:
+        self._drivers: dict[str, _Driver] = {}
+        self._experiments: dict[str, Any] = {}
+        self._meters: dict[str, Callable[..., Any]] = {}
+
+    @property
+    def drivers(self) -> Mapping[str, DriverFactory]:
+        """The factories of the registered drivers by name."""
+        return {name: driver.make for name, driver in self._drivers.items()}
+
+    @property
+    def driver_rules(self) -> Mapping[str, DriverRules]:
+        """What an inventory may say for the hosts of each registered driver, by the driver's name."""
+        return {name: driver.rules for name, driver in self._drivers.items()}
+
+    @property
+    def experiments(self) -> Mapping[str, Any]:
+        """The registered experiments by name."""
+        return MappingProxyType(self._experiments)
+
+    @property
+    def meters(self) -> Mapping[str, Callable[..., Any]]:
+        """The registered meters' factories by name."""
+        return MappingProxyType(self._meters)
+
+    def driver(
+        self, name: str, make: DriverFactory, *, variables: Iterable[str] = (), addressed: bool = True
+    ) -> None:
+        """Register a driver under the name that `microcloud_driver` selects it by.
+
+        `make` gets a DriverContext and returns a Driver. `variables` are the inventory variables that only
+        drivers which list them accept. A host of a driver that is not `addressed` may have no `ansible_host`.
+        """
+        rules = DriverRules(frozenset(variables), addressed)
+        _add(self._drivers, "driver", name, _Driver(make, rules))
+
+    def experiment(self, experiment: Any) -> None:
+        """Register an experiment by its `name`."""
+        _add(self._experiments, "experiment", experiment.name, experiment)
+
+    def meter(self, name: str, make: Callable[..., Any]) -> None:
+        """Register the factory of a power meter."""
+        _add(self._meters, "meter", name, make)
+
+
+def _add(known: dict[str, T], kind: str, name: str, entry: T) -> None:
+    if name in known:
+        raise UserMistake(
+            f"pytest_microcloud_register: a {kind} named {name!r} is already registered: {known[name]!r}. "
+            f"Use another name for {entry!r}"
+        )
+    known[name] = entry
