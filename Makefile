@@ -10,7 +10,7 @@ SHELL         := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-.PHONY: help setup feasibility test bench bench-gate lint clean
+.PHONY: help setup feasibility test bench bench-gate docs lint clean
 
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +33,9 @@ bench: setup ## measure what the harness itself costs
 
 bench-gate: setup ## simulate how often the gate is wrong, and how often right (a minute)
 	$(PYTHON) -m benchmarks.gate_simulation
+
+docs: setup ## build the documentation site into site/; broken links fail
+	$(PYTHON) -m mkdocs build --strict --quiet
 
 lint: setup ## style and types
 	$(PYTHON) -m ruff check .
