@@ -1,19 +1,24 @@
-"""What of a text is not for everybody's eyes.
+"""Redaction of text that leaves the process.
 
-Keys, passwords and tokens are shown nowhere. Addresses and serial numbers tell whose board it was, and where;
-a page that may be handed on is without them unless its user asks for them.
+Keys, passwords and tokens are redacted everywhere. Addresses and serial numbers identify a board and its
+place: pages are without them unless the user asks for them. Names that the catalog or a board gave
+("Raspberry Pi 3 Model B") stay whole, also where a secret is one of their words. All patterns take linear
+time, since boards and tests write the text.
 """
 
 from __future__ import annotations
 
 import functools
+import html
 import itertools
+import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.facts import Facts
@@ -22,26 +27,69 @@ if TYPE_CHECKING:
 MASK = "[masked]"
 SHORTEST = 4
 """Characters that a secret must have to be looked for: shorter ones stand in every text."""
+CUT = 200
+"""Characters from which on pytest may show the two ends of a value alone."""
 WORD = 8
 """Characters from which on a secret is looked for in the midst of other words, too."""
 
-SECRET_NAME = re.compile(
-    r"(?i)((?<!ask)(?<!by)pass|passwd|password|passphrase|_pwd|secret|token|credentials?"
-    r"|(api|private|access|auth|secret)_?key)$"
+_SECRET_WORDS = frozenset(
+    {
+        *("pass", "passwd", "password", "passwords", "passphrase", "passphrases", "pwd", "sshpass"),
+        *("secret", "secrets", "token", "tokens", "credential", "credentials", "jwt", "pat"),
+        *("apikey", "accesskey", "secretkey", "privatekey"),
+    }
 )
-"""How the name of a variable ends whose value is a secret (and not, say, the path of a file with one)."""
+_NOT_THE_SECRET = frozenset(
+    {
+        *(
+            "file",
+            "path",
+            "dir",
+            "directory",
+            "sock",
+            "socket",
+            "url",
+            "uri",
+            "name",
+            "host",
+            "program",
+            "askpass",
+        ),
+        *(
+            "ttl",
+            "timeout",
+            "expiry",
+            "expires",
+            "lifetime",
+            "age",
+            "days",
+            "length",
+            "type",
+            "count",
+            "prompt",
+        ),
+    }
+)
+"""Last words of names whose values only belong to a secret."""
+_PUBLIC_KEYS = frozenset(("public", "pub", "host", "known", "sort", "primary", "foreign", "partition"))
+_WORDS_OF_NAME = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
 
 _NAMED = r"(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|(?<![a-z])pass|_pass)"
 _VALUE = r"(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s\"',;]+)"
 _WRAP = r"(?:\\n|[\s'\"E])+"
 """What may stand between the words of a text that pytest shows on several lines."""
 _KEYS = [
-    re.compile(r"-----BEGIN [A-Z0-9 ]+-----.*?-----END [A-Z0-9 ]+-----", re.DOTALL),
-    re.compile(r"-----BEGIN [A-Z0-9 ]+-----(?:\s*[A-Za-z0-9+/=]{16,})*"),  # cut short
     re.compile(r"(?<![\w+/])AAAA[B-E][A-Za-z0-9+/]{20,}={0,2}"),  # ssh's public keys
-    re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"),  # JSON web tokens
     re.compile(r"\b(?:gh[a-z]_|github_pat_|glpat-|xox[a-z]-|AKIA)[\w-]{12,}"),
 ]
+_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{1,60}-----")
+_END = re.compile(r"-----END [A-Z0-9 ]{1,60}-----")
+_CUT_SHORT = re.compile(r"(?:\s*[A-Za-z0-9+/=]{16,})*")
+"""What follows a BEGIN whose END is missing."""
+_FIRST_PART = re.compile(r"(?<![\w-])[\w-]{11,}(?=\.[\w-]+\.)")
+_OTHER_PARTS = re.compile(r"\.[\w-]+\.[\w-]*")
+"""A JSON web token is three parts with dots between them; the first begins with `eyJ`."""
 _GIVEN = [
     re.compile(rf"({_NAMED}[\"']?[ \t]*[=:][ \t]*){_VALUE}", re.IGNORECASE),
     re.compile(rf"((?<![\w-])--[\w-]{{0,30}}{_NAMED}[ \t]+){_VALUE}", re.IGNORECASE),
@@ -64,7 +112,7 @@ def secrets(variables: Iterable[Mapping[str, Any]]) -> frozenset[str]:
     """Return what is secret in those variables (of hosts, of the environment), by a name or by its place."""
     found: set[str] = set()
     for name, value in ((name, str(leaf)) for named in variables for name, leaf in _leaves(named)):
-        if SECRET_NAME.search(name):
+        if is_secret(name):
             found.add(value)
         for given in (match for pattern in _GIVEN for match in pattern.finditer(value)):
             secret = given[0].removeprefix(given[1]).strip("'\"")
@@ -72,6 +120,17 @@ def secrets(variables: Iterable[Mapping[str, Any]]) -> frozenset[str]:
     return frozenset(
         value for value in found if len(value) >= SHORTEST and value.lower() not in ("true", "false", "none")
     )
+
+
+def is_secret(name: str) -> bool:
+    """Return whether a variable of that name holds a secret, and not, say, the path of a file with one."""
+    words = [word.lower() for word in _WORDS_OF_NAME.findall(name)]
+    if not words or words[-1] in _NOT_THE_SECRET:
+        return False
+    if not _SECRET_WORDS.isdisjoint(words[-2:]) or words[-2:] == ["auth", "config"]:
+        return words != ["pwd"]
+    before_key = next((words[i - 1] for i, word in enumerate(words) if i and word in ("key", "keys")), None)
+    return before_key is not None and before_key not in _PUBLIC_KEYS
 
 
 def written_in(inventory: str) -> frozenset[str]:
@@ -91,9 +150,12 @@ def identifiers(target: Target, facts: Facts | None = None) -> frozenset[str]:
     return frozenset(text for text in own if text is not None and len(text) >= SHORTEST)
 
 
-def without_keys(text: str, secrets: Collection[str] = ()) -> str:
-    """Return a text without keys, passwords and tokens: those given, and whatever looks like one."""
-    text = _without(text, secrets)
+def without_keys(text: str, secrets: Collection[str] = (), names: Collection[str] = ()) -> str:
+    """Return a text without keys, passwords and tokens: those given, and whatever looks like one.
+
+    A secret that is part of one of the `names` stays there.
+    """
+    text = _without_tokens(_without_blocks(_without(text, secrets, names)))
     for pattern in _KEYS:
         text = pattern.sub(MASK, text)
     for pattern in _GIVEN:
@@ -116,11 +178,15 @@ def masked(text: str, secrets: Collection[str] = ()) -> str:
 
 @dataclass
 class Privacy:
-    """What a session shows: `secrets` never, `identifiers` and addresses on pages only with `identify`."""
+    """What a session shows: `secrets` never, `identifiers` and addresses on pages only with `identify`.
+
+    `names` are given by the catalog and by boards; they stay whole, whatever the secrets are.
+    """
 
     secrets: frozenset[str] = frozenset()
     identify: bool = False
     identifiers: set[str] = field(default_factory=set)
+    names: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -141,23 +207,26 @@ class Privacy:
         known = {word.lower() for word in (*names, *public)}
         found = secrets([environment, *(target.variables for target in targets)])
         hidden = frozenset(secret for secret in found if secret.lower() not in known)
-        return cls(hidden, identify, {own for target in targets for own in identifiers(target)})
+        own = {own for target in targets for own in identifiers(target)}
+        return cls(hidden, identify, own, frozenset(word for word in public if " " in word))
 
     def know(self, target: Target, facts: Facts) -> None:
         """Take a board that is up into account."""
         self.identifiers |= identifiers(target, facts)
+        given = (facts.os_release, facts.tree_model, facts.identity.name if facts.identity else None)
+        self.names |= {name for name in given if name and " " in name}
 
     def anywhere(self, text: str) -> str:
         """Return what may be shown of a text at all."""
-        return without_keys(text, self.secrets)
+        return without_keys(text, self.secrets, self.names)
 
     def on_page(self, text: str) -> str:
         """Return what may be shown of a text in a report that is handed on."""
         return self.in_log(self.anywhere(text))
 
-    def in_log(self, html: str) -> str:
+    def in_log(self, page: str) -> str:
         """Return the same of what a test said: its keys went before it became HTML."""
-        return html if self.identify else without_addresses(html, frozenset(self.identifiers))
+        return page if self.identify else without_addresses(page, frozenset(self.identifiers))
 
 
 def in_all(document: Any, shown: Callable[[str], str]) -> Any:
@@ -171,18 +240,66 @@ def in_all(document: Any, shown: Callable[[str], str]) -> Any:
     return shown(str(document))
 
 
-def _without(text: str, values: Collection[str]) -> str:
-    return _any_of(frozenset(values)).sub(MASK, text) if values else text
+def _without(text: str, values: Collection[str], names: Collection[str] = ()) -> str:
+    if not values:
+        return text
+    kept, found = (_any_of(frozenset(given)) for given in (names, values))
+    parts, at = [], 0
+    for name in kept.finditer(text) if names else ():
+        parts += [found.sub(MASK, text[at : name.start()]), name[0]]
+        at = name.end()
+    return "".join([*parts, found.sub(MASK, text[at:])])
 
 
 @functools.cache
 def _any_of(values: frozenset[str]) -> re.Pattern[str]:
     """Return what finds any of the values, the longest first; a short one, maybe a word, only on its own."""
     patterns = []
-    for value in sorted(values, key=lambda value: (-len(value), value)):
+    written = {form for value in values for form in _forms(value)}
+    for value in sorted(written, key=lambda value: (-len(value), value)):
         pattern = _WRAP.join(map(re.escape, value.split()))
         patterns.append(pattern if len(value) >= WORD else rf"(?<![\w.-]){pattern}(?![\w-]|\.\w)")
     return re.compile("|".join(patterns), re.IGNORECASE)
+
+
+def _forms(value: str) -> set[str]:
+    """Return a value as it may be written: as it is, in Python, JSON, HTML or XML, and in a URL."""
+    in_python = repr(value)[1:-1]
+    plain = {value, in_python, repr(in_python)[1:-1], value.replace("\\", "\\\\")}
+    plain |= {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+    plain |= {"".join(f"\\{c}" if c in "\\'" else c for c in value)}  # repr of a text around it
+    if len(value) > CUT:  # pytest shows the two ends of a long value
+        plain |= {in_python[: CUT // 2], in_python[-CUT // 2 :]}
+    quoted = {html.escape(form, quote=both) for form in plain for both in (True, False)}
+    quoted |= {form.replace('"', "&quot;") for form in quoted}  # XML's attributes
+    return {form for form in plain | quoted | {quote(value, safe="")} if form.strip()}
+
+
+def _without_blocks(text: str) -> str:
+    """Return a text without PEM blocks, whole or cut short, in one pass."""
+    parts, at, ends = [], 0, True
+    for begin in _BEGIN.finditer(text):
+        if begin.start() < at:
+            continue
+        end = _END.search(text, begin.end()) if ends else None
+        ends = end is not None
+        stop = end or _CUT_SHORT.match(text, begin.end())
+        parts += [text[at : begin.start()], MASK]
+        at = stop.end() if stop else begin.end()
+    return "".join([*parts, text[at:]])
+
+
+def _without_tokens(text: str) -> str:
+    """Return a text without JSON web tokens, in one pass."""
+    parts, at = [], 0
+    for first in _FIRST_PART.finditer(text):
+        start = re.search(r"\beyJ", first[0])
+        others = _OTHER_PARTS.match(text, first.end())
+        if first.start() < at or start is None or others is None or len(first[0]) - start.start() < 11:
+            continue
+        parts += [text[at : first.start() + start.start()], MASK]
+        at = others.end()
+    return "".join([*parts, text[at:]])
 
 
 def _leaves(value: object, name: str = "") -> Iterator[tuple[str, object]]:

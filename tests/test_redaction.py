@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+import html
+import json
+import math
+import re
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
+from xml.sax.saxutils import escape
 
 import pytest
+from _pytest._io.saferepr import saferepr
 
 from pytest_microcloud.boards import ssh_errors
 from pytest_microcloud.boards.facts import Card, Facts
 from pytest_microcloud.inventory.target import Target
-from pytest_microcloud.redaction import MASK, Privacy, identifiers, in_all, masked, secrets, without_keys
+from pytest_microcloud.redaction import (
+    MASK,
+    Privacy,
+    identifiers,
+    in_all,
+    is_secret,
+    masked,
+    secrets,
+    without_keys,
+)
 
 if TYPE_CHECKING:
     from pytest_microcloud.catalog import Catalog
@@ -133,6 +150,103 @@ def test_variables_are_secret_by_their_names() -> None:
     }
     expected = {"hunter2", "hunter3", "hunter4", "12345678", "-----BEGIN", "abcdef", "ghijkl", "hunter5"}
     assert secrets([hidden, shown]) == expected | {"hunter6", "nested", "value"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("DEPLOY_KEY", "SIGNING_KEY", "SSH_KEY", "ENCRYPTION_KEY", "SECRET_KEY_BASE", "GITHUB_PAT"),
+        *("API_TOKEN2", "DOCKER_AUTH_CONFIG", "PASSWORDS", "JWT", "jwtToken", "dbPassword", "APIKEY"),
+        *("AWS_ACCESS_KEY_ID", "HOST_API_KEY_2", "npm_config__authToken", "SSH_PRIVATE_KEYS", "MY_SECRETS"),
+    ],
+)
+def test_names_of_secrets_are_recognised(name: str) -> None:
+    assert is_secret(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("SSH_PUBLIC_KEY", "ansible_host_key_checking", "KEYBOARD", "PASSENGER", "COMPASS", "PATH", "PWD"),
+        *("SECRET_FILE", "TOKEN_PATH", "SSH_AUTH_SOCK", "CREDENTIALS_DIRECTORY", "PATTERN", "key", "OLDPWD"),
+        *("DBUS_SESSION_BUS_ADDRESS", "PYTEST_CURRENT_TEST", "SSH_ASKPASS", "MONKEY", "TOKEN_URL"),
+    ],
+)
+def test_names_that_only_resemble_those_of_secrets_are_not(name: str) -> None:
+    assert not is_secret(name)
+
+
+@pytest.mark.parametrize(
+    "secret", ["a\\b'c\"d", "back\\slash", 'it\'s "quoted"', "<tag>&amp", "ü-and-é\n-line"]
+)
+def test_a_secret_is_masked_in_every_form_that_it_is_written_in(secret: str) -> None:
+    forms = [secret, repr(secret), repr({"a": secret}), repr([repr(secret)]), json.dumps({"a": secret})]
+    forms += [html.escape(secret), html.escape(repr(secret)), escape(secret, {'"': "&quot;"}), quote(secret)]
+    forms += [json.dumps(secret, ensure_ascii=False), repr(f"before {secret} '\" after")]
+    for form in forms:
+        assert MASK in without_keys(form, {secret}), form
+        shown = without_keys(form, {secret})
+        assert not [word for word in re.findall(r"\w{4,}", secret) if word in shown]
+
+
+def test_the_two_ends_of_a_long_secret_are_masked_where_pytest_cuts_it() -> None:
+    secret = "".join(f"{number:03}x" for number in range(200))
+    shown = without_keys(saferepr(secret, maxsize=240), {secret})
+    assert not re.search(r"\d{3}x\d{3}x\d{3}x\d{3}x\d{3}x", shown)
+
+
+def test_a_name_that_a_board_or_the_catalog_gave_stays_whole() -> None:
+    desk = Target("desk", "pi3b", "ssh", {"ansible_ssh_pass": "raspberry", "ansible_become_pass": "Debian"})
+    facts = Facts("Debian GNU/Linux 12 (bookworm)", "6.1", "aarch64", 4, 10**9, "b", "27.1", "overlay2", "2")
+    privacy = Privacy.of([desk], {}, identify=False, public={"Raspberry Pi 3 Model B"})
+    privacy.know(desk, facts)
+    said = "Raspberry Pi 3 Model B runs Debian GNU/Linux 12 (bookworm); login raspberry, sudo with Debian"
+    assert privacy.anywhere(said) == (
+        f"Raspberry Pi 3 Model B runs Debian GNU/Linux 12 (bookworm); login {MASK}, sudo with {MASK}"
+    )
+
+
+HOSTILE = [
+    *(
+        "eyJ-",
+        "-----BEGIN A-----\n",
+        "eyJaaaaaaaaaa.",
+        "pass ",
+        'pass="',
+        "authorization:",
+        "a://",
+        "https://",
+    ),
+    *(
+        "--a-",
+        "-u a",
+        "bearer ",
+        "AAAAB",
+        "ghp_",
+        "AKIA",
+        "0f:",
+        "1.2.3.",
+        "a:b",
+        "sshpass -p",
+        "E ",
+        " ",
+        "x",
+    ),
+    *("-----END A-----", "correct E", "correct \n", "'\"", "\\n", "SHA256:"),
+]
+
+
+@pytest.mark.parametrize("word", HOSTILE)
+def test_redaction_takes_time_in_proportion_to_the_text(word: str) -> None:
+    def took_s(characters: int) -> float:
+        text, best = word * (characters // len(word)), math.inf
+        for _ in range(3):
+            started = time.perf_counter()
+            masked(text, {"correct E horse", "battery"})
+            best = min(best, time.perf_counter() - started)
+        return best
+
+    assert took_s(320_000) / took_s(32_000) < 40  # in proportion: 10; quadratic: 100
 
 
 def test_a_secret_is_masked_wherever_it_stands_and_a_short_one_where_it_is_a_word() -> None:
