@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Generator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -107,7 +109,7 @@ class SessionWithBoards:
             if verdict == "invalid":
                 doubt(item, str(error))
         elif report.failed and board_of(item) and fixtures.uses(item, fixtures.OURS):
-            _note_failure(item, call.excinfo)
+            _note_failure(item, report, call.excinfo)
         return report
 
     @pytest.hookimpl(tryfirst=True)
@@ -201,10 +203,30 @@ class SessionWithBoards:
         return steps
 
 
-def _note_failure(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-    """Keep a failure for the matrix, unless what failed first is noted: an assertion, or a crash."""
+def _note_failure(
+    item: pytest.Item, report: pytest.TestReport, excinfo: pytest.ExceptionInfo[BaseException]
+) -> None:
+    """Keep a failure for the verdict table, unless an earlier one of the test is noted.
+
+    An assertion of the test itself, or its `pytest.fail`, means that the board is infeasible. What fails in
+    set-up or teardown, a crash, and the `pytest.fail` of another plugin (a timeout) say nothing of the board.
+    """
     entry = item.stash.get(ENTRY, None)
     if entry is not None and entry.verdict in ("invalid", "infeasible", "error"):
         return
-    missed = isinstance(excinfo.value, AssertionError | pytest.fail.Exception)
-    note(item, "infeasible" if missed else "error", excinfo.exconly().strip().splitlines()[0])
+    verdict = "error"
+    if report.when == "call" and _is_verdict_of_test(item.config, excinfo):
+        verdict = "infeasible"
+    elif report.when == "call" and isinstance(excinfo.value, pytest.fail.Exception):
+        outcome.mark(item, report, verdict)
+    note(item, verdict, excinfo.exconly().strip().splitlines()[0])
+
+
+def _is_verdict_of_test(config: pytest.Config, excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
+    if isinstance(excinfo.value, pytest.fail.Exception):
+        callers = [entry.frame.f_globals.get("__name__", "") for entry in excinfo.traceback]
+        caller = next((name for name in reversed(callers) if not name.startswith("_pytest.")), "")
+        module = sys.modules.get(caller)
+        own = Path(getattr(module, "__file__", None) or "conftest.py").name == "conftest.py"
+        return own or not config.pluginmanager.is_registered(module)
+    return isinstance(excinfo.value, AssertionError)

@@ -19,6 +19,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.support.said_to_be_up import Project
+
 RunAgainst = Callable[..., pytest.RunResult]
 TESTS = """\
     def test_first(board): ...
@@ -722,3 +724,53 @@ def test_a_session_that_asks_no_board_for_anything_keeps_the_page_of_the_one_bef
     result.stdout.fnmatch_lines("no board was asked for anything: the page is the one of before")
     outcomes(BOOT)
     assert page.read_bytes() != measured
+
+
+OTHERS = """
+    import time
+    import pytest
+
+    @pytest.mark.timeout(0.3)
+    def test_slow(board):
+        time.sleep(20)
+
+    @pytest.fixture
+    def slow():
+        time.sleep(20)
+
+    @pytest.mark.timeout(0.3)
+    def test_slow_fixture(board, slow): ...
+
+    @pytest.fixture
+    def wrong():
+        assert 1 == 2, "no such file"
+
+    def test_wrong_fixture(board, wrong): ...
+
+    def test_conftest_fails(board, judge): judge()
+
+    def test_own(board):
+        pytest.fail("smoke")
+    """
+
+
+def test_a_timeout_and_what_fails_in_a_fixture_are_errors_and_no_verdict_on_the_board(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(pytester, monkeypatch)
+    conftest = pytester.path / "conftest.py"
+    conftest.write_text(
+        conftest.read_text()
+        + "\nimport pytest\n@pytest.fixture\ndef judge():\n    return lambda: pytest.fail('too slow')\n"
+    )
+    project.tests(OTHERS)
+    project.run()
+    outcomes = project.document()["machine_info"]["microcloud"]["outcomes"]
+    verdicts = {o["test"].partition("::test_")[2].partition("[")[0]: o["verdict"] for o in outcomes}
+    assert verdicts == {
+        "slow": "error",
+        "slow_fixture": "error",
+        "wrong_fixture": "error",
+        "conftest_fails": "infeasible",
+        "own": "infeasible",
+    }
