@@ -223,7 +223,7 @@ def _revision_code(said: Mapping[str, str], tree_model: str | None) -> str | Non
         return None
     for key in ("cpuinfo.Revision", "tree.revision"):
         code = said.get(key, "").strip().lower()
-        if identity.CODE.fullmatch(code):
+        if identity.CODE.fullmatch(code) and code.strip("0"):  # all zeros stand for "not programmed"
             return code.lstrip("0").rjust(4, "0")
     return None
 

@@ -14,11 +14,19 @@ if TYPE_CHECKING:
 # What Linux calls available on a whole machine; in a container that has a memory limit of its own, the same
 # from its cgroup: limit - usage + page cache that can be given up.
 _SCRIPT = r"""
-v1=/sys/fs/cgroup/memory; v2=/sys/fs/cgroup
+v1=/sys/fs/cgroup/memory; v2=/sys/fs/cgroup; meminfo=/proc/meminfo
 answer() {
+  total=; available=; free=0; shared=0
   while read -r key value _; do
-    case $key in MemTotal:) total=$value ;; MemAvailable:) available=$value ;; esac
-  done </proc/meminfo
+    case $key in
+      MemTotal:) total=$value ;;
+      MemAvailable:) available=$value ;;
+      MemFree:|Buffers:|Cached:) free=$((free + value)) ;;
+      Shmem:) shared=$value ;;
+    esac
+  done <"$meminfo"
+  [ "$total" ] || { echo "no MemTotal in $meminfo"; return; }
+  : "${available:=$((free - shared))}" # before Linux 3.14: what is free, and caches but for shared memory
   total=$((total * 1024)); available=$((available * 1024)); limit=$total; swapped=0
   if [ -r $v2/memory.max ]; then
     read -r limit <$v2/memory.max; read -r usage <$v2/memory.current; stat=$v2/memory.stat

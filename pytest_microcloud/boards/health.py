@@ -240,27 +240,31 @@ def _supply(first: Vitals, later: Sequence[Vitals]) -> Iterator[Finding]:
 
 
 def _heat(seen: Sequence[Vitals]) -> Iterator[Finding]:
-    hottest_c = max((v.temperature_c for v in seen if v.temperature_c is not None), default=0.0)
-    if hottest_c >= bearable("temperature"):
-        yield Finding("temperature", f"it was {hottest_c:.0f} °C hot")
+    readings = [(degrees, zone) for vitals in seen for zone, degrees in vitals.zones_c.items()]
+    if not readings or max(readings)[0] < bearable("temperature"):
+        return
+    degrees, zone = max(readings)
+    where = f" ({text(zone)})" if len({name for _, name in readings}) > 1 else ""
+    yield Finding("temperature", f"it was {degrees:.0f} °C hot{where}")
 
 
 def _frequency(seen: Sequence[Vitals]) -> Iterator[Finding]:
-    """Compare the clock with what it should be, at moments before and after which the board was busy."""
-    due_hz = seen[0].hz_due
-    if not due_hz:
-        return
-    busy = [(b.busy_s - a.busy_s) > BUSY * (b.asked_s - a.asked_s) for a, b in pairwise(seen)]
-    slow = [
-        vitals.hz
-        for vitals, before, after in zip(seen[1:], busy, busy[1:], strict=False)
-        if before and after and vitals.hz is not None and vitals.hz < due_hz * (1 - bearable("frequency"))
-    ]
-    if slow:
-        yield Finding(
-            "frequency",
-            f"it ran at {min(slow) / 1e6:.0f} MHz while busy, where {due_hz / 1e6:.0f} MHz are due",
-        )
+    """Compare each clock with what it should be, at moments before and after which its CPUs were busy."""
+    for name, due_hz in seen[0].due_hz.items():
+        at = [(vitals.asked_s, vitals.clocks[name]) for vitals in seen if name in vitals.clocks]
+        busy = [(c.busy_s - b.busy_s) > BUSY * (then - now) for (now, b), (then, c) in pairwise(at)]
+        slow = [
+            clock.hz
+            for (_, clock), before, after in zip(at[1:], busy, busy[1:], strict=False)
+            if before and after and clock.hz < due_hz * (1 - bearable("frequency"))
+        ]
+        if slow:
+            which = f" ({text(name)})" if len(seen[0].due_hz) > 1 else ""
+            yield Finding(
+                "frequency",
+                f"it ran at {min(slow) / 1e6:.0f} MHz while busy, "
+                f"where {due_hz / 1e6:.0f} MHz are due{which}",
+            )
 
 
 def _memory(first: Vitals, last: Vitals) -> Iterator[Finding]:
@@ -285,13 +289,14 @@ def _unwatched(seen: Vitals) -> Iterator[str]:
         "throttling": seen.throttled is None,
         "under-voltage": seen.throttled is None and seen.alarm is None and seen.log is None,
         "temperature": seen.temperature_c is None,
-        "CPU frequency": seen.hz is None or seen.hz_due is None,
+        "CPU frequency": not (seen.clocks.keys() & seen.due_hz.keys()),
         "swap traffic": seen.swapped_pages is None,
         "processes killed for want of memory": seen.oom_kills is None and (seen.inside or seen.log is None),
         "jumps of its wall clock": seen.booted_at_s is None,
     }
     if seen.oom_kills_of_host is not None:
         yield "processes killed for want of memory in a service that is gone with them (cgroup v1)"
+    yield from seen.implausible
     if names := [name for name, is_missing in missing.items() if is_missing]:
         yield f"{', '.join(names)} ({why})"
     hidden = [

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_microcloud.boards.facts import text
@@ -23,16 +23,24 @@ if TYPE_CHECKING:
 
 PAGE_BYTES = 4096
 UNDER_VOLTAGE = re.compile("under-?voltage detected", re.IGNORECASE)
+SEVERAL = ("zone", "clock", "due", "alarm")
+"""Keys of readings that a board has more than one of; each is followed by the name of its part."""
 THROTTLED = re.compile(r"(?:throttled=)?(?:0x)?([0-9a-f]{1,8})", re.IGNORECASE)
 
 # Asked with an empty line it starts no process, but for vcgencmd where the kernel does not tell the same.
 _SCRIPT = r"""
 PATH=$PATH:/opt/vc/bin:/usr/sbin:/sbin
-cgroup=/sys/fs/cgroup; cpufreq=/sys/devices/system/cpu/cpu0/cpufreq
-inside=; firmware=; alarm=; log=; vcgencmd=
+cgroup=/sys/fs/cgroup; cpus=/sys/devices/system/cpu
+inside=; firmware=; alarms=; log=; vcgencmd=; clocks=
 if [ -e /run/systemd/container ] || [ -e /.dockerenv ]; then inside=1; fi
 for file in /sys/devices/platform/soc*/*:firmware/get_throttled; do [ -r "$file" ] && firmware=$file; done
-for file in /sys/class/hwmon/hwmon*/in0_lcrit_alarm; do [ -r "$file" ] && alarm=$file; done
+for file in /sys/class/hwmon/hwmon*/in0_lcrit_alarm; do [ -r "$file" ] && alarms="$alarms $file"; done
+for file in $cpus/cpu[0-9]*/cpufreq; do # one a clock: the CPUs that share it show the same
+  [ -d "$file" ] || continue
+  cpu=${file%/cpufreq}; cpu=${cpu##*/cpu}; sharing=; read -r sharing <"$file/related_cpus"
+  [ "$cpu" = "${sharing%% *}" ] || [ -z "$sharing" ] || continue
+  clocks="$clocks $cpu"; eval "sharing_$cpu=\$sharing"
+done 2>/dev/null
 for file in $cgroup/cpuacct/cpuacct.usage $cgroup/cpu,cpuacct/cpuacct.usage; do
   [ -r "$file" ] && cpuacct=$file
 done
@@ -44,10 +52,25 @@ tell() { [ -r "$2" ] && read -r value <"$2" && echo "$1 $value"; }
 answer() {
   read -r value _ </proc/uptime; echo "uptime_s $value"
   if [ -z "$inside" ]; then
-    read -r _ user nice system _ _ irq softirq steal _ </proc/stat
-    echo "busy_us $(((user + nice + system + irq + softirq + steal) * 10000))"
-    tell millidegrees /sys/class/thermal/thermal_zone0/temp
-    tell khz $cpufreq/cpuinfo_cur_freq || tell khz $cpufreq/scaling_cur_freq
+    while read -r name user nice system _ _ irq softirq steal _; do
+      used=$(((user + nice + system + irq + softirq + steal) * 10000))
+      case $name in
+        cpu) all_us=$used; echo "busy_us $used" ;;
+        cpu[0-9]*) eval "busy_${name#cpu}=$used" ;;
+        *) break ;;
+      esac
+    done </proc/stat
+    for file in /sys/class/thermal/thermal_zone*/temp; do
+      zone=${file%/temp}; tell "zone ${zone##*/}" "$file"
+    done 2>/dev/null
+    for cpu in $clocks; do
+      eval "sharing=\$sharing_$cpu"; used=0
+      for one in $sharing; do eval "used=\$((used + \${busy_$one:-0}))"; done
+      read -r value <"$cpus/cpu$cpu/cpufreq/cpuinfo_cur_freq" ||
+        read -r value <"$cpus/cpu$cpu/cpufreq/scaling_cur_freq" || continue
+      [ "$sharing" ] || used=$all_us
+      echo "clock cpu$cpu $value $used"
+    done 2>/dev/null
   elif [ -r $cgroup/cpu.stat ]; then
     read -r _ value <$cgroup/cpu.stat; echo "busy_us $value"
   else
@@ -56,7 +79,7 @@ answer() {
   if [ "$firmware" ]; then tell throttled "$firmware"
   elif [ "$vcgencmd" ]; then echo "throttled $(vcgencmd get_throttled </dev/null)"
   fi
-  [ "$alarm" ] && tell alarm "$alarm"
+  for file in $alarms; do tell "alarm ${file%/*}" "$file"; done
   [ "$1" = all ] && all
 }
 
@@ -66,12 +89,14 @@ all() {
   grep -hE '^(btime|pswpin|pswpout|oom_kill) ' /proc/stat /proc/vmstat </dev/null
   if [ "$inside" ]; then own
   else
-    governor=; read -r governor <$cpufreq/scaling_governor
-    case $governor in
-      powersave) tell khz_due $cpufreq/scaling_min_freq ;;
-      userspace) tell khz_due $cpufreq/scaling_setspeed ;;
-      *) tell khz_due $cpufreq/scaling_max_freq ;;
-    esac
+    for cpu in $clocks; do
+      file=$cpus/cpu$cpu/cpufreq; governor=; read -r governor <"$file/scaling_governor"
+      case $governor in
+        powersave) tell "due cpu$cpu" "$file/scaling_min_freq" ;;
+        userspace) tell "due cpu$cpu" "$file/scaling_setspeed" ;;
+        *) tell "due cpu$cpu" "$file/scaling_max_freq" ;;
+      esac
+    done 2>/dev/null
   fi
   [ "$log" ] && echo "log_is read" && dmesg </dev/null 2>/dev/null |
     sed -n 's/.*nder-\{0,1\}voltage detected.*/log &/p; s/.*Killed process.*/log &/p'
@@ -101,9 +126,26 @@ own() {
 """
 
 
+COLDEST_C, HOTTEST_C = -40.0, 150.0
+DEGREES = 200
+"""Readings up to here are in degrees, as some drivers have it; larger ones are in millidegrees."""
+FASTEST_HZ = 2e10
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The clock that some CPUs share: its frequency (Hz), and their CPU time since boot (s)."""
+
+    hz: float
+    busy_s: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Vitals:
-    """One look at a board; None is what it does not tell, or not in a brief look.
+    """The state of a board at one moment; None is what it does not report, or not in a brief reading.
+
+    `zones_c` are the temperatures of its thermal zones, and `clocks` are named for the first CPU of each;
+    `implausible` are readings, in words, that cannot be true.
 
     `asked_s` and `answered_s` are on the controller's monotonic clock, `uptime_s` on the board's and
     `booted_at_s` on its wall clock. `busy_s` is CPU time since boot; `throttled` has the firmware's bits.
@@ -115,12 +157,14 @@ class Vitals:
     busy_s: float
     throttled: int | None = None
     alarm: bool | None = None
-    temperature_c: float | None = None
-    hz: float | None = None
+    zones_c: Mapping[str, float] = field(default_factory=dict)
+    clocks: Mapping[str, Clock] = field(default_factory=dict)
+    implausible: tuple[str, ...] = ()
     # A whole look has these, too
     boot: str | None = None
     booted_at_s: float | None = None
-    hz_due: float | None = None
+    due_hz: Mapping[str, float] = field(default_factory=dict)
+    """By clock, the frequency that its governor lets a busy CPU have."""
     swapped_pages: int | None = None
     oom_kills: int | None = None
     oom_kills_of_host: int | None = None
@@ -133,7 +177,12 @@ class Vitals:
     @property
     def changes(self) -> bool:
         """Whether there is something that comes and goes, so that looking now and then tells more."""
-        return any(x is not None for x in (self.throttled, self.alarm, self.temperature_c, self.hz))
+        return self.throttled is not None or self.alarm is not None or bool(self.zones_c or self.clocks)
+
+    @property
+    def temperature_c(self) -> float | None:
+        """The temperature of the hottest zone."""
+        return max(self.zones_c.values(), default=None)
 
 
 class Look:
@@ -175,12 +224,19 @@ def parsed(board: str, said: Iterable[str], asked_s: float, answered_s: float) -
     """Return the vitals in a board's answer, lines of key and value; raises BoardError if it is nonsense."""
     log: list[str] = []
     told: dict[str, str] = {}
+    parts: dict[str, dict[str, str]] = {key: {} for key in SEVERAL}
     for line in said:
         key, _, value = line.partition(" ")
         if key == "log":
             log.append(value)
+        elif key in SEVERAL:
+            name, _, reading = value.partition(" ")
+            parts[key][name] = reading
         else:
             told[key] = value
+    zones_c, no_temperatures = _temperatures(parts["zone"])
+    clocks, no_clocks = _clocks(parts["clock"])
+    alarms = [alarm for each in parts["alarm"].values() if (alarm := _truth(_finite(each))) is not None]
     uptime_s, busy_us = _number(told, "uptime_s"), _number(told, "busy_us")
     if uptime_s is None or busy_us is None:
         raise BoardError(board, f"does not tell its state, but {text(' '.join(told)) or 'nothing'!r}")
@@ -192,12 +248,13 @@ def parsed(board: str, said: Iterable[str], asked_s: float, answered_s: float) -
         uptime_s=uptime_s,
         busy_s=busy_us / 1e6,
         throttled=_bits(told.get("throttled", "")),
-        alarm=_truth(_number(told, "alarm")),
-        temperature_c=_scaled(_number(told, "millidegrees"), 1e-3),
-        hz=_scaled(_number(told, "khz"), 1e3),
+        alarm=any(alarms) if alarms else None,
+        zones_c=zones_c,
+        clocks=clocks,
+        implausible=(*no_temperatures, *no_clocks),
         boot=told.get("boot"),
         booted_at_s=_number(told, "btime"),
-        hz_due=_scaled(_number(told, "khz_due"), 1e3),
+        due_hz={name: khz * 1e3 for name, each in parts["due"].items() if (khz := _finite(each))},
         swapped_pages=_swapped(told, inside),
         oom_kills=_whole(_number(told, "own_oom_kill" if inside else "oom_kill")),
         oom_kills_of_host=_whole(_number(told, "oom_kill")) if _misses_some(told, inside) else None,
@@ -207,10 +264,44 @@ def parsed(board: str, said: Iterable[str], asked_s: float, answered_s: float) -
     )
 
 
+def _temperatures(readings: Mapping[str, str]) -> tuple[dict[str, float], list[str]]:
+    """Return the temperature (°C) of each zone, and the readings that cannot be one."""
+    zones: dict[str, float] = {}
+    wrong = []
+    for name, reading in readings.items():
+        if (number := _finite(reading)) is None:
+            continue
+        degrees = number if abs(number) <= DEGREES else number / 1000
+        if COLDEST_C <= degrees <= HOTTEST_C:
+            zones[name] = degrees
+        else:
+            wrong.append(f"{text(name)} reads {text(reading)}, which is no temperature")
+    return zones, wrong
+
+
+def _clocks(readings: Mapping[str, str]) -> tuple[dict[str, Clock], list[str]]:
+    """Return the clocks by the first CPU of each, and the readings that cannot be a frequency."""
+    clocks: dict[str, Clock] = {}
+    wrong = []
+    for name, reading in readings.items():
+        khz, busy_us = (_finite(word) for word in (*reading.split(), "", "")[:2])
+        if khz is None or busy_us is None:
+            continue
+        if 0 < khz * 1e3 <= FASTEST_HZ:
+            clocks[name] = Clock(khz * 1e3, busy_us / 1e6)
+        else:
+            wrong.append(f"{text(name)} reads {khz:g} kHz, which is no frequency")
+    return clocks, wrong
+
+
 def _number(told: dict[str, str], key: str) -> float | None:
+    return _finite(told.get(key, ""))
+
+
+def _finite(reading: str) -> float | None:
     try:
-        number = float(told[key])
-    except (KeyError, ValueError):
+        number = float(reading)
+    except ValueError:
         return None
     return number if math.isfinite(number) else None
 

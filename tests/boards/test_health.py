@@ -15,7 +15,7 @@ import pytest
 from pytest_microcloud import catalog
 from pytest_microcloud.boards import health
 from pytest_microcloud.boards.health import Watch, judged
-from pytest_microcloud.boards.vitals import Look, Vitals, parsed
+from pytest_microcloud.boards.vitals import Clock, Look, Vitals, parsed
 from pytest_microcloud.errors import BoardError, LinkError
 
 if TYPE_CHECKING:
@@ -360,7 +360,10 @@ def test_a_pi_is_watched_in_all(pi_board: Board) -> None:
     assert not seen.inside
     assert (seen.throttled, seen.alarm) == (0, False)
     assert seen.temperature_c == pytest.approx(48.312)
-    assert (seen.hz, seen.hz_due) == (1200e6, 1200e6)
+    assert ({name: clock.hz for name, clock in seen.clocks.items()}, seen.due_hz) == (
+        {"cpu0": 1200e6},
+        {"cpu0": 1200e6},
+    )
     assert health.unwatched(pi_board) == ()
 
 
@@ -493,7 +496,12 @@ def test_an_answer_that_took_long_is_no_proof_of_a_wrong_clock() -> None:
 
 def clock_of(*hz: float, busy: float = 1.0) -> list[Vitals]:
     return [
-        look(5 * n, hz=each, hz_due=1200e6 if n == 0 else None, busy_s=5 * n * busy)
+        look(
+            5 * n,
+            clocks={"cpu0": Clock(each, 5 * n * busy)},
+            due_hz={"cpu0": 1200e6} if n == 0 else {},
+            busy_s=5 * n * busy,
+        )
         for n, each in enumerate(hz)
     ]
 
@@ -533,13 +541,63 @@ def test_what_makes_no_sense_is_unknown() -> None:
         "uptime_s 1",
         "busy_us 1",
         "throttled error=1",
-        "millidegrees hot",
-        "khz -",
+        "zone thermal_zone0 hot",
+        "clock cpu0 - 1",
+        "clock cpu1 5",
         "btime",
         "oom_kill 0x1",
     ]
     seen = parsed("desk", answer, 0.0, 0.1)
-    assert (seen.throttled, seen.temperature_c, seen.hz, seen.booted_at_s, seen.oom_kills) == (None,) * 5
+    assert (seen.throttled, seen.temperature_c, seen.booted_at_s, seen.oom_kills) == (None,) * 4
+    assert (seen.clocks, seen.implausible) == ({}, ())
+
+
+def board_at(n: int, *, big_khz: int, zone1: object, busy_cpu4: float = 1.0) -> Vitals:
+    """What a big.LITTLE board reports after 5 n seconds: four small CPUs, and a cluster of big ones."""
+    answer = [
+        f"uptime_s {100 + 5 * n}",
+        f"busy_us {5e6 * n}",
+        "zone thermal_zone0 48312",
+        f"zone thermal_zone1 {zone1}",
+        f"clock cpu0 1400000 {5e6 * n}",
+        f"clock cpu4 {big_khz} {5e6 * n * busy_cpu4}",
+        "due cpu0 1400000",
+        "due cpu4 2000000",
+    ]
+    return parsed("desk", answer, 5.0 * n, 5.0 * n + 0.01)
+
+
+def test_every_clock_and_every_thermal_zone_is_watched() -> None:
+    found = judged([board_at(n, big_khz=600_000, zone1=95_000) for n in range(3)])
+    assert [finding.what for finding in found] == [
+        "it was 95 °C hot (thermal_zone1)",
+        "it ran at 600 MHz while busy, where 2000 MHz are due (cpu4)",
+    ]
+
+
+def test_a_cluster_that_is_idle_may_be_slow() -> None:
+    assert judged([board_at(n, big_khz=600_000, zone1=50_000, busy_cpu4=0.2) for n in range(3)]) == []
+
+
+@pytest.mark.parametrize(
+    ("reading", "degrees"), [("97", 97.0), ("97000", 97.0), ("-5000", -5.0), ("48312", 48.312), ("0", 0.0)]
+)
+def test_a_temperature_is_read_in_degrees_and_in_millidegrees(reading: str, degrees: float) -> None:
+    assert board_at(0, big_khz=2_000_000, zone1=reading).zones_c["thermal_zone1"] == pytest.approx(degrees)
+
+
+@pytest.mark.parametrize("reading", ["-274000", "2147483647", "160000", "-32768000"])
+def test_a_temperature_that_cannot_be_is_not_watched_and_that_is_said(reading: str) -> None:
+    seen = board_at(0, big_khz=2_000_000, zone1=reading)
+    assert list(seen.zones_c) == ["thermal_zone0"]
+    assert f"thermal_zone1 reads {reading}, which is no temperature" in list(health._unwatched(seen))
+
+
+@pytest.mark.parametrize("khz", [0, -1, 10**9])
+def test_a_frequency_that_cannot_be_is_not_watched_and_that_is_said(khz: int) -> None:
+    seen = board_at(0, big_khz=khz, zone1=48_000)
+    assert list(seen.clocks) == ["cpu0"]
+    assert f"cpu4 reads {khz:g} kHz, which is no frequency" in list(health._unwatched(seen))
 
 
 def test_what_is_borne_and_tolerated_is_data(catalog_: Catalog) -> None:

@@ -214,6 +214,27 @@ def test_each_row_of_the_documentations_device_trees_is_recognised(compatible: s
     assert (board.kind, board.soc, board.evidence) == (kind, "BCM2837", "device tree")
 
 
+@pytest.mark.parametrize(
+    ("compatible", "kind"),
+    [
+        ("2-model-b-rev2", "2B"),
+        ("3-compute-module", "CM3"),
+        ("3-compute-module-lite", "CM3"),
+        ("4-compute-module-s", "CM4S"),
+    ],
+)
+def test_variants_in_device_trees_are_recognised_as_what_they_name(compatible: str, kind: str) -> None:
+    board = facts(compatible=f"raspberrypi,{compatible} brcm,bcm2837 ").identity
+    assert board is not None
+    assert board.kind == kind
+
+
+@pytest.mark.parametrize("code", ["0", "0000", "00000000"])
+def test_a_revision_of_zeros_is_no_code(code: str) -> None:
+    assert facts(code).revision_code is None
+    assert facts(code, **{"tree.revision": "00a02082"}).revision_code == "a02082"
+
+
 def test_without_a_code_the_device_tree_tells_the_model_and_the_pcb() -> None:
     board = facts(
         None, "raspberrypi,3-model-b brcm,bcm2837 ", **{"tree.model": "Raspberry Pi 3 Model B Rev 1.2 "}
