@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, cast
 from pytest_microcloud import inventory as inventories
 from pytest_microcloud import shipped
 from pytest_microcloud.boards.drivers import DEFAULT
-from pytest_microcloud.boards.drivers.container.driver import CAPABILITIES, UNCONFINED
+from pytest_microcloud.boards.drivers.container import isolation
 from pytest_microcloud.boards.drivers.container.os_image import board_image
 from pytest_microcloud.boards.rack import Rack
 from pytest_microcloud.controller import images, workspace
@@ -332,8 +332,8 @@ class RealBoard:
             binds[str(file)] = {"bind": "/proc/cpuinfo", "mode": "ro"}
         memory = self.how.get("memory")
         host_config = host.api.create_host_config(
-            cap_add=[*CAPABILITIES, "SYS_TIME"],
-            security_opt=UNCONFINED,
+            cap_add=[*isolation.CAPABILITIES, "SYS_TIME"],
+            security_opt=isolation.UNCONFINED,
             cgroupns="private",
             restart_policy={"Name": "always"},
             tmpfs={"/run": "", "/run/lock": ""},
@@ -349,7 +349,7 @@ class RealBoard:
             hostname=self.name,
             labels=labels,
             volumes=[bind["bind"] for bind in binds.values()],
-            host_config=host_config | {"MaskedPaths": [], "ReadonlyPaths": []},
+            host_config=host_config | isolation.paths(),
             networking_config=host.api.create_networking_config(
                 {str(self._network.name): host.api.create_endpoint_config(ipv4_address=self.address)}  # type: ignore[arg-type]
             ),

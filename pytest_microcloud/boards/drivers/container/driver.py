@@ -18,7 +18,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from pytest_microcloud.boards.drivers.container import calibration, card, page_cache
+from pytest_microcloud.boards.drivers.container import calibration, card, isolation, page_cache
 from pytest_microcloud.boards.drivers.container.alterations import altered
 from pytest_microcloud.boards.drivers.container.awake import Awake
 from pytest_microcloud.boards.drivers.container.disk import DiskLimits
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 
 BOARD_LABEL = "microcloud.board"
 SPEC_LABEL = "microcloud.spec"
-CAPABILITIES = ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "MKNOD", "SYS_BOOT", "SYS_NICE"]
-UNCONFINED = ["seccomp=unconfined", "apparmor=unconfined"]
 CLOCK_TICKS_PER_S = 100
 HOST_RESERVE_BYTES = 512 * 2**20
 FLASH_TIMEOUT_S = 1200
@@ -241,16 +239,14 @@ class ContainerDriver:
     ) -> Container:
         api = self._engine.api
         host = api.create_host_config(
-            cap_add=CAPABILITIES,
-            security_opt=UNCONFINED,
+            cap_add=isolation.CAPABILITIES,
+            security_opt=isolation.UNCONFINED,
             cgroupns="private",
             restart_policy={"Name": "always"},
             tmpfs={"/run": "", "/run/lock": ""},
             binds=mounts,
             **options["limits"],
         )
-        # The command line's systempaths=unconfined: the board's own Docker mounts /proc for its containers.
-        host |= {"MaskedPaths": [], "ReadonlyPaths": []}
         created = api.create_container(
             image,
             name=name,
@@ -258,7 +254,7 @@ class ContainerDriver:
             labels=marks,
             environment=options["environment"],
             volumes=[mount["bind"] for mount in mounts.values()],
-            host_config=host,
+            host_config=host | isolation.paths(),
         )
         return self._engine.containers.get(created["Id"])
 
