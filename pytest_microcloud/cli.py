@@ -240,7 +240,7 @@ def _clean(chosen: argparse.Namespace) -> int:
     import shutil
 
     from pytest_microcloud.boards.drivers.container import calibration
-    from pytest_microcloud.controller import engine, images, workspace
+    from pytest_microcloud.controller import engine, images, leftovers, workspace
     from pytest_microcloud.errors import EngineMissing
 
     _tell_removed(f"the files of run {run_id}" for run_id in workspace.remove_abandoned())
@@ -255,7 +255,7 @@ def _clean(chosen: argparse.Namespace) -> int:
         print("no Docker engine is here that could have emulated boards")
         return 0
     with closing(host):
-        _tell_removed(engine.clean(host, kept=True))
+        _tell_removed(leftovers.clean(host, kept=True))
         if chosen.cache:
             _tell_removed(images.forget(host))
     return 0

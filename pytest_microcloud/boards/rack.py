@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_microcloud.boards.board import Board
 from pytest_microcloud.boards.drivers.protocol import DriverContext
-from pytest_microcloud.controller import engine
+from pytest_microcloud.controller import engine, images, lease, leftovers
 from pytest_microcloud.controller.workspace import Workspace, remove_abandoned
 from pytest_microcloud.errors import BoardError
 
@@ -62,6 +62,7 @@ class Rack:
         self._own: dict[str, dict[str, Any]] = {}
         self._exchanged: set[str] = set()
         self._engine: DockerClient | None = None
+        self._lease: lease.Lease | None = None
         self.stays: list[str] = []
         """What could not be tidied up, a sentence each."""
 
@@ -163,11 +164,15 @@ class Rack:
             raise BoardError(name, self._broken[name]) from error
 
     def host_engine(self) -> DockerClient:
-        """Return the host's engine, after clearing what killed runs left on it."""
+        """Return the host's engine, cleared of what ended runs left, with this run's lease on it."""
         if self._engine is None:
             self._engine = engine.host_engine()
-            for thing in engine.clean(self._engine):
+        if self._lease is None:
+            engine.must_be_here(self._engine)
+            for thing in leftovers.clean(self._engine):
                 self._announce("this machine", f"removed {thing} of a run that was killed")
+            base = images.base(self._engine, images.WORKLOAD_SUITE, partial(self._announce, "this machine"))
+            self._lease = lease.take(self._engine, base, self.workspace.run_id)
         return self._engine
 
     def close(self) -> None:
@@ -184,7 +189,10 @@ class Rack:
                     board.power_off(keep=self._keep)
             if host is not None:
                 with self._warned("this machine"):
-                    engine.clean(host, self.workspace.run_id)
+                    leftovers.clean(host, self.workspace.run_id)
+                if self._lease is not None:
+                    self._lease.release()
+                    self._lease = None
         finally:
             if host is not None:
                 host.close()

@@ -8,8 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from pathlib import Path
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_microcloud.controller import workspace
@@ -18,13 +17,14 @@ from pytest_microcloud.errors import DeadlineExceeded, EngineError, EngineMissin
 if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
-    from docker.models.volumes import Volume
 
 T = TypeVar("T")
 RUN_LABEL = "microcloud.run"
 CONTROLLER_LABEL = "microcloud.controller"
 LOCK_LABEL = "microcloud.lock"
-"""Where the lock of the run is on its controller: whoever can take it knows that the run has ended."""
+"""Where the lock of the run is on its controller: while it is held, the run is alive."""
+LEASE_LABEL = "microcloud.lease"
+"""The name of the run's lease on the engine (`lease.py`): once that is gone, the run has ended."""
 KEPT_PREFIX = "microcloud-kept-"
 """How the name of a board begins that was handed over to the next run: labels cannot be added later."""
 CALL_TIMEOUT_S = 120
@@ -198,67 +198,14 @@ def labels(run_id: str) -> dict[str, str]:
 
 
 def host_labels(run_id: str) -> dict[str, str]:
-    """Return the labels of what we create on the host's engine: those, and where the run's lock is."""
-    return labels(run_id) | {LOCK_LABEL: str(workspace.lock_of(run_id))}
+    """Return the labels of what we create on the host's engine: those, and what proves the run alive."""
+    marks = {LOCK_LABEL: str(workspace.lock_of(run_id)), LEASE_LABEL: lease_name(run_id)}
+    return labels(run_id) | marks
 
 
-def lock_path(found: dict[str, str]) -> Path:
-    """Return the lock of the run that bears these labels."""
-    return Path(found.get(LOCK_LABEL) or workspace.lock_of(found[RUN_LABEL]))
-
-
-def clean(engine: DockerClient, run_id: str | None = None, *, kept: bool = False) -> list[str]:
-    """Remove what a run left on the host's engine, and return the names of what was removed.
-
-    With `run_id`, that run's things. Without, those of all runs of this controller that are not alive any
-    more; boards that were handed over to the next run are spared unless `kept` is true. Raises EngineError.
-    """
-    label = RUN_LABEL if run_id is None else f"{RUN_LABEL}={run_id}"
-    with explained("this machine", "removing what a run left"):
-        containers = [
-            _remove(container)
-            for container in engine.containers.list(all=True, sparse=True, filters={"label": label})
-            if (kept or not _name(container).startswith(KEPT_PREFIX))
-            and _ours_to_remove(container.attrs.get("Labels") or {}, run_id)
-        ]
-        volumes = [
-            f"volume {volume.name}"
-            for volume in engine.volumes.list(filters={"label": label})
-            if _ours_to_remove(volume.attrs.get("Labels") or {}, run_id) and _removed(volume)
-        ]
-    return containers + volumes
-
-
-def _ours_to_remove(found: dict[str, str], run_id: str | None) -> bool:
-    if run_id is not None:
-        return True
-    return found.get(CONTROLLER_LABEL) == controller() and not workspace.alive(lock_path(found))
-
-
-def _removed(volume: Volume) -> bool:
-    from docker.errors import APIError
-
-    with suppress(APIError):  # in use by a board that was kept, or gone already
-        volume.remove(force=True)
-        return True
-    return False
-
-
-def _name(container: Container) -> str:
-    return str((container.attrs.get("Names") or [container.id])[0]).lstrip("/")
-
-
-def _remove(container: Container) -> str:
-    from docker.errors import APIError, NotFound
-
-    try:
-        container.remove(force=True, v=True)
-    except NotFound:
-        pass
-    except APIError as error:
-        if "already in progress" not in str(error):
-            raise
-    return f"container {_name(container)}"
+def lease_name(run_id: str) -> str:
+    """Return the name of the container that is a run's lease."""
+    return f"microcloud-{run_id}-lease"
 
 
 def _first_line(error: Exception) -> str:

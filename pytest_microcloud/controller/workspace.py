@@ -123,31 +123,6 @@ def _make_root(directory: Path) -> None:
         raise PermissionError(errno.EPERM, not_ours, str(directory))
 
 
-def claim(lock: Path) -> TextIO | None:
-    """Hold the lock of a run that has ended; None if it is alive after all, or not ours to judge."""
-    try:
-        with _alone(lock.parent.parent):
-            lock.parent.mkdir(mode=0o700, exist_ok=True)
-            held = lock.open("w")
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                held.close()
-                return None
-    except OSError:
-        return None
-    return held
-
-
-def release(held: TextIO) -> None:
-    """Give up a lock that was claimed, and the directory that it was in if nothing else is there."""
-    lock = Path(held.name)
-    with contextlib.suppress(OSError):
-        lock.unlink()
-        lock.parent.rmdir()
-    held.close()
-
-
 @contextmanager
 def scratch() -> Iterator[Path]:
     """Make a directory for large files, where temporary ones go, and remove it in the end; raises OSError.

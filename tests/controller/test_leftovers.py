@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +16,7 @@ import pytest
 from pytest_microcloud import catalog as catalogs
 from pytest_microcloud.boards.link import Endpoint, Link, as_root
 from pytest_microcloud.boards.rack import Rack
-from pytest_microcloud.controller import engine, images, workspace
+from pytest_microcloud.controller import engine, images, lease, leftovers, workspace
 from pytest_microcloud.controller.workspace import Workspace, new_run_id
 from pytest_microcloud.errors import BoardError, DeadlineExceeded, EngineError, LinkError
 
@@ -111,7 +112,6 @@ def test_a_directory_that_somebody_else_put_there_is_not_used(
         monkeypatch.setattr(os, "getuid", lambda: mine + 1)
     with pytest.raises(PermissionError, match=r"is not a directory that you own .* set XDG_RUNTIME_DIR"):
         Workspace(new_run_id()).open()
-    assert workspace.claim(workspace.lock_of("20260101T000000-aaaa")) is None
     assert [path.name for path in runtime.rglob("*") if path.name not in ("microcloud", "elsewhere")] == []
 
 
@@ -143,47 +143,71 @@ def test_a_lock_that_may_not_be_read_counts_as_alive(tmp_path: Path, monkeypatch
     assert workspace.alive(tmp_path / "lock")
 
 
-def test_only_the_lock_of_a_run_that_ended_can_be_claimed_and_by_one_only(own: Workspace) -> None:
-    lock = workspace.lock_of(own.run_id)
-    assert workspace.claim(lock) is None
-    own.close()
-    held = workspace.claim(lock)
-    assert held is not None
-    assert workspace.alive(lock)
-    assert workspace.claim(lock) is None
-    workspace.release(held)
-    assert not lock.parent.exists()
-
-
-def test_a_claim_never_removes_what_is_not_its_own(tmp_path: Path) -> None:
-    (tmp_path / "letter").write_text("to keep")
-    held = workspace.claim(tmp_path / "lock")
-    assert held is not None
-    workspace.release(held)
-    assert [path.name for path in tmp_path.iterdir()] == ["letter"]
+def _left(host_engine: DockerClient, run_id: str) -> set[str | None]:
+    filters: dict[str, Any] = {"label": f"{engine.RUN_LABEL}={run_id}"}
+    return {str(c.name) for c in host_engine.containers.list(all=True, ignore_removed=True, filters=filters)}
 
 
 @pytest.mark.engine
-def test_clean_asks_the_lock_that_a_container_bears_and_spares_kept_boards(
-    host_engine: DockerClient, base: str, own: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_run_whose_lease_is_held_is_left_alone_though_its_lock_is_not_seen(
+    host_engine: DockerClient, base: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run_id = new_run_id()
+    held = lease.take(host_engine, base, run_id)
+    assert held is not None
+    usual = host_engine.containers.create(base, "true", labels=engine.host_labels(run_id))
+    kept = host_engine.containers.create(base, "true", labels=engine.host_labels(run_id))
+    kept.rename(f"{engine.KEPT_PREFIX}{run_id}-shelf")
+    kept.reload()
+    volume = host_engine.volumes.create(name=f"{run_id}-card", labels=engine.host_labels(run_id))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    leftovers.clean(host_engine, kept=True)
+    assert _left(host_engine, run_id) == {engine.lease_name(run_id), usual.name, kept.name}
+    volume.reload()
+    held.release()
+    leftovers.clean(host_engine)
+    assert _left(host_engine, run_id) == {kept.name}
+    leftovers.clean(host_engine, run_id, kept=True)
+    assert _left(host_engine, run_id) == set()
+
+
+@pytest.mark.engine
+def test_a_lease_has_one_holder_and_ends_with_it_even_by_sigkill(
+    host_engine: DockerClient, base: str
+) -> None:
+    run_id = new_run_id()
+    hold = f"""import time
+from pytest_microcloud.controller import engine, lease
+held = lease.take(engine.host_engine(), {base!r}, {run_id!r})
+print("held" if held else "refused", flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        assert run_id in lease.held(host_engine)
+        assert lease.take(host_engine, base, run_id) is None
+        holder.kill()
+    deadline = time.monotonic() + 10
+    while run_id in lease.held(host_engine):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("doubt", ["no lease", "lock held"])
+def test_what_may_belong_to_a_live_run_is_left_alone(
+    host_engine: DockerClient, base: str, own: Workspace, doubt: str
 ) -> None:
     marks = engine.host_labels(own.run_id)
-    usual = host_engine.containers.create(base, "true", labels=marks)
-    kept = host_engine.containers.create(base, "true", labels=marks)
-    kept.rename(f"{engine.KEPT_PREFIX}{own.run_id}-shelf")
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-
-    def left() -> set[str | None]:
-        filters: dict[str, Any] = {"label": f"{engine.RUN_LABEL}={own.run_id}"}
-        return {container.id for container in host_engine.containers.list(all=True, filters=filters)}
-
-    engine.clean(host_engine)
-    assert left() == {usual.id, kept.id}
-    own.close()
-    engine.clean(host_engine)
-    assert left() == {kept.id}
-    engine.clean(host_engine, own.run_id, kept=True)
-    assert left() == set()
+    if doubt == "no lease":  # of a version that had none
+        own.close()
+        marks.pop(engine.LEASE_LABEL)
+    thing = host_engine.containers.create(base, "true", labels=marks)
+    leftovers.clean(host_engine, kept=True)
+    assert _left(host_engine, own.run_id) == {thing.name}
+    leftovers.clean(host_engine, own.run_id)
+    assert _left(host_engine, own.run_id) == set()
 
 
 @pytest.mark.engine

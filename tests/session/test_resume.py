@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import random
@@ -12,7 +13,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -241,9 +241,10 @@ def test_a_finished_run_is_not_gone_on_with_and_without_runs_it_says_so(project:
 
 def test_a_run_that_is_still_going_on_is_left_alone(killed: Project) -> None:
     session = killed.document()["machine_info"]["microcloud"]["plan"]["session"]
-    held = workspace.claim(workspace.lock_of(session))
-    assert held is not None
-    with closing(held):
+    lock = workspace.lock_of(session)
+    lock.parent.mkdir(parents=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
         result = killed.run("--microcloud-resume")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "(desk; standard; 1 boot; still going on)" in said(result)

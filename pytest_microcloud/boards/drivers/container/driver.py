@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from pytest_microcloud.boards.drivers.container import calibration, card, isolation, page_cache
 from pytest_microcloud.boards.drivers.container.alterations import altered
@@ -24,16 +24,15 @@ from pytest_microcloud.boards.drivers.container.awake import Awake
 from pytest_microcloud.boards.drivers.container.disk import DiskLimits
 from pytest_microcloud.boards.drivers.container.os_image import board_image
 from pytest_microcloud.boards.link import Endpoint
-from pytest_microcloud.controller import images, workspace
+from pytest_microcloud.controller import images, lease
 from pytest_microcloud.controller.engine import (
     CONTROLLER_LABEL,
     KEPT_PREFIX,
     controller,
+    RUN_LABEL,
     ended,
     explained,
     host_labels,
-    lock_path,
-    must_be_here,
 )
 from pytest_microcloud.errors import BoardError, EngineError, HostTooSmall, LinkError
 
@@ -77,7 +76,7 @@ class ContainerDriver:
         self._card: str | None = None
         self._container: Container | None = None
         self._volumes: list[Volume] = []
-        self._lease: TextIO | None = None
+        self._lease: lease.Lease | None = None
         self._awake: Awake | None = None
         self._key = context.directory / "id"
         self._host_key = ""
@@ -97,7 +96,6 @@ class ContainerDriver:
 
     def start(self) -> None:
         """Prepare the card, create the container with its limits, flash it, put the keys in, power it on."""
-        must_be_here(self._engine)
         if self._prepared:
             self._card = card.prepared(self._context, self._engine, partial(ContainerDriver, prepared=False))
         suite = self._target.image or images.WORKLOAD_SUITE
@@ -231,7 +229,7 @@ class ContainerDriver:
 
     def _release(self) -> None:
         if self._lease is not None:
-            workspace.release(self._lease)
+            self._lease.release()
             self._lease = None
 
     def _create(
@@ -319,7 +317,8 @@ class ContainerDriver:
         marks = [f"{BOARD_LABEL}={self._target.name}", f"{CONTROLLER_LABEL}={controller()}"]
         filters: dict[str, str | list[str] | bool] = {"name": f"^/?{KEPT_PREFIX}", "label": marks}
         for container in self._engine.containers.list(all=True, ignore_removed=True, filters=filters):
-            self._lease = workspace.claim(lock_path(container.labels))
+            base = images.base(self._engine, images.WORKLOAD_SUITE, self._say)
+            self._lease = lease.take(self._engine, base, container.labels[RUN_LABEL])
             if self._lease is None:
                 continue
             volumes = self._volumes_of(container)

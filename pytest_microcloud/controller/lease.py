@@ -1,0 +1,94 @@
+"""Proof that a run is alive, on the engine itself, where every session that uses the engine sees it.
+
+A lease is a container that ends when its standard input does. That comes from a connection of the process
+that holds the lease, so the engine ends it with its holder, even by SIGKILL. A run takes its lease before it
+creates anything else: what bears the label of a lease that is gone has been left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+from pytest_microcloud.controller.engine import (
+    LEASE_LABEL,
+    RUN_LABEL,
+    explained,
+    host_labels,
+    lease_name,
+)
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.models.containers import Container
+
+STARTING_S = 60.0
+"""How long a lease that is created and not started yet counts as held."""
+
+
+class Lease:
+    """A lease that this process holds, until `release` or its end."""
+
+    def __init__(self, container: Container, held_by: Any) -> None:
+        self._container = container
+        self._input = held_by
+
+    def release(self) -> None:
+        """Give it up; its container is gone when this returns, so that somebody else can take it."""
+        from docker.errors import APIError, NotFound
+
+        with contextlib.suppress(OSError):
+            getattr(self._input, "_sock", self._input).close()  # docker-py wraps it in a SocketIO
+        self._input.close()
+        with contextlib.suppress(APIError):  # gone, or about to: the engine removes it itself
+            self._container.remove(force=True)
+        with contextlib.suppress(NotFound):
+            self._container.wait(condition="removed")
+
+
+def take(engine: DockerClient, image: str, run_id: str) -> Lease | None:
+    """Take the lease of a run; None if somebody holds it. `image` is any with a shell. Raises EngineError.
+
+    Names are the engine's to give, once each, so that of two sessions one gets it.
+    """
+    from docker.errors import APIError
+
+    api = engine.api
+    with explained("this machine", f"taking the lease of run {run_id}"):
+        try:
+            created = api.create_container(
+                image,
+                ["-c", "exec cat >/dev/null"],
+                name=lease_name(run_id),
+                entrypoint="sh",
+                stdin_open=True,
+                detach=False,  # with its first client the standard input ends
+                labels=host_labels(run_id),
+                host_config=api.create_host_config(auto_remove=True, network_mode="none"),
+            )
+        except APIError as error:
+            if error.status_code != 409:
+                raise
+            return None
+        container = engine.containers.get(created["Id"])
+        held_by = container.attach_socket(params={"stdin": 1, "stream": 1})
+        container.start()
+    return Lease(container, held_by)
+
+
+def held(engine: DockerClient) -> set[str]:
+    """Return the ids of the runs whose leases are held, by whomever. Raises EngineError."""
+    with explained("this machine", "asking which runs are alive"):
+        labelled = engine.containers.list(all=True, sparse=True, filters={"label": LEASE_LABEL})
+    runs = set()
+    for container in labelled:
+        marks = container.attrs.get("Labels") or {}
+        names = [name.lstrip("/") for name in container.attrs.get("Names") or ()]
+        if marks.get(LEASE_LABEL) not in names:
+            continue  # something else of the run
+        state = container.attrs["State"]
+        young = time.time() - container.attrs["Created"] < STARTING_S
+        if state == "running" or (state == "created" and young):
+            runs.add(marks[RUN_LABEL])
+    return runs
