@@ -212,6 +212,8 @@ class Board:
 
     def trouble(self) -> str:
         """Return in words what happened to a board that was up; empty if it is as it was."""
+        if failure := self.driver.failure():
+            return failure
         try:
             if facts.boot_identity(self.link) != self.booted:
                 return "rebooted by itself"
@@ -227,6 +229,8 @@ class Board:
         It gets some time to come back by itself; then its power is cut once, where there is a command for it.
         """
         try:
+            if failure := self.driver.failure():
+                raise EngineError(self.name, failure)
             self.reconnect(RECOVERY_S)
         except (LinkError, EngineError, DeadlineExceeded):
             if not self.driver.cuts_power:

@@ -165,6 +165,7 @@ def fingerprint(board: Board) -> dict[str, Any]:
         "not_watched": list(board.unwatched),
         "others_containers": list(board.others),
         "made_of": board.driver.made_of(),
+        "emulated_by": board.driver.emulated_by(),
         **board.facts.as_dict(),
     }
 

@@ -154,10 +154,15 @@ def test_what_is_not_emulated_is_told_in_words(pi3b: Board) -> None:
     assert any("instruction set" in gap for gap in pi3b.gaps)
 
 
-def test_the_round_trip_is_a_gap_exactly_where_the_kernel_has_no_netem(pi3b: Board) -> None:
+def test_the_round_trip_is_a_gap_exactly_where_nothing_emulates_it(pi3b: Board) -> None:
+    by = pi3b.driver.emulated_by()["round_trip"]
+    assert any(gap.startswith("round trip") for gap in pi3b.gaps) == (by == "none")
+
+
+def test_netem_is_preferred_where_the_kernel_has_it(pi3b: Board) -> None:
     tried = pi3b.link.run("tc qdisc add dev lo root netem delay 1ms", check=False)
     pi3b.link.run("tc qdisc del dev lo root", check=False)
-    assert any("round trip" in gap for gap in pi3b.gaps) == (tried.status != 0)
+    assert (pi3b.driver.emulated_by()["round_trip"] == "netem") == (tried.status == 0)
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ def test_emulated_boards_are_told(shelf: Shelf, claim: str) -> None:
 
 
 USER_SPACE = "firmware and kernel start: start-up times are of user space alone"
-NO_DELAY = "round trip: this kernel has no sch_netem"
+NO_DELAY = "round trip: this kernel has neither sch_netem nor netfilter queues"
 NO_CARD = "SD card: the engine's volumes are not on a block device of this host"
 NO_NETWORK_CPU = (
     "CPU of the network stack: bridge, NAT and proxy of a container's packets cost the board nothing"
@@ -232,7 +232,7 @@ NEEDS = {
     "boards_answer_ten_times_sooner_than_the_cloud": (
         NO_DELAY,
         "serving.page_time (50 native) of pi1b, pi2b, pi3b measured with round trip "
-        "(emulated: this kernel has no sch_netem)",
+        "(emulated: this kernel has neither sch_netem nor netfilter queues)",
     ),
     "writes_cost_boards_more_than_the_cloud": (
         NO_CARD,
@@ -260,7 +260,7 @@ NEEDS = {
 @pytest.mark.parametrize("gap", [USER_SPACE, NO_DELAY, NO_CARD, NO_NETWORK_CPU])
 def test_the_gaps_here_are_those_that_emulated_boards_tell(gap: str) -> None:
     driver = resources.files(container)
-    sources = (driver / "driver.py", driver / "disk.py", driver / "board" / "board-init")
+    sources = (driver / "driver.py", driver / "disk.py", driver / "network" / "network-init")
     assert any(gap in source.read_text(encoding="utf-8") for source in sources)
 
 

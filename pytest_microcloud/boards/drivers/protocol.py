@@ -44,6 +44,18 @@ class Driver(Protocol):
     def made_of(self) -> dict[str, Any]:
         """Return what the board was made of, as far as it is known: for the run file, and for `like`."""
 
+    def emulated_by(self) -> dict[str, str]:
+        """Return by what means each aspect of the model is emulated; nothing, for a real board.
+
+        Figures of boards that are emulated by different means are not compared.
+        """
+
+    def failure(self) -> str:
+        """Return what the driver knows of why the board cannot be reached; empty if it knows nothing.
+
+        Until its power is cut and restored, such a board does not come back.
+        """
+
     def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
         """Return the inventory variables that make such a board in this one's place.
 

@@ -77,6 +77,14 @@ class SshDriver:
         """Return the image that the inventory says was flashed."""
         return {"image": self._target.image} if self._target.image else {}
 
+    def emulated_by(self) -> dict[str, str]:
+        """Return nothing: the board is real."""
+        return {}
+
+    def failure(self) -> str:
+        """Return nothing: what the board does not say is not known."""
+        return ""
+
     def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
         """Return the image, if it is known on both sides and there is a command that writes it."""
         name, image = self._target.name, made_of.get("image")

@@ -22,14 +22,15 @@ from pytest_microcloud.boards.drivers.container import calibration, card, isolat
 from pytest_microcloud.boards.drivers.container.alterations import altered
 from pytest_microcloud.boards.drivers.container.awake import Awake
 from pytest_microcloud.boards.drivers.container.disk import DiskLimits
+from pytest_microcloud.boards.drivers.container.network import Network, network_image
 from pytest_microcloud.boards.drivers.container.os_image import board_image
 from pytest_microcloud.boards.link import Endpoint
 from pytest_microcloud.controller import images, lease
 from pytest_microcloud.controller.engine import (
     CONTROLLER_LABEL,
     KEPT_PREFIX,
-    controller,
     RUN_LABEL,
+    controller,
     ended,
     explained,
     host_labels,
@@ -78,6 +79,7 @@ class ContainerDriver:
         self._volumes: list[Volume] = []
         self._lease: lease.Lease | None = None
         self._awake: Awake | None = None
+        self._network: Network | None = None
         self._key = context.directory / "id"
         self._host_key = ""
         self._gaps: list[str] = []
@@ -94,6 +96,13 @@ class ContainerDriver:
             raise EngineError(self._target.name, "is not started")
         return self._container
 
+    @property
+    def network(self) -> Network:
+        """The network that the board has joined; an error before `start`."""
+        if self._network is None:
+            raise EngineError(self._target.name, "is not started")
+        return self._network
+
     def start(self) -> None:
         """Prepare the card, create the container with its limits, flash it, put the keys in, power it on."""
         if self._prepared:
@@ -107,9 +116,10 @@ class ContainerDriver:
             self._awake = Awake(self._engine, image, cpus, self._target.name, self._run_id)
             self._awake.start()
         options = self._options()
-        spec = hashlib.sha256(
-            json.dumps([image, self._card, options], sort_keys=True, default=str).encode()
-        ).hexdigest()[:16]
+        link = network_image(self._engine, self._say)
+        self._network = Network(self._engine, link, self._target.name, **options.pop("link"))
+        parts = [image, self._card, options, self._network.spec]
+        spec = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
         with explained(self._target.name, "creating the emulated board"):
             if not self._adopt(spec):
                 self._make(image, spec, options)
@@ -125,6 +135,7 @@ class ContainerDriver:
             mounts[str(volume.name)] = {"bind": where, "mode": "rw"}
         if self._card is not None:
             self._flash(self._card, name)
+        self.network.start(name, self._run_id)
         marks |= {BOARD_LABEL: self._target.name, SPEC_LABEL: spec}
         self._container = self._create(image, name, marks, mounts, options)
         self._install_keys()
@@ -133,13 +144,9 @@ class ContainerDriver:
         self._container.start()
 
     def endpoint(self) -> Endpoint:
-        """Return the container's address (it may change with a reboot) and the keys made for it."""
-        with explained(self._target.name, "asking for the emulated board's address"):
-            self.container.reload()
-        networks = self.container.attrs["NetworkSettings"]["Networks"]
-        address = next((n["IPAddress"] for n in networks.values() if n["IPAddress"]), "")
+        """Return the address of the board's network and the keys made for the board."""
         return Endpoint(
-            address=address or "0.0.0.0",  # noqa: S104 - refused at once, and tried again by the link
+            address=self.network.address() or "0.0.0.0",  # noqa: S104 - refused at once, and tried again by the link
             user="root",
             identity_file=self._key,
             host_key=self._host_key,
@@ -163,10 +170,9 @@ class ContainerDriver:
             lasting.append(f"cores: {count} of {model.cores} are visible (calibrated together)")
         if model.kind == "vm":
             lasting.append("CPU credits: the board keeps up its burst, with no baseline to fall back to")
-        found = link.run("cat /run/microcloud-gaps").stdout.splitlines()
         if model.ethernet_bits_per_s is None and self._target.link_bits_per_s is None:
             lasting.append("link rate: no figure is published for this model")
-        return (*lasting, *self._gaps, *found)
+        return (*lasting, *self._gaps, *self.network.emulation.gaps)
 
     def made_of(self) -> dict[str, Any]:
         """Return image and its id, the model's calibrated CPUs, the share of them, link and host's CPU.
@@ -174,6 +180,14 @@ class ContainerDriver:
         `altered` tells in short phrases what is not as the model has it, because the inventory asks for that.
         """
         return self._made_of
+
+    def emulated_by(self) -> dict[str, str]:
+        """Return by what means the round trip and the rate of its link are emulated."""
+        return dict(self._network.emulation.means) if self._network is not None else {}
+
+    def failure(self) -> str:
+        """Return that the board's network has ended, if it has."""
+        return self._network.failure() if self._network is not None else ""
 
     def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
         """Return image and CPU share, if the very image is still here."""
@@ -203,7 +217,9 @@ class ContainerDriver:
             link.run("systemctl reboot", check=False)
 
     def cut_power(self) -> float:
-        """Kill all that runs on the board, and power it on."""
+        """Kill all that runs on the board, and power it on, with its network if that has ended."""
+        if self.network.failure():
+            self.network.restart()
         with explained(self._target.name, "cutting the emulated board's power"):
             self.container.restart(timeout=0)
         return time.monotonic()
@@ -216,6 +232,8 @@ class ContainerDriver:
                     self._hand_over(self._container)
                 else:
                     _remove(self._container, *self._volumes)
+                    if self._network is not None:
+                        self._network.stop()
         finally:
             if self._awake is not None:
                 self._awake.stop()
@@ -226,6 +244,8 @@ class ContainerDriver:
     def _hand_over(self, container: Container) -> None:
         if not str(container.name).startswith(KEPT_PREFIX):
             container.rename(f"{KEPT_PREFIX}{self._run_id}-{self._target.name}")
+        container.reload()
+        self.network.hand_over(str(container.name))
 
     def _release(self) -> None:
         if self._lease is not None:
@@ -243,24 +263,23 @@ class ContainerDriver:
             restart_policy={"Name": "always"},
             tmpfs={"/run": "", "/run/lock": ""},
             binds=mounts,
+            network_mode=self.network.mode,
             **options["limits"],
         )
         created = api.create_container(
             image,
             name=name,
-            hostname=self._target.name,
             labels=marks,
-            environment=options["environment"],
             volumes=[mount["bind"] for mount in mounts.values()],
             host_config=host | isolation.paths(),
         )
         return self._engine.containers.get(created["Id"])
 
     def _options(self) -> dict[str, Any]:
-        """Return the limits in docker-py's terms, and the environment; equal options make an equal board."""
+        """Return the limits in docker-py's terms, and the link; equal options make an equal board."""
         model, target = self._model, self._target
         if not self._prepared:
-            return {"limits": {}, "environment": {}}
+            return {"limits": {}, "link": {}}
         self._fits_host()
         # By the 7-Zip of one release, whatever the board runs: what an OS costs is not calibrated away.
         yardstick = board_image(self._engine, images.WORKLOAD_SUITE, self._say)
@@ -291,10 +310,7 @@ class ContainerDriver:
                 "mem_limit": model.mem_total_bytes,
                 "memswap_limit": model.mem_total_bytes,
             },
-            "environment": {
-                "MICROCLOUD_RATE_BITS": f"{rate:.0f}",
-                "MICROCLOUD_DELAY_MS": f"{round_trip * 500:g}",
-            },
+            "link": {"rate_bits_per_s": rate, "round_trip_s": round_trip},
         }
 
     def _fits_host(self) -> None:
@@ -322,12 +338,14 @@ class ContainerDriver:
             if self._lease is None:
                 continue
             volumes = self._volumes_of(container)
-            if container.labels.get(SPEC_LABEL) == spec and container.status == "running":
+            there = self.network.adopt(container)
+            if there and container.labels.get(SPEC_LABEL) == spec and container.status == "running":
                 self._container, self._volumes = container, volumes
                 self._say("taking over the board that was kept")
                 self._install_keys()
                 return True
             _remove(container, *volumes)
+            self.network.stop()
             self._release()
         return False
 

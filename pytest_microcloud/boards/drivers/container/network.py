@@ -1,0 +1,185 @@
+"""The network of an emulated board: a container of its own, whose network namespace the board joins.
+
+It shapes the link (`network/network-init`) and, on kernels without sch_netem, holds the delay line, so that
+the CPU of neither is the board's. It outlives the board's reboots, as a cable does. If it ends, no packet
+reaches the board any more.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_microcloud.controller import images
+from pytest_microcloud.controller.engine import explained, host_labels
+from pytest_microcloud.errors import DeadlineExceeded, EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from docker import DockerClient
+    from docker.models.containers import Container
+
+CAPABILITIES = ["NET_ADMIN", "SYS_NICE"]
+SHARES = 16 * 1024
+"""The engine's weight against 1024 of others: a packet that is due does not wait for the board's own work."""
+READY_TIMEOUT_S = 30.0
+FRAME_BYTES = 1514
+PAYLOAD_BYTES = 1448
+"""Of a full frame of TCP over IPv4 with timestamps: published rates are what such a stream carries."""
+SUFFIX = "-network"
+
+
+def network_image(engine: DockerClient, say: Callable[[str], None]) -> str:
+    """Return the image of such a network, built from Debian's packages once. Raises EngineError."""
+    base = images.base(engine, images.WORKLOAD_SUITE, say)
+    return images.build(engine, "network", Path(__file__).parent / "network", base, say)
+
+
+@dataclass(frozen=True)
+class Emulation:
+    """By what means each aspect of the link is emulated, and in sentences what of it is not."""
+
+    means: dict[str, str] = field(default_factory=dict)
+    gaps: tuple[str, ...] = ()
+
+
+class Network:
+    """One board's network: `rate_bits_per_s` both ways, and a round trip; 0 leaves either out."""
+
+    def __init__(
+        self,
+        engine: DockerClient,
+        image: str,
+        board: str,
+        *,
+        rate_bits_per_s: float = 0.0,
+        round_trip_s: float = 0.0,
+    ) -> None:
+        self._engine = engine
+        self._image = image
+        self._board = board
+        self._environment = {
+            "MICROCLOUD_RATE_BITS": f"{rate_bits_per_s * FRAME_BYTES / PAYLOAD_BYTES:.0f}",
+            "MICROCLOUD_ROUND_TRIP_US": f"{round_trip_s * 1e6:.0f}",
+        }
+        self._container: Container | None = None
+        self.emulation = Emulation()
+
+    @property
+    def spec(self) -> tuple[str, dict[str, str]]:
+        """What a network is made of; equal ones are alike."""
+        return self._image, self._environment
+
+    @property
+    def container(self) -> Container:
+        """The network's container; an error before `start`."""
+        if self._container is None:
+            raise EngineError(self._board, "its network is not started")
+        return self._container
+
+    @property
+    def mode(self) -> str:
+        """What the board's container is given to join it, in the engine's terms."""
+        return f"container:{self.container.id}"
+
+    def start(self, name: str, run_id: str) -> None:
+        """Bring it up for the board's container of that name. Raises EngineError, DeadlineExceeded."""
+        api = self._engine.api
+        with explained(self._board, "creating the emulated board's network"):
+            created = api.create_container(
+                self._image,
+                name=f"{name}{SUFFIX}",
+                hostname=self._board,  # the board has it from here
+                labels=host_labels(run_id),
+                environment=self._environment,
+                host_config=api.create_host_config(cap_add=CAPABILITIES, cpu_shares=SHARES),
+            )
+            self._container = self._engine.containers.get(created["Id"])
+        self.restart()
+
+    def restart(self) -> None:
+        """Start it, again if need be: what joined it before is cut off until it starts again itself."""
+        with explained(self._board, "starting the emulated board's network"):
+            self.container.restart(timeout=0)
+        self._wait()
+
+    def adopt(self, board: Container) -> bool:
+        """Take over the network that a kept board has joined; false if it is gone."""
+        from docker.errors import NotFound
+
+        try:
+            self._container = self._engine.containers.get(_joined(board))
+        except NotFound:
+            return False
+        return not self.failure() and self._read()
+
+    def hand_over(self, name: str) -> None:
+        """Give it the name that goes with a board's new one."""
+        if self.container.name != f"{name}{SUFFIX}":
+            self.container.rename(f"{name}{SUFFIX}")
+
+    def address(self) -> str:
+        """Return the board's address; empty if it has none. Raises EngineError."""
+        with explained(self._board, "asking for the emulated board's address"):
+            self.container.reload()
+        networks = self.container.attrs["NetworkSettings"]["Networks"]
+        return next((n["IPAddress"] for n in networks.values() if n["IPAddress"]), "")
+
+    def failure(self) -> str:
+        """Return in words that it ended, so that nothing reaches the board; empty if it runs."""
+        from docker.errors import NotFound
+
+        if self._container is None:
+            return ""
+        part = "delay line" if self.emulation.means.get("round_trip") == "delay line" else "network"
+        try:
+            with explained(self._board, "asking for the emulated board's network"):
+                self._container.reload()
+        except EngineError as error:
+            return f"its {part} is gone" if isinstance(error.__cause__, NotFound) else ""
+        state = self._container.attrs["State"]
+        if state["Running"]:
+            return ""
+        return f"its {part} ended (exit code {state['ExitCode']}), and no packet reaches the board"
+
+    def stop(self) -> None:
+        """Remove it; the board that joined it should be gone."""
+        from docker.errors import NotFound
+
+        if self._container is not None:
+            with suppress(NotFound):
+                self._container.remove(force=True, v=True)
+            self._container = None
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while not self._read():
+            if failure := self.failure():
+                raise EngineError(self._board, f"{failure}: {self._output()[-300:] or 'nothing was printed'}")
+            if time.monotonic() > deadline:
+                raise DeadlineExceeded(
+                    self._board, f"its network was not ready within {READY_TIMEOUT_S:.0f} s"
+                )
+            time.sleep(0.02)
+
+    def _output(self) -> str:
+        """Return what it has printed since it was started last."""
+        with explained(self._board, "reading what the emulated board's network reports"):
+            self.container.reload()
+            return self.container.logs().decode(errors="replace").rpartition("starting\n")[2]
+
+    def _read(self) -> bool:
+        """Read its report, and return whether that is complete."""
+        lines = self._output().splitlines()
+        means = [line.split(" ", 2)[1:] for line in lines if line.startswith("means ")]
+        gaps = [line.partition(" ")[2] for line in lines if line.startswith("gap ")]
+        self.emulation = Emulation(dict(means), tuple(gaps))
+        return "ready" in lines
+
+
+def _joined(board: Container) -> str:
+    return str(board.attrs["HostConfig"]["NetworkMode"]).partition(":")[2]
