@@ -7,21 +7,18 @@ the model's published rates, as far as the host's kernel can limit them. It runs
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import subprocess
-import tarfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_microcloud.boards.drivers.container import calibration, card, isolation, page_cache
 from pytest_microcloud.boards.drivers.container.alterations import altered
 from pytest_microcloud.boards.drivers.container.awake import Awake
 from pytest_microcloud.boards.drivers.container.disk import DiskLimits
+from pytest_microcloud.boards.drivers.container.keys import Keys
 from pytest_microcloud.boards.drivers.container.network import Network, network_image
 from pytest_microcloud.boards.drivers.container.os_image import board_image
 from pytest_microcloud.boards.link import Endpoint
@@ -80,8 +77,7 @@ class ContainerDriver:
         self._lease: lease.Lease | None = None
         self._awake: Awake | None = None
         self._network: Network | None = None
-        self._key = context.directory / "id"
-        self._host_key = ""
+        self._keys = Keys(context.directory, context.target.name)
         self._gaps: list[str] = []
         self._made_of: dict[str, Any] = {}
 
@@ -138,7 +134,7 @@ class ContainerDriver:
         self.network.start(name, self._run_id)
         marks |= {BOARD_LABEL: self._target.name, SPEC_LABEL: spec}
         self._container = self._create(image, name, marks, mounts, options)
-        self._install_keys()
+        self._keys.install(self.container)
         if self._prepared:
             page_cache.read_in(self._engine, image, self._target.name, self._run_id)
         self._container.start()
@@ -148,8 +144,8 @@ class ContainerDriver:
         return Endpoint(
             address=self.network.address() or "0.0.0.0",  # noqa: S104 - refused at once, and tried again by the link
             user="root",
-            identity_file=self._key,
-            host_key=self._host_key,
+            identity_file=self._keys.login,
+            host_key=self._keys.host_key,
         )
 
     def gaps(self, link: Link) -> tuple[str, ...]:
@@ -342,7 +338,7 @@ class ContainerDriver:
             if there and container.labels.get(SPEC_LABEL) == spec and container.status == "running":
                 self._container, self._volumes = container, volumes
                 self._say("taking over the board that was kept")
-                self._install_keys()
+                self._keys.install(self.container)
                 return True
             _remove(container, *volumes)
             self.network.stop()
@@ -368,40 +364,6 @@ class ContainerDriver:
             volumes={f"{name}-card": {"bind": "/var/lib/docker", "mode": "rw"}},
         ):
             pass
-
-    def _install_keys(self) -> None:
-        """Make the board's host key and the login key here: both ends are known from the first byte."""
-        own = self._directory / f"{self._target.name}.host"
-        for key in (self._key, own):
-            if not key.exists():
-                _make_key(key)
-        self._host_key = own.with_name(own.name + ".pub").read_text().strip()
-        login = self._key.with_name(self._key.name + ".pub").read_bytes()
-        archive = io.BytesIO()
-        with tarfile.open(fileobj=archive, mode="w") as tar:
-            home = tarfile.TarInfo("root/.ssh")
-            home.type, home.mode = tarfile.DIRTYPE, 0o700
-            tar.addfile(home)
-            for path, content in (
-                ("etc/ssh/ssh_host_ed25519_key", own.read_bytes()),
-                ("etc/ssh/ssh_host_ed25519_key.pub", self._host_key.encode() + b"\n"),
-                ("root/.ssh/authorized_keys", login),
-            ):
-                info = tarfile.TarInfo(path)
-                info.size, info.mode, info.mtime = len(content), 0o600, int(time.time())
-                tar.addfile(info, io.BytesIO(content))
-        self.container.put_archive("/", archive.getvalue())
-
-
-def _make_key(path: Path) -> None:
-    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "microcloud", "-f", str(path)]
-    try:
-        subprocess.run(command, check=True, capture_output=True, timeout=30)
-    except (OSError, subprocess.SubprocessError) as error:
-        said = getattr(error, "stderr", None) or b""
-        raise EngineError(
-            "this machine", f"ssh-keygen made no key: {said.decode(errors='replace').strip() or error}"
-        ) from error
 
 
 def _remove(container: Container | None, *volumes: Volume) -> None:
