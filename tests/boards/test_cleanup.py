@@ -175,6 +175,25 @@ def test_the_next_run_removes_what_a_killed_one_left_and_leaves_nothing_itself(
     assert nothing_is_left(killed, host_engine)
 
 
+def test_who_does_not_see_the_lock_of_a_live_run_leaves_its_board_alone(
+    project: Path, host_engine: DockerClient, tmp_path: Path
+) -> None:
+    elsewhere = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "TMPDIR": str(tmp_path)}
+    clean = [sys.executable, "-m", "pytest_microcloud.cli", "clean"]
+    with started(project, "pi3b", "test_hosting") as run:
+        run.wait_for("hosting httpd: 1 container,")
+        before = left(run, host_engine)
+        done = subprocess.run(
+            clean, env=elsewhere, capture_output=True, text=True, timeout=PATIENCE_S, check=True
+        )
+        assert run.id not in done.stdout
+        assert left(run, host_engine) == before
+        run.wait_for("hosting httpd: 3 containers")
+        os.killpg(run.process.pid, signal.SIGINT)
+        assert run.wait() == pytest.ExitCode.INTERRUPTED, run.output
+    assert nothing_is_left(run, host_engine)
+
+
 def test_microcloud_clean_removes_what_a_killed_run_left(project: Path, host_engine: DockerClient) -> None:
     with started(project, "pi3b", "test_io") as killed:
         killed.wait_for("io disk read")
