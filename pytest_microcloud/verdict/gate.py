@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_microcloud import ladder
 from pytest_microcloud.errors import CatalogError
 from pytest_microcloud.verdict import ranks
-from pytest_microcloud.verdict.results import per_boot
+from pytest_microcloud.verdict.results import boot_values, per_boot
 
 if TYPE_CHECKING:
     from pytest_microcloud.runs import Run
@@ -133,14 +133,12 @@ def compare(
 
 def series(run: Run, stage: str = "") -> dict[Key, Series]:
     """Return what a run measured in that stage, one value a boot."""
-    return {
-        key: Series(
-            boots[max(boots)][-1].unit,
-            boots[max(boots)][-1].better,
-            tuple(statistics.median(m.median for m in boots[boot]) for boot in sorted(boots)),
-        )
-        for key, boots in per_boot(run, stage).items()
-    }
+    measured = per_boot(run, stage)
+    found = {}
+    for key, boots in measured.items():
+        last = boots[max(boots)][-1]
+        found[key] = Series(last.unit, last.better, tuple(boot_values(measured, key)))
+    return found
 
 
 def suspects(findings: Iterable[Finding]) -> list[Finding]:

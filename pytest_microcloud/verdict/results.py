@@ -136,9 +136,11 @@ class Results:
             self._keep_newest(subject, run, name)
             since = self._since.get(subject.os_release, run.taken)
             self._since[subject.os_release] = min(since, run.taken)
-        for (board, metric, labels), boots in per_boot(run).items():
+        measured = per_boot(run)
+        for (board, metric, labels), boots in measured.items():
             if board in subjects:
-                self._keep_figure((subjects[board], metric, labels), run, board, boots)
+                values = boot_values(measured, (board, metric, labels))
+                self._keep_figure((subjects[board], metric, labels), run, board, boots, values)
 
     @property
     def subjects(self) -> list[Subject]:
@@ -170,14 +172,8 @@ class Results:
         return found
 
     def figure(self, subject: Subject, metric: str, labels: Mapping[str, object]) -> Figure | None:
-        """Return a metric of a subject at these labels, if any run has it.
-
-        The values of a page time are ab's mean time per request, as in the paper: see `_per_request`.
-        """
-        found = self._figures.get((subject, metric, point(labels)))
-        if found is None or metric != PAGE_TIME:
-            return found
-        return _per_request(found, self._figures.get((subject, THROUGHPUT, point(labels))), labels)
+        """Return a metric of a subject at these labels, if any run has it."""
+        return self._figures.get((subject, metric, point(labels)))
 
     def points(self, metric: str, subjects: Collection[Subject] | None = None) -> list[dict[str, str]]:
         """Return the labels at which a metric was measured on any of these subjects (or on any at all)."""
@@ -238,8 +234,8 @@ class Results:
         run: Run,
         board: str,
         boots: Mapping[int, Sequence[Measurement]],
+        values: Sequence[float],
     ) -> None:
-        values = [statistics.median(m.median for m in ms) for ms in boots.values()]
         self._history.setdefault(key, []).extend(values)
         kept = self._figures.get(key)
         if kept is None or (kept.run != run.id and run.taken >= kept.taken):
@@ -250,27 +246,38 @@ class Results:
             kept.gaps += _texts(run.boards[board].get("not_emulated"))
 
 
-def _per_request(page_time: Figure, throughput: Figure | None, labels: Mapping[str, object]) -> Figure:
-    """Return a page time with ab's mean time per request as the value of each boot: clients by throughput.
-
-    Clients that all start at once and end one by one make the median of the requests depend on the order in
-    which the server takes them; this mean does not. The samples stay, for quantiles. A run that has no
-    throughput at this point keeps its medians.
-    """
-    clients = str(labels.get("clients", ""))
-    same_run = throughput is not None and throughput.run == page_time.run
-    if throughput is None or not same_run or not clients.isdecimal() or not all(throughput.boots):
-        return page_time
-    return replace(page_time, boots=[int(clients) / rate for rate in throughput.boots])
+PerBoot = dict[tuple[str, str, Point], dict[int, list[Measurement]]]
+"""Measurements by board, metric and point, and then by boot."""
 
 
-def per_boot(run: Run, stage: str = "") -> dict[tuple[str, str, Point], dict[int, list[Measurement]]]:
+def per_boot(run: Run, stage: str = "") -> PerBoot:
     """Return what can be trusted of a run, by board, metric and point, and then by boot."""
-    found: dict[tuple[str, str, Point], dict[int, list[Measurement]]] = {}
+    found: PerBoot = {}
     for entry, measurement in run.trusted(stage):
         key = (entry.board, measurement.metric, point(measurement.labels))
         found.setdefault(key, {}).setdefault(entry.boot, []).append(measurement)
     return found
+
+
+def boot_values(measured: PerBoot, key: tuple[str, str, Point]) -> list[float]:
+    """Return the value of each boot, in their order: the median of its repetitions.
+
+    The value of a page time under load is ab's mean time per request instead, as in the paper: clients by
+    throughput. The median of single requests depends on the order in which a server takes clients that all
+    start at once; this mean does not.
+    """
+    board, metric, labels = key
+    values = _medians(measured[key])
+    rates = measured.get((board, THROUGHPUT, labels), {})
+    clients = dict(labels).get("clients", "")
+    if metric != PAGE_TIME or rates.keys() != measured[key].keys() or not clients.isdecimal():
+        return values
+    throughputs = _medians(rates)
+    return [int(clients) / rate for rate in throughputs] if all(throughputs) else values
+
+
+def _medians(boots: Mapping[int, Sequence[Measurement]]) -> list[float]:
+    return [statistics.median(m.median for m in boots[boot]) for boot in sorted(boots)]
 
 
 def point(labels: Mapping[str, object]) -> Point:

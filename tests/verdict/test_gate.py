@@ -312,3 +312,15 @@ def test_runs_of_the_same_raise_no_alarm(scatter: float) -> None:
             for side in (0, 1)
         )
         assert not [found for found in gate.compare(before, after) if found.fails]
+
+
+def test_a_page_time_under_load_is_gated_by_abs_mean_time_per_request(tmp_path: Path) -> None:
+    """The median of the requests moves with the order in which clients are served; the mean does not."""
+    at = {"setting": "native", "clients": 250}
+    pages = run_files.boots("serving.page_time", [2.38, 1.90], **at)
+    rates = run_files.boots("serving.throughput", [111.4, 108.8], **at)
+    key = ("desk", "serving.page_time", (("clients", "250"), ("setting", "native")))
+    measured = gate.series(run_files.run(tmp_path / "both.json", [*pages, *rates]))
+    assert measured[key].values == pytest.approx((2.244, 2.298), abs=1e-3)
+    incomplete = gate.series(run_files.run(tmp_path / "one.json", [*pages, rates[0]]))
+    assert incomplete[key].values == (2.38, 1.90), "one measure for all boots"
