@@ -77,7 +77,7 @@ class Server:
 def deploy(board: Board, workload: Workload) -> Deployment:
     """Bring a workload's image to the board, unless it is there; NotMeasured when there is no such image.
 
-    What was not there before is removed when the board is given up.
+    An image that was not there before is removed when the board is released.
     """
 
     def coming(tag: str) -> None:
@@ -88,7 +88,7 @@ def deploy(board: Board, workload: Workload) -> Deployment:
         isa = board.facts.isa
         if builder is board.docker:
             tag = images.workload(builder, workload, board.say, coming, isa)
-            with explained(board.name, f"looking at the image {tag}"):
+            with explained(board.name, f"inspecting the image {tag}"):
                 images.must_run_on(builder, builder, tag, board.name, isa)
             return Deployment(board, workload, tag)
         tag = images.workload(builder, workload, board.say, isa=isa)
@@ -133,7 +133,7 @@ def remove(board: Board, container: Container) -> None:
 
 @contextmanager
 def afterwards(tidy: Callable[[], None]) -> Iterator[None]:
-    """Call `tidy` at the end; if it fails after a failure, the first failure is the one that is told."""
+    """Call `tidy` at the end; if both fail, the first error is raised."""
     try:
         yield
     except BaseException:
@@ -145,7 +145,7 @@ def afterwards(tidy: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def changed(board: Board, back: str) -> Iterator[None]:
-    """Note how a change of the board is taken back (see `Board.undo`), and take it back at the end."""
+    """Record how to revert a change of the board (see `Board.undo`), and revert it at the end."""
     note = board.undo(back)
     with afterwards(lambda: board.take_back(note)):
         yield
@@ -171,7 +171,7 @@ def _page_bytes(deployment: Deployment, port: int | None) -> int:
     try:
         _, body = http_page(board.address, port, workload.ready.path)
     except (OSError, HTTPException) as error:
-        raise BoardError(board.name, f"{workload.name} did not give its page: {error!r}") from error
+        raise BoardError(board.name, f"{workload.name} did not return its page: {error!r}") from error
     return max(1, len(body))
 
 

@@ -1,4 +1,4 @@
-"""Asking a hosted application whether it does its work, in the way its workload says."""
+"""Readiness: whether a hosted application responds as its workload defines."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 POLL_S = 0.02
 ANSWER_TIMEOUT_S = 10.0
 FIRST_TIMEOUT_S = 0.5
-"""An application that is just starting may take a question and forget it, as ZooKeeper does: the first one is
-given less time, and after one that was forgotten the next gets twice as much."""
+"""An application that is starting may accept a request and never respond, as ZooKeeper does. So the first
+request has a short timeout, which doubles after each request without a response."""
 
 
 def answers(
@@ -33,7 +33,7 @@ def answers(
     container: Container | None,
     timeout_s: float = ANSWER_TIMEOUT_S,
 ) -> bool:
-    """Ask once; False if it does not answer, or not with what is expected."""
+    """Send one request; False if there is no response, or not the expected one."""
     try:
         if ready.kind == "stdin":
             return container is not None and _stdin(container, ready, timeout_s)
@@ -49,9 +49,9 @@ def answers(
 def wait_until_ready(
     board: Board, ready: Ready, port: int | None = None, container: Container | None = None
 ) -> float:
-    """Ask until it answers and return how long that took (s).
+    """Send requests until the application responds, and return how long that took (s).
 
-    Raises BoardError if it ended, DeadlineExceeded if it is late.
+    Raises BoardError if its container ended, DeadlineExceeded if it is not ready in time.
     """
     started = time.monotonic()
     timeout_s = FIRST_TIMEOUT_S
@@ -66,11 +66,11 @@ def wait_until_ready(
         if waited > ready.timeout_s:
             raise DeadlineExceeded(board.name, f"an application was not ready within {ready.timeout_s:.0f} s")
         if container is not None and waited > 1 and not _runs(board, container):
-            with explained(board.name, "asking for a container's last words"):
-                said = container.logs(tail=3).decode(errors="replace").strip() or "nothing"
+            with explained(board.name, "reading the log of a container"):
+                said = container.logs(tail=3).decode(errors="replace").strip() or "(nothing)"
             status = container.attrs["State"]["ExitCode"]
             raise BoardError(
-                board.name, f"a container ended with {status} before it was ready; it said: {said}"
+                board.name, f"a container ended with {status} before it was ready; its log ends with: {said}"
             )
         time.sleep(POLL_S)
 
@@ -131,7 +131,7 @@ def _tcp(address: str, port: int, ready: Ready, timeout_s: float) -> bool:
 
 
 def _stdin(container: Container, ready: Ready, timeout_s: float) -> bool:
-    """Write a line to the main process and read until the expected answer is there."""
+    """Write a line to the main process and read until the expected response is there."""
     channel = container.attach_socket(params={"stdin": 1, "stdout": 1, "stream": 1})
     raw = cast("socket.socket", getattr(channel, "_sock", channel))  # docker-py wraps it in a SocketIO
     try:
@@ -144,7 +144,7 @@ def _stdin(container: Container, ready: Ready, timeout_s: float) -> bool:
 
 
 def _says(connection: socket.socket, expect: str) -> bool:
-    """Read until the expected answer is there; False if the other side ends first."""
+    """Read until the expected response is there; False if the other side closes the connection first."""
     said = b""
     while expect.encode() not in said:
         part = connection.recv(4096)

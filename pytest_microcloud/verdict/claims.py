@@ -1,7 +1,7 @@
-"""What the paper's section 4 takes away, checked on stored runs of several boards.
+"""The claims of the paper's section 4, checked on stored runs of several boards.
 
-A claim holds, does not hold, or is not measured. It says which figures are missing, also where it holds so
-far on the others. What the claims are is in `claims.toml`; here is how each is checked.
+A claim holds, does not hold, or is not measured. It names the figures that are missing, also where it holds
+for the others. `claims.toml` lists the claims; this module checks them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CARD_BYTES = 16e9
 
 @dataclass(frozen=True)
 class Found:
-    """One comparison of a claim: whether it speaks for it, with the numbers in words."""
+    """One comparison of a claim: whether it supports the claim, with the numbers in words."""
 
     holds: bool
     numbers: str
@@ -42,7 +42,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim with what came of it.
+    """A claim with its verdict.
 
     `numbers` are in words, `missing` names what has not been measured, and `emulated` are the models whose
     figures are those of emulated boards.
@@ -59,7 +59,7 @@ class Claim:
 
     @property
     def so_far(self) -> bool:
-        """Whether it holds, and on a part of what it is about only, as the rest is not measured."""
+        """Whether it holds, but a part of its boards or figures is not measured."""
         return self.verdict == HOLDS and bool(self.missing)
 
 
@@ -155,7 +155,7 @@ def _check(function: Check) -> Check:
 def _each(
     compare: Callable[..., Found], cases: Iterable[tuple[object, ...] | Missing]
 ) -> Iterator[Found | Missing]:
-    """Compare each case that can be compared, and tell what the others lack."""
+    """Compare each case that has its figures, and yield what the others lack."""
     for case in cases:
         if isinstance(case, Missing):
             yield case

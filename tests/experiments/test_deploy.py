@@ -31,14 +31,14 @@ def container(**calls: object) -> Any:
     )
 
 
-def test_an_engine_that_dies_before_it_tells_a_port_is_an_error_of_the_board() -> None:
+def test_an_engine_that_dies_before_a_port_is_known_is_an_error_of_the_board() -> None:
     with pytest.raises(EngineError, match="desk: asking for a container's port: the connection was aborted"):
         published_port(DESK, container(reload=dies))
 
 
-def test_an_engine_that_dies_before_it_tells_the_last_words_is_an_error_of_the_board() -> None:
+def test_an_engine_that_dies_before_a_log_is_read_is_an_error_of_the_board() -> None:
     ready = catalogs.load().workload("httpd").ready
-    with pytest.raises(EngineError, match="desk: asking for a container's last words: the connection was"):
+    with pytest.raises(EngineError, match="desk: reading the log of a container: the connection was"):
         wait_until_ready(DESK, ready, None, container(logs=dies))
 
 

@@ -86,7 +86,7 @@ class Shelf:
         return self
 
     def check(self, claim: str) -> claims.Claim:
-        """Return what came of a claim."""
+        """Return a claim with its verdict."""
         return claims.check(claim, Results(self._runs))
 
 
@@ -193,7 +193,7 @@ def test_on_boards_as_the_papers_it_holds(shelf: Shelf, claim: str) -> None:
 
 
 @pytest.mark.parametrize("claim", claims.names())
-def test_on_others_it_does_not_hold_and_tells_the_numbers(shelf: Shelf, claim: str) -> None:
+def test_on_others_it_does_not_hold_and_gives_the_numbers(shelf: Shelf, claim: str) -> None:
     world, (change, numbers) = as_in_the_paper(), BREAKS[claim]
     change(world)
     found = shelf.add(world).check(claim)
@@ -210,7 +210,7 @@ def test_without_runs_it_is_not_measured_and_names_what_is_missing(shelf: Shelf,
 
 
 @pytest.mark.parametrize("claim", claims.names())
-def test_emulated_boards_are_told(shelf: Shelf, claim: str) -> None:
+def test_emulated_boards_are_named(shelf: Shelf, claim: str) -> None:
     found = shelf.add(as_in_the_paper(), kernel="6.12").check(claim)
     assert found.verdict == "holds"
     assert found.emulated
@@ -258,14 +258,14 @@ NEEDS = {
 
 
 @pytest.mark.parametrize("gap", [USER_SPACE, NO_DELAY, NO_CARD, NO_NETWORK_CPU])
-def test_the_gaps_here_are_those_that_emulated_boards_tell(gap: str) -> None:
+def test_the_gaps_here_are_those_that_emulated_boards_report(gap: str) -> None:
     driver = resources.files(container)
     sources = (driver / "driver.py", driver / "disk.py", driver / "network" / "network-init")
     assert any(gap in source.read_text(encoding="utf-8") for source in sources)
 
 
 @pytest.mark.parametrize("claim", NEEDS)
-def test_what_the_emulation_leaves_out_is_not_judged_and_says_why(shelf: Shelf, claim: str) -> None:
+def test_a_claim_that_needs_what_is_not_emulated_is_not_judged_and_says_why(shelf: Shelf, claim: str) -> None:
     gap, told = NEEDS[claim]
     found = shelf.add(as_in_the_paper(), not_emulated=["instruction set", gap]).check(claim)
     assert (found.verdict, found.missing, found.emulated) == ("not measured", (told,), ())
@@ -300,7 +300,7 @@ def test_the_gaps_that_count_are_those_of_the_run_that_the_figure_is_of(shelf: S
     assert missing.startswith("startup.ready_time of pi3b measured with firmware and kernel start")
 
 
-def test_a_gap_that_says_no_more_than_what_it_is_is_told(shelf: Shelf) -> None:
+def test_a_gap_without_an_explanation_is_named(shelf: Shelf) -> None:
     shelf.add({at("pi3b", "startup.ready_time"): 15.0}, not_emulated=["firmware and kernel start"])
     missing = shelf.check("boards_boot_before_the_vm").missing
     assert (
@@ -308,7 +308,7 @@ def test_a_gap_that_says_no_more_than_what_it_is_is_told(shelf: Shelf) -> None:
     )
 
 
-def test_a_claim_on_some_boards_holds_and_tells_which_are_missing(shelf: Shelf) -> None:
+def test_a_claim_on_some_boards_holds_and_names_the_missing_ones(shelf: Shelf) -> None:
     world = {key: value for key, value in as_in_the_paper().items() if key[0] in ("pi3b", "ec2_dublin")}
     found = shelf.add(world).check("boards_answer_ten_times_sooner_than_the_cloud")
     assert (found.verdict, found.numbers) == ("holds", ("pi3b 10 ms, ec2_dublin 900 ms (50 native)",))
@@ -333,7 +333,7 @@ def test_what_is_measured_of_everything_does_not_only_hold_so_far(shelf: Shelf) 
     assert not shelf.add(as_in_the_paper()).check("boards_boot_before_the_vm").so_far
 
 
-def test_a_claim_that_does_not_hold_tells_what_is_missing_and_holds_no_more_so_far(shelf: Shelf) -> None:
+def test_a_claim_that_does_not_hold_names_what_is_missing_and_does_not_hold_so_far(shelf: Shelf) -> None:
     world = {key: value for key, value in as_in_the_paper().items() if key[0] in ("pi3b", "t2_small")}
     world[at("pi3b", "startup.ready_time")] = 60.0
     found = shelf.add(world).check("boards_boot_before_the_vm")
@@ -364,7 +364,7 @@ def test_a_real_board_is_preferred_to_a_newer_emulated_one(shelf: Shelf) -> None
     assert (found.verdict, found.emulated) == ("holds", ())
 
 
-def test_a_real_board_stands_beside_an_emulated_vm_which_is_told(shelf: Shelf) -> None:
+def test_a_real_board_is_compared_with_an_emulated_vm_which_is_named(shelf: Shelf) -> None:
     world = as_in_the_paper()
     boards = {key: value for key, value in world.items() if key[0] in BOARDS}
     clouds = {key: value for key, value in world.items() if key[0] not in BOARDS}
@@ -417,7 +417,7 @@ def test_boards_that_serve_all_clients_there_are_withstand_as_many(shelf: Shelf)
     assert "pi1b 250 clients, pi2b 250 clients (native)" in found.numbers
 
 
-def test_boards_that_both_give_up_early_do_not_withstand_more(shelf: Shelf) -> None:
+def test_boards_that_both_fail_early_do_not_withstand_more(shelf: Shelf) -> None:
     world = as_in_the_paper()
     world[at("pi2b", "serving.capacity", setting="native")] = 100
     world[at("pi1b", "serving.capacity", setting="native")] = 100
@@ -433,7 +433,7 @@ def test_a_later_generation_is_compared_with_the_one_before_it(shelf: Shelf) -> 
     assert found.missing == ("io.disk_read_time, io.disk_write_time of pi4b",)
 
 
-def test_a_figure_of_nothing_is_as_good_as_missing(shelf: Shelf) -> None:
+def test_a_figure_of_zero_counts_as_missing(shelf: Shelf) -> None:
     world = as_in_the_paper()
     world[at("t2_small", "io.disk_read_time", size="1MiB")] = 0.0
     found = shelf.add(world).check("writes_cost_boards_more_than_the_cloud")
