@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_microcloud import fixtures, options
-from pytest_microcloud.errors import BoardError, InvalidMeasurement, MicrocloudError
+from pytest_microcloud.errors import BoardError, InvalidMeasurement, MicrocloudError, UserMistake
 from pytest_microcloud.session import outcome
 from pytest_microcloud.session.items import ENTRY, board_of, experiment_of, note, phase_of
 from pytest_microcloud.session.measuring import BoardClock, doubt
@@ -94,7 +94,7 @@ class SessionWithBoards:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Tell an invalid measurement from a failure, and a broken board from both."""
+        """Separate invalid measurements from failures, and broken boards and wrong calls from both."""
         report = yield
         self._hide_keys(report)
         if call.excinfo is None:
@@ -102,7 +102,7 @@ class SessionWithBoards:
         error = call.excinfo.value
         if isinstance(error, MicrocloudError):
             report.longrepr = self._session.privacy.anywhere(f"{type(error).__name__}: {error}")
-        if isinstance(error, InvalidMeasurement | BoardError):
+        if isinstance(error, InvalidMeasurement | BoardError | UserMistake):
             verdict = "invalid" if isinstance(error, InvalidMeasurement) else "error"
             outcome.mark(item, report, verdict)
             note(item, verdict, str(error))

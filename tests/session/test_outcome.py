@@ -512,6 +512,22 @@ def test_what_stays_invalid_is_given_up_after_that(
     assert told(kept["measurements"]) == [([1.0], "invalid"), ([2.0], "invalid")]
 
 
+def test_a_wrong_call_is_an_error_of_its_test_without_a_traceback(
+    outcomes: Callable[..., pytest.RunResult], pytester: pytest.Pytester
+) -> None:
+    call = "serving.load(server, clients=100, requests=50)"
+    tests = (
+        "from pytest_microcloud.experiments import serving\n"
+        f"def test_load(board, measure):\n    server = None\n    measure(lambda: {call})\n"
+    )
+    result = outcomes(tests)
+    assert (result.ret, result.parseoutcomes()) == (pytest.ExitCode.TESTS_FAILED, {"errors": 1})
+    result.stdout.fnmatch_lines(["UserMistake: requests=50, clients=100: each client needs at least one *"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+    (kept,) = run_of(pytester)["machine_info"]["microcloud"]["outcomes"]
+    assert kept["verdict"] == "error"
+
+
 def test_a_number_of_repetitions_below_0_is_refused(outcomes: Callable[..., pytest.RunResult]) -> None:
     result = outcomes(BOOT, "--microcloud-retry-invalid=-1")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
