@@ -57,11 +57,11 @@ class Series:
 
 @dataclass(frozen=True)
 class Finding:
-    """What the gate says of one metric on one board.
+    """The gate's result for one metric on one board.
 
     `ratio` is candidate by baseline and `interval` that of it; None where a baseline of 0 has no ratio.
-    `p` is not adjusted. `boots` are those of baseline and candidate. `worse` tells where the shift points to,
-    whatever the evidence.
+    `p` is not adjusted. `boots` are those of baseline and candidate. `worse` is whether the shift points to
+    the worse side, whatever the evidence.
     """
 
     board: str
@@ -87,7 +87,7 @@ class Finding:
 
 
 class Rules:
-    """The rules of all metrics: the shipped ones, and over them those of files of one's own."""
+    """The rules of all metrics: the shipped ones, overridden by those of the user's files."""
 
     def __init__(self, files: Iterable[Path] = ()) -> None:
         shipped = resources.files(__package__).joinpath("gate.toml")
@@ -103,15 +103,15 @@ class Rules:
         return Rule(**(self._tables["default"] | self._tables.get(metric, {})))
 
     def too_few(self, boots: int) -> str:
-        """Return that so few boots a side can tell nothing, even of a single metric; else an empty text."""
+        """Return that even one metric is inconclusive with so few boots per side; empty if it is not."""
         needed = ranks.boots_needed(float(self._tables["default"]["q"]))
         if boots >= needed:
             return ""
-        told = f"{boots} boot{'s' if boots > 1 else ''}"
-        return f"{told} can tell nothing: it takes {needed} a side, and more among many metrics"
+        measured = f"{boots} boot{'s' if boots > 1 else ''}"
+        return f"inconclusive with {measured}: needs {needed} boots per side, and more among many metrics"
 
     def idle(self, metrics: Collection[str]) -> Iterator[str]:
-        """Yield which rules of one's own are for none of these metrics, as a misspelt name is."""
+        """Yield the user's rules that apply to none of these metrics, as with a misspelt name."""
         for name, file in self._own.items():
             if name != "default" and name not in metrics:
                 yield f"{file}: there is a rule for {name}, which neither run has"
@@ -147,10 +147,10 @@ def suspects(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def fresh_boots(suspects: Sequence[Finding], rules: Rules) -> int:
-    """Return in how many boots of each side suspects are measured again.
+    """Return how many fresh boots per side confirm the suspects.
 
-    As many as raised the suspicion, on the side that had more; and some more than could just tell, so that a
-    boot that is invalid does not decide.
+    At least as many as on the larger side of the screening, and some more than the test needs, so that one
+    invalid boot does not make it inconclusive.
     """
     q = min(rules.of(finding.metric).q for finding in suspects) / len(suspects)
     return max(ranks.boots_needed(q) + SPARE_BOOTS, *(boots for f in suspects for boots in f.boots))
@@ -206,7 +206,8 @@ class _Judged:
             reason = f"{scale.said(shift)}, too little to matter"
         elif ranks.smallest_p(*boots) > rule.q / metrics:
             verdict = TOO_FEW
-            reason = f"{ranks.boots_needed(rule.q / metrics)} boots a side can tell, among {metrics} metrics"
+            needed = ranks.boots_needed(rule.q / metrics)
+            reason = f"needs {needed} boots per side among {metrics} metrics"
         elif interval and 1 - rule.ruled_out <= interval[0] and interval[1] <= 1 + rule.ruled_out:
             reason = f"≥{rule.ruled_out:.0%} ruled out"
         board, metric, labels = self.key

@@ -84,7 +84,7 @@ def test_a_certain_but_small_change_does_not_matter() -> None:
 def test_too_few_boots_are_told_with_how_many_would_do() -> None:
     found = one((1.0, 1.1, 1.2), (2.0, 2.1, 2.2))
     assert found.verdict == "too few samples"
-    assert found.reason.startswith("5 boots a side")
+    assert found.reason.startswith("needs 5 boots per side")
 
 
 def test_more_metrics_need_more_boots() -> None:
@@ -93,7 +93,7 @@ def test_more_metrics_need_more_boots() -> None:
     again = {key: Series("s", "lower", boots(1.0, 5, 1000 + seed)) for seed, key in enumerate(keys)}
     found = gate.compare(run, again)
     assert {f.verdict for f in found} == {"too few samples"}
-    assert found[0].reason.startswith("9 boots a side")
+    assert found[0].reason.startswith("needs 9 boots per side")
 
 
 def test_counts_change_by_whole_containers() -> None:
@@ -232,7 +232,7 @@ def test_what_looks_worse_is_suspect_before_there_is_evidence(
 
 
 def test_screening_asks_less_than_judging() -> None:
-    """Four boots a side cannot tell at q, and are enough for a suspicion."""
+    """Four boots per side are inconclusive at q, and enough for a suspicion."""
     found = one((2.0, 2.1, 2.2, 2.3), (3.0, 3.1, 3.2, 3.3))
     assert (found.verdict, gate.suspects([found])) == ("too few samples", [found])
 
