@@ -66,3 +66,29 @@ def test_an_application_that_forgot_the_first_question_is_ready_long_before_that
         served.result(ANSWER_TIMEOUT_S)
     assert asked == [b"srvr"]
     assert took_s < ANSWER_TIMEOUT_S / 2
+
+
+@pytest.mark.parametrize(
+    ("address", "families", "published"),
+    [
+        ("board.test", [socket.AF_INET6, socket.AF_INET], "0.0.0.0"),  # noqa: S104
+        ("board.test", [socket.AF_INET6], "::"),
+        ("2001:db8::7", [socket.AF_INET6], "::"),
+        ("board.test", [], "0.0.0.0"),  # noqa: S104
+    ],
+)
+def test_a_port_is_published_where_the_boards_address_is_reached(
+    address: str, families: list[int], published: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that stands for IPv6 alone cannot reach a port that is published on IPv4."""
+
+    def resolve(*_: object, **__: object) -> list[Any]:
+        if not families:
+            raise socket.gaierror("no such name")
+        return [(family, socket.SOCK_STREAM, 6, "", (address, 0)) for family in families]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    facts = SimpleNamespace(engine="Docker")
+    board = cast("Board", SimpleNamespace(name="desk", address=address, facts=facts))
+    deployment = deploying.Deployment(board, catalogs.load().workload("httpd"), "httpd")
+    assert deployment.published(None) == {"80/tcp": (published, None)}
