@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_microcloud.boards.drivers.container import ContainerDriver, network
+from pytest_microcloud.boards.health import Watch
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
@@ -116,13 +117,20 @@ def test_a_link_without_rate_and_round_trip_is_left_alone(tmp_path: Path) -> Non
 def test_netem_delays_half_of_the_round_trip_each_way(tmp_path: Path) -> None:
     brought_up(tmp_path, "", **BOTH_WAYS)
     calls = (tmp_path / "calls").read_text()
-    assert "tc qdisc add dev eth0 root handle 1: netem delay 10000us" in calls
-    assert "tc qdisc add dev upload root handle 1: netem delay 10000us" in calls
+    assert "tc qdisc add dev eth0 parent 2:2 handle 1: netem delay 10000us" in calls
+    assert "tc qdisc add dev upload parent 2:2 handle 1: netem delay 10000us" in calls
 
 
 def test_netem_delays_all_of_it_on_the_way_out_where_the_way_in_cannot_be_shaped(tmp_path: Path) -> None:
     brought_up(tmp_path, "ifb", **BOTH_WAYS)
-    assert "tc qdisc add dev eth0 root handle 1: netem delay 20000us" in (tmp_path / "calls").read_text()
+    assert (
+        "tc qdisc add dev eth0 parent 2:2 handle 1: netem delay 20000us" in (tmp_path / "calls").read_text()
+    )
+
+
+def test_netem_delays_all_packets_where_the_kernel_cannot_tell_the_sessions_own(tmp_path: Path) -> None:
+    brought_up(tmp_path, "prio", **BOTH_WAYS)
+    assert "tc qdisc add dev eth0 root handle 1: netem delay 10000us" in (tmp_path / "calls").read_text()
 
 
 on_an_engine = pytest.mark.engine
@@ -133,12 +141,12 @@ def driver_of(board: Board) -> ContainerDriver:
     return board.driver
 
 
-def connect_s(board: Board) -> float:
-    """Return how long a connection to the board's sshd takes, in the median of 30."""
+def connect_s(board: Board, port: int = 22) -> float:
+    """Return how long a connection to the board takes, in the median of 30."""
     took = []
     for _ in range(30):
         started = time.monotonic()
-        socket.create_connection((board.address, 22), timeout=10).close()
+        socket.create_connection((board.address, port), timeout=10).close()
         took.append(time.monotonic() - started)
         time.sleep(0.02)
     return statistics.median(took)
@@ -151,6 +159,11 @@ def test_a_connection_takes_the_stated_round_trip(pi3b: Board) -> None:
         return
     assert pi3b.model.round_trip_s is not None
     assert connect_s(pi3b) == pytest.approx(pi3b.model.round_trip_s, abs=0.002)
+
+
+@on_an_engine
+def test_the_sessions_own_commands_are_not_delayed(pi3b: Board) -> None:
+    assert connect_s(pi3b, network.CONTROL_PORT) < 0.002
 
 
 @pytest.fixture
@@ -213,7 +226,10 @@ def test_a_board_whose_network_ended_is_unreachable_named_so_and_comes_back(pi3b
     with pytest.raises(OSError, match=r"timed out|unreachable|refused"):
         socket.create_connection((pi3b.address, 22), timeout=1)
     part = "delay line" if driver.emulated_by()["round_trip"] == "delay line" else "network"
-    assert pi3b.trouble() == f"its {part} ended (exit code 137), and no packet reaches the board"
+    with Watch(pi3b, ["load"]) as watch:
+        pass
+    assert watch.verdict()[0].startswith(f"its {part} ended")
+    assert pi3b.trouble() == f"its {part} ended (exit code 137), and nothing that the board serves is reached"
     pi3b.revive()
     assert pi3b.trouble() == ""
     assert pi3b.link.run("echo back").stdout == "back\n"

@@ -49,12 +49,15 @@ class Driver(Protocol):
 
         Figures of boards that are emulated by different means are not compared.
         """
+        return {}
 
     def failure(self) -> str:
         """Return what the driver knows of why the board cannot be reached; empty if it knows nothing.
 
-        Until its power is cut and restored, such a board does not come back.
+        Until its power is cut and restored, such a board does not come back. A measurement that ends in this
+        state is invalid.
         """
+        return ""
 
     def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
         """Return the inventory variables that make such a board in this one's place.

@@ -19,7 +19,7 @@ from pytest_microcloud.boards.drivers.container.alterations import altered
 from pytest_microcloud.boards.drivers.container.awake import Awake
 from pytest_microcloud.boards.drivers.container.disk import DiskLimits
 from pytest_microcloud.boards.drivers.container.keys import Keys
-from pytest_microcloud.boards.drivers.container.network import Network, network_image
+from pytest_microcloud.boards.drivers.container.network import CONTROL_PORT, Network, network_image
 from pytest_microcloud.boards.drivers.container.os_image import board_image
 from pytest_microcloud.boards.link import Endpoint
 from pytest_microcloud.controller import images, lease
@@ -143,6 +143,7 @@ class ContainerDriver:
         """Return the address of the board's network and the keys made for the board."""
         return Endpoint(
             address=self.network.address() or "0.0.0.0",  # noqa: S104 - refused at once, and tried again by the link
+            port=CONTROL_PORT,
             user="root",
             identity_file=self._keys.login,
             host_key=self._keys.host_key,

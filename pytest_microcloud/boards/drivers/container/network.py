@@ -1,8 +1,8 @@
 """The network of an emulated board: a container of its own, whose network namespace the board joins.
 
 It shapes the link (`network/network-init`) and, on kernels without sch_netem, holds the delay line, so that
-the CPU of neither is the board's. It outlives the board's reboots, as a cable does. If it ends, no packet
-reaches the board any more.
+the CPU of neither is the board's. It outlives the board's reboots, as a cable does. If it ends, nothing that
+the board serves is reached any more.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 CAPABILITIES = ["NET_ADMIN", "SYS_NICE"]
 SHARES = 16 * 1024
 """The engine's weight against 1024 of others: a packet that is due does not wait for the board's own work."""
+CONTROL_PORT = 1022
+"""Of the board's sshd, for the session's own commands: what they take is not to depend on the round trip."""
 READY_TIMEOUT_S = 30.0
 FRAME_BYTES = 1514
 PAYLOAD_BYTES = 1448
@@ -65,6 +67,7 @@ class Network:
         self._environment = {
             "MICROCLOUD_RATE_BITS": f"{rate_bits_per_s * FRAME_BYTES / PAYLOAD_BYTES:.0f}",
             "MICROCLOUD_ROUND_TRIP_US": f"{round_trip_s * 1e6:.0f}",
+            "MICROCLOUD_CONTROL_PORT": str(CONTROL_PORT),
         }
         self._container: Container | None = None
         self.emulation = Emulation()
@@ -130,7 +133,7 @@ class Network:
         return next((n["IPAddress"] for n in networks.values() if n["IPAddress"]), "")
 
     def failure(self) -> str:
-        """Return in words that it ended, so that nothing reaches the board; empty if it runs."""
+        """Return in words that it ended, so that no server of the board is reached; empty if it runs."""
         from docker.errors import NotFound
 
         if self._container is None:
@@ -144,7 +147,9 @@ class Network:
         state = self._container.attrs["State"]
         if state["Running"]:
             return ""
-        return f"its {part} ended (exit code {state['ExitCode']}), and no packet reaches the board"
+        return (
+            f"its {part} ended (exit code {state['ExitCode']}), and nothing that the board serves is reached"
+        )
 
     def stop(self) -> None:
         """Remove it; the board that joined it should be gone."""
