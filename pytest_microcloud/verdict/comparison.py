@@ -143,6 +143,12 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]
         there = [m.get(what) for m in made]
         if None not in there and there[0] != there[1]:
             yield f"another {name} is emulated: {there[1]}, and the baseline's was {there[0]}"
+    means = [facts.get("emulated_by") or {} for facts in (old, new)]
+    for aspect in sorted(means[0].keys() & means[1].keys()):
+        was, is_now = (by[aspect] for by in means)
+        if was != is_now:
+            what = aspect.replace("_", " ")
+            yield f"the {what} is emulated by other means: {is_now}, and the baseline's was by {was}"
     hosts = [m.get("host") for m in made]
     if all(hosts) and hosts[0] != hosts[1]:
         yield f"emulated on another host: {hosts[1]}, and the baseline's was {hosts[0]}"

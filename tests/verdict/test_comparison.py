@@ -92,8 +92,13 @@ def test_for_machines_it_is_plain_json(tmp_path: Path) -> None:
             emulated(made_of={"link_bits_per_s": 94_000_000, "round_trip_s": 0.0}),
             "another round trip (s) is emulated: 0.0, and the baseline's was 0.02",
         ),
+        (
+            emulated(emulated_by={"round_trip": "netem", "rate": "tbf, u32"}),
+            emulated(emulated_by={"round_trip": "delay line", "rate": "tbf, u32"}),
+            "the round trip is emulated by other means: delay line, and the baseline's was by netem",
+        ),
     ],
-    ids=["model", "driver", "card", "calibration", "host", "link"],
+    ids=["model", "driver", "card", "calibration", "host", "link", "means"],
 )
 def test_what_cannot_be_compared_is_refused_by_name(
     tmp_path: Path, old: Mapping[str, Any], new: Mapping[str, Any], told: str
