@@ -75,9 +75,7 @@ class Watch:
             found.insert(0, Finding("load", what))
         if not self._board.lock.held:
             found.append(Finding("lost", "its lock was lost, and somebody else may have worked on it"))
-        unexpected = [finding.what for finding in found if finding.symptom not in self._expected]
-        failure = self._board.driver.failure()  # of what no experiment brings about itself
-        return [failure, *unexpected] if failure else unexpected
+        return [finding.what for finding in found if finding.symptom not in self._expected]
 
     def __enter__(self) -> Watch:
         self._look = Look(self._board.link)

@@ -54,8 +54,7 @@ class Driver(Protocol):
     def failure(self) -> str:
         """Return what the driver knows of why the board cannot be reached; empty if it knows nothing.
 
-        Until its power is cut and restored, such a board does not come back. A measurement that ends in this
-        state is invalid.
+        Until its power is cut and restored, such a board does not come back.
         """
         return ""
 

@@ -1,8 +1,8 @@
 """The network of an emulated board: a container of its own, whose network namespace the board joins.
 
 It shapes the link (`network/network-init`) and, on kernels without sch_netem, holds the delay line, so that
-the CPU of neither is the board's. It outlives the board's reboots, as a cable does. If it ends, nothing that
-the board serves is reached any more.
+the CPU of neither is the board's. It outlives the board's reboots, as a cable does. If it ends, no packet
+reaches the board any more.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class Network:
         return next((n["IPAddress"] for n in networks.values() if n["IPAddress"]), "")
 
     def failure(self) -> str:
-        """Return in words that it ended, so that no server of the board is reached; empty if it runs."""
+        """Return in words that it ended, so that nothing reaches the board; empty if it runs."""
         from docker.errors import NotFound
 
         if self._container is None:
@@ -147,9 +147,7 @@ class Network:
         state = self._container.attrs["State"]
         if state["Running"]:
             return ""
-        return (
-            f"its {part} ended (exit code {state['ExitCode']}), and nothing that the board serves is reached"
-        )
+        return f"its {part} ended (exit code {state['ExitCode']}), and no packet reaches the board"
 
     def stop(self) -> None:
         """Remove it; the board that joined it should be gone."""
