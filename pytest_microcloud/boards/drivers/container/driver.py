@@ -228,9 +228,11 @@ class ContainerDriver:
                 if keep and self._container is not None:
                     self._hand_over(self._container)
                 else:
-                    _remove(self._container, *self._volumes)
-                    if self._network is not None:
-                        self._network.stop()
+                    try:
+                        _remove(self._container, *self._volumes)
+                    finally:
+                        if self._network is not None:
+                            self._network.stop()
         finally:
             if self._awake is not None:
                 self._awake.stop()
