@@ -11,11 +11,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import shutil
-import signal
 import subprocess
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from pytest_microcloud.boards import ssh_errors
 from pytest_microcloud.controller import engine
+from pytest_microcloud.controller.processes import end_group, ends_with_us
 from pytest_microcloud.errors import (
     BoardError,
     DeadlineExceeded,
@@ -361,20 +359,6 @@ class Link:
             "  BatchMode yes",
         ]
         self._control.with_suffix(".conf").write_text("\n".join(lines) + "\n")
-
-
-def ends_with_us() -> Sequence[str]:
-    """Return the prefix that makes a child end when this process does, even by SIGKILL (util-linux)."""
-    return ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()
-
-
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a child that leads a process group, with those that it started: ssh leaves a jump host's behind."""
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, how)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(5)
 
 
 def as_root(line: str) -> str:

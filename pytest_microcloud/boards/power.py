@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 
 from pytest_microcloud.boards.facts import text
-from pytest_microcloud.boards.link import end_group
+from pytest_microcloud.controller.processes import end_group
 from pytest_microcloud.errors import BoardError, DeadlineExceeded
 
 POWER_TIMEOUT_S = 120.0

@@ -18,11 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_microcloud.boards.link import ends_with_us
 from pytest_microcloud.catalog import Workload
 from pytest_microcloud.catalog.picture import picture_page
 from pytest_microcloud.controller import workspace
 from pytest_microcloud.controller.engine import explained, within
+from pytest_microcloud.controller.processes import ends_with_us
 from pytest_microcloud.errors import DeadlineExceeded, EngineError, NotMeasured
 
 if TYPE_CHECKING:

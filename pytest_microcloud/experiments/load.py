@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from pytest_microcloud.boards.link import ends_with_us
 from pytest_microcloud.catalog import bearable
+from pytest_microcloud.controller.processes import ends_with_us
 from pytest_microcloud.errors import BoardError, InvalidMeasurement, UserMistake
 
 REQUEST_TIMEOUT_S = 30

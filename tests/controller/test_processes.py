@@ -1,0 +1,85 @@
+"""Child processes end with us, together with those that they started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pytest_microcloud.controller.processes import end_group, ends_with_us
+
+
+def _ends(pid: int, within_s: float = 5.0) -> bool:
+    """Whether a process is gone, or is a zombie that nobody has waited for, within that time."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_ending_a_group_ends_the_grandchild() -> None:
+    child = subprocess.Popen(
+        ["sh", "-c", "sleep 600 & echo $!; wait"], stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert child.stdout is not None
+    with child.stdout:
+        grandchild = int(child.stdout.readline())
+    end_group(child)
+    assert child.returncode == -signal.SIGTERM
+    assert _ends(grandchild)
+
+
+def test_ending_a_group_kills_what_ignores_sigterm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_microcloud.controller.processes.END_TIMEOUT_S", 0.2)
+    child = subprocess.Popen(
+        ["sh", "-c", "trap '' TERM; echo ready; sleep 600 & wait; sleep 600"],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert child.stdout is not None
+    with child.stdout:
+        child.stdout.readline()
+    end_group(child)
+    assert child.returncode == -signal.SIGKILL
+
+
+def test_ending_a_group_that_has_ended_is_no_error() -> None:
+    child = subprocess.Popen(["true"], start_new_session=True)
+    child.wait()
+    end_group(child)
+    assert child.returncode == 0
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs util-linux's setpriv")
+def test_a_child_ends_when_its_parent_is_killed() -> None:
+    script = (
+        "import subprocess, time; from pytest_microcloud.controller.processes import ends_with_us; "
+        "child = subprocess.Popen([*ends_with_us(), 'sleep', '600']); print(child.pid, flush=True); "
+        "time.sleep(600)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    with parent.stdout:
+        child = int(parent.stdout.readline())
+    while Path(f"/proc/{child}/comm").read_text().strip() != "sleep":  # setpriv comes first
+        time.sleep(0.01)
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    assert _ends(child)
+
+
+def test_no_prefix_is_used_without_setpriv(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert ends_with_us() == ()
