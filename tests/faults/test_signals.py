@@ -25,9 +25,10 @@ CONFTEST = """\
 
     import pytest
 
-    from pytest_microcloud.boards import images, preflight
+    from pytest_microcloud.boards import preflight
     from pytest_microcloud.boards.link import Link
     from pytest_microcloud.boards.rack import Rack
+    from pytest_microcloud.controller import images
 
     def tell(text):
         with open("said", "a") as file:
