@@ -120,7 +120,7 @@ class Board:
         self.link.open(self.driver.endpoint(), timeout_s=boot_s or CONNECT_TIMEOUT_S, again=boot_s > 0)
         self._take_lock()
         self.settle(timeout_s=boot_s)
-        identity.check(self.target, self.model, self.facts)
+        identity.check(self.target, self.model, self.facts.identity)
         self.evidence.begin()
         self._furnish()
         self.gaps = self.driver.gaps(self.link)
@@ -144,7 +144,7 @@ class Board:
         """Begin to work on a board that is as it was found, and see to it that it has what we need."""
         self.ledger.open()
         if self.target.install:
-            install.install(self)
+            install.install(self.link, self.ledger, self.say)
 
     def undo(self, command: str) -> str:
         """Note on the board, before something is changed on it, the shell command that takes it back.
@@ -278,7 +278,7 @@ class Board:
         deadline = time.monotonic() + timeout_s
         while True:
             try:
-                preflight.check(self)
+                preflight.check(self.link)
                 self.facts = facts.read(self.link, hardware=self.driver.own_hardware)
                 break
             except BoardError:

@@ -11,7 +11,6 @@ from pytest_microcloud.catalog import revisions, shipped
 from pytest_microcloud.errors import WrongBoard
 
 if TYPE_CHECKING:
-    from pytest_microcloud.boards.facts import Facts
     from pytest_microcloud.catalog import BoardModel
     from pytest_microcloud.inventory.target import Target
 
@@ -78,13 +77,12 @@ def by_code(code: str) -> Identity | None:
     )
 
 
-def check(target: Target, model: BoardModel, facts: Facts) -> None:
+def check(target: Target, model: BoardModel, board: Identity | None) -> None:
     """Raise WrongBoard if the hardware is known and is not that of the model that the inventory says.
 
     A user's own model that is `like` another has its revision codes, and so is met by its hardware; one that
     has none, and a board that nobody knows, are taken for what the inventory says.
     """
-    board = facts.identity
     if board is None or not _kinds(model):
         return
     if model in _alike(board, [*shipped().models.values(), model]):

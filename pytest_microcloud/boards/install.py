@@ -15,7 +15,10 @@ from pytest_microcloud.boards.preflight import TOOLS, by_hand, missing
 from pytest_microcloud.errors import ToolMissing
 
 if TYPE_CHECKING:
-    from pytest_microcloud.boards.board import Board
+    from collections.abc import Callable
+
+    from pytest_microcloud.boards.link import Link
+    from pytest_microcloud.boards.undo import Ledger
 
 UPDATE_TIMEOUT_S = 600
 INSTALL_TIMEOUT_S = 1800
@@ -51,47 +54,50 @@ done
 """
 
 
-def install(board: Board) -> None:
-    """Install those of `TOOLS` that the board has not. Raises ToolMissing that says why it cannot be done."""
-    tools = missing(board, TOOLS)
+def install(link: Link, ledger: Ledger, say: Callable[[str], None]) -> None:
+    """Install those of `TOOLS` that are missing, and note in the ledger how to remove them.
+
+    Raises ToolMissing with the reason if they cannot be installed.
+    """
+    tools = missing(link, TOOLS)
     if not tools:
         return
     packages = [TOOLS[tool] for tool in tools]
-    board.say(f"installing {', '.join(packages)}")
-    board.undo(f"rm -rf {DIRECTORY}")
-    board.link.run(f"{_APT} update", root=True, check=False, timeout_s=UPDATE_TIMEOUT_S)
-    coming = _coming(board, tools)
-    purge = shlex.join(["dpkg", "--purge", *new]) if (new := _new(board, coming)) else "true"
-    board.undo(_UNDO.format(directory=DIRECTORY, coming=shlex.join(coming), purge=purge))
+    say(f"installing {', '.join(packages)}")
+    ledger.note(f"rm -rf {DIRECTORY}")
+    link.run(f"{_APT} update", root=True, check=False, timeout_s=UPDATE_TIMEOUT_S)
+    coming = _coming(link, tools)
+    purge = shlex.join(["dpkg", "--purge", *new]) if (new := _new(link, coming)) else "true"
+    ledger.note(_UNDO.format(directory=DIRECTORY, coming=shlex.join(coming), purge=purge))
     script = f"set -- {shlex.join(packages)}\n{_INSTALL}"
-    done = board.link.run(script, root=True, check=False, timeout_s=INSTALL_TIMEOUT_S)
+    done = link.run(script, root=True, check=False, timeout_s=INSTALL_TIMEOUT_S)
     if done.status != 0:
-        raise _refused(board, tools, done.stderr)
+        raise _refused(link, tools, done.stderr)
 
 
-def _coming(board: Board, tools: list[str]) -> list[str]:
+def _coming(link: Link, tools: list[str]) -> list[str]:
     """Return the packages that are to be installed, dependencies too, with nothing changed for them."""
     packages = shlex.join(TOOLS[tool] for tool in tools)
-    done = board.link.run(f"{_APT} --simulate install {packages}", root=True, check=False, timeout_s=300)
+    done = link.run(f"{_APT} --simulate install {packages}", root=True, check=False, timeout_s=300)
     if done.status != 0:
-        raise _refused(board, tools, done.stderr)
+        raise _refused(link, tools, done.stderr)
     planned = list(_PLANNED.finditer(done.stdout))
     if changed := sorted({step["package"] for step in planned if step["what"] == "Remv" or step["upgrade"]}):
-        raise _refused(board, tools, f"it would change {', '.join(changed)}, which cannot be taken back")
+        raise _refused(link, tools, f"it would change {', '.join(changed)}, which cannot be taken back")
     return [step["package"] for step in planned]
 
 
-def _new(board: Board, coming: list[str]) -> list[str]:
+def _new(link: Link, coming: list[str]) -> list[str]:
     """Return those of which nothing is there: of a package that was removed, configuration may be."""
-    asked = board.link.run(
+    asked = link.run(
         f"dpkg-query -W -f '${{db:Status-Abbrev}}${{Package}}\\n' {shlex.join(coming)}", check=False
     )
     there = {line.split()[-1] for line in asked.stdout.splitlines() if line.startswith("rc")}
     return [package for package in coming if package.partition(":")[0] not in there]
 
 
-def _refused(board: Board, tools: list[str], said: str) -> ToolMissing:
+def _refused(link: Link, tools: list[str], said: str) -> ToolMissing:
     lines = said.strip().splitlines() or ["apt-get said nothing"]
     return ToolMissing(
-        board.name, f"{', '.join(tools)} cannot be installed for a while: {lines[-1]}. {by_hand(tools)} on it"
+        link.board, f"{', '.join(tools)} cannot be installed for a while: {lines[-1]}. {by_hand(tools)} on it"
     )

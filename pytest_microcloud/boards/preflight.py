@@ -1,4 +1,4 @@
-"""Whether a board has what is needed, told before anything is done, each with the command that mends it."""
+"""Whether a board has what is needed, checked before anything changes; each error names what fixes it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pytest_microcloud.errors import (
 if TYPE_CHECKING:
     from docker import DockerClient
 
-    from pytest_microcloud.boards.board import Board
+    from pytest_microcloud.boards.link import Link
 
 TOOLS = {"7z": "p7zip-full", "apache2": "apache2", "fio": "fio", "sysbench": "sysbench"}
 """The programs that experiments run on a board, and Debian's packages that have them."""
@@ -46,47 +46,47 @@ _MISSING = 'for tool; do command -v "$tool" >/dev/null || echo "$tool"; done'
 _PATH = "PATH=$PATH:/usr/sbin:/sbin\n"
 
 
-def check(board: Board) -> None:
+def check(link: Link) -> None:
     """Raise the BoardError that says why this board cannot run containers for us, if it cannot."""
-    socket = board.link.endpoint.docker_socket
-    done = board.link.run(f"{_PATH}set -- {shlex.quote(socket)}\n{_SOCKET}", check=False)
+    socket = link.endpoint.docker_socket
+    done = link.run(f"{_PATH}set -- {shlex.quote(socket)}\n{_SOCKET}", check=False)
     found = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
     if "socket" not in found:
         said = (done.stderr or done.stdout).strip() or f"exit status {done.status}"
         raise ToolMissing(
-            board.name,
+            link.board,
             f"lets us in but runs no command ({said.splitlines()[-1]}): the user needs a POSIX shell "
             "(chsh -s /bin/sh USER), and the board `timeout` (apt-get install coreutils)",
         )
     if found["socket"] == "forbidden":
-        raise EngineForbidden(board.name, _forbidden(socket, found))
+        raise EngineForbidden(link.board, _forbidden(socket, found))
     if found["socket"] != "usable":
-        raise EngineMissing(board.name, _missing(socket, found))
-    client = _client(board, socket, found)
-    with explained(board.name, "asking the engine what it can do"):
+        raise EngineMissing(link.board, _missing(socket, found))
+    client = _client(link, socket, found)
+    with explained(link.board, "asking the engine what it can do"):
         limits_memory = client.info().get("MemoryLimit", True)
     if not limits_memory:
         raise MemoryCgroupOff(
-            board.name,
+            link.board,
             "its engine has no memory cgroup: append `cgroup_enable=memory cgroup_memory=1` to the one line "
             "of /boot/firmware/cmdline.txt (older systems: /boot/cmdline.txt), then reboot. An engine that a "
             "user runs without root needs cgroup v2, too",
         )
 
 
-def need(board: Board, *tools: str) -> None:
+def need(link: Link, *tools: str) -> None:
     """Raise ToolMissing if a program of `TOOLS` that an experiment is about to run is not on the board."""
-    if absent := missing(board, tools):
+    if absent := missing(link, tools):
         raise ToolMissing(
-            board.name,
+            link.board,
             f"has no {', '.join(absent)}: {by_hand(absent)} on it, or set microcloud_install=true in "
             "hosts.ini to have that done for as long as a run lasts",
         )
 
 
-def missing(board: Board, tools: Iterable[str]) -> list[str]:
+def missing(link: Link, tools: Iterable[str]) -> list[str]:
     """Return which of these programs are not on the board."""
-    return board.link.run(f"{_PATH}set -- {shlex.join(tools)}\n{_MISSING}\ntrue").stdout.split()
+    return link.run(f"{_PATH}set -- {shlex.join(tools)}\n{_MISSING}\ntrue").stdout.split()
 
 
 def by_hand(tools: Iterable[str]) -> str:
@@ -94,17 +94,17 @@ def by_hand(tools: Iterable[str]) -> str:
     return f"apt-get install {' '.join(TOOLS[tool] for tool in tools)}"
 
 
-def _client(board: Board, socket: str, found: dict[str, str]) -> DockerClient:
+def _client(link: Link, socket: str, found: dict[str, str]) -> DockerClient:
     try:
-        return board.docker
+        return link.docker()
     except EngineTooOld:
         raise
     except EngineError as error:
         if "listens" not in found:
-            raise EngineMissing(board.name, _missing(socket, found)) from error
-        if board.link.forwards_fail():
+            raise EngineMissing(link.board, _missing(socket, found)) from error
+        if link.forwards_fail():
             raise EngineError(
-                board.name,
+                link.board,
                 "its sshd forwards no sockets: take AllowStreamLocalForwarding and DisableForwarding out "
                 "of its /etc/ssh/sshd_config, then sudo systemctl reload ssh",
             ) from error

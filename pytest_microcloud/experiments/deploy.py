@@ -179,7 +179,7 @@ def _page_bytes(deployment: Deployment, port: int | None) -> int:
 def native_server(board: Board, workload: Workload) -> Iterator[Server]:
     """Serve the same page by the board's own Apache httpd; afterwards the board is as it was."""
     page = f"{DOCUMENT_ROOT}/{workload.page}"
-    preflight.need(board, "apache2")
+    preflight.need(board.link, "apache2")
     was_active = board.link.run("systemctl is-active -q apache2", check=False).status == 0
     if not was_active and board.link.run(f"ss -Hltn 'sport = :{NATIVE_PORT}'", check=False).stdout:
         raise BoardError(

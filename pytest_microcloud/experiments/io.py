@@ -26,7 +26,7 @@ def disk(board: Board, *, size: int, repetitions: int, seconds: float) -> list[M
     A sample a repetition: the time of one access (s), that is the inverse of fio's accesses per second.
     fio's own latency would leave the sync out.
     """
-    preflight.need(board, "fio")
+    preflight.need(board.link, "fio")
     with changed(board, f"rm -rf {DIRECTORY}"):
         # Anybody may have put something there, such as a link to where root should not write.
         board.link.run(f"rm -rf {DIRECTORY} && mkdir -m 700 {DIRECTORY}", root=True)
@@ -35,7 +35,7 @@ def disk(board: Board, *, size: int, repetitions: int, seconds: float) -> list[M
 
 def memory(board: Board, *, size: int, repetitions: int, seconds: float) -> list[Measurement]:
     """Write `size` bytes to memory at a time, by sysbench; a sample a repetition (s of one access)."""
-    preflight.need(board, "sysbench")
+    preflight.need(board.link, "sysbench")
     samples = []
     for turn in range(repetitions):
         board.say(f"io memory {shown_size(size)}: {turn + 1} of {repetitions}")

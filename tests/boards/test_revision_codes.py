@@ -264,7 +264,7 @@ def test_a_model_b_without_a_code_is_told_by_its_memory(mebibytes: int, model: s
 
 def check(model: BoardModel | str, board: Facts, **variables: str) -> None:
     model = model if isinstance(model, BoardModel) else catalogs.shipped().model(model)
-    identity.check(Target("desk", model.id, "ssh", variables), model, board)
+    identity.check(Target("desk", model.id, "ssh", variables), model, board.identity)
 
 
 @pytest.mark.parametrize(
