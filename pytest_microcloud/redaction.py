@@ -171,7 +171,7 @@ def without_addresses(text: str, identifiers: Collection[str] = ()) -> str:
     return _IP.sub(_unless_everybodys, text)
 
 
-def masked(text: str, secrets: Collection[str] = ()) -> str:
+def redact(text: str, secrets: Collection[str] = ()) -> str:
     """Return a text without keys and without addresses; `secrets` are further texts to leave out."""
     return without_addresses(without_keys(text, secrets))
 

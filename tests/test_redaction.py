@@ -26,7 +26,7 @@ from pytest_microcloud.redaction import (
     identifiers,
     in_all,
     is_secret,
-    masked,
+    redact,
     secrets,
     without_keys,
 )
@@ -85,7 +85,7 @@ def test_what_looks_like_a_key_is_masked_and_what_is_around_it_is_kept(text: str
     ],
 )
 def test_a_text_without_anything_private_stays_as_it_is(text: str) -> None:
-    assert masked(text) == text
+    assert redact(text) == text
 
 
 @pytest.mark.parametrize("text", [text for _, _, text in ssh_errors.REASONS])
@@ -106,7 +106,7 @@ def test_what_is_told_of_a_refused_connection_stays_as_it_is(text: str) -> None:
     ],
 )
 def test_addresses_and_fingerprints_of_keys_are_masked(text: str, shown: str) -> None:
-    assert masked(text) == shown
+    assert redact(text) == shown
 
 
 def test_keys_as_ssh_makes_them_are_masked_whole_and_cut_short(tmp_path: Path) -> None:
@@ -115,15 +115,15 @@ def test_keys_as_ssh_makes_them_are_masked_whole_and_cut_short(tmp_path: Path) -
     subprocess.run(command, check=True, timeout=30)
     private, public = file.read_text(), file.with_suffix(".pub").read_text()
     journal = f"before\n{private}between {public}after"
-    assert masked(journal) == f"before\n{MASK}\nbetween ssh-ed25519 {MASK} me\nafter"
-    assert masked(private[:200]) == MASK
-    assert masked(repr(private)) == f"'{MASK}\\n'"
+    assert redact(journal) == f"before\n{MASK}\nbetween ssh-ed25519 {MASK} me\nafter"
+    assert redact(private[:200]) == MASK
+    assert redact(repr(private)) == f"'{MASK}\\n'"
 
 
 def test_a_long_text_of_one_word_takes_no_long_time() -> None:
     for word in ("a", "ab:", "-", "pass", "a.", "AAAAB", "-----BEGIN A-----"):
         text = word * (200_000 // len(word))
-        assert len(masked(text)) <= len(text) + len(MASK)
+        assert len(redact(text)) <= len(text) + len(MASK)
 
 
 def test_variables_are_secret_by_their_names() -> None:
@@ -242,7 +242,7 @@ def test_redaction_takes_time_in_proportion_to_the_text(word: str) -> None:
         text, best = word * (characters // len(word)), math.inf
         for _ in range(3):
             started = time.perf_counter()
-            masked(text, {"correct E horse", "battery"})
+            redact(text, {"correct E horse", "battery"})
             best = min(best, time.perf_counter() - started)
         return best
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from pytest_microcloud.errors import InventoryError
 from pytest_microcloud.inventory.target import VARIABLES, DriverRules, Target
+from pytest_microcloud.redaction import redact
 from pytest_microcloud.suggest import did_you_mean, listed
 
 TIMEOUT_S = 60.0
@@ -139,6 +140,11 @@ def _target(
     default_driver: str,
 ) -> Target:
     where = f"{inventory.file}: host {host!r}"
+    if redact(host) != host:
+        raise InventoryError(
+            f"{where} is named by an address or by what looks like a key, which reports redact, so that they "
+            "could not tell boards apart: give it another name, and put an address into ansible_host"
+        )
     variables = inventory.variables.get(host, {})
     levels = list(inventory.groups_of(host))
     model = str(variables.get("microcloud_model") or _model_of(where, levels, models))

@@ -536,6 +536,24 @@ def test_a_wrong_host_is_told_with_file_host_and_the_right_form(write: Write, ho
     assert said in told
 
 
+@pytest.mark.parametrize(
+    "name", ["192.0.2.13", "pi-192.0.2.13", "b8-27-eb-5f-c5-93", "ghp_0123456789abcdefghij"]
+)
+def test_a_name_that_reports_would_redact_is_refused(write: Write, name: str) -> None:
+    said = mistake(write(f"[pi3b]\n{name}\nother\n"))
+    assert f"host '{name}' is named by an address or by what looks like a key" in said
+    assert "put an address into ansible_host" in said
+
+
+def test_a_host_with_an_address_that_is_not_chosen_is_not_refused(write: Write) -> None:
+    assert names(read(write("[pi3b]\n192.0.2.13\ndesk\n"), "desk", MODELS)) == "desk"
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "pi.example.org", "rack1.2.3", "0123"])
+def test_a_name_that_reports_show_is_accepted(write: Write, name: str) -> None:
+    assert names(read(write(f"[pi3b]\n{name}\n"), "all", MODELS)) == name
+
+
 # The program that reads the inventory
 
 
