@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pytest_microcloud import __version__
 from pytest_microcloud.errors import MicrocloudError, RunError, UserMistake
-from pytest_microcloud.runs import printable
+from pytest_microcloud.printable import printable
 
 if TYPE_CHECKING:
     from pytest_microcloud.runs import Run, Skipped
@@ -165,8 +165,8 @@ def _lines(run: Run) -> Iterator[tuple[str, ...]]:
     date = run.taken[:16].replace("T", " ")
     boards = dict.fromkeys([*run.boards, *(entry.board for entry in run.entries)])
     for board in boards or ["–"]:
-        facts = run.boards.get(board, {})
-        kind = "–" if not facts else "emulated" if facts.get("emulated") else "real"
+        facts = run.boards.get(board)
+        kind = "–" if not facts else "emulated" if facts.emulated else "real"
         verdicts = _counted(entry.verdict for entry in run.entries if entry.board == board)
         yield tuple(
             printable(str(cell))
@@ -174,8 +174,8 @@ def _lines(run: Run) -> Iterator[tuple[str, ...]]:
                 run.id,
                 date,
                 f"{board} ({kind})",
-                facts.get("model", "–"),
-                facts.get("hypriot_image_version") or facts.get("os_release") or "–",
+                facts.model if facts else "–",
+                (facts and (facts.hypriot_image_version or facts.os_release)) or "–",
                 run.effort or "–",
                 run.boots(board),
                 f"{verdicts}; unfinished" if run.unfinished else verdicts,
@@ -199,7 +199,7 @@ def _compare(chosen: argparse.Namespace) -> int:
 
     rules = Rules(chosen.gate)
     candidate = runs.find(chosen.candidate, chosen.runs)
-    models = {str(facts.get("model")) for facts in candidate.boards.values()}
+    models = {facts.model for facts in candidate.boards.values()}
     baseline = runs.find(chosen.baseline, chosen.runs, apart_from=candidate.file, models=models)
     found = comparison.compare(baseline, candidate, rules)
     if chosen.json:

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from pytest_microcloud.controller.workspace import Workspace
     from pytest_microcloud.inventory.target import Target
     from pytest_microcloud.registry import Registry
-    from pytest_microcloud.runs.unfinished import Plan, Unfinished
+    from pytest_microcloud.runs.plan import Plan
+    from pytest_microcloud.runs.unfinished import Unfinished
 
 WHY_ASIDE: pytest.StashKey[str] = pytest.StashKey()
 AXES = ("clients", "setting", "size", "workload")
@@ -156,6 +157,7 @@ def _open_session(config: pytest.Config) -> None:
     from pytest_microcloud.redaction import Privacy
     from pytest_microcloud.registry import Registry
     from pytest_microcloud.runs import unfinished
+    from pytest_microcloud.runs.plan import Plan
     from pytest_microcloud.session.lifecycle import PROGRESS
 
     registry = Registry()
@@ -183,9 +185,7 @@ def _open_session(config: pytest.Config) -> None:
     if not options.nothing_runs(config):
         runs.make_room(directory)
     hosts = tuple(target.name for target in targets)
-    plan = unfinished.Plan(
-        hosts, chosen.id, boots, baseline=options.baseline(config), session=workspace.run_id
-    )
+    plan = Plan(hosts, chosen.id, boots, baseline=options.baseline(config), session=workspace.run_id)
     before = unfinished.find(directory, plan) if options.flag(config, "resume") else None
     if before is not None and not options.nothing_runs(config):
         _take_over(before, workspace)

@@ -8,8 +8,8 @@ from html import escape
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from pytest_microcloud.printable import printable
 from pytest_microcloud.report import parts
-from pytest_microcloud.runs import printable
 from pytest_microcloud.verdict.gate import IMPROVED, NO_EVIDENCE, REGRESSED, TOO_FEW
 
 if TYPE_CHECKING:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_microcloud.report import figures, numbers, parts, sources
 from pytest_microcloud.report.plot import MISSING
 from pytest_microcloud.verdict.matrix import matrix
-from pytest_microcloud.verdict.results import altered
 
 if TYPE_CHECKING:
     from pytest_microcloud.catalog import Catalog
     from pytest_microcloud.redaction import Privacy
     from pytest_microcloud.runs import Run
+    from pytest_microcloud.runs.fingerprint import Fingerprint
 
 VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 LONGEST_LOG = 200_000
@@ -116,8 +116,8 @@ def _verdicts(run: Run, catalog: Catalog, privacy: Privacy) -> str:
         facts = run.boards.get(name)
         about = "never came up"
         if facts is not None:
-            about = " · ".join((_model(facts, catalog), *altered(facts)))
-        emulated = bool(facts and facts.get("emulated"))
+            about = " · ".join((_model(facts, catalog), *facts.altered))
+        emulated = bool(facts and facts.emulated)
         rows.append((parts.heading(name, about, privacy, emulated=emulated), cells))
     caption = f"Can it host a micro-cloud? Effort: {run.effort}."
     return parts.verdicts(caption, rows, names, catalog.experiments, privacy)
@@ -133,8 +133,8 @@ def _boards(run: Run, catalog: Catalog, privacy: Privacy, logs: Mapping[str, str
     return f'<div class="mc-boards">{boards}</div>' if boards else ""
 
 
-def _model(facts: Mapping[str, Any], catalog: Catalog) -> str:
-    model = str(facts.get("model", "?"))
+def _model(facts: Fingerprint, catalog: Catalog) -> str:
+    model = facts.model
     return catalog.models[model].name if model in catalog.models else model
 
 

@@ -6,13 +6,14 @@ asks for no other: it works from a USB stick.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 
 from pytest_microcloud import runs
 from pytest_microcloud.catalog import Catalog
+from pytest_microcloud.printable import printable
 from pytest_microcloud.redaction import SHORTEST, Privacy
 from pytest_microcloud.report import figures, parts, sources, trend
 from pytest_microcloud.runs import Run, Skipped
@@ -54,7 +55,7 @@ class Stored:
         self.count += 1
         self.first, self.last = min(self.first or run.taken, run.taken), max(self.last, run.taken)
         for facts in run.boards.values():
-            self.private |= set(_identifiers(facts))
+            self.private |= {text for text in facts.identifiers if len(text) >= SHORTEST}
 
     def _absent_in(self, run: Run, board: str) -> Newest:
         if board not in self.absent or self.absent[board].run != run.id:
@@ -92,20 +93,6 @@ def page(stored: Stored, catalog: Catalog) -> str:
         if len(html.encode()) <= parts.LARGEST_BYTES:
             break
     return html
-
-
-def _identifiers(facts: Mapping[str, object]) -> Iterator[str]:
-    """Yield what tells this one board from all others: no page has it."""
-    card = facts.get("card")
-    parts_of_it = card if isinstance(card, Mapping) else {}
-    for value in (
-        facts.get("serial"),
-        facts.get("address"),
-        parts_of_it.get("cid"),
-        parts_of_it.get("serial"),
-    ):
-        if value and len(str(value)) >= SHORTEST:
-            yield str(value)
 
 
 def _page(stored: Stored, catalog: Catalog, privacy: Privacy, most: int) -> str:
@@ -254,8 +241,8 @@ def _boards(results: Results, shown: Sequence[Subject], catalog: Catalog, privac
 
 def _skipped(skipped: Sequence[Skipped], privacy: Privacy) -> str:
     listed = "".join(
-        f"<li>{parts.told(one.file.name, privacy)}: "
-        f"{parts.told(one.reason.removeprefix(f'{one.file}: '), privacy)}</li>"
+        f"<li>{parts.told(printable(one.file.name), privacy)}: "
+        f"{parts.told(one.reason.removeprefix(printable(f'{one.file}: ')), privacy)}</li>"
         for one in skipped[:MOST_SKIPPED]
     )
     rest = len(skipped) - MOST_SKIPPED

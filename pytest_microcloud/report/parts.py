@@ -6,16 +6,16 @@ Whatever is not ours is text, without keys, and without addresses where they are
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_microcloud.redaction import Privacy, in_all
 from pytest_microcloud.report.plot import NONE, Cell, Number, Plot
+from pytest_microcloud.runs.fingerprint import Card, Fingerprint, Frequency, MadeOf
 
 if TYPE_CHECKING:
     from pytest_microcloud.catalog import Experiment
@@ -146,40 +146,41 @@ def numbers(head: Sequence[str], rows: Iterable[Sequence[Cell]], label: str, pri
     )
 
 
-def board(name: str, facts: Mapping[str, Any], model: str, privacy: Privacy, log: str = "") -> str:
+def board(name: str, facts: Fingerprint, model: str, privacy: Privacy, log: str = "") -> str:
     """Return a board's fingerprint, as the run file has it; `model` is the name of its board model."""
-    emulated = bool(facts.get("emulated"))
-    card = _mapping(facts.get("card"))
+    emulated = facts.emulated
+    card = facts.card or Card()
     rows: dict[str, object] = {
         "Model": model,
         "Hardware": None if emulated else _hardware(facts, model),
-        "Operating system": facts.get("os_release"),
-        "Kernel": facts.get("kernel") and f"{facts['kernel']} ({facts.get('isa')})",
-        str(facts.get("engine") or "Docker"): ", ".join(_engine(facts)),
+        "Operating system": facts.os_release,
+        "Kernel": facts.kernel and f"{facts.kernel} ({facts.isa})",
+        facts.engine or "Docker": ", ".join(_engine(facts)),
         "CPUs, memory": ", ".join(_memory(facts)),
-        "Clock": _clock(_mapping(facts.get("frequency"))),
-        "SD card": card.get("name"),
-        "Driver": facts.get("driver"),
-        "Made of": _made_of(_mapping(facts.get("made_of"))),
+        "Clock": _clock(facts.frequency or Frequency()),
+        "SD card": card.name,
+        "Driver": facts.driver,
+        "Made of": _made_of(facts.emulation),
     }
     if privacy.identify:
         rows |= {
-            "Address": facts.get("address"),
-            "Serial number": facts.get("serial"),
-            "SD card's CID": card.get("cid"),
+            "Address": facts.address,
+            "Serial number": facts.serial,
+            "SD card's CID": card.cid,
         }
     listed = "".join(
         f"<dt>{told(key, privacy)}</dt><dd>{told(value, privacy)}</dd>"
         for key, value in rows.items()
         if value
     )
-    for title, key in (
-        ("Not emulated", "not_emulated"),
-        ("Not watched", "not_watched"),
-        ("Others' containers", "others_containers"),
+    for title, texts in (
+        ("Not emulated", facts.not_emulated),
+        ("Not watched", facts.not_watched),
+        ("Others' containers", facts.others_containers),
     ):
-        if isinstance(texts := facts.get(key), list | tuple) and texts:
-            points = "".join(f"<li>{told(text, privacy)}</li>" for text in texts)
+        if texts:
+            few = first_few(texts, MOST_REASONS)
+            points = "".join(f"<li>{told(text, privacy)}</li>" for text in few)
             listed += f"<dt>{escape(title)}</dt><dd><ul>{points}</ul></dd>"
     badge = f" {EMULATED}" if emulated else ""
     return f'<section class="mc-board"><h3>{told(name, privacy)}{badge}</h3><dl>{listed}</dl>{log}</section>'
@@ -221,82 +222,66 @@ def _cell(cell: Cell, place: int, privacy: Privacy) -> str:
     return f'<th scope="row">{told(cell, privacy)}</th>' if place == 0 else f"<td>{told(cell, privacy)}</td>"
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
-    """Return what should be an object of a run file; an empty one if it is none."""
-    return value if isinstance(value, Mapping) else {}
-
-
 def _title(text: str) -> str:
     return f' title="{escape(text)}"'
 
 
-def _hardware(facts: Mapping[str, Any], model: str) -> str:
-    known = _mapping(facts.get("identity"))
+def _hardware(facts: Fingerprint, model: str) -> str:
+    known = facts.identity
     if not known:
-        code = facts.get("revision_code")
-        said = facts.get("tree_model") or (f"revision code {code}" if code else None)
-        return f"not recognised{f' ({said})' if said else ''}: {model} as the inventory says"
-    pcb, ram_bytes = known.get("pcb"), _number(known.get("ram_bytes"))
+        code = facts.revision_code
+        reported = facts.tree_model or (f"revision code {code}" if code else None)
+        return f"not recognised{f' ({reported})' if reported else ''}: {model} as the inventory says"
     parts = (
-        known.get("name"),
-        f"PCB {pcb}" if pcb else None,
-        known.get("soc"),
-        f"{ram_bytes / 2**20:.0f} MB" if ram_bytes else None,
-        known.get("manufacturer"),
-        known.get("evidence"),
+        known.name,
+        f"PCB {known.pcb}" if known.pcb else None,
+        known.soc,
+        f"{known.ram_bytes / 2**20:.0f} MB" if known.ram_bytes else None,
+        known.manufacturer,
+        known.evidence,
     )
-    return ", ".join(str(part) for part in parts if part)
+    return ", ".join(part for part in parts if part)
 
 
-def _engine(facts: Mapping[str, Any]) -> Iterator[str]:
-    for key, form in (
-        ("docker_version", "{}"),
-        ("containerd_version", "containerd {}"),
-        ("storage_driver", "{}"),
-        ("cgroup_version", "cgroup v{}"),
+def _engine(facts: Fingerprint) -> Iterator[str]:
+    for version, form in (
+        (facts.docker_version, "{}"),
+        (facts.containerd_version, "containerd {}"),
+        (facts.storage_driver, "{}"),
+        (facts.cgroup_version, "cgroup v{}"),
     ):
-        if facts.get(key):
-            yield form.format(facts[key])
+        if version:
+            yield form.format(version)
 
 
-def _memory(facts: Mapping[str, Any]) -> Iterator[str]:
-    if facts.get("cpus"):
-        yield str(facts["cpus"])
-    if memory := _number(facts.get("memory_bytes")):
-        yield f"{memory / 2**20:.0f} MiB"
-    if gpu := _number(facts.get("gpu_bytes")):
-        yield f"GPU {gpu / 2**20:.0f} MiB"
-    if (swap := _number(facts.get("swap_bytes"))) is not None:
-        yield f"swap {swap / 2**20:.0f} MiB" if swap else "no swap"
+def _memory(facts: Fingerprint) -> Iterator[str]:
+    if facts.cpus:
+        yield str(facts.cpus)
+    if facts.memory_bytes:
+        yield f"{facts.memory_bytes / 2**20:.0f} MiB"
+    if facts.gpu_bytes:
+        yield f"GPU {facts.gpu_bytes / 2**20:.0f} MiB"
+    if facts.swap_bytes is not None:
+        yield f"swap {facts.swap_bytes / 2**20:.0f} MiB" if facts.swap_bytes else "no swap"
 
 
-def _clock(frequency: Mapping[str, Any]) -> str:
+def _clock(frequency: Frequency) -> str:
     low, high, now = (
-        f"{hz / 1e6:.0f}" if (hz := _number(frequency.get(key))) else ""
-        for key in ("min_hz", "max_hz", "now_hz")
+        f"{hz / 1e6:.0f}" if hz else "" for hz in (frequency.min_hz, frequency.max_hz, frequency.now_hz)
     )
     bounds = "–".join(bound for bound in (low, high) if bound)
     parts = (
-        frequency.get("governor"),
+        frequency.governor,
         f"{bounds} MHz" if bounds else None,
         f"{now} MHz when asked" if now else None,
     )
-    return ", ".join(str(part) for part in parts if part)
+    return ", ".join(part for part in parts if part)
 
 
-def _made_of(made: Mapping[str, Any]) -> str:
-    cpus = _number(made.get("calibrated_cpus"))
-    parts = (made.get("image"), f"{cpus:.3g} CPUs of the host" if cpus else None)
-    return ", ".join(str(part) for part in parts if part)
-
-
-def _number(value: object) -> float | None:
-    """Return what should be a number of a run file; None if it is none."""
-    try:
-        number = float(value) if isinstance(value, int | float) else math.nan
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
+def _made_of(made: MadeOf) -> str:
+    cpus = made.calibrated_cpus
+    parts = (made.image, f"{cpus:.3g} CPUs of the host" if cpus else None)
+    return ", ".join(part for part in parts if part)
 
 
 def _plotly() -> str:

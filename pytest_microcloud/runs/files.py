@@ -6,22 +6,32 @@ what every test came to.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_microcloud.errors import CatalogError, RunError, UserMistake
 from pytest_microcloud.measurement import Measurement
+from pytest_microcloud.printable import printable
+from pytest_microcloud.runs.fingerprint import Fingerprint
+from pytest_microcloud.runs.plan import Plan
 from pytest_microcloud.suggest import did_you_mean
 
+if TYPE_CHECKING:
+    from pytest_microcloud.runs.document import Document, StoredMeasurement
+
 SCHEMA = 1
+LARGEST_BYTES = 256 * 2**20
+"""No run is that long; a larger file is not read."""
 ROOM_BYTES = 65536
 """What has to be free before anything is measured: a small run."""
 TRUSTED = ("feasible", "infeasible")
@@ -55,15 +65,15 @@ class Entry:
 class Run:
     """A stored run. `taken` is an ISO date and time in UTC, `boards` are the boards' fingerprints by name.
 
-    `plan` is what it set out to do: {"effort", "boots", "tests"}; empty in files of earlier versions.
+    `plan` is what it set out to do; empty in files of earlier versions.
     """
 
     file: Path
     taken: str
     effort: str
-    boards: Mapping[str, Mapping[str, Any]]
+    boards: Mapping[str, Fingerprint]
     entries: tuple[Entry, ...]
-    plan: Mapping[str, Any]
+    plan: Plan
 
     @cached_property
     def id(self) -> str:
@@ -90,17 +100,12 @@ class Run:
     @property
     def unfinished(self) -> bool:
         """Whether tests that it set out to do have not come to anything, as it was interrupted."""
-        return not {entry.test for entry in self.entries}.issuperset(self.plan.get("tests", ()))
+        return not {entry.test for entry in self.entries}.issuperset(self.plan.tests)
 
     def is_of(self, os_release: str) -> bool:
         """Whether a board of it ran that OS release: words of the release's name, or a HypriotOS version."""
         wanted = re.compile(rf"(?<![\w.]){re.escape(os_release)}(?![\w.])", re.IGNORECASE)
-        names = (
-            str(facts.get(key) or "")
-            for facts in self.boards.values()
-            for key in ("os_release", "hypriot_image_version", "hypriot_os")
-        )
-        return any(wanted.search(name) for name in names)
+        return any(wanted.search(name) for facts in self.boards.values() for name in facts.releases)
 
 
 @dataclass(frozen=True)
@@ -142,8 +147,12 @@ def write_text(file: Path, text: str) -> None:
 
 def read(file: Path) -> dict[str, Any]:
     """Return a run file's document as it stands; raises RunError that names it if it is none of ours."""
+    name = printable(str(file))
+    if name != str(file):
+        raise RunError(f"{name}: its name cannot be printed: rename it")
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = json.loads(_text(file))
+        json.dumps(document, ensure_ascii=False).encode()  # a lone surrogate cannot be written anywhere
     except OSError as error:
         raise RunError(f"{file}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -159,21 +168,46 @@ def read(file: Path) -> dict[str, Any]:
     return dict(document)
 
 
+def _text(file: Path) -> str:
+    """Return what is in a regular file of a bounded size; a FIFO or a device would never end."""
+    with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as opened:
+        found = os.fstat(opened.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "is no regular file")
+        if found.st_size > LARGEST_BYTES:
+            raise OSError(errno.EFBIG, f"{found.st_size} bytes are more than a run has ({LARGEST_BYTES})")
+        return opened.read(LARGEST_BYTES).decode("utf-8")
+
+
 def load(file: Path) -> Run:
-    """Read a run; raises RunError that names the file and says what is wrong with it."""
-    document = read(file)
-    ours = document["machine_info"]["microcloud"]
+    """Read a run; raises RunError that names the file, and the path inside it of what is wrong."""
+    return understood(file, read(file))
+
+
+def understood(file: Path, document: Mapping[str, Any]) -> Run:
+    """Return the run of a document that was read from a file; raises RunError as `load` does."""
+    from msgspec import ValidationError
+
+    from pytest_microcloud.runs.document import decoded
+
+    _refuse_later_schema(file, document["benchmarks"])
     try:
-        return Run(
-            file,
-            str(document.get("datetime", "")),
-            str(ours.get("effort", "")),
-            {str(name): dict(facts) for name, facts in (ours.get("boards") or {}).items()},
-            tuple(_entries(file, document["benchmarks"], ours.get("outcomes") or ())),
-            dict(ours.get("plan") or {}),
-        )
-    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, CatalogError) as error:
-        raise RunError(f"{file}: is a run that cannot be understood: {error!r}") from error
+        typed = decoded(document)
+        entries = tuple(_entries(typed))
+    except (ValidationError, CatalogError, ValueError, OverflowError) as error:
+        raise RunError(f"{file}: is a run that cannot be understood: {printable(str(error))}") from error
+    ours = typed.machine_info.microcloud
+    return Run(file, typed.datetime, ours.effort, ours.boards, entries, ours.plan)
+
+
+def _refuse_later_schema(file: Path, benchmarks: Iterable[Any]) -> None:
+    for benchmark in benchmarks:
+        try:
+            schema = benchmark["extra_info"]["microcloud"]["schema"]
+        except (KeyError, TypeError, IndexError):
+            continue
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise RunError(f"{file}: was written by a later version (schema {schema}): upgrade to read it")
 
 
 def every(directory: Path) -> Iterator[Run | Skipped]:
@@ -194,7 +228,7 @@ def find(
     `apart_from` is a run file that cannot be meant. Raises RunError.
     """
     named = (Path(reference), directory / reference, directory / f"{reference}.json")
-    if file := next((file for file in named if file.is_file()), None):
+    if file := next(filter(_is_file, named), None):
         if apart_from and _same(file, apart_from):
             raise RunError(f"{reference}: is the very run that is to be compared with another")
         return load(file)
@@ -202,7 +236,7 @@ def find(
         raise RunError(f"{reference}: there is no such run file")
 
     def rank(run: Run) -> tuple[bool, bool, str]:
-        has_model = any(facts.get("model") in models for facts in run.boards.values())
+        has_model = any(facts.model in models for facts in run.boards.values())
         return has_model, not run.unfinished, run.taken
 
     best: Run | None = None
@@ -213,7 +247,7 @@ def find(
             continue
         names.append(run.id)
         if not (apart_from and _same(run.file, apart_from)):
-            releases |= dict.fromkeys(str(facts.get("os_release")) for facts in run.boards.values())
+            releases |= dict.fromkeys(str(facts.os_release) for facts in run.boards.values())
             if run.is_of(reference) and (best is None or rank(run) >= rank(best)):
                 best = run
     if best is not None:
@@ -227,48 +261,38 @@ def find(
     )
 
 
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # a name that is too long for one
+        return False
+
+
 def _same(file: Path, other: Path) -> bool:
     return other.exists() and file.samefile(other)
 
 
-def printable(text: str) -> str:
-    """Return a text without what a terminal would obey, or XML not hold: run files may come from anywhere."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def _entries(
-    file: Path, benchmarks: Iterable[Mapping[str, Any]], outcomes: Iterable[Mapping[str, Any]]
-) -> Iterator[Entry]:
-    """Yield what is in the benchmarks, then what is in none; verdict and reason are told by the outcomes."""
-    told = {str(outcome["test"]): outcome for outcome in outcomes}
-    for benchmark in benchmarks:
-        ours = (benchmark.get("extra_info") or {}).get("microcloud")
-        if ours is None:  # a benchmark of the user's own
+def _entries(document: Document) -> Iterator[Entry]:
+    """Yield what is in the benchmarks, then the rest; verdict and reason are those of the outcomes."""
+    outcomes = {outcome.test: outcome for outcome in document.machine_info.microcloud.outcomes}
+    for benchmark in document.benchmarks:
+        ours = benchmark.extra_info and benchmark.extra_info.microcloud
+        if not ours:  # a benchmark of the user's own
             continue
-        if (schema := int(ours.get("schema", SCHEMA))) > SCHEMA:
-            raise RunError(f"{file}: was written by a later version (schema {schema}): upgrade to read it")
-        test = str(benchmark["fullname"])
-        measurements = [_measurement(m) for m in ours["measurements"]]
-        outcome = told.pop(test, {})
+        measurements = list(map(_measurement, ours.measurements))
+        outcome = outcomes.pop(benchmark.fullname, None)
         yield Entry(
-            str(ours["board"]),
-            str(ours.get("experiment", "?")),
-            test,
-            str(outcome.get("verdict") or worst(m.verdict for m in measurements)),
-            str(outcome.get("reason", "")),
+            ours.board,
+            ours.experiment,
+            benchmark.fullname,
+            outcome.verdict if outcome else worst(m.verdict for m in measurements),
+            outcome.reason if outcome else "",
             measurements,
-            int(ours.get("boot", 1)),
-            str(ours.get("stage", "")),
+            ours.boot,
+            ours.stage,
         )
-    for outcome in told.values():
-        known = {key: outcome[key] for key in ("board", "experiment", "test", "verdict", "reason")}
-        measurements = [_measurement(m) for m in outcome.get("measurements", ())]
-        yield Entry(
-            **known,
-            measurements=measurements,
-            boot=int(outcome.get("boot", 1)),
-            stage=str(outcome.get("stage", "")),
-        )
+    for outcome in outcomes.values():
+        yield Entry(**vars(outcome) | {"measurements": list(map(_measurement, outcome.measurements))})
 
 
 def worst(verdicts: Iterable[str]) -> str:
@@ -277,15 +301,5 @@ def worst(verdicts: Iterable[str]) -> str:
     return next((verdict for verdict in WORST_FIRST if verdict in there), "not measured")
 
 
-def _measurement(told: Mapping[str, Any]) -> Measurement:
-    """Return a stored measurement; what an earlier version did not write yet is as it was then."""
-    return Measurement(
-        metric=str(told["metric"]),
-        samples=list(map(float, told["samples"])),
-        labels={str(key): label for key, label in (told.get("labels") or {}).items()},
-        verdict=str(told.get("verdict", "feasible")),
-        reason=str(told.get("reason", "")),
-        limit=dict(told["limit"]) if told.get("limit") else None,
-        unit=str(told.get("unit", "")),
-        better=str(told.get("better") or "lower"),
-    )
+def _measurement(stored: StoredMeasurement) -> Measurement:
+    return Measurement(**vars(stored) | {"labels": stored.labels or {}, "better": stored.better or "lower"})

@@ -10,7 +10,8 @@ from typing import Any
 from pytest_microcloud import runs
 from pytest_microcloud.controller import workspace
 from pytest_microcloud.errors import BoardError, RunError, UserMistake
-from pytest_microcloud.verdict import comparison
+from pytest_microcloud.runs.fingerprint import Fingerprint
+from pytest_microcloud.runs.plan import Plan
 
 FINISHED = ("feasible", "infeasible", "not measured")
 """What is taken over; what broke or cannot be trusted is measured again."""
@@ -18,33 +19,6 @@ SYSTEM = ("os_release", "kernel", "docker_version")
 """What of a fingerprint has to be the same throughout a run, beside what the gate asks for."""
 TOLD = 5
 """So many of the newest runs are named where none is unfinished."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run sets out to do: `tests` are the node ids of those that measure, `baseline` as it was named.
-
-    `session` is the id of the session that works on it, by whose lock it is known whether it still does.
-    """
-
-    hosts: tuple[str, ...]
-    effort: str
-    boots: int
-    tests: tuple[str, ...] = ()
-    baseline: str = ""
-    session: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as the run file holds it."""
-        return vars(self) | {"hosts": list(self.hosts), "tests": list(self.tests)}
-
-    def is_like(self, other: Plan) -> bool:
-        """Whether it is of the same boards, effort and boots."""
-        return (set(self.hosts), self.effort, self.boots) == (set(other.hosts), other.effort, other.boots)
-
-    def __str__(self) -> str:
-        boots = f"{self.boots} boot{'s' if self.boots > 1 else ''}"
-        return f"{', '.join(self.hosts)}; {self.effort}; {boots}"
 
 
 @dataclass(frozen=True)
@@ -75,11 +49,12 @@ class Unfinished:
         """Raise BoardError if a board is not what it was in the run, by its fingerprint now."""
         if not (before := self.boards.get(board)):
             return
-        reasons = list(comparison.differences(before, fingerprint))
+        was, is_now = Fingerprint.of(before), Fingerprint.of(fingerprint)
+        reasons = list(was.differences(is_now))
         reasons += [
-            f"{what} is {fingerprint.get(what)}, and was {before.get(what)}"
+            f"{what} is {getattr(is_now, what)}, and was {getattr(was, what)}"
             for what in SYSTEM
-            if before.get(what) != fingerprint.get(what)
+            if getattr(was, what) != getattr(is_now, what)
         ]
         if reasons:
             told = "; ".join(reasons)
@@ -99,17 +74,18 @@ def find(directory: Path, plan: Plan) -> Unfinished:
     for file in sorted(directory.glob("*.json"), reverse=True):
         try:
             document = runs.read(file)
-            theirs = _plan(document["machine_info"]["microcloud"])
-            if theirs is None:
+            run = runs.understood(file, document)
+            theirs = run.plan
+            if not theirs.hosts:  # of an earlier version
                 continue
             if workspace.alive(workspace.lock_of(theirs.session or file.stem)):
                 there.append(f"{file.stem} ({theirs}; still going on)")
-            elif not _missing(document, theirs, gate=bool(plan.baseline)):
+            elif not _missing(run, document, gate=bool(plan.baseline)):
                 there.append(f"{file.stem} ({theirs}; finished)")
             elif not theirs.is_like(plan):
                 there.append(f"{file.stem} ({theirs}; unfinished)")
             else:
-                return _taken_over(file, document, theirs)
+                return _taken_over(run, document)
         except RunError:
             continue
     told = "; ".join(there[:TOLD]) + (f"; and {len(there) - TOLD} more" if there[TOLD:] else "")
@@ -118,45 +94,27 @@ def find(directory: Path, plan: Plan) -> Unfinished:
     )
 
 
-def _plan(ours: dict[str, Any]) -> Plan | None:
-    """Return a stored plan; None of a run of an earlier version, or of another make."""
-    try:
-        told = ours["plan"]
-        return Plan(
-            hosts=tuple(map(str, told["hosts"])),
-            effort=str(told["effort"]),
-            boots=int(told["boots"]),
-            tests=tuple(map(str, told["tests"])),
-            baseline=str(told.get("baseline", "")),
-            session=str(told.get("session", "")),
-        )
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def _missing(document: dict[str, Any], plan: Plan, *, gate: bool) -> bool:
+def _missing(run: runs.Run, document: Mapping[str, Any], *, gate: bool) -> bool:
     """Whether tests, or with `gate` the comparison, are still to be done."""
-    ours = document["machine_info"]["microcloud"]
-    done = {str(outcome.get("test")) for outcome in ours.get("outcomes", ())}
-    return bool(set(plan.tests) - done) or (gate and bool(plan.baseline) and "gate" not in ours)
+    compared = "gate" in document["machine_info"]["microcloud"]
+    return run.unfinished or (gate and bool(run.plan.baseline) and not compared)
 
 
-def _taken_over(file: Path, document: dict[str, Any], plan: Plan) -> Unfinished:
-    run = runs.load(file)
+def _taken_over(run: runs.Run, document: Mapping[str, Any]) -> Unfinished:
     entries = tuple(
         entry
         for entry in run.entries
-        if not entry.stage and entry.verdict in FINISHED and entry.test in plan.tests
+        if not entry.stage and entry.verdict in FINISHED and entry.test in run.plan.tests
     )
     tests = {entry.test for entry in entries}
     ours = document["machine_info"]["microcloud"]
     return Unfinished(
-        file,
-        plan,
+        run.file,
+        run.plan,
         entries,
-        tuple(b for b in document["benchmarks"] if b.get("fullname") in tests),
-        tuple(outcome for outcome in ours.get("outcomes", ()) if outcome.get("test") in tests),
-        {name: dict(facts) for name, facts in run.boards.items()},
+        tuple(b for b in document["benchmarks"] if b["fullname"] in tests),
+        tuple(outcome for outcome in ours.get("outcomes", ()) if outcome["test"] in tests),
+        ours.get("boards", {}),
     )
 
 

@@ -148,7 +148,7 @@ class Gate:
         for name in dict.fromkeys(finding.board for finding in suspects):
             if name not in boards:
                 return f"{name}: the tests that measured it are not part of this session"
-            made_of = self._against.baseline.boards[theirs[name]].get("made_of") or {}
+            made_of = self._against.baseline.boards[theirs[name]].made_of
             try:
                 self._session.rack.board(name)
                 for side in (made_of, self._session.rack.own(name)):

@@ -111,18 +111,22 @@ class Page:
 
     def _run(self) -> Run:
         """Return this session's run, as its file has the boards."""
+        from dataclasses import replace
+
         from pytest_microcloud import runs
         from pytest_microcloud.errors import RunError
+        from pytest_microcloud.runs.fingerprint import Fingerprint
+        from pytest_microcloud.runs.plan import Plan
         from pytest_microcloud.session.record import fingerprint
 
         session = self._session
-        boards: dict[str, Any] = {name: fingerprint(board) for name, board in session.boards.items()}
+        boards = {name: Fingerprint.of(fingerprint(board)) for name, board in session.boards.items()}
         with suppress(RunError):  # nothing was to be measured, or there was no room for the file
             boards |= runs.load(session.run_file).boards
         for name, board in session.boards.items():  # for those who want to know: no run file has it
-            boards[name] = {**boards[name], "address": board.target.address}
+            boards[name] = replace(boards[name], address=board.target.address)
         taken = session.run_file.stem
-        return runs.Run(session.run_file, taken, session.effort.id, boards, tuple(session.entries), {})
+        return runs.Run(session.run_file, taken, session.effort.id, boards, tuple(session.entries), Plan())
 
 
 class KeptPage:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pytest_microcloud.boards.board import Board
     from pytest_microcloud.runs import Entry
-    from pytest_microcloud.runs.unfinished import Plan
+    from pytest_microcloud.runs.plan import Plan
     from pytest_microcloud.session.write_errors import Unwritten
 
 

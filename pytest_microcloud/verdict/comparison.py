@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,7 @@ from pytest_microcloud.verdict import gate
 
 if TYPE_CHECKING:
     from pytest_microcloud.runs import Run
-
-SAME_CPUS = 0.01
-"""Calibrations of a host that are no further apart (a share) emulate the same CPU."""
+    from pytest_microcloud.runs.fingerprint import Fingerprint
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ def compare(baseline: Run, candidate: Run, rules: gate.Rules | None = None) -> C
     measured = gate.series(baseline)
     for theirs, ours in pairs.items():
         old, new = baseline.boards[theirs], candidate.boards[ours]
-        if reasons := list(differences(old, new)):
+        if reasons := list(old.differences(new)):
             refused += [f"{ours}: {reason}" for reason in reasons]
             continue
         warnings += [f"{ours}: {doubt}" for doubt in doubts(old, new)]
@@ -117,53 +114,22 @@ def paired(baseline: Run, candidate: Run) -> dict[str, str]:
 
 def _alone(run: Run, pairs: Collection[str]) -> Iterator[tuple[str, str]]:
     """Yield model and name of the boards that are the only ones of their model among those not paired yet."""
-    left = {name: str(facts.get("model")) for name, facts in run.boards.items() if name not in pairs}
+    left = {name: facts.model for name, facts in run.boards.items() if name not in pairs}
     for name, model in left.items():
         if list(left.values()).count(model) == 1:
             yield model, name
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """Yield why two boards, by their fingerprints, cannot be compared."""
-    for what, name in (("model", "another model"), ("driver", "another driver")):
-        if old.get(what) != new.get(what):
-            yield f"{name}: {new.get(what)}, and the baseline's is {old.get(what)}"
-    cards = [facts.get("card") or {} for facts in (old, new)]
-    if all(card.get("cid") for card in cards) and cards[0]["cid"] != cards[1]["cid"]:
-        was, is_now = (card.get("name") or "no name" for card in cards)
-        yield f"another SD card: {is_now}, and the baseline's was {was} (their CIDs differ)"
-    made = [facts.get("made_of") or {} for facts in (old, new)]
-    cpus = [float(m.get("calibrated_cpus") or math.nan) for m in made]
-    if abs(cpus[1] / cpus[0] - 1) > SAME_CPUS:
-        yield (
-            f"another calibration of the host: {cpus[1]:.3g} CPUs stand for the model's, "
-            f"and the baseline had {cpus[0]:.3g}"
-        )
-    for what, name in (("link_bits_per_s", "link rate (bit/s)"), ("round_trip_s", "round trip (s)")):
-        there = [m.get(what) for m in made]
-        if None not in there and there[0] != there[1]:
-            yield f"another {name} is emulated: {there[1]}, and the baseline's was {there[0]}"
-    means = [facts.get("emulated_by") or {} for facts in (old, new)]
-    for aspect in sorted(means[0].keys() & means[1].keys()):
-        was, is_now = (by[aspect] for by in means)
-        if was != is_now:
-            what = aspect.replace("_", " ")
-            yield f"the {what} is emulated by other means: {is_now}, and the baseline's was by {was}"
-    hosts = [m.get("host") for m in made]
-    if all(hosts) and hosts[0] != hosts[1]:
-        yield f"emulated on another host: {hosts[1]}, and the baseline's was {hosts[0]}"
-
-
-def doubts(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+def doubts(old: Fingerprint, new: Fingerprint) -> Iterator[str]:
     """Yield what to bear in mind when two boards are compared."""
-    before, now = (set(facts.get("not_emulated") or ()) for facts in (old, new))
+    before, now = set(old.not_emulated), set(new.not_emulated)
     yield from (f"only now is not emulated: {gap}" for gap in sorted(now - before))
     yield from (f"only in the baseline was not emulated: {gap}" for gap in sorted(before - now))
-    if new.get("emulated") and old.get("kernel") == new.get("kernel"):
+    if new.emulated and old.kernel == new.kernel:
         yield "both sides ran the host's kernel: a change of kernel shows on real boards only"
-    if bool(old.get("others_containers")) != bool(new.get("others_containers")):
-        who = "the candidate" if new.get("others_containers") else "the baseline"
+    if bool(old.others_containers) != bool(new.others_containers):
+        who = "the candidate" if new.others_containers else "the baseline"
         yield f"containers of others ran on {who} alone"
-    cards = [facts.get("card") or {} for facts in (old, new)]
-    if bool(cards[0].get("cid")) != bool(cards[1].get("cid")):
+    known = [facts.card is not None and bool(facts.card.cid) for facts in (old, new)]
+    if known[0] != known[1]:
         yield "whether it is the same SD card is not known: one side has no CID"

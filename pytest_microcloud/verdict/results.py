@@ -5,10 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pytest_microcloud.measurement import Measurement
 from pytest_microcloud.runs import Entry, Run, worst
+from pytest_microcloud.runs.fingerprint import Fingerprint
 
 BESIDE = frozenset(("basis",))
 """Labels that tell how a figure came to be, and not of what it is."""
@@ -86,7 +87,7 @@ class Newest:
 
     run: str
     taken: str
-    boards: dict[str, Mapping[str, Any]]
+    boards: dict[str, Fingerprint]
     entries: list[Entry]
     earlier: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -243,7 +244,7 @@ class Results:
         if kept.run == run.id:
             kept.boots += values
             kept.measurements += (m for ms in boots.values() for m in ms)
-            kept.gaps += _texts(run.boards[board].get("not_emulated"))
+            kept.gaps += run.boards[board].not_emulated
 
 
 PerBoot = dict[tuple[str, str, Point], dict[int, list[Measurement]]]
@@ -291,28 +292,12 @@ def at_point(metric: str, labels: Mapping[str, object]) -> str:
     return f"{metric} ({at})" if at else metric
 
 
-def _texts(told: object) -> list[str]:
-    """Return what should be a list of texts in a run file; an empty one if it is none."""
-    return [str(text) for text in told] if isinstance(told, list) else []
-
-
-def altered(facts: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return how a board was altered, by its fingerprint; one of an earlier version tells its share alone."""
-    made_of = facts.get("made_of")
-    if not isinstance(made_of, Mapping):
-        return ()
-    share = made_of.get("cpu_share")
-    if "altered" not in made_of and isinstance(share, float) and share < 1:
-        return (f"{share:.3g} of the model's CPU",)
-    return tuple(_texts(made_of.get("altered")))
-
-
-def _subject(facts: Mapping[str, Any]) -> Subject:
-    release = facts.get("hypriot_image_version")
-    system = str(facts.get("os_release") or "an unknown system")
+def _subject(facts: Fingerprint) -> Subject:
+    release = facts.hypriot_image_version
+    system = facts.os_release or "an unknown system"
     return Subject(
-        str(facts.get("model", "?")),
-        bool(facts.get("emulated")),
-        f"{system}, HypriotOS image {release}" if release and str(release) not in system else system,
-        altered(facts),
+        facts.model,
+        facts.emulated,
+        f"{system}, HypriotOS image {release}" if release and release not in system else system,
+        facts.altered,
     )

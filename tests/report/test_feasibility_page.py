@@ -25,6 +25,8 @@ from pytest_microcloud.redaction import MASK, Privacy
 from pytest_microcloud.report import feasibility
 from pytest_microcloud.report.parts import LARGEST_BYTES
 from pytest_microcloud.runs import WORST_FIRST, Entry, Run
+from pytest_microcloud.runs.fingerprint import Fingerprint
+from pytest_microcloud.runs.plan import Plan
 from pytest_microcloud.session.record import fingerprint
 
 HOSTILE = """ "'><script>alert('x')</script><img src=x onerror=alert(1)>&amp;</td></table></details> """
@@ -92,10 +94,12 @@ def page(
     models = dict(shipped.models) | {up.model.id: up.model for up in boards.values()}
     catalog = dataclasses.replace(shipped, models=models, experiments=experiments or {})
     fingerprints = {
-        name: json.loads(json.dumps(fingerprint(up) | {"address": up.target.address}, default=str))
+        name: Fingerprint.of(
+            json.loads(json.dumps(fingerprint(up) | {"address": up.target.address}, default=str))
+        )
         for name, up in boards.items()
     }
-    run = Run(Path("run.json"), "", about, fingerprints, tuple(entries), {})
+    run = Run(Path("run.json"), "", about, fingerprints, tuple(entries), Plan())
     return Page("".join(feasibility.summary(run, catalog, Privacy(identify=identify))))
 
 
@@ -224,8 +228,8 @@ def many_tests() -> list[Entry]:
 
 def of_many(entries: list[Entry], log: str = "") -> list[str]:
     names = dict.fromkeys(entry.board for entry in entries)
-    boards = {name: {"model": "pi3b", "os_release": "Debian 12", "emulated": True} for name in names}
-    run = Run(Path("run.json"), "", "standard", boards, tuple(entries), {})
+    boards = {name: Fingerprint("pi3b", os_release="Debian 12", emulated=True) for name in names}
+    run = Run(Path("run.json"), "", "standard", boards, tuple(entries), Plan())
     logs = dict.fromkeys(boards, log) if log else {}
     return feasibility.summary(run, catalogs.shipped(), Privacy(), logs)
 

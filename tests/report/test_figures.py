@@ -16,6 +16,8 @@ from pytest_microcloud.catalog import Catalog
 from pytest_microcloud.measurement import Measurement
 from pytest_microcloud.report import figures, sources, trend
 from pytest_microcloud.report.plot import Number, Plot, Trace
+from pytest_microcloud.runs.fingerprint import Fingerprint
+from pytest_microcloud.runs.plan import Plan
 from pytest_microcloud.verdict.results import Results
 from tests.support import stored
 from tests.support.run_files import BOOKWORM, TRIXIE
@@ -311,9 +313,9 @@ def test_a_label_that_is_no_number_is_left_out(tmp_path: Path, catalog: Catalog)
         tmp_path / "1.json",
         "",
         "quick",
-        {"desk": {"model": "pi3b"}},
+        {"desk": Fingerprint("pi3b")},
         (runs.Entry("desk", "serving", "t", "feasible", "", [odd, size]),),
-        {},
+        Plan(),
     )
     assert all(not curves(plot) for plot in figures.all_of(sources.of_run(run), catalog))
 

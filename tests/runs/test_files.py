@@ -84,7 +84,7 @@ def test_a_run_is_read_with_its_boards_boots_and_samples(tmp_path: Path) -> None
     )
     run = runs.load(file)
     assert (run.id, run.taken, run.effort) == ("20260301T120000-1", run_files.TAKEN, "quick")
-    assert run.boards["desk"]["model"] == "pi3b"
+    assert run.boards["desk"].model == "pi3b"
     assert run.boots("desk") == 2
     assert [m.samples for _, m in run.trusted()] == [[15.0], [16.0]]
     assert {(e.board, e.experiment, e.boot, e.verdict) for e in run.entries} == {

@@ -168,7 +168,7 @@ def test_only_the_tests_that_raised_the_suspicion_are_run_again_and_bear_their_s
 
 def test_the_fingerprint_stays_that_of_the_candidate(regression: Regression) -> None:
     (facts,) = regression.run.boards.values()
-    assert (facts["os_release"], facts["made_of"]) == ("new", {"image": "new"})
+    assert (facts.os_release, facts.made_of) == ("new", {"image": "new"})
 
 
 def test_a_suspect_that_is_not_confirmed_fails_nothing(project: Project) -> None:

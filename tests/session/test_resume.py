@@ -98,7 +98,7 @@ def test_a_killed_session_leaves_every_finished_test_in_a_readable_run_file(kill
         ("test_breaks", "error"),
         ("test_doubts", "invalid"),
     ]
-    assert len(run.plan["tests"]) == len(TESTS)
+    assert len(run.plan.tests) == len(TESTS)
 
 
 def test_what_is_finished_is_taken_over_and_the_rest_is_done(killed: Project) -> None:

@@ -6,10 +6,12 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from pytest_microcloud.runs import Run, load
-from pytest_microcloud.verdict.results import Missing, Results, Subject, altered
+from pytest_microcloud.runs.fingerprint import Fingerprint
+from pytest_microcloud.verdict.results import Missing, Results, Subject
 from tests.support import run_files
 from tests.support.run_files import BOOKWORM, TRIXIE, emulated, fingerprint
 
@@ -154,10 +156,16 @@ def test_an_altered_board_is_a_subject_of_its_own_and_stands_for_no_model(tmp_pa
 
 
 @pytest.mark.parametrize(
-    "made_of", [{}, {"cpu_share": 1.0}, {"cpu_share": 0.8, "altered": []}, None, 3, {"altered": 3}]
+    "made_of", [{}, {"cpu_share": 1.0}, {"cpu_share": 0.8, "altered": []}, {"altered": []}]
 )
-def test_what_tells_of_no_alteration_is_none(made_of: object) -> None:
-    assert altered({"made_of": made_of}) == ()
+def test_a_board_without_alterations_is_unaltered(made_of: dict[str, object]) -> None:
+    assert Fingerprint(made_of=made_of).altered == ()
+
+
+@pytest.mark.parametrize("made_of", [None, 3, {"altered": 3}, {"cpu_share": "x"}, {"cpu_share": -1.0}])
+def test_a_fingerprint_of_other_types_is_refused(made_of: object) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        Fingerprint.of({"made_of": made_of})
 
 
 def test_a_figure_that_no_run_has_is_missing_by_name(shelf: list[Run]) -> None:

@@ -1,0 +1,114 @@
+"""The form of a run file: pytest-benchmark's JSON with ours in it, typed.
+
+What an earlier version did not write yet has its default; keys that nobody reads are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from pytest_microcloud.runs.fingerprint import LARGEST, Fingerprint
+from pytest_microcloud.runs.plan import Plan
+
+Boot = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Verdict = Literal["error", "invalid", "infeasible", "feasible", "not measured"]
+
+
+@dataclass(frozen=True)
+class StoredMeasurement:
+    """A measurement as it is stored; `limit` has numbers under "max" and "min", and texts."""
+
+    metric: str
+    samples: list[float]
+    labels: dict[str, str | int] | None = None
+    verdict: Verdict = "feasible"
+    reason: str = ""
+    limit: dict[str, float | str | None] | None = None
+    unit: str = ""
+    better: Literal["lower", "higher", ""] = "lower"
+
+    def __post_init__(self) -> None:
+        if any(abs(sample) > LARGEST for sample in self.samples if math.isfinite(sample)):
+            raise ValueError(f"a sample of {self.metric} is beyond ±{LARGEST:g}")
+        for key, value in (self.limit or {}).items():
+            if (key in ("max", "min")) != isinstance(value, int | float) and value is not None:
+                raise ValueError(f"the limit's {key} is {value!r}")
+            if isinstance(value, float) and not abs(value) <= LARGEST:
+                raise ValueError(f"the limit's {key} is {value}")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A test's outcome; `measurements` are those of a test without a benchmark."""
+
+    board: str
+    experiment: str
+    test: str
+    verdict: Verdict
+    reason: str
+    measurements: list[StoredMeasurement] = field(default_factory=list)
+    boot: Boot = 1
+    stage: str = ""
+
+
+@dataclass(frozen=True)
+class Ours:
+    """What is ours of a benchmark."""
+
+    board: str
+    measurements: list[StoredMeasurement]
+    schema: int = 1
+    experiment: str = "?"
+    boot: Boot = 1
+    stage: str = ""
+
+
+@dataclass(frozen=True)
+class ExtraInfo:
+    """A benchmark's extra info; without ours it is a benchmark of the user's own."""
+
+    microcloud: Ours | None = None
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark of pytest-benchmark."""
+
+    fullname: str
+    extra_info: ExtraInfo | None = None
+
+
+@dataclass(frozen=True)
+class Session:
+    """What is ours of the machine info: the boards, what was planned, and the outcome of every test."""
+
+    effort: str = ""
+    boards: dict[str, Fingerprint] = field(default_factory=dict)
+    plan: Plan = field(default_factory=Plan)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class MachineInfo:
+    """The machine info, of which ours alone is read."""
+
+    microcloud: Session
+
+
+@dataclass(frozen=True)
+class Document:
+    """A run file."""
+
+    machine_info: MachineInfo
+    benchmarks: list[Benchmark]
+    datetime: str = ""
+
+
+def decoded(document: Mapping[str, Any]) -> Document:
+    """Return a document typed; raises msgspec.ValidationError with the path of what has another type."""
+    return msgspec.convert(document, Document)

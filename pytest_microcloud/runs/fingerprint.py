@@ -1,0 +1,179 @@
+"""A board's fingerprint as a run file holds it, typed: what two boards differ in, and how one is altered.
+
+Verdicts and pages read it here, so that none of them knows a driver's own keys. What an earlier version did
+not write yet has its default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+SAME_CPUS = 0.01
+"""Two calibrations of a host that are no further apart (a share) emulate the same CPU."""
+LARGEST = 1e18
+"""No figure of a board is larger, whatever its unit."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A board's SD card (or eMMC); the CID distinguishes one card from another."""
+
+    cid: str | None = None
+    name: str | None = None
+    serial: str | None = None
+
+
+@dataclass(frozen=True)
+class Frequency:
+    """How the CPU's clock is governed, and what it was when it was read (Hz)."""
+
+    governor: str | None = None
+    min_hz: float | None = None
+    max_hz: float | None = None
+    now_hz: float | None = None
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """A board's hardware as it reports it; `evidence` says where that is from. RAM in bytes, as sold."""
+
+    name: str | None = None
+    evidence: str | None = None
+    pcb: str | None = None
+    ram_bytes: float | None = None
+    soc: str | None = None
+    manufacturer: str | None = None
+
+
+@dataclass(frozen=True)
+class MadeOf:
+    """What an emulated board was made of; rate in bit/s, round trip in seconds, `cpu_share` from 0 to 1.
+
+    `calibrated_cpus` of the host stand for the model's CPU. `altered` is None in runs of earlier versions.
+    """
+
+    image: str | None = None
+    calibrated_cpus: float | None = None
+    cpu_share: float | None = None
+    altered: tuple[str, ...] | None = None
+    link_bits_per_s: float | None = None
+    round_trip_s: float | None = None
+    host: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("calibrated_cpus", "cpu_share"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value <= LARGEST:
+                raise ValueError(f"{name} is {value}, which is no share or number of CPUs")
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What identifies a board and its system in a run; memory in bytes, as Linux sees it.
+
+    `made_of` is the driver's own and is handed back to it to make such a board again. `emulated_by` gives the
+    means by which each aspect is emulated, such as {"round_trip": "netem"}.
+    """
+
+    model: str = "?"
+    driver: str | None = None
+    emulated: bool = False
+    not_emulated: tuple[str, ...] = ()
+    not_watched: tuple[str, ...] = ()
+    others_containers: tuple[str, ...] = ()
+    made_of: dict[str, Any] = field(default_factory=dict)
+    emulated_by: dict[str, str] = field(default_factory=dict)
+    address: str | None = None
+    os_release: str | None = None
+    kernel: str | None = None
+    isa: str | None = None
+    cpus: int | None = None
+    memory_bytes: float | None = None
+    engine: str | None = None
+    docker_version: str | None = None
+    containerd_version: str | None = None
+    storage_driver: str | None = None
+    cgroup_version: str | None = None
+    hypriot_image_version: str | None = None
+    hypriot_os: str | None = None
+    identity: Hardware | None = None
+    revision_code: str | None = None
+    tree_model: str | None = None
+    serial: str | None = None
+    gpu_bytes: float | None = None
+    swap_bytes: float | None = None
+    card: Card | None = None
+    frequency: Frequency | None = None
+
+    def __post_init__(self) -> None:
+        _ = self.emulation  # its types are part of the fingerprint's
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Fingerprint:
+        """Return the fingerprint that a run file holds; raises msgspec.ValidationError."""
+        import msgspec
+
+        return msgspec.convert(dict(facts), cls)
+
+    @property
+    def emulation(self) -> MadeOf:
+        """What of `made_of` decides whether two boards can be compared."""
+        import msgspec
+
+        try:
+            return msgspec.convert(self.made_of, MadeOf)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"made_of: {error}") from error
+
+    @property
+    def altered(self) -> tuple[str, ...]:
+        """How the inventory altered the board from its model; a run of an earlier version has its share."""
+        made = self.emulation
+        if made.altered is None and made.cpu_share is not None and made.cpu_share < 1:
+            return (f"{made.cpu_share:.3g} of the model's CPU",)
+        return made.altered or ()
+
+    @property
+    def releases(self) -> tuple[str, ...]:
+        """The names under which its OS release is known."""
+        return tuple(filter(None, (self.os_release, self.hypriot_image_version, self.hypriot_os)))
+
+    @property
+    def identifiers(self) -> tuple[str, ...]:
+        """What tells this one board from all others."""
+        card = self.card or Card()
+        return tuple(filter(None, (self.serial, self.address, card.cid, card.serial)))
+
+    def differences(self, other: Fingerprint) -> Iterator[str]:
+        """Yield why this board, of a baseline, cannot be compared with another one."""
+        for name in ("model", "driver"):
+            was, is_now = getattr(self, name), getattr(other, name)
+            if was != is_now:
+                yield f"another {name}: {is_now}, and the baseline's is {was}"
+        cards = self.card or Card(), other.card or Card()
+        if all(card.cid for card in cards) and cards[0].cid != cards[1].cid:
+            was, is_now = (card.name or "no name" for card in cards)
+            yield f"another SD card: {is_now}, and the baseline's was {was} (their CIDs differ)"
+        yield from _of_emulation(self.emulation, other.emulation)
+        for aspect in sorted(self.emulated_by.keys() & other.emulated_by.keys()):
+            was, is_now = self.emulated_by[aspect], other.emulated_by[aspect]
+            if was != is_now:
+                what = aspect.replace("_", " ")
+                yield f"the {what} is emulated by other means: {is_now}, and the baseline's was by {was}"
+
+
+def _of_emulation(before: MadeOf, now: MadeOf) -> Iterator[str]:
+    was, cpus = before.calibrated_cpus, now.calibrated_cpus
+    if was and cpus and abs(cpus / was - 1) > SAME_CPUS:
+        yield (
+            f"another calibration of the host: {cpus:.3g} CPUs stand for the model's, "
+            f"and the baseline had {was:.3g}"
+        )
+    for what, name in (("link_bits_per_s", "link rate (bit/s)"), ("round_trip_s", "round trip (s)")):
+        there = getattr(before, what), getattr(now, what)
+        if None not in there and there[0] != there[1]:
+            yield f"another {name} is emulated: {there[1]}, and the baseline's was {there[0]}"
+    if before.host and now.host and before.host != now.host:
+        yield f"emulated on another host: {now.host}, and the baseline's was {before.host}"
