@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import tomllib
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
+from pytest_microcloud.catalog import ranges, toml_file
 from pytest_microcloud.catalog.records import (
     BoardModel,
     Effort,
@@ -88,13 +88,13 @@ def load(extra: Iterable[Path] = ()) -> Catalog:
     models = _Models()
     workloads: dict[str, Workload] = {}
     for file in sorted((SHIPPED / "boards").glob("*.toml")):
-        models.add(file, file.stem, _parse(file))
+        models.add(file, file.stem, toml_file.read(file))
     for file in sorted((SHIPPED / "workloads").glob("*/workload.toml")):
-        workloads[file.parent.name] = _workload(file, file.parent.name, _parse(file), file.parent)
-    limits = [(file, file.stem, _parse(file)) for file in sorted((SHIPPED / "limits").glob("*.toml"))]
+        workloads[file.parent.name] = _workload(file, file.parent.name, toml_file.read(file), file.parent)
+    limits = [(file, file.stem, toml_file.read(file)) for file in sorted((SHIPPED / "limits").glob("*.toml"))]
     own_limits: list[tuple[Path, str, Table]] = []
     for file in extra:
-        document = _parse(file)
+        document = toml_file.read(file)
         _only(file, "", document, ("boards", "workloads", "limits"))
         for name, table in _tables(file, document, "boards"):
             models.add(file, name, table)
@@ -142,7 +142,7 @@ def shipped() -> Catalog:
 def revisions() -> Revisions:
     """Return how the revision codes of Raspberry Pis are read."""
     file = SHIPPED / "revisions.toml"
-    document = _parse(file)
+    document = toml_file.read(file)
     types = _records(PiType, file, document["types"])
     old = _records(OldCode, file, document["old"])
     return Revisions(
@@ -154,6 +154,10 @@ def revisions() -> Revisions:
     )
 
 
+LONGEST_LINE = 50
+"""Models that may be `like` each other in a row."""
+
+
 class _Models:
     """Board models, where one may say `like = "…"` to start from another's figures."""
 
@@ -161,6 +165,8 @@ class _Models:
         self._tables: dict[str, tuple[Path, Table]] = {}
 
     def add(self, file: Path, name: str, table: Table) -> None:
+        if wrong := ranges.wrong_id(ranges.BOARD_ID, name):
+            raise CatalogError(f'{file}: key "boards.{ascii(name[:80])[1:-1]}": {wrong}')
         self._tables[name] = (file, table)
 
     def resolve(self) -> dict[str, BoardModel]:
@@ -168,23 +174,39 @@ class _Models:
 
     def _model(self, name: str) -> BoardModel:
         file, _ = self._tables[name]
-        table, sources = self._figures(name, ())
-        return _record(BoardModel, file, f"boards.{name}", table | {"id": name, "sources": sources})
+        values: Table = {}
+        sources: dict[str, str] = {}
+        for each in reversed(self._line(name)):
+            own_values, own_sources = self._figures(each)
+            values |= own_values
+            sources |= own_sources
+        return _record(BoardModel, file, f"boards.{name}", values | {"id": name, "sources": sources})
 
-    def _figures(self, name: str, seen: tuple[str, ...]) -> tuple[Table, dict[str, str]]:
+    def _line(self, name: str) -> list[str]:
+        """Return a model, the one that it is like, the one that this is like, and so on."""
+        line = [name]
+        while (parent := self._tables[line[-1]][1].get("like")) is not None:
+            file = self._tables[line[-1]][0]
+            where = f'{file}: key "boards.{line[-1]}.like"'
+            if not isinstance(parent, str) or parent not in self._tables:
+                raise CatalogError(f"{where}: no board model is named {parent!r}")
+            if parent in line:
+                raise CatalogError(f"{where}: {parent!r} is itself like {line[-1]!r}")
+            if len(line) == LONGEST_LINE:
+                raise CatalogError(f"{where}: more than {LONGEST_LINE} models are like each other in a row")
+            line.append(parent)
+        return line
+
+    def _figures(self, name: str) -> tuple[Table, dict[str, str]]:
+        """Return what a model's own table has: values, and where they come from."""
         file, own = self._tables[name]
         values: Table = {}
         sources: dict[str, str] = {}
-        parent = own.get("like")
         _only(file, f"boards.{name}.", own, _MODEL_KEYS)
-        if parent is not None:
-            if not isinstance(parent, str) or parent not in self._tables:
-                raise CatalogError(f'{file}: key "boards.{name}.like": no board model is named {parent!r}')
-            if parent in (*seen, name):
-                raise CatalogError(f'{file}: key "boards.{name}.like": {parent!r} is itself like {name!r}')
-            values, sources = self._figures(parent, (*seen, name))
         for key, figure in own.items():
-            if key in ("like", "name", "kind"):
+            if key == "like":
+                continue
+            if key in ("name", "kind"):
                 values[key] = figure
                 continue
             if not _is_figure(figure):
@@ -193,7 +215,6 @@ class _Models:
                     f'{key} = {{ value = …, source = "where it comes from" }}'
                 )
             values[key], sources[key] = figure["value"], figure["source"]
-        values.pop("like", None)
         return values, sources
 
 
@@ -204,6 +225,8 @@ def _is_figure(figure: object) -> bool:
 
 
 def _workload(file: Path, name: str, table: Table, directory: Path) -> Workload:
+    if wrong := ranges.wrong_id(ranges.WORKLOAD_ID, name):
+        raise CatalogError(f'{file}: key "workloads.{ascii(name[:80])[1:-1]}": {wrong}')
     table = dict(table)
     ready = _record(Ready, file, f"{name}.ready", _subtable(file, table.pop("ready", None), f"{name}.ready"))
     if ready.kind not in READY_KINDS:
@@ -251,20 +274,11 @@ def _limits(file: Path, model: str, table: Table, models: Mapping[str, BoardMode
 
 
 def _named(kind: type[Record], file: Path) -> dict[str, Record]:
-    return _records(kind, file, _parse(file))
+    return _records(kind, file, toml_file.read(file))
 
 
 def _records(kind: type[Record], file: Path, tables: Table) -> dict[str, Record]:
     return {name: _record(kind, file, name, table | {"id": name}) for name, table in tables.items()}
-
-
-def _parse(file: Path) -> Table:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CatalogError(f"{file}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CatalogError(f"{file}: is not TOML: {error}") from error
 
 
 def _tables(file: Path, document: Table, key: str) -> Iterator[tuple[str, Table]]:
@@ -298,6 +312,9 @@ def _record(kind: type[Record], file: Path, where: str, table: Table) -> Record:
             table[f.name] = _typed(table[f.name], hints[f.name])
         except TypeError as error:
             raise CatalogError(f'{file}: key "{where}.{f.name}": {error}') from None
+        values = table[f.name] if isinstance(table[f.name], tuple) else (table[f.name],)
+        if wrong := next(filter(None, (ranges.wrong_number(f.name, value) for value in values)), ""):
+            raise CatalogError(f'{file}: key "{where}.{f.name}": {wrong}')
     return kind(**table)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_microcloud import ladder
+from pytest_microcloud.catalog import toml_file
 from pytest_microcloud.errors import CatalogError
 from pytest_microcloud.verdict import ranks
 from pytest_microcloud.verdict.results import boot_values, per_boot
@@ -253,12 +254,7 @@ def _ratio(shift: float) -> float:
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:
     """Return a user's rules, checked; raises CatalogError with file and key."""
-    try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CatalogError(f"{file}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CatalogError(f"{file}: is not TOML: {error}") from error
+    tables = toml_file.read(file)
     kinds = {field.name: field.type for field in fields(Rule)}
     for name, table in tables.items():
         if not isinstance(table, dict):

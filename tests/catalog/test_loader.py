@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 
 import pytest
 
 from pytest_microcloud.catalog import bearable, load
 from pytest_microcloud.errors import CatalogError, UserMistake
+from pytest_microcloud.verdict.gate import Rules
 
 BOARD = """
 [boards.mine]
@@ -459,3 +462,101 @@ def test_a_file_that_is_not_text_is_a_catalog_error(tmp_path: Path) -> None:
 
 def test_a_catalog_error_is_a_mistake_that_the_user_can_mend() -> None:
     assert issubclass(CatalogError, UserMistake)
+
+
+ROUND_TRIP = "[boards.mine]\nname = 'x'\nlike = 'pi3b'\nround_trip_s = { value = -1, source = 'x' }"
+FIGURES = ("sevenzip_mips_all_cores", "ethernet_bits_per_s", "disk_read_iops", "boot_s")
+
+
+@pytest.mark.parametrize("value", ["nan", "-1.0", "0.0", "inf", "1e300"])
+@pytest.mark.parametrize("key", FIGURES)
+def test_a_figure_that_no_board_can_have_is_named_with_file_and_key(
+    tmp_path: Path, key: str, value: str
+) -> None:
+    like = f'[boards.mine]\nname = "Mine"\nlike = "pi3b"\n{key} = {{ value = {value}, source = "x" }}\n'
+    file = tmp_path / "mine.toml"
+    file.write_text(like)
+    with pytest.raises(CatalogError, match=rf'mine.toml: key "boards.mine.{key}": a (finite )?number'):
+        load([file])
+
+
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ("[limits.pi3b.serving]\npage_time = { max = nan, source = 'x' }", "serving.page_time.max"),
+        ("[limits.pi3b.serving]\npage_time = { max = -1, source = 'x' }", "serving.page_time.max"),
+        ("[limits.pi3b.serving]\ncapacity = { min = inf, source = 'x' }", "serving.capacity.min"),
+        (ROUND_TRIP, "round_trip_s"),
+        ("[boards.mine]\nname = 'x'\nlike = 'pi3b'\ncores = { value = 0, source = 'x' }", "cores"),
+    ],
+)
+def test_a_limit_or_figure_out_of_range_is_named_with_its_key(tmp_path: Path, table: str, key: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(table)
+    with pytest.raises(CatalogError, match=rf'mine.toml: key "\S*{re.escape(key)}": a (finite )?number'):
+        load([file])
+
+
+WORKLOAD_TABLE = """
+[workloads.{id}]
+name = "Mine"
+type = "Web server"
+source = "x"
+image = "x"
+port = {port}
+ready = {{ kind = "http", timeout_s = {timeout_s} }}
+typical_memory_bytes = 1
+typical_start_s = 1.0
+"""
+
+
+@pytest.mark.parametrize("name", ["", "a[b]", "a::b", "a\nb", "Upper", "-a", "a" * 65, "a b", "a/b", "../a"])
+def test_a_workload_id_that_cannot_stand_in_a_tests_id_is_refused(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(WORKLOAD_TABLE.format(id=json.dumps(name), port=80, timeout_s=5))
+    with pytest.raises(CatalogError, match=r"key .workloads.*: an id is made of lower-case letters"):
+        load([file])
+
+
+@pytest.mark.parametrize("name", ["", "a[b]", "a::b", "a\nb", "-a", "a" * 65, "a b"])
+def test_a_board_id_that_cannot_be_a_groups_name_is_refused(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(f'[boards.{json.dumps(name)}]\nname = "Mine"\nlike = "pi3b"\n')
+    with pytest.raises(CatalogError, match=r"mine.toml: key .boards.*: an id is made of letters"):
+        load([file])
+
+
+@pytest.mark.parametrize(("port", "timeout_s"), [(0, 5), (65536, 5), (80, 0), (80, -1), (80, "nan")])
+def test_ports_and_ready_times_have_a_range(tmp_path: Path, port: int, timeout_s: object) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(WORKLOAD_TABLE.format(id="mine", port=port, timeout_s=timeout_s))
+    with pytest.raises(CatalogError, match=r"mine.toml: key .*(port|timeout_s).: a (finite )?number"):
+        load([file])
+
+
+def chain(length: int) -> str:
+    tables = [f'[boards.m{n}]\nname = "x"\nlike = "m{n + 1}"\n' for n in range(length)]
+    return "".join([*tables, f'[boards.m{length}]\nname = "x"\nlike = "pi3b"\n'])
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["a = " + "9" * 5000, "a = " + "[" * 100_000, "a = " + "{b = " * 5000, chain(1500)],
+    ids=["an integer of 5,000 digits", "nested lists", "nested tables", "1,500 models like each other"],
+)
+def test_what_is_too_much_for_the_parser_is_an_error_with_the_file(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(content)
+    with pytest.raises(CatalogError, match=r"mine\.toml: "):
+        load([file])
+    if content.startswith("a = "):
+        with pytest.raises(CatalogError, match=r"mine\.toml: is not TOML"):
+            Rules([file])
+
+
+def test_a_fifo_and_a_device_are_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.toml")
+    (tmp_path / "zero.toml").symlink_to("/dev/zero")
+    for name in ("fifo.toml", "zero.toml"):
+        with pytest.raises(CatalogError, match="is not a regular file"):
+            load([tmp_path / name])
