@@ -118,6 +118,7 @@ class Board:
         self.driver.start()
         boot_s = self.driver.boot_timeout_s
         self.link.open(self.driver.endpoint(), timeout_s=boot_s or CONNECT_TIMEOUT_S, again=boot_s > 0)
+        self.link.run("true")  # a login that runs no command is named as that, and not by what it breaks
         self._take_lock()
         self.settle(timeout_s=boot_s)
         identity.check(self.target, self.model, self.facts.identity)

@@ -15,13 +15,11 @@ from typing import TYPE_CHECKING, Any
 from pytest_microcloud.boards import identity
 from pytest_microcloud.boards.gauge import Gauge
 from pytest_microcloud.boards.identity import Identity
+from pytest_microcloud.boards.plain_text import LONGEST, text
 from pytest_microcloud.controller.engine import explained
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.link import Link
-
-LONGEST = 120
-"""Characters of a text; what is longer is cut."""
 
 # A line a fact, `key=value`. `line` takes a file's first line, `words` one whose parts end in NUL.
 BOOT = r"""
@@ -185,14 +183,6 @@ def parsed(said: Mapping[str, str], memory_bytes: int, info: object, version: ob
 
 CGROUP = {"cgroup2fs": "2", "tmpfs": "1"}
 """The kind of file system at /sys/fs/cgroup."""
-
-
-def text(value: object, longest: int = LONGEST) -> str | None:
-    """Return a text of somebody else's as one line without control characters, or None if nothing is left."""
-    if not isinstance(value, str):
-        return None
-    line = " ".join(value[: 4 * longest].split())
-    return "".join(filter(str.isprintable, line))[:longest].strip() or None
 
 
 def _ask(link: Link, script: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from pytest_microcloud.boards.facts import text
+from pytest_microcloud.boards.plain_text import text
 from pytest_microcloud.boards.vitals import UNDER_VOLTAGE, Look, Vitals
 from pytest_microcloud.catalog import bearable
 from pytest_microcloud.controller.engine import RUN_LABEL, explained

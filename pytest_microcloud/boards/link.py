@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shlex
 import subprocess
+import threading
 import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from pytest_microcloud.boards import ssh_errors
+from pytest_microcloud.boards.command_line import START, as_root, marked, named, sudo_refused
+from pytest_microcloud.boards.endpoint import Endpoint
 from pytest_microcloud.controller import engine
 from pytest_microcloud.controller.processes import end_group, ends_with_us
 from pytest_microcloud.errors import (
@@ -39,7 +43,8 @@ GRACE_S = 15.0
 """What a command's deadline on the controller allows over the board's, for the way there and back."""
 KILL_AFTER_S = 2
 """What a command on the board has to end after its deadline, before it is killed."""
-DOCKER_SOCKET = "/var/run/docker.sock"
+SSH_FAILED = 255
+"""What ssh itself exits with, and not the command."""
 LATE = (124, 137, 255)
 """What a command that had to be ended exits with: by timeout, by its SIGKILL, and by that as ssh tells it."""
 
@@ -59,33 +64,6 @@ OURS = (
     "ServerAliveCountMax=6",
     "ServerAliveInterval=5",
 )
-NO_SUDO = (
-    "a password is required",
-    "a terminal is required",
-    "you must have a tty",
-    "not in the sudoers file",
-    "is not allowed to",
-    "may not run sudo",
-    "sudo: not found",
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Endpoint:
-    """Where a board's sshd is and how to log in.
-
-    `address` may be any name that the user's ssh knows. With a `host_key` (a public key) that key and no
-    other is the right one, and the user's ssh configuration does not apply. `arguments` are further ones for
-    ssh's command line, and `docker_socket` is the path of the engine's socket on the board.
-    """
-
-    address: str
-    port: int | None = None
-    user: str | None = None
-    identity_file: Path | None = None
-    host_key: str | None = None
-    docker_socket: str = DOCKER_SOCKET
-    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -190,26 +168,28 @@ class Link:
         line = f"timeout -k {KILL_AFTER_S} {timeout_s:.0f} sh -c {shlex.quote(command)}"
         if root:
             line = as_root(line)
+        late = f"did not finish `{named(command)}` within {timeout_s:.0f} s"
         data = stdin.encode() if isinstance(stdin, str) else stdin
         started = time.monotonic()
         try:
             done = subprocess.run(
-                self.ssh("--", line),
+                self.ssh("--", marked(line)),
                 input=data if data is not None else b"",
                 capture_output=True,
                 timeout=timeout_s + GRACE_S,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise DeadlineExceeded(
-                self.board, f"did not finish `{command}` within {timeout_s:.0f} s"
-            ) from None
-        result = Completed(done.returncode, _text(done.stdout), _text(done.stderr))
+            raise DeadlineExceeded(self.board, late) from None
+        before, mark, output = done.stdout.partition(START)
+        result = Completed(done.returncode, _text(output), _text(done.stderr))
         if result.status in LATE and time.monotonic() - started >= timeout_s:
-            raise DeadlineExceeded(self.board, f"did not finish `{command}` within {timeout_s:.0f} s")
-        if result.status == 255:
+            raise DeadlineExceeded(self.board, late)
+        if result.status == SSH_FAILED:
             raise self._broke(result.stderr)
-        if root and result.status != 0 and any(words in result.stderr for words in NO_SUDO):
+        if not mark:
+            raise ssh_errors.no_command(self.board, result.stderr, _text(before))
+        if root and result.status != 0 and sudo_refused(result.stderr):
             raise SudoNeedsPassword(
                 self.board,
                 f"cannot do as root what has to be: {_last_line(result.stderr)}\n"
@@ -220,19 +200,52 @@ class Link:
         if check and result.status != 0:
             raise BoardError(
                 self.board,
-                f"`{command}` exited with {result.status}: {_last_line(result.stderr or result.stdout)}",
+                f"`{named(command)}` exited with {result.status}: "
+                f"{_last_line(result.stderr or result.stdout)}",
             )
         return result
 
     def start(self, command: str) -> subprocess.Popen[bytes]:
-        """Start a shell command on the board that talks over its standard input and output."""
-        return subprocess.Popen(
-            self.ssh("--", f"sh -c {shlex.quote(command)}"),
+        """Start a shell command on the board that talks over its standard input and output.
+
+        What the user's login shell prints before it is discarded. Raises DeadlineExceeded if it does not
+        start in time, and LinkError if it cannot.
+        """
+        process = subprocess.Popen(
+            self.ssh("--", marked(f"sh -c {shlex.quote(command)}")),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             start_new_session=True,
         )
+        try:
+            self._await_start(process)
+        except BaseException:
+            process.kill()
+            process.communicate()
+            raise
+        return process
+
+    def _await_start(self, process: subprocess.Popen[bytes]) -> None:
+        """Read up to the mark, byte by byte: what follows is the command's."""
+        output, errors = process.stdout, process.stderr
+        if output is None or errors is None:  # a pipe, as it was asked for
+            raise LinkError(self.board, "its shell has no output")
+        before, deadline = b"", time.monotonic() + CONNECT_TIMEOUT_S
+        while not before.endswith(START):
+            if not select.select([output], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise DeadlineExceeded(
+                    self.board, f"did not start a command within {CONNECT_TIMEOUT_S:.0f} s"
+                )
+            part = os.read(output.fileno(), 1)
+            if not part:
+                said = _text(errors.read())
+                if process.wait(GRACE_S) == SSH_FAILED:
+                    raise self._broke(said)
+                raise ssh_errors.no_command(self.board, said, _text(before))
+            before += part
+        # What it complains of later is not of interest, but must not fill the pipe.
+        threading.Thread(target=_discard, args=[errors], daemon=True).start()
 
     def docker(self) -> DockerClient:
         """Return the client of the board's engine, over the forwarded socket. Raises EngineError."""
@@ -361,15 +374,10 @@ class Link:
         self._control.with_suffix(".conf").write_text("\n".join(lines) + "\n")
 
 
-def as_root(line: str) -> str:
-    """Return a command line that runs that one as root, by sudo if need be; any login shell can read it.
-
-    sudo speaks English, so that what it refuses can be told from what the command says.
-    """
-    script = (
-        f'as_root=; [ "$(id -u)" = 0 ] || {{ as_root="sudo -n"; export LC_ALL=C; }}; exec $as_root {line}'
-    )
-    return f"sh -c {shlex.quote(script)}"
+def _discard(stream: IO[bytes]) -> None:
+    with contextlib.suppress(OSError, ValueError), stream:
+        while stream.read(4096):
+            pass
 
 
 def _tail(log: Path, most: int = 2000) -> str:

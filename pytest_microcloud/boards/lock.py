@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_microcloud.boards import undo
-from pytest_microcloud.boards.facts import text
+from pytest_microcloud.boards.plain_text import text
 from pytest_microcloud.errors import BoardBusy, BoardError, DeadlineExceeded, LinkError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 
-from pytest_microcloud.boards.facts import text
+from pytest_microcloud.boards.plain_text import text
 from pytest_microcloud.controller.processes import end_group
 from pytest_microcloud.errors import BoardError, DeadlineExceeded
 

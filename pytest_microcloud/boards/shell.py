@@ -14,7 +14,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, Self
 
-from pytest_microcloud.boards.link import as_root
+from pytest_microcloud.boards.command_line import as_root
 from pytest_microcloud.errors import DeadlineExceeded, LinkError
 
 if TYPE_CHECKING:

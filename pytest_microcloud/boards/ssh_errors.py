@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 
+from pytest_microcloud.boards.plain_text import text
 from pytest_microcloud.errors import HostKeyChanged, HostKeyUnknown, LinkError, LoginRejected
 
 CHANGED = re.compile(r"[Hh]ost key for (?P<host>\S+) has changed")
@@ -63,6 +64,17 @@ REASONS: tuple[tuple[str, type[LinkError], str], ...] = (
         "ansible_ssh_private_key_file",
     ),
     (
+        r"Load key \"?(?P<file>[^\"\n]+?)\"?: (?P<why>.*(?:libcrypto|invalid format).*)",
+        LoginRejected,
+        "ssh cannot use the key {file} ({why}): it is not a private key, or it has line ends of Windows. "
+        "Check it with `ssh-keygen -y -f {file}`; `sed -i 's/\\r$//' {file}` mends the line ends",
+    ),
+    (
+        r"(?P<why>sign_and_send_pubkey: .*(?:refused|failed).*)",
+        LoginRejected,
+        "your ssh-agent does not sign with the key ({why}): unlock it, or add the key again (ssh-add)",
+    ),
+    (
         r"(?P<who>\S+): Permission denied \((?P<ways>[^)]*)\)",
         LoginRejected,
         "{who} is not let in ({ways}): put your public key there (ssh-copy-id), or name the right user and "
@@ -84,6 +96,30 @@ REASONS: tuple[tuple[str, type[LinkError], str], ...] = (
 )
 
 
+# What ssh complains of before a login is refused, which may be why.
+COMPLAINT = re.compile(
+    r"^(?:Load key |no such identity: |Bad (?:owner|permissions)|identity_sign: |agent refused).+",
+    re.MULTILINE,
+)
+NO_COMMAND: tuple[tuple[str, str], ...] = (
+    (r"(?i)password.*expired|Password change required", "log in once by hand and set a new password"),
+    (r"(?i)account .*not available|nologin", "give the user a shell: chsh -s /bin/sh USER"),
+    (r"(?i)account .*expired", "renew the account: chage -E -1 USER"),
+)
+FORCED = (
+    "the login runs another command: look for command= in the user's authorized_keys, for ForceCommand in "
+    "sshd's configuration, and for `exit` or `exec` in the shell's start-up files"
+)
+
+
+def no_command(board: str, errors: str, output: str) -> LoginRejected:
+    """Return the error for a login that did not run our command, quoting what ssh and the shell printed."""
+    said = [line.strip() for line in f"{output}\n{errors}".splitlines() if line.strip()]
+    named = [(line, remedy) for line in said for pattern, remedy in NO_COMMAND if re.search(pattern, line)]
+    line, remedy = named[-1] if named else (said[-1] if said else "it printed nothing", FORCED)
+    return LoginRejected(board, f"accepts the login but cannot run commands ({text(line)}): {remedy}")
+
+
 def reason(
     board: str,
     said: str,
@@ -101,9 +137,11 @@ def reason(
         return _changed(board, found["host"], said, by_hand)
     if UNKNOWN.search(said):
         return _unknown(board, verbosely(), by_hand, known_hosts())
-    for pattern, error, text in REASONS:
+    for pattern, error, remedy in REASONS:
         if found := re.search(pattern, said):
-            return error(board, text.format(**found.groupdict()))
+            named = [text(line[0]) for line in COMPLAINT.finditer(said) if found[0] not in line[0]]
+            before = f". Before that ssh said: {'; '.join(filter(None, named))}" if named else ""
+            return error(board, remedy.format(**found.groupdict()) + before)
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     return LinkError(board, f"no SSH connection: {'; '.join(lines) or 'nothing was said'}")
 

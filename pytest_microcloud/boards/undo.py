@@ -11,7 +11,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from pytest_microcloud.boards.link import as_root
+from pytest_microcloud.boards.command_line import as_root
 from pytest_microcloud.controller.engine import LOCK_LABEL, RUN_LABEL
 from pytest_microcloud.errors import BoardError
 

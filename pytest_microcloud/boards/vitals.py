@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pytest_microcloud.boards.facts import text
+from pytest_microcloud.boards.plain_text import text
 from pytest_microcloud.boards.shell import Shell
 from pytest_microcloud.errors import BoardError
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from pytest_microcloud.boards import facts
-from pytest_microcloud.boards.facts import LONGEST, Card, Facts, Frequency, parsed
+from pytest_microcloud.boards import facts, plain_text
+from pytest_microcloud.boards.facts import Card, Facts, Frequency, parsed
+from pytest_microcloud.boards.plain_text import LONGEST
 
 MIB = 2**20
 DOCKER: dict[str, Any] = {"ServerVersion": "19.03.12", "Driver": "overlay2"}
@@ -208,4 +209,4 @@ def test_an_os_release_with_an_open_quote_is_told_as_it_stands() -> None:
 
 
 def test_a_text_that_is_none_stays_none() -> None:
-    assert [facts.text(value) for value in (None, 7, "", " \x00\x07 ", b"x")] == [None] * 5
+    assert [plain_text.text(value) for value in (None, 7, "", " \x00\x07 ", b"x")] == [None] * 5

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from pytest_microcloud import catalog as catalogs
-from pytest_microcloud.boards.link import Endpoint, Link, as_root
+from pytest_microcloud.boards.command_line import as_root
+from pytest_microcloud.boards.endpoint import Endpoint
+from pytest_microcloud.boards.link import Link
 from pytest_microcloud.boards.rack import Rack
 from pytest_microcloud.controller import engine, images, lease, leftovers, workspace
 from pytest_microcloud.controller.workspace import Workspace, new_run_id

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from docker import DockerClient
 
-    from pytest_microcloud.boards.link import Endpoint, Link
+    from pytest_microcloud.boards.endpoint import Endpoint
+    from pytest_microcloud.boards.link import Link
     from pytest_microcloud.catalog import BoardModel, Workload
     from pytest_microcloud.inventory.target import Target
 

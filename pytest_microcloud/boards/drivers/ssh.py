@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_microcloud.boards import power
-from pytest_microcloud.boards.link import DOCKER_SOCKET, Endpoint
+from pytest_microcloud.boards.endpoint import DOCKER_SOCKET, Endpoint
 from pytest_microcloud.errors import BoardError, LinkError, LoginRejected
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from pytest_microcloud.boards.drivers.container.disk import DiskLimits
 from pytest_microcloud.boards.drivers.container.keys import Keys
 from pytest_microcloud.boards.drivers.container.network import CONTROL_PORT, Network, network_image
 from pytest_microcloud.boards.drivers.container.os_image import board_image
-from pytest_microcloud.boards.link import Endpoint
+from pytest_microcloud.boards.endpoint import Endpoint
 from pytest_microcloud.controller import images, lease
 from pytest_microcloud.controller.engine import (
     CONTROLLER_LABEL,

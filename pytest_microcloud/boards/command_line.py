@@ -1,0 +1,49 @@
+"""Command lines for the login shell of a board's user, whichever shell that is."""
+
+from __future__ import annotations
+
+import shlex
+
+START = b"-- pytest-microcloud --\n"
+"""Printed before a command's own output: what comes earlier is of the user's start-up files."""
+LONGEST = 120
+"""Characters of a command that a message quotes."""
+_NO_SUDO = (
+    "a password is required",
+    "a terminal is required",
+    "you must have a tty",
+    "not in the sudoers file",
+    "is not allowed to",
+    "may not run sudo",
+    "sudo: not found",
+    # sudo-rs
+    "interactive authentication is required",
+    "I'm afraid I can't do that",
+)
+
+
+def as_root(line: str) -> str:
+    """Return a command line that runs that one as root, by sudo if need be; any login shell can read it.
+
+    sudo speaks English, so that what it refuses can be told from what the command says.
+    """
+    script = (
+        f'as_root=; [ "$(id -u)" = 0 ] || {{ as_root="sudo -n"; export LC_ALL=C; }}; exec $as_root {line}'
+    )
+    return f"sh -c {shlex.quote(script)}"
+
+
+def sudo_refused(errors: str) -> bool:
+    """Return whether sudo, as `as_root` calls it, printed that it needs a password or does not allow it."""
+    return any(words in errors for words in _NO_SUDO)
+
+
+def marked(line: str) -> str:
+    """Return a command line that any login shell reads, and that prints the mark before its own output."""
+    return f"echo {shlex.quote(START.decode().strip())}; exec {line}"
+
+
+def named(command: str) -> str:
+    """Return the first line of a shell command, short enough for a message."""
+    first = next((line.strip() for line in command.splitlines() if line.strip()), "")
+    return first if first == command.strip() and len(first) <= LONGEST else f"{first[:LONGEST]} …"

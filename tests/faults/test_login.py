@@ -1,0 +1,89 @@
+"""Logins that are accepted and run something else than our commands, or something before them."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_microcloud.boards.gauge import Gauge
+from pytest_microcloud.errors import LoginRejected, SudoNeedsPassword
+from tests.faults.test_preflight import refused
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import NewRealBoard
+    from tests.support.real import RealBoard
+
+pytestmark = pytest.mark.engine
+
+
+def test_output_of_the_shells_start_up_files_is_ignored(new_real_board: NewRealBoard) -> None:
+    desk = new_real_board(user="pirate")
+    desk.shell("printf 'echo Welcome to $(hostname)\\necho . \\necho told >&2\\n' > ~pirate/.bashrc")
+    desk.shell("cp ~pirate/.bashrc ~pirate/.profile")
+    with closing(desk.in_rack()) as rack:
+        board = rack.board("desk")
+        assert board.link.run("echo answer").stdout == "answer\n"
+        assert board.link.run("id -un", root=True).stdout == "root\n"
+        with Gauge(board.link) as gauge:
+            assert gauge.read().total_bytes == board.facts.memory_bytes > 0
+        assert board.lock.held
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence", "remedy"),
+    [
+        ("chage -d 0 pirate", "Password change required", "log in once by hand and set a new password"),
+        ("usermod -s /usr/sbin/nologin pirate", "This account is currently not available", "chsh -s /bin/sh"),
+        (
+            "sed -i 's/^/command=\"echo backups only\" /' ~pirate/.ssh/authorized_keys",
+            "backups only",
+            "command= in the user's authorized_keys",
+        ),
+        ("echo 'echo no guests; exit 1' > ~pirate/.bashrc", "no guests", "in the shell's start-up files"),
+    ],
+    ids=["expired-password", "nologin", "forced-command", "exit-in-bashrc"],
+)
+def test_a_login_that_runs_no_command_is_an_error_in_its_own_words(
+    new_real_board: NewRealBoard, spoil: str, sentence: str, remedy: str
+) -> None:
+    desk = new_real_board(user="pirate")
+    desk.shell(spoil)
+    said = refused(desk, LoginRejected)
+    assert "desk: accepts the login but cannot run commands (" in said
+    assert sentence in said
+    assert remedy in said
+
+
+def test_a_key_with_windows_line_ends_is_named_with_what_ssh_says(
+    real_board: RealBoard, tmp_path: Path
+) -> None:
+    key = tmp_path / "windows"
+    key.write_bytes(real_board.key.read_bytes().replace(b"\n", b"\r\n"))
+    key.chmod(0o600)
+    said = refused(real_board, LoginRejected, ansible_ssh_private_key_file=key)
+    assert f"ssh cannot use the key {key} (error in libcrypto)" in said
+    assert "line ends" in said
+    assert "ssh-copy-id" not in said
+
+
+def test_sudo_rs_that_asks_for_a_password_is_recognised(new_real_board: NewRealBoard) -> None:
+    desk = new_real_board(user="pirate")
+    desk.shell(  # Debian 12 has no package of sudo-rs: this prints what it prints
+        "mv /usr/bin/sudo /usr/bin/sudo.away; "
+        "printf '#!/bin/sh\\necho \"sudo: interactive authentication is required\" >&2\\nexit 1\\n' "
+        "> /usr/bin/sudo; chmod 755 /usr/bin/sudo"
+    )
+    said = refused(desk, SudoNeedsPassword)
+    assert "cannot do as root what has to be: sudo: interactive authentication is required" in said
+
+
+def test_a_failing_script_is_quoted_by_its_first_line(real_board: RealBoard) -> None:
+    with closing(real_board.in_rack()) as rack:
+        link = rack.board("real").link
+        with pytest.raises(Exception, match=r"`echo first …` exited with 3") as caught:
+            link.run("echo first\nfalse\nexit 3")
+    assert "false" not in str(caught.value)
