@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microcloud.errors import InventoryError
+from pytest_microcloud.inventory import connection
 from pytest_microcloud.inventory.target import VARIABLES, DriverRules, Target
 from pytest_microcloud.redaction import redact
 from pytest_microcloud.suggest import did_you_mean, listed
@@ -153,9 +154,10 @@ def _target(
         if name not in known:
             near = did_you_mean([name], known)
             raise InventoryError(f"{where}: no {what} is named {name!r}{near} (there are: {listed(known)})")
-    if not drivers[driver].addressed and "ansible_host" in variables:
+    address = connection.spelling("ansible_host", variables)
+    if not drivers[driver].addressed and address in variables:
         raise InventoryError(
-            f"{where} has an address (ansible_host), but its driver makes the board itself "
+            f"{where} has an address ({address}), but its driver makes the board itself "
             f"(microcloud_driver={driver}): a real board has microcloud_driver={default_driver}, or none, "
             "and is in no group that sets another driver"
         )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pytest_microcloud.errors import InventoryError
+from pytest_microcloud.inventory import connection
 
 VARIABLES = (
     "microcloud_docker_socket",
@@ -30,6 +31,9 @@ NAME = re.compile(r"\w[\w.-]*")
 # What OpenSSH from 9.6 on refuses as host and user, so that neither is read as an option of ssh or by the
 # shell of a ProxyCommand.
 UNSAFE = re.compile(r"""^-|[\s\0-\x1f\x7f'`"$;&<>|(){}]|\\$""")
+NOT_IN_ADDRESS = re.compile(r"://|[@/\[\]]")
+LONGEST_ROUND_TRIP_MS = 60_000.0
+HIGHEST_RATE_MBPS = 1e6
 SOCKET = re.compile(r"/[\w.+@/-]*")  # ssh takes `:`, `%` and `$` for its own
 SSH_OPTIONS = "46AaB:b:Cc:D:F:I:i:J:KkL:l:m:o:p:qR:vXxYy"
 """ssh's options that say how a host is reached, in getopt's terms; the others would take its place."""
@@ -69,6 +73,8 @@ class Target:
                 f"host {self.name!r}: a name should be of letters, digits, `.`, `-` and `_`; "
                 "put an address into ansible_host"
             )
+        if wrong := next(connection.refused(self.variables), ""):
+            raise InventoryError(f"host {self.name!r}: {wrong}")
         for name, value in vars(Target).items():
             if isinstance(value, property):
                 getattr(self, name)
@@ -76,7 +82,11 @@ class Target:
     @property
     def address(self) -> str:
         """Where SSH finds it: `ansible_host`, else its name; maybe one that only ssh's config knows."""
-        return self._word("ansible_host", "a host's address or name") or self.name
+        wanted = "a host's address or name, without scheme, user, brackets and port"
+        address = self._word("ansible_host", wanted) or self.name
+        if NOT_IN_ADDRESS.search(address) or address.count(":") == 1:
+            raise self._wrong("ansible_host", wanted)
+        return address
 
     @property
     def port(self) -> int | None:
@@ -98,8 +108,14 @@ class Target:
 
     @property
     def ssh_arguments(self) -> tuple[str, ...]:
-        """Further options for ssh: `ansible_ssh_common_args`, then `ansible_ssh_extra_args`."""
-        return self._ssh_options("ansible_ssh_common_args") + self._ssh_options("ansible_ssh_extra_args")
+        """Further options for ssh: `ansible_ssh_args`, `ansible_ssh_common_args`, `ansible_ssh_extra_args`."""
+        variables = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
+        return tuple(word for variable in variables for word in self._ssh_options(variable))
+
+    @property
+    def unused_passwords(self) -> tuple[str, ...]:
+        """The names of variables with passwords, which Ansible would use and we do not: keys only."""
+        return tuple(sorted(connection.PASSWORDS & self.variables.keys()))
 
     @property
     def become(self) -> bool:
@@ -142,13 +158,15 @@ class Target:
     @property
     def round_trip_s(self) -> float | None:
         """Round trip of an emulated board's link, from `microcloud_rtt_ms`; None means its model's own."""
-        milliseconds = self._number("microcloud_rtt_ms", "a round trip in ms, such as 12.5", 0)
+        wanted = "a round trip in ms, such as 12.5"
+        milliseconds = self._number("microcloud_rtt_ms", wanted, 0, LONGEST_ROUND_TRIP_MS)
         return None if milliseconds is None else milliseconds / 1000
 
     @property
     def link_bits_per_s(self) -> float | None:
         """Rate of an emulated board's link, from `microcloud_rate_mbps`; None means its model's own."""
-        megabits = self._number("microcloud_rate_mbps", "a rate in Mbit/s, such as 94", 0.001)
+        wanted = "a rate in Mbit/s, such as 94"
+        megabits = self._number("microcloud_rate_mbps", wanted, 0.001, HIGHEST_RATE_MBPS)
         return None if megabits is None else megabits * 1e6
 
     @property
@@ -157,7 +175,7 @@ class Target:
         return self._command("microcloud_power_cycle")
 
     def _text(self, variable: str) -> str | None:
-        value = self.variables.get(variable)
+        value = self.variables.get(connection.spelling(variable, self.variables))
         if isinstance(value, dict | list):
             raise self._wrong(variable, "a plain text")
         if "{{" in str(value):
@@ -211,8 +229,9 @@ class Target:
         return number
 
     def _wrong(self, variable: str, wanted: str) -> InventoryError:
+        name = connection.spelling(variable, self.variables)
         return InventoryError(
-            f"host {self.name!r}: {variable}={_quoted(self.variables[variable])} should be {wanted}"
+            f"host {self.name!r}: {name}={_quoted(self.variables[name])} should be {wanted}"
         )
 
 

@@ -89,8 +89,14 @@ class Progress:
 
 def header(targets: Iterable[Target], run_id: str, effort: str, about: str) -> list[str]:
     """Return the lines on top: what was chosen, before anything is connected."""
+    targets = list(targets)
     boards = ", ".join(f"{t.name} ({t.model}, {t.driver})" for t in targets)
-    return [f"microcloud: run {run_id}, effort {effort} ({about})", f"boards: {boards}"]
+    unused = [
+        f"{t.name}: {', '.join(t.unused_passwords)} not used: the login is by key, sudo without a password"
+        for t in targets
+        if t.unused_passwords
+    ]
+    return [f"microcloud: run {run_id}, effort {effort} ({about})", f"boards: {boards}", *unused]
 
 
 def board_lines(board: Board) -> list[str]:
