@@ -108,7 +108,7 @@ class Target:
 
     @property
     def ssh_arguments(self) -> tuple[str, ...]:
-        """Further options for ssh: `ansible_ssh_args`, `ansible_ssh_common_args`, `ansible_ssh_extra_args`."""
+        """Further options for ssh: `ansible_ssh_args`, `…_common_args`, `…_extra_args`, in this order."""
         variables = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
         return tuple(word for variable in variables for word in self._ssh_options(variable))
 

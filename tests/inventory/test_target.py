@@ -71,10 +71,8 @@ def test_what_changes_nothing_is_accepted(variable: str, value: object) -> None:
 
 
 def test_passwords_are_named_as_not_used() -> None:
-    assert desk(ansible_ssh_pass="raspberry", ansible_become_pass="raspberry").unused_passwords == (
-        "ansible_become_pass",
-        "ansible_ssh_pass",
-    )
+    passwords = dict.fromkeys(("ansible_ssh_pass", "ansible_become_pass"), "raspberry")
+    assert desk(**passwords).unused_passwords == ("ansible_become_pass", "ansible_ssh_pass")
     assert desk().unused_passwords == ()
 
 
