@@ -118,9 +118,9 @@ def path(config: pytest.Config, name: str) -> Path:
 
 
 def nothing_runs(config: pytest.Config) -> bool:
-    """Return whether tests are but shown, or set up: by --microcloud-plan, --collect-only and the like."""
-    shown = config.option
-    return flag(config, "plan") or bool(shown.collectonly or shown.setuponly or shown.setupplan)
+    """Return whether tests are only listed or set up: by --microcloud-plan, --collect-only and the like."""
+    shown = (config.getoption(name, False) for name in ("collectonly", "setuponly", "setupplan"))
+    return flag(config, "plan") or any(shown)
 
 
 def retries(config: pytest.Config) -> int:

@@ -260,6 +260,9 @@ def _set_options(config: pytest.Config, targets: list[Target], ssh_config: Path)
         config.option.benchmark_quiet = True  # its table of times would repeat ours in other words
     if options.flag(config, "plan"):
         config.option.benchmark_storage = str(config.rootpath)  # is there: no .benchmarks is made
+    elif not config.pluginmanager.hasplugin("metadata"):  # pytest-html ends in an INTERNALERROR without it
+        if config.getoption("htmlpath", None):
+            raise UserMistake("--html: pytest-html needs pytest-metadata: run without -p no:metadata")
     elif config.getoption("htmlpath", "") is None and not config.option.collectonly:
         from pytest_microcloud.session.html import KeptPage
 

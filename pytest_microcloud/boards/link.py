@@ -13,7 +13,7 @@ import os
 import select
 import shlex
 import subprocess
-import threading
+import tempfile
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -211,25 +211,26 @@ class Link:
         What the user's login shell prints before it is discarded. Raises DeadlineExceeded if it does not
         start in time, and LinkError if it cannot.
         """
-        process = subprocess.Popen(
-            self.ssh("--", marked(f"sh -c {shlex.quote(command)}")),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        try:
-            self._await_start(process)
-        except BaseException:
-            process.kill()
-            process.communicate()
-            raise
+        with tempfile.TemporaryFile() as errors:  # no pipe, which nobody would empty
+            process = subprocess.Popen(
+                self.ssh("--", marked(f"sh -c {shlex.quote(command)}")),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+            )
+            try:
+                self._await_start(process, errors)
+            except BaseException:
+                process.kill()
+                process.communicate()
+                raise
         return process
 
-    def _await_start(self, process: subprocess.Popen[bytes]) -> None:
+    def _await_start(self, process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
         """Read up to the mark, byte by byte: what follows is the command's."""
-        output, errors = process.stdout, process.stderr
-        if output is None or errors is None:  # a pipe, as it was asked for
+        output = process.stdout
+        if output is None:  # a pipe, as it was asked for
             raise LinkError(self.board, "its shell has no output")
         before, deadline = b"", time.monotonic() + CONNECT_TIMEOUT_S
         while not before.endswith(START):
@@ -239,13 +240,13 @@ class Link:
                 )
             part = os.read(output.fileno(), 1)
             if not part:
+                status = process.wait(GRACE_S)
+                errors.seek(0)
                 said = _text(errors.read())
-                if process.wait(GRACE_S) == SSH_FAILED:
+                if status == SSH_FAILED:
                     raise self._broke(said)
                 raise ssh_errors.no_command(self.board, said, _text(before))
             before += part
-        # What it complains of later is not of interest, but must not fill the pipe.
-        threading.Thread(target=_discard, args=[errors], daemon=True).start()
 
     def docker(self) -> DockerClient:
         """Return the client of the board's engine, over the forwarded socket. Raises EngineError."""
@@ -372,12 +373,6 @@ class Link:
             "  BatchMode yes",
         ]
         self._control.with_suffix(".conf").write_text("\n".join(lines) + "\n")
-
-
-def _discard(stream: IO[bytes]) -> None:
-    with contextlib.suppress(OSError, ValueError), stream:
-        while stream.read(4096):
-            pass
 
 
 def _tail(log: Path, most: int = 2000) -> str:

@@ -49,7 +49,7 @@ class Boots:
         Called after the board was powered on: this is registered before the hook that does so.
         """
         name, wanted = board_of(item), phase_of(item)
-        if name is None or wanted is None or self._config.option.setupplan:
+        if name is None or wanted is None or self._config.getoption("setupplan", False):
             return
         if wanted == self._session.phases.setdefault(name, Phase()):
             return

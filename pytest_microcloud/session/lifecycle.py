@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Generator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,8 @@ class SessionWithBoards:
             return True
         capture = self._config.pluginmanager.getplugin("capturemanager")
         if reporter is not None:
-            self._progress = terminal.Progress(reporter, capture.global_and_fixture_disabled)
+            uncaptured = capture.global_and_fixture_disabled if capture is not None else nullcontext
+            self._progress = terminal.Progress(reporter, uncaptured)
             self._config.stash[PROGRESS] = self._progress
         return None
 
@@ -72,7 +74,7 @@ class SessionWithBoards:
         Called after pytest's look at skip marks, which is `tryfirst`, and before fixtures are set up.
         """
         name = board_of(item)
-        if name is None or self._config.option.setupplan:
+        if name is None or self._config.getoption("setupplan", False):
             return
         ready = self._session.rack.board(name)
         if name not in self._session.boards:
