@@ -1,4 +1,4 @@
-"""The `microcloud` command: what stored runs say, a directory to start in, and tidying up.
+"""The `microcloud` command: what stored runs say, a directory to start in, and cleaning up.
 
 It exits with 0 if all is well, 1 if something regressed or could not be done, 2 for a wrong command line,
 and 4 (pytest's usage error) for what the user can mend: a run that is not there or cannot be compared.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FAILED, MISTAKEN, INTERRUPTED = 1, 4, 130
 SINGLE_STAGE = (
-    "Judged from stored runs alone, by the single-stage rule: nothing was measured again to confirm it. "
+    "Judged from stored runs alone, by the single-stage rule: nothing was measured again to confirm. "
     "pytest --microcloud-baseline=… does that."
 )
 

@@ -21,7 +21,7 @@ MicrocloudError
 │   ├── ToolMissing         a program that an experiment runs on the board is not there
 │   ├── WrongBoard          the hardware is not that of the model that the inventory says
 │   └── DeadlineExceeded    a remote call took longer than it may
-├── NotMeasured             cannot be measured here, with the reason (an image that is not to be had)
+├── NotMeasured             cannot be measured here, with the reason (an image that is not available)
 ├── InvalidMeasurement      measured, but not to be trusted (load generator saturated, …)
 └── LimitMissed             measured, trusted, and worse than the limit: the test fails
 """

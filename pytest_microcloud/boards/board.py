@@ -222,7 +222,7 @@ class Board:
                 self.docker.ping()
         except BoardError as error:
             return error.what
-        return "" if self.lock.held else "somebody broke its lock"
+        return "" if self.lock.held else "its lock was broken"
 
     def revive(self) -> None:
         """Get a board back that was lost, and take back what was changed on it. Raises BoardError.

@@ -78,4 +78,4 @@ class Gauge(Shell):
             total, available, swapped, uptime = fields
             return Reading(int(total), int(available), int(swapped), float(uptime))
         except ValueError:
-            raise LinkError(self._board, f"told its memory as {' '.join(fields)[:100]!r}") from None
+            raise LinkError(self._board, f"reported its memory as {' '.join(fields)[:100]!r}") from None

@@ -74,7 +74,7 @@ class Watch:
             what = f"it was busy with something else before the start ({self._load:.0%} of its CPUs)"
             found.insert(0, Finding("load", what))
         if not self._board.lock.held:
-            found.append(Finding("lost", "its lock was lost, and somebody else may have worked on it"))
+            found.append(Finding("lost", "its lock was lost, and another session may have used the board"))
         return [finding.what for finding in found if finding.symptom not in self._expected]
 
     def __enter__(self) -> Watch:
@@ -284,18 +284,18 @@ def unwatched(board: Board) -> tuple[str, ...]:
 
 
 def _unwatched(seen: Vitals) -> Iterator[str]:
-    why = "a system container has none of its own" if seen.inside else "the board does not tell"
+    why = "a system container has none of its own" if seen.inside else "the board does not report it"
     missing = {
         "throttling": seen.throttled is None,
         "under-voltage": seen.throttled is None and seen.alarm is None and seen.log is None,
         "temperature": seen.temperature_c is None,
         "CPU frequency": not (seen.clocks.keys() & seen.due_hz.keys()),
         "swap traffic": seen.swapped_pages is None,
-        "processes killed for want of memory": seen.oom_kills is None and (seen.inside or seen.log is None),
+        "OOM-killed processes": seen.oom_kills is None and (seen.inside or seen.log is None),
         "jumps of its wall clock": seen.booted_at_s is None,
     }
     if seen.oom_kills_of_host is not None:
-        yield "processes killed for want of memory in a service that is gone with them (cgroup v1)"
+        yield "OOM-killed processes in a service that is gone with them (cgroup v1)"
     yield from seen.implausible
     if names := [name for name, is_missing in missing.items() if is_missing]:
         yield f"{', '.join(names)} ({why})"

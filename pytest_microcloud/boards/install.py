@@ -83,7 +83,7 @@ def _coming(link: Link, tools: list[str]) -> list[str]:
         raise _refused(link, tools, done.stderr)
     planned = list(_PLANNED.finditer(done.stdout))
     if changed := sorted({step["package"] for step in planned if step["what"] == "Remv" or step["upgrade"]}):
-        raise _refused(link, tools, f"it would change {', '.join(changed)}, which cannot be taken back")
+        raise _refused(link, tools, f"it would change {', '.join(changed)}, which cannot be reverted")
     return [step["package"] for step in planned]
 
 

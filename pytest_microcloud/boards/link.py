@@ -192,7 +192,7 @@ class Link:
         if root and result.status != 0 and sudo_refused(result.stderr):
             raise SudoNeedsPassword(
                 self.board,
-                f"cannot do as root what has to be: {_last_line(result.stderr)}\n"
+                f"cannot run commands as root: {_last_line(result.stderr)}\n"
                 "  Log in as root (ansible_user), or let the user use sudo without a password; as root on "
                 "the board:\n"
                 '  echo "USER ALL=(ALL) NOPASSWD:ALL" > /etc/sudoers.d/microcloud',

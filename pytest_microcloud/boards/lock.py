@@ -127,7 +127,7 @@ class Lock:
     def take(self, *, wait_s: float = 0.0, leave: bool = False) -> None:
         """Hold the lock, and take back what was left on the board; with `leave`, leave it as it is.
 
-        Somebody else's lock is waited for `wait_s`, and as long as it takes if its keeper is tidying up.
+        Somebody else's lock is waited for `wait_s`, and as long as it takes if its keeper is cleaning up.
         Raises BoardBusy that names who has it.
         """
         started, told = time.monotonic(), ""
@@ -143,7 +143,7 @@ class Lock:
                     self._link.board,
                     f"is in use by {holder}: wait for it with --microcloud-wait=SECONDS, or choose another",
                 )
-            what = "is being tidied up after" if holder.tidying else "is in use by"
+            what = "is being cleaned up after" if holder.tidying else "is in use by"
             if what != told:
                 self._say(f"{what} {holder}: waiting at most {patience_s:.0f} s")
                 told = what
@@ -159,7 +159,7 @@ class Lock:
             said, _ = keeper.communicate(b"end\n", timeout=undo.UNDO_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             raise DeadlineExceeded(
-                self._link.board, f"did not take back within {undo.UNDO_TIMEOUT_S} s what was changed on it"
+                self._link.board, f"did not revert its changes within {undo.UNDO_TIMEOUT_S} s"
             ) from None
         finally:
             status = keeper.poll()
@@ -167,7 +167,7 @@ class Lock:
         if complaints := _lines(self._unread + said):
             raise BoardError(self._link.board, "; ".join(complaints))
         if status != 0:
-            raise LinkError(self._link.board, "the connection broke before what was changed was taken back")
+            raise LinkError(self._link.board, "the connection broke before its changes were reverted")
 
     def drop(self) -> None:
         """Let go of the connection that holds it; what was changed is then taken back by the board itself."""
@@ -208,9 +208,9 @@ class Lock:
                 self.drop()
                 return _holder(line)
             if line == "undone":
-                self._say("took back what a run that was cut off had changed")
+                self._say("reverted the changes of an interrupted run")
             else:
-                self._say(f"what a run that was cut off had changed stays: {text(line, LONGEST)}")
+                self._say(f"changes of an interrupted run stay: {text(line, LONGEST)}")
         return None
 
     def _line(self, keeper: subprocess.Popen[bytes], deadline: float) -> str | None:
@@ -219,7 +219,7 @@ class Lock:
             return None
         while b"\n" not in self._unread:
             if not select.select([keeper.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                raise DeadlineExceeded(self._link.board, "did not tell whether it is free")
+                raise DeadlineExceeded(self._link.board, "did not report whether it is free")
             part = os.read(keeper.stdout.fileno(), 4096)
             if not part:
                 return None

@@ -55,7 +55,7 @@ def check(link: Link) -> None:
         said = (done.stderr or done.stdout).strip() or f"exit status {done.status}"
         raise ToolMissing(
             link.board,
-            f"lets us in but runs no command ({said.splitlines()[-1]}): the user needs a POSIX shell "
+            f"accepts the login but cannot run commands ({said.splitlines()[-1]}): the user needs a POSIX shell "
             "(chsh -s /bin/sh USER), and the board `timeout` (apt-get install coreutils)",
         )
     if found["socket"] == "forbidden":

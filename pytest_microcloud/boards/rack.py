@@ -115,8 +115,8 @@ class Rack:
     def boot_anew(self, name: str, why: str) -> None:
         """Reboot a board that is up. One that fails is not tried again; raises BoardError."""
         board = self.board(name)
-        self._announce(name, f"boots anew: {why}")
-        with self._lost(name, "did not boot anew"):
+        self._announce(name, f"reboots: {why}")
+        with self._lost(name, "did not reboot"):
             board.boot_anew()
 
     def own(self, name: str) -> Mapping[str, Any]:
@@ -133,7 +133,7 @@ class Rack:
         What fails is not tried again; raises BoardError.
         """
         board = self.board(name)
-        self._announce(name, f"boots as another: {why}")
+        self._announce(name, f"boots another image: {why}")
         with self._lost(name, "could not be exchanged"):
             self._exchange(board, made_of)
 
@@ -183,7 +183,7 @@ class Rack:
             for board in boards.values():
                 if board.name in self._exchanged and not board.driver.disposable:
                     with self._warned(board.name):
-                        self._announce(board.name, "is given its own image back")
+                        self._announce(board.name, "gets its own image back")
                         self._exchange(board, self._own[board.name])
                 with self._warned(board.name):
                     board.power_off(keep=self._keep)

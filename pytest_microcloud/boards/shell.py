@@ -50,7 +50,7 @@ class Shell:
         deadline, said = time.monotonic() + DEADLINE_S, b""
         while not (said == END or said.endswith(b"\n" + END)):
             if not select.select([stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                raise DeadlineExceeded(self._board, f"did not tell {self._about} within {DEADLINE_S:.0f} s")
+                raise DeadlineExceeded(self._board, f"did not report {self._about} within {DEADLINE_S:.0f} s")
             part = os.read(stdout.fileno(), 65536)
             if not part:
                 raise self._broken()
@@ -80,4 +80,4 @@ class Shell:
         self.close()
 
     def _broken(self) -> LinkError:
-        return LinkError(self._board, f"the connection broke while it told {self._about}")
+        return LinkError(self._board, f"the connection broke while it reported {self._about}")

@@ -60,7 +60,7 @@ REASONS: tuple[tuple[str, type[LinkError], str], ...] = (
     (
         r"Too many authentication failures",
         LoginRejected,
-        "your ssh offered more keys than its sshd looks at: name the right one with "
+        "your ssh offered more keys than its sshd accepts: name the right one with "
         "ansible_ssh_private_key_file",
     ),
     (
@@ -165,7 +165,7 @@ def _changed(board: str, host: str, said: str, by_hand: Sequence[str]) -> HostKe
     return HostKeyChanged(
         board,
         f"the host key of {host} is not the one that your ssh knows, but "
-        f"{sent['fingerprint'] if sent else 'another'}: the board was set up anew, or another machine "
+        f"{sent['fingerprint'] if sent else 'another'}: the board was reinstalled, or another machine "
         "answers in its place\n"
         f"  If you know why, forget the old one: {shlex.join(forget)}\n"
         f"  Then accept the new one: {shlex.join(by_hand)}",

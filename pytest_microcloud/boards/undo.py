@@ -142,7 +142,7 @@ class Ledger:
         done = self._link.run(line, root=True, check=False, timeout_s=UNDO_TIMEOUT_S)
         if done.status != 0:
             said = (done.stdout or done.stderr).strip()
-            raise BoardError(self._link.board, f"a change could not be taken back: {said}")
+            raise BoardError(self._link.board, f"a change could not be reverted: {said}")
 
 
 def _line(socket: str, *note: str) -> str:

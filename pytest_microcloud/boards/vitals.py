@@ -239,7 +239,7 @@ def parsed(board: str, said: Iterable[str], asked_s: float, answered_s: float) -
     alarms = [alarm for each in parts["alarm"].values() if (alarm := _truth(_finite(each))) is not None]
     uptime_s, busy_us = _number(told, "uptime_s"), _number(told, "busy_us")
     if uptime_s is None or busy_us is None:
-        raise BoardError(board, f"does not tell its state, but {text(' '.join(told)) or 'nothing'!r}")
+        raise BoardError(board, f"does not report its state, but {text(' '.join(told)) or 'nothing'!r}")
     inside = "inside" in told
     wanted = log if not inside else [line for line in log if UNDER_VOLTAGE.search(line)]
     return Vitals(

@@ -169,7 +169,7 @@ def workload(
         except APIError as error:
             said = str(error.explanation or error).rstrip(".").rpartition(": ")[2]
             raise NotMeasured(
-                f"{wanted.name}: no image {wanted.image} on this machine, and no registry gives it ({said})"
+                f"{wanted.name}: no image {wanted.image} on this machine, and no registry has it ({said})"
             ) from error
     return wanted.image
 

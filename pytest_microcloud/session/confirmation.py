@@ -105,9 +105,9 @@ class Gate:
             return found
         items = self._items_of(session, run, suspects)
         if why := self._cannot_confirm(run, suspects, items):
-            told = f"what is suspect was not measured again ({why}): the one look at this run has to do"
+            told = f"suspects were not measured again ({why}): the single-stage rule applies"
             return dataclasses.replace(found, warnings=[*found.warnings, told])
-        cut_off = "the confirmation was interrupted: the one look at this run has to do"
+        cut_off = "the confirmation was interrupted: the single-stage rule applies"
         self._unconfirmed = dataclasses.replace(found, warnings=[*found.warnings, cut_off])
         boots = gate.fresh_boots(suspects, self._against.rules)
         self._session.announce(

@@ -152,7 +152,7 @@ class KeptPage:
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         """Say so, as pytest-html says that it wrote one."""
         if self._kept is not None:
-            terminalreporter.write_line("no board was asked for anything: the page is the one of before")
+            terminalreporter.write_line("no board was used: the page is that of the previous session")
 
 
 def _logs(tests: list[dict[str, Any]]) -> dict[str, str]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pytest_microcloud.session.terminal import Progress
 
-STILL_TIDYING = b"still tidying up (Ctrl-C again leaves the rest to the boards and to the next run)\n"
+STILL_TIDYING = b"still cleaning up (Ctrl-C again leaves the rest to the boards and to the next run)\n"
 PROGRESS: pytest.StashKey[Progress] = pytest.StashKey()
 
 
@@ -139,7 +139,7 @@ class SessionWithBoards:
             return (yield)
         finally:
             if self._progress is not None and self._session.boards:
-                self._progress.announce("boards", "tidying up")
+                self._progress.announce("boards", "cleaning up")
             self._close()
             if self._progress is not None:
                 self._progress.clear()

@@ -83,7 +83,7 @@ def test_an_image_that_is_gone_cannot_be_booted(shared_rack: object, pi3b: Board
     gone = pi3b.driver.made_of() | {"image_id": f"sha256:{'0' * 64}"}
     with pytest.raises(BoardError, match="the image that bookworm was then is not on this machine any more"):
         pi3b.driver.like(gone)
-    with pytest.raises(BoardError, match="does not tell the image"):
+    with pytest.raises(BoardError, match="does not state the image"):
         pi3b.driver.like({})
 
 

@@ -439,7 +439,7 @@ def test_a_clock_that_does_not_run_as_the_controllers_does_is_found(pi: RealBoar
 def test_a_board_that_tells_nonsense_is_told(pi: RealBoard, pi_board: Board) -> None:
     pi.shell("echo 'soon enough' > /run/uptime.now && mount --bind /run/uptime.now /proc/uptime")
     try:
-        with pytest.raises(BoardError, match="pi: does not tell its state, but "):
+        with pytest.raises(BoardError, match="pi: does not report its state, but "):
             found(pi_board)
     finally:
         pi.shell("umount /proc/uptime")
@@ -532,7 +532,7 @@ def test_kills_are_taken_from_the_log_only_of_a_kernel_that_does_not_count_them(
     "answer", [[], ["busy_us 1"], ["uptime_s nan", "busy_us 1"], ["uptime_s 1", "busy_us inf"]]
 )
 def test_an_answer_without_a_clock_is_none(answer: list[str]) -> None:
-    with pytest.raises(BoardError, match="desk: does not tell its state"):
+    with pytest.raises(BoardError, match="desk: does not report its state"):
         parsed("desk", answer, 0.0, 0.1)
 
 

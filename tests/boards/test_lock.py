@@ -122,7 +122,7 @@ def test_it_is_gone_soon_after_its_controller_died(
     first._link.close()  # as when the process is killed: ssh is gone, and nothing was said
     second.take()
     assert second.held
-    assert said[0].startswith("is being tidied up after ")
+    assert said[0].startswith("is being cleaned up after ")
 
 
 def test_it_is_gone_soon_after_a_controller_fell_silent(

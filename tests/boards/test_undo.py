@@ -79,7 +79,7 @@ def test_a_change_that_lasts_as_long_as_a_context_is_taken_back_and_struck_out_o
     board.take_back(note)
     assert board.link.run("cat /tmp/times; rm /tmp/times").stdout == "back\nback\n"
     with (
-        pytest.raises(BoardError, match=r"could not be taken back: `exit 3` failed"),
+        pytest.raises(BoardError, match=r"could not be reverted: `exit 3` failed"),
         changed(board, "exit 3"),
     ):
         pass

@@ -78,7 +78,7 @@ def test_sudo_rs_that_asks_for_a_password_is_recognised(new_real_board: NewRealB
         "> /usr/bin/sudo; chmod 755 /usr/bin/sudo"
     )
     said = refused(desk, SudoNeedsPassword)
-    assert "cannot do as root what has to be: sudo: interactive authentication is required" in said
+    assert "cannot run commands as root: sudo: interactive authentication is required" in said
 
 
 def test_a_failing_script_is_quoted_by_its_first_line(real_board: RealBoard) -> None:

@@ -74,7 +74,7 @@ def test_sudo_that_asks_for_a_password(new_real_board: NewRealBoard) -> None:
     board = new_real_board(user="pirate", sudo="password")
     board.shell("echo LANG=de_DE.UTF-8 >> /etc/default/locale")
     said = refused(board, SudoNeedsPassword)
-    assert "cannot do as root what has to be: sudo: a password is required" in said
+    assert "cannot run commands as root: sudo: a password is required" in said
     assert "NOPASSWD" in said
 
 
@@ -192,7 +192,7 @@ def test_an_installation_that_would_change_what_is_there_is_refused(bare: RealBo
     bare.shell(OLDER_THAN_FIO_NEEDS)
     said = refused(bare, ToolMissing, microcloud_install="true")
     bare.shell("dpkg --purge libaio1")
-    assert "cannot be installed for a while: it would change libaio1, which cannot be taken back" in said
+    assert "cannot be installed for a while: it would change libaio1, which cannot be reverted" in said
     assert "apt-get install p7zip-full apache2 fio sysbench on it" in said
 
 

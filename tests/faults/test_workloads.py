@@ -115,7 +115,7 @@ def test_a_registry_that_is_down_or_silent_makes_a_workload_not_measured(
     assert callable(registry)
     with registry() as address:
         elsewhere = dataclasses.replace(httpd, image=f"{address}/httpd:2")
-        with pytest.raises(NotMeasured, match=f"no image {address}/httpd:2 .* and no registry gives it"):
+        with pytest.raises(NotMeasured, match=f"no image {address}/httpd:2 .* and no registry has it"):
             deploy(desk, elsewhere)
 
 

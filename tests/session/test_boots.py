@@ -163,7 +163,7 @@ def test_a_board_that_does_not_boot_anew_is_an_error_and_the_others_go_on(projec
     (project.path / "broken").write_text("desk boots")
     result = project.run("--microcloud-boots=2", "-k", "disk")
     result.assert_outcomes(passed=3, errors=1)
-    assert "desk: did not boot anew: stays dark" in said(result)
+    assert "desk: did not reboot: stays dark" in said(result)
     run = runs.load(project.files()[-1])
     assert (run.boots("desk"), run.boots("shelf")) == (1, 2)
     assert [(e.board, e.boot) for e in run.entries if e.verdict == "error"] == [("desk", 2)]

@@ -737,7 +737,7 @@ def test_a_session_that_asks_no_board_for_anything_keeps_the_page_of_the_one_bef
     measured = page.read_bytes()
     result = outcomes("def test_nothing():\n    pass\n")
     assert page.read_bytes() == measured
-    result.stdout.fnmatch_lines("no board was asked for anything: the page is the one of before")
+    result.stdout.fnmatch_lines("no board was used: the page is that of the previous session")
     outcomes(BOOT)
     assert page.read_bytes() != measured
 

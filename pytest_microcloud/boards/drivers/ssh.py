@@ -93,7 +93,7 @@ class SshDriver:
         if self._target.image is None:
             raise BoardError(name, "which image it has is not said: microcloud_image")
         if not image:
-            raise BoardError(name, "the other run does not tell the image that it had")
+            raise BoardError(name, "the other run does not state the image that it had")
         return {"microcloud_image": image}
 
     def power_on_uptime_s(self, link: Link) -> float:

@@ -192,7 +192,7 @@ class ContainerDriver:
 
         name, image, image_id = self._target.name, made_of.get("image"), made_of.get("image_id")
         if not image_id:
-            raise BoardError(name, "the other run does not tell the image that it was made from")
+            raise BoardError(name, "the other run does not state the image that it was made from")
         with explained("this machine", f"looking for {image}"):
             try:
                 self._engine.images.get(str(image_id))
@@ -224,7 +224,7 @@ class ContainerDriver:
     def stop(self, *, keep: bool = False) -> None:
         """Remove the container and its volumes, or with `keep` hand them over to the next run."""
         try:
-            with explained(self._target.name, "giving up the emulated board"):
+            with explained(self._target.name, "releasing the emulated board"):
                 if keep and self._container is not None:
                     self._hand_over(self._container)
                 else:
