@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 MASK = "[masked]"
 SHORTEST = 4
-"""Characters that a secret must have to be looked for: shorter ones stand in every text."""
+"""Shortest secret (characters) that is redacted: shorter ones occur in every text."""
 CUT = 200
 """Characters from which on pytest may show the two ends of a value alone."""
 WORD = 8
-"""Characters from which on a secret is looked for in the midst of other words, too."""
+"""Secrets of at least this length (characters) are redacted inside other words, too."""
 
 _SECRET_WORDS = frozenset(
     {
@@ -143,7 +143,7 @@ def written_in(inventory: str) -> frozenset[str]:
 
 
 def identifiers(target: Target, facts: Facts | None = None) -> frozenset[str]:
-    """Return what tells this one board from all others: its address, and the serial numbers of its parts."""
+    """Return what identifies one board: its address, and the serial numbers of its parts."""
     card = facts.card if facts is not None else None
     own = {target.address if target.address != target.name else None, facts.serial if facts else None}
     own |= {card.cid, card.serial} if card is not None else set()

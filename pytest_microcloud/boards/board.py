@@ -60,11 +60,11 @@ class Rebooted:
 class Board:
     """One board of the inventory, powered on.
 
-    `boot` counts its power-ons in this run, from 1, and `booted` tells the present one from all others;
+    `boot` counts its power-ons in this run, from 1, and `booted` identifies the present one;
     `say` shows a line of progress to whoever waits, `announce` one that stays; `run_id` is the label of what
-    is created on the board; `wait_s` is for how long somebody else's use of the board is waited for. `gaps`
+    is created on the board; `wait_s` is the timeout for a board that another session uses. `gaps`
     is what of its model is not emulated, `unwatched` what of its health cannot be watched, and `others` are
-    somebody else's containers on it.
+    foreign containers on it.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class Board:
         self.ledger.take_back(note)
 
     def reboot(self) -> Rebooted:
-        """Boot anew and return when a user can log in. Raises BoardError when no new boot is seen in time."""
+        """Reboot and return when a user can log in. Raises BoardError when no new boot is seen in time."""
         before = self.booted = facts.boot_identity(self.link)
         return self._come_up(before, self.driver.power_cycle(self.link))
 
@@ -225,7 +225,7 @@ class Board:
         return "" if self.lock.held else "its lock was broken"
 
     def revive(self) -> None:
-        """Get a board back that was lost, and take back what was changed on it. Raises BoardError.
+        """Recover a board that was lost, and revert what was changed on it. Raises BoardError.
 
         It gets some time to come back by itself; then its power is cut once, where there is a command for it.
         """
@@ -241,7 +241,7 @@ class Board:
             self.reconnect(BOOT_TIMEOUT_S)
 
     def reconnect(self, timeout_s: float, *, leave: bool = False) -> None:
-        """Connect and lock anew, and take back what was changed, or `leave` it. Raises BoardError."""
+        """Connect and lock again, and revert what was changed, or `leave` it. Raises BoardError."""
         deadline = time.monotonic() + timeout_s
         before = self.booted
         while True:
@@ -259,7 +259,7 @@ class Board:
             self._furnish()
 
     def power_off(self, *, keep: bool = False) -> None:
-        """Leave the board as it was and give it up, or with `keep` hand it over to the next run.
+        """Leave the board as it was and release it, or with `keep` hand it over to the next run.
 
         Raises BoardError when something that was changed on it stays.
         """

@@ -25,7 +25,7 @@ _NO_SUDO = (
 def as_root(line: str) -> str:
     """Return a command line that runs that one as root, by sudo if need be; any login shell can read it.
 
-    sudo speaks English, so that what it refuses can be told from what the command says.
+    sudo's messages are in English, so that they can be recognised.
     """
     script = (
         f'as_root=; [ "$(id -u)" = 0 ] || {{ as_root="sudo -n"; export LC_ALL=C; }}; exec $as_root {line}'

@@ -1,6 +1,6 @@
 """What a board says of itself, its fingerprint: hardware, operating system, engine. Read once a boot.
 
-All of it is text of somebody else's machine: it is taken only in the form that it should have, in one line,
+All of it is text from another machine: it is taken only in the form that it should have, in one line,
 without control characters, and of a bounded length. What is missing, or is not of that form, is None.
 """
 
@@ -58,7 +58,7 @@ command -v vcgencmd >/dev/null && timeout 5 vcgencmd get_mem gpu | sed 's/^/vc./
 
 @dataclass(frozen=True)
 class Card:
-    """A board's SD card (or eMMC); the CID is what tells one card from another."""
+    """A board's SD card (or eMMC); the CID identifies it."""
 
     cid: str | None
     name: str | None
@@ -84,7 +84,7 @@ class Facts:
 
     `engine` is what answers at Docker's socket ("Docker", "Podman"), `docker_version` its version. All from
     `identity` on is the hardware's and unknown of an emulated board, whose hardware is the host's.
-    `gpu_bytes` is the GPU's part of the RAM as the firmware tells it, else all that Linux has not.
+    `gpu_bytes` is the GPU's part of the RAM as the firmware reports it, else all that Linux does not have.
     """
 
     os_release: str | None
@@ -117,9 +117,9 @@ class Facts:
 
 
 def boot_identity(link: Link) -> str:
-    """Return what tells one boot from another: the kernel's boot id and the start of the first process.
+    """Return what identifies a boot: the kernel's boot id and the start of the first process.
 
-    The second tells the boots of an emulated board, whose kernel is the host's, apart.
+    The second distinguishes the boots of an emulated board, whose kernel is the host's.
     """
     return _boot(_ask(link, BOOT))
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.link import Link
 
 # What Linux calls available on a whole machine; in a container that has a memory limit of its own, the same
-# from its cgroup: limit - usage + page cache that can be given up.
+# from its cgroup: limit - usage + reclaimable page cache.
 _SCRIPT = r"""
 v1=/sys/fs/cgroup/memory; v2=/sys/fs/cgroup; meminfo=/proc/meminfo
 answer() {

@@ -1,6 +1,6 @@
 """Whether a board was well while something was measured on it; if not, the measurement cannot be trusted.
 
-A board is looked at before, every few seconds during, and after a measurement (`vitals.py`). What is borne is
+A board is checked before, every few seconds during, and after a measurement (`vitals.py`). The limits are
 data (`catalog/health.toml`), and so is what an experiment brings about itself (`catalog/experiments.toml`).
 """
 
@@ -26,12 +26,12 @@ POLL_S = 5.0
 WINDOW_S = 0.25
 """How long a board is watched for others' load before the start; twice as long each time there is some."""
 SETTLE_S = 20.0
-"""What our own preparations get to calm down before such load is somebody else's."""
+"""Our own preparations get this long to end before load counts as foreign."""
 RECOVERY_S = 60.0
 BUSY = 0.9
 """Of one CPU: with so much to do, a governor lets the clock run as fast as it may."""
 SINCE_BOOT = 16
-"""The firmware's bits tell of now; moved up by this, of any time since boot."""
+"""The firmware's bits are of now; shifted up by this, of any time since boot."""
 SIGKILLED = "137"
 """What Docker calls the exit code of a container that SIGKILL ended."""
 BITS = (
@@ -51,7 +51,7 @@ class Finding:
 
 
 class Watch:
-    """Watches a board for as long as the context lasts; then `verdict` tells.
+    """Watches a board for as long as the context lasts; then `verdict` has the result.
 
     `expected` are symptoms that what is measured brings about itself. Raises BoardError when the board is out
     of reach, before or afterwards; afterwards not if "lost" is expected.
@@ -156,7 +156,7 @@ class Watch:
             raise
 
     def _kills_told_by_docker(self, last: Vitals) -> int:
-        """Return how many of its containers lost a process for want of memory.
+        """Return how many of its containers had a process OOM-killed.
 
         On cgroup v1 that is counted in a container's own cgroup, which is gone when the container has ended.
         The engine may have been too late to see the kill there, too: then the container died of SIGKILL,
@@ -166,10 +166,10 @@ class Watch:
         began, ended = ((v.booted_at_s or 0.0) + v.uptime_s for v in (self._seen[0], last))
         wanted = {"type": "container", "event": ["oom", "kill", "die"]}
         with explained(self._board.name, "asking its engine for events"):
-            told = self._board.docker.events(
+            events = self._board.docker.events(
                 since=int(began), until=int(ended) + 2, filters=wanted, decode=True
             )
-            return killed_for_memory(told)
+            return killed_for_memory(events)
 
 
 def killed_for_memory(events: Iterable[Mapping[str, Any]]) -> int:
@@ -193,7 +193,7 @@ def _killed_unseen(first: Vitals, last: Vitals) -> bool:
 
 
 def judged(seen: Sequence[Vitals]) -> list[Finding]:
-    """Return what is to be seen in looks at a board, in their order; the first and the last are whole."""
+    """Return the findings in readings of a board, in their order; the first and the last are whole."""
     if len(seen) < 2:
         return []
     first, last = seen[0], seen[-1]
@@ -307,7 +307,7 @@ def _unwatched(seen: Vitals) -> Iterator[str]:
 
 
 def others(board: Board) -> tuple[str, ...]:
-    """Return the names of somebody else's containers that run on the board. Raises BoardError."""
+    """Return the names of foreign containers that run on the board. Raises BoardError."""
     with explained(board.name, "listing the containers that run"):
         running = board.docker.containers.list(sparse=True)
     theirs = [c for c in running if RUN_LABEL not in (c.attrs.get("Labels") or {})]

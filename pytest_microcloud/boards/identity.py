@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CODE = re.compile(r"[0-9a-f]{1,8}", re.IGNORECASE)
 MEANING = 0xFFFFFF
-"""The bits of a code that say which board it is; those above tell overvoltage, OTP and a voided warranty."""
+"""The bits of a code that say which board it is; those above are overvoltage, OTP and a voided warranty."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A board's hardware as it tells itself; what it does not tell is None. RAM is in bytes, as sold.
+    """A board's hardware as the board reports it; what it does not report is None. RAM is in bytes, as sold.
 
     `model` is the catalog's id for it, if it has one; `kind` is a Raspberry Pi's type, such as "3B", or
     another board's entry in its device tree; `evidence` is where this is from.
@@ -43,7 +43,7 @@ def recognised(
 ) -> Identity | None:
     """Return which board has that revision code, else that device tree; None if neither is known.
 
-    Without a code, `memory_bytes` tells models that differ in their RAM alone apart.
+    Without a code, `memory_bytes` distinguishes models that differ in their RAM alone.
     """
     found = (by_code(code) if code else None) or _by_tree(compatible, tree_model)
     if found is None:

@@ -46,10 +46,10 @@ KILL_AFTER_S = 2
 SSH_FAILED = 255
 """What ssh itself exits with, and not the command."""
 LATE = (124, 137, 255)
-"""What a command that had to be ended exits with: by timeout, by its SIGKILL, and by that as ssh tells it."""
+"""Exit statuses of a command after its timeout: of timeout(1), of its SIGKILL, and of that as ssh has it."""
 
 
-# ssh takes the first value that it is told, and ours are told first. Whatever the user's configuration says,
+# ssh takes the first value of an option, and ours come first. Whatever the user's configuration says,
 # a host key is known or it is an error, nobody is asked anything, and none of the user's forwards are made.
 OURS = (
     "BatchMode=yes",

@@ -2,8 +2,8 @@
 
 The lock is a file on the board that a process of our SSH connection keeps locked: the keeper. It lives as
 long as somebody feeds its standard input, so that the lock is gone with the controller: at once if it was
-killed, within `SILENCE_S` if it lost its power or its network and can no longer tell. Before the keeper gives
-the lock up it takes back what was changed on the board.
+killed, within `SILENCE_S` if it lost its power or its network. Before the keeper releases the lock, it
+reverts what was changed on the board.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ umask 0
 [ -k /run/lock ] && file=/run/lock/microcloud.lock || file=/tmp/microcloud.lock
 read -r now _ </proc/uptime
 
-take() { # whoever holds it removes the file before he gives it up: what was locked may be no longer there
+take() { # the holder removes the file before it releases the lock: the locked file may be gone
     while :; do
         (set -C; : >"$file") 2>/dev/null
         exec 9<"$file" || return
@@ -125,12 +125,12 @@ class Lock:
         return self._keeper is not None and self._keeper.poll() is None
 
     def take(self, *, wait_s: float = 0.0, leave: bool = False) -> None:
-        """Hold the lock, and take back what was left on the board; with `leave`, leave it as it is.
+        """Take the lock, and revert what was left on the board; with `leave`, leave it as it is.
 
         Somebody else's lock is waited for `wait_s`, and as long as it takes if its keeper is cleaning up.
         Raises BoardBusy that names who has it.
         """
-        started, told = time.monotonic(), ""
+        started, reported = time.monotonic(), ""
         while holder := self._try(leave=leave):
             if holder.run_id == self._run_id:
                 raise BoardBusy(
@@ -144,13 +144,13 @@ class Lock:
                     f"is in use by {holder}: wait for it with --microcloud-wait=SECONDS, or choose another",
                 )
             what = "is being cleaned up after" if holder.tidying else "is in use by"
-            if what != told:
+            if what != reported:
                 self._say(f"{what} {holder}: waiting at most {patience_s:.0f} s")
-                told = what
+                reported = what
             time.sleep(POLL_S)
 
     def release(self) -> None:
-        """Have what was changed taken back, and give the lock up. Raises BoardError if something stays."""
+        """Have all changes reverted and release the lock. Raises BoardError if something stays."""
         keeper = self._keeper
         if keeper is None:
             return
@@ -170,7 +170,7 @@ class Lock:
             raise LinkError(self._link.board, "the connection broke before its changes were reverted")
 
     def drop(self) -> None:
-        """Let go of the connection that holds it; what was changed is then taken back by the board itself."""
+        """Drop the connection that holds it; the board then reverts the changes by itself."""
         keeper, self._keeper = self._keeper, None
         self._given_up.set()
         if keeper is None:

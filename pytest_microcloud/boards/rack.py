@@ -1,4 +1,4 @@
-"""All boards of a session: brought up when first needed, given up together."""
+"""All boards of a session: powered on when first needed, released together."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 FRESH_S = 2.0
-"""For so long a board that was as it should be is not looked at again."""
+"""A board that was as expected is not checked again for this long."""
 
 
 class Rack:
@@ -33,7 +33,7 @@ class Rack:
 
     `announce` shows a step that is rare and long, `say` how far an experiment is; both take a board and a
     text. With `keep`, emulated boards are left running for the next run; `wait_s` is for how long a board
-    that somebody else works on is waited for.
+    that another session uses is waited for.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ END = b".\n"
 class Shell:
     """An open shell on a board; use it as a context manager.
 
-    `script` defines a function `answer` that gets the line and writes lines; `about` is what they tell, for
+    `script` defines a function `answer` that gets the line and writes lines; `about` is what they report, for
     messages. `ask` raises LinkError or DeadlineExceeded.
     """
 

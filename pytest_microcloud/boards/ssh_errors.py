@@ -1,4 +1,4 @@
-"""What ssh says when it does not get in, told apart: what happened, and what the user does about it."""
+"""Errors of ssh connections, from what ssh prints: what happened, and what the user can do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORGETS = """
   But first take `UserKnownHostsFile /dev/null` out of ansible_ssh_common_args or your ~/.ssh/config: no key
   is kept there"""
 
-# The first that fits is the reason: what a jump host came to stands before what that meant for the board.
+# The first match is the reason: the failure of a jump host comes before its consequence for the board.
 REASONS: tuple[tuple[str, type[LinkError], str], ...] = (
     (
         r"Could not resolve hostname (?P<host>\S+): (?P<why>.+)",
@@ -129,7 +129,7 @@ def reason(
 ) -> LinkError:
     """Return the error for what ssh said; `by_hand` is the user's own ssh to the board, which asks.
 
-    `known_hosts` tells in which files ssh looks for keys. `verbosely` tries once more and returns what
+    `known_hosts` returns the files in which ssh looks for keys. `verbosely` tries once more and returns what
     `ssh -v` says: only that has the fingerprint of a key that is not known, and unlike ssh-keyscan it has it
     through a jump host, too.
     """

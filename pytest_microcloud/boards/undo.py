@@ -22,9 +22,9 @@ LEDGER = "/var/lib/microcloud"
 UNDO_TIMEOUT_S = 900
 """Of a whole undoing: dozens of containers and some images on a slow board with a slow card."""
 
-# $1 is the engine's socket, $2 the only note to execute, if not all are. What cannot be taken back is told, a
-# line each, and stays in the ledger. What bears the label of a lock is an emulated board, if this machine is
-# the controller of another run: only its own run may remove it.
+# $1 is the engine's socket, $2 the only note to execute, if not all are. Changes that could not be reverted
+# are reported, a line each, and stay in the ledger. What has the label of a lock is an emulated board, if this
+# machine is the controller of another run: only its own run may remove it.
 _SCRIPT = rf"""
 ledger={LEDGER} socket=$1
 [ -d "$ledger" ] || exit 0
@@ -94,7 +94,7 @@ for note in $(ls -r "$ledger"); do execute "$note" || status=1; done
 exit $status
 """
 
-# A note is on the disk before the change that it takes back: a board may lose its power at any moment.
+# A note is on the disk before the change that it reverts: a board may lose its power at any moment.
 _NOTE = f"""
 set -e
 umask 077
@@ -110,7 +110,7 @@ echo $note
 
 
 def script(socket: str) -> str:
-    """Return the command line that takes back all that a run changed on the board, if there is a ledger."""
+    """Return the command line that reverts all changes of a run on the board, if there is a ledger."""
     return f"[ ! -d {LEDGER} ] || {as_root(_line(socket))}"
 
 
@@ -120,17 +120,17 @@ def unload(image: str) -> str:
 
 
 class Ledger:
-    """The notes on a board of how its changes are taken back. Its calls raise BoardError."""
+    """The notes on a board of how its changes are reverted. Its calls raise BoardError."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
 
     def open(self) -> None:
-        """Begin to work on the board: from here on there may be something to take back."""
+        """Begin to work on the board: from here on there may be something to revert."""
         self._link.run(f"mkdir -p -m 700 {LEDGER} && sync {LEDGER}", root=True)
 
     def note(self, command: str) -> str:
-        """Note a shell command that takes back, as root, what is about to be changed; return its number.
+        """Note a shell command that reverts, as root, what is about to be changed; return its number.
 
         It may be executed more than once, and when the change was not made after all.
         """

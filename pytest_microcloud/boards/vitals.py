@@ -1,7 +1,7 @@
 """What a board says of its state at one moment: supply, heat, clock, memory, and what keeps it busy.
 
-A system container has no firmware, thermometer or kernel of its own, and its /proc tells of another machine:
-there the counters of its own cgroup are read, and the rest is unknown. What tells of the power supply is read
+A system container has no firmware, thermometer or kernel of its own, and its /proc describes the host:
+there the counters of its own cgroup are read, and the rest is unknown. The state of the power supply is read
 wherever it shows, since a container's host falters with it, too.
 """
 
@@ -27,7 +27,7 @@ SEVERAL = ("zone", "clock", "due", "alarm")
 """Keys of readings that a board has more than one of; each is followed by the name of its part."""
 THROTTLED = re.compile(r"(?:throttled=)?(?:0x)?([0-9a-f]{1,8})", re.IGNORECASE)
 
-# Asked with an empty line it starts no process, but for vcgencmd where the kernel does not tell the same.
+# Asked with an empty line it starts no process, except vcgencmd where the kernel does not report the same.
 _SCRIPT = r"""
 PATH=$PATH:/opt/vc/bin:/usr/sbin:/sbin
 cgroup=/sys/fs/cgroup; cpus=/sys/devices/system/cpu
@@ -47,7 +47,7 @@ done
 command -v vcgencmd >/dev/null && vcgencmd=1
 dmesg </dev/null >/dev/null 2>&1 && log=1
 
-tell() { [ -r "$2" ] && read -r value <"$2" && echo "$1 $value"; }
+report() { [ -r "$2" ] && read -r value <"$2" && echo "$1 $value"; }
 
 answer() {
   read -r value _ </proc/uptime; echo "uptime_s $value"
@@ -61,7 +61,7 @@ answer() {
       esac
     done </proc/stat
     for file in /sys/class/thermal/thermal_zone*/temp; do
-      zone=${file%/temp}; tell "zone ${zone##*/}" "$file"
+      zone=${file%/temp}; report "zone ${zone##*/}" "$file"
     done 2>/dev/null
     for cpu in $clocks; do
       eval "sharing=\$sharing_$cpu"; used=0
@@ -76,10 +76,10 @@ answer() {
   else
     read -r value <"$cpuacct"; echo "busy_us $((value / 1000))"
   fi
-  if [ "$firmware" ]; then tell throttled "$firmware"
+  if [ "$firmware" ]; then report throttled "$firmware"
   elif [ "$vcgencmd" ]; then echo "throttled $(vcgencmd get_throttled </dev/null)"
   fi
-  for file in $alarms; do tell "alarm ${file%/*}" "$file"; done
+  for file in $alarms; do report "alarm ${file%/*}" "$file"; done
   [ "$1" = all ] && all
 }
 
@@ -92,9 +92,9 @@ all() {
     for cpu in $clocks; do
       file=$cpus/cpu$cpu/cpufreq; governor=; read -r governor <"$file/scaling_governor"
       case $governor in
-        powersave) tell "due cpu$cpu" "$file/scaling_min_freq" ;;
-        userspace) tell "due cpu$cpu" "$file/scaling_setspeed" ;;
-        *) tell "due cpu$cpu" "$file/scaling_max_freq" ;;
+        powersave) report "due cpu$cpu" "$file/scaling_min_freq" ;;
+        userspace) report "due cpu$cpu" "$file/scaling_setspeed" ;;
+        *) report "due cpu$cpu" "$file/scaling_max_freq" ;;
       esac
     done 2>/dev/null
   fi
@@ -113,7 +113,7 @@ own() {
   echo "own_oom_kill $killed"; [ -r $cgroup/memory.events ] && echo "own_oom_kill_is all"
   { read -r _; swap=; read -r swap _; } </proc/swaps
   if [ -z "$swap" ]; then echo "own_swap_bytes 0"
-  elif [ -r $cgroup/memory.swap.current ]; then tell own_swap_bytes $cgroup/memory.swap.current
+  elif [ -r $cgroup/memory.swap.current ]; then report own_swap_bytes $cgroup/memory.swap.current
   else
     while read -r key value; do [ "$key" = total_swap ] && echo "own_swap_bytes $value"; done \
       <$cgroup/memory/memory.stat
@@ -160,7 +160,7 @@ class Vitals:
     zones_c: Mapping[str, float] = field(default_factory=dict)
     clocks: Mapping[str, Clock] = field(default_factory=dict)
     implausible: tuple[str, ...] = ()
-    # A whole look has these, too
+    # Only in a whole reading
     boot: str | None = None
     booted_at_s: float | None = None
     due_hz: Mapping[str, float] = field(default_factory=dict)
@@ -176,7 +176,7 @@ class Vitals:
 
     @property
     def changes(self) -> bool:
-        """Whether there is something that comes and goes, so that looking now and then tells more."""
+        """Whether some of it changes with time, so that repeated readings are of use."""
         return self.throttled is not None or self.alarm is not None or bool(self.zones_c or self.clocks)
 
     @property
@@ -186,7 +186,7 @@ class Vitals:
 
 
 class Look:
-    """An open look at a board, by root; use it as a context manager. Raises BoardError."""
+    """Reads the state of a board, as root; use it as a context manager. Raises BoardError."""
 
     def __init__(self, link: Link) -> None:
         self._board = link.board
@@ -201,7 +201,7 @@ class Look:
         return self._look("all")
 
     def hang_up(self) -> None:
-        """End it from another thread than the one that looks."""
+        """End it from another thread than the one that reads."""
         self._shell.hang_up()
 
     def close(self) -> None:
@@ -223,7 +223,7 @@ class Look:
 def parsed(board: str, said: Iterable[str], asked_s: float, answered_s: float) -> Vitals:
     """Return the vitals in a board's answer, lines of key and value; raises BoardError if it is nonsense."""
     log: list[str] = []
-    told: dict[str, str] = {}
+    reported: dict[str, str] = {}
     parts: dict[str, dict[str, str]] = {key: {} for key in SEVERAL}
     for line in said:
         key, _, value = line.partition(" ")
@@ -233,34 +233,34 @@ def parsed(board: str, said: Iterable[str], asked_s: float, answered_s: float) -
             name, _, reading = value.partition(" ")
             parts[key][name] = reading
         else:
-            told[key] = value
+            reported[key] = value
     zones_c, no_temperatures = _temperatures(parts["zone"])
     clocks, no_clocks = _clocks(parts["clock"])
     alarms = [alarm for each in parts["alarm"].values() if (alarm := _truth(_finite(each))) is not None]
-    uptime_s, busy_us = _number(told, "uptime_s"), _number(told, "busy_us")
+    uptime_s, busy_us = _number(reported, "uptime_s"), _number(reported, "busy_us")
     if uptime_s is None or busy_us is None:
-        raise BoardError(board, f"does not report its state, but {text(' '.join(told)) or 'nothing'!r}")
-    inside = "inside" in told
+        raise BoardError(board, f"does not report its state, but {text(' '.join(reported)) or 'nothing'!r}")
+    inside = "inside" in reported
     wanted = log if not inside else [line for line in log if UNDER_VOLTAGE.search(line)]
     return Vitals(
         asked_s=asked_s,
         answered_s=answered_s,
         uptime_s=uptime_s,
         busy_s=busy_us / 1e6,
-        throttled=_bits(told.get("throttled", "")),
+        throttled=_bits(reported.get("throttled", "")),
         alarm=any(alarms) if alarms else None,
         zones_c=zones_c,
         clocks=clocks,
         implausible=(*no_temperatures, *no_clocks),
-        boot=told.get("boot"),
-        booted_at_s=_number(told, "btime"),
+        boot=reported.get("boot"),
+        booted_at_s=_number(reported, "btime"),
         due_hz={name: khz * 1e3 for name, each in parts["due"].items() if (khz := _finite(each))},
-        swapped_pages=_swapped(told, inside),
-        oom_kills=_whole(_number(told, "own_oom_kill" if inside else "oom_kill")),
-        oom_kills_of_host=_whole(_number(told, "oom_kill")) if _misses_some(told, inside) else None,
-        log=tuple(wanted) if "log_is" in told else None,
+        swapped_pages=_swapped(reported, inside),
+        oom_kills=_whole(_number(reported, "own_oom_kill" if inside else "oom_kill")),
+        oom_kills_of_host=_whole(_number(reported, "oom_kill")) if _misses_some(reported, inside) else None,
+        log=tuple(wanted) if "log_is" in reported else None,
         inside=inside,
-        cpus=_cpus(told),
+        cpus=_cpus(reported),
     )
 
 
@@ -294,8 +294,8 @@ def _clocks(readings: Mapping[str, str]) -> tuple[dict[str, Clock], list[str]]:
     return clocks, wrong
 
 
-def _number(told: dict[str, str], key: str) -> float | None:
-    return _finite(told.get(key, ""))
+def _number(reported: dict[str, str], key: str) -> float | None:
+    return _finite(reported.get(key, ""))
 
 
 def _finite(reading: str) -> float | None:
@@ -323,18 +323,18 @@ def _bits(said: str) -> int | None:
     return int(found[1], 16) if found else None
 
 
-def _swapped(told: dict[str, str], inside: bool) -> int | None:
+def _swapped(reported: dict[str, str], inside: bool) -> int | None:
     """Return pages swapped in and out since boot; of a container, those that are out."""
     if inside:
-        return _whole(_scaled(_number(told, "own_swap_bytes"), 1 / PAGE_BYTES))
-    went_in, went_out = _number(told, "pswpin"), _number(told, "pswpout")
+        return _whole(_scaled(_number(reported, "own_swap_bytes"), 1 / PAGE_BYTES))
+    went_in, went_out = _number(reported, "pswpin"), _number(reported, "pswpout")
     return None if went_in is None or went_out is None else int(went_in + went_out)
 
 
-def _misses_some(told: dict[str, str], inside: bool) -> bool:
-    return inside and "own_oom_kill_is" not in told
+def _misses_some(reported: dict[str, str], inside: bool) -> bool:
+    return inside and "own_oom_kill_is" not in reported
 
 
-def _cpus(told: dict[str, str]) -> float | None:
-    quota, period = _number(told, "quota"), _number(told, "period")
+def _cpus(reported: dict[str, str]) -> float | None:
+    quota, period = _number(reported, "quota"), _number(reported, "period")
     return quota / period if quota and period and quota > 0 else None

@@ -141,7 +141,7 @@ def ended(
     timeout_s: float,
     **options: Any,
 ) -> Iterator[Container]:
-    """Run a container to its end, give it to look at, and remove it; `options` are docker-py's.
+    """Run a container to its end, yield it, and remove it; `options` are docker-py's.
 
     Raises EngineError when it exits with other than 0, DeadlineExceeded when it does not end in time.
     """
@@ -188,12 +188,12 @@ def must_be_here(engine: DockerClient) -> None:
 
 
 def controller() -> str:
-    """Return the name of this machine, which can tell whether its runs are alive."""
+    """Return the name of this machine, which knows whether its runs are alive."""
     return socket.gethostname()
 
 
 def labels(run_id: str) -> dict[str, str]:
-    """Return the labels that everything bears that we create on an engine; cleaning goes by them."""
+    """Return the labels of everything that we create on an engine; cleaning goes by them."""
     return {RUN_LABEL: run_id, CONTROLLER_LABEL: controller()}
 
 

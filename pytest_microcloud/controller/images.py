@@ -43,7 +43,7 @@ ARMV6 = "armv6l"
 """The first boards' instruction set. Images for ARM are ARMv7's unless they say otherwise, and end there with
 exit code 132 or 139; older engines pull those all the same."""
 RUN_ON_ARMV6 = ("", "v5", "v6")
-"""Variants of images for ARM; engines before 20.10 tell none."""
+"""Variants of images for ARM; engines before 20.10 report none."""
 _SLIM = Path(__file__).parent / "base"
 
 
@@ -147,7 +147,7 @@ def _build(engine: DockerClient, archive: io.BytesIO, tag: str, base_tag: str, m
 def workload(
     engine: DockerClient, wanted: Workload, say: Say, coming: Say = _nothing, isa: str | None = None
 ) -> str:
-    """Return the tag of a workload's image on the host's engine; NotMeasured when it is not to be had."""
+    """Return the tag of a workload's image on the host's engine; NotMeasured if it is not available."""
     from docker.errors import APIError
 
     if wanted.image is None:

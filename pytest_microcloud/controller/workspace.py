@@ -1,7 +1,7 @@
 """The run's own directory on the controller: keys, sockets, ssh configuration.
 
 Its name is the run id and it holds a lock for as long as the controller lives, so that the leftovers of a
-killed run can be told from a run that is still going on: the kernel drops the lock with the process.
+killed run can be distinguished from a running one: the kernel drops the lock with the process.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ class Workspace:
         with _alone(root()):
             self.path.mkdir(mode=0o700)
             self._lock = lock_of(self.run_id).open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX)  # for a moment, somebody else may ask whether we are alive
+            fcntl.flock(self._lock, fcntl.LOCK_EX)  # another session may be checking whether we are alive
         self.ssh_config.write_text(f"Include {self.path}/*.conf\n")
 
     def close(self) -> None:
-        """Remove the directory and give up the lock."""
+        """Remove the directory and release the lock."""
         if self._lock is None:
             return
         shutil.rmtree(self.path, ignore_errors=True)
@@ -71,7 +71,7 @@ class Workspace:
 
 
 def lock_of(run_id: str) -> Path:
-    """Return the lock of a run of ours; the path depends on the environment, so others must be told it."""
+    """Return the lock of a run of ours; the path depends on the environment, so it is stored for others."""
     return root().absolute() / run_id / "lock"
 
 

@@ -76,7 +76,7 @@ def holds_boards(file: Path, pattern: str, models: Collection[str]) -> bool:
 
 
 class _Inventory:
-    """What `ansible-inventory --list` tells: the groups, who is in them, and everybody's variables."""
+    """What `ansible-inventory --list` returns: the groups, who is in them, and everybody's variables."""
 
     def __init__(self, file: Path, listing: dict[str, Any]) -> None:
         self.file = file
@@ -187,7 +187,7 @@ def _check_variables(
 
 
 def _model_of(where: str, levels: list[list[str]], models: Collection[str]) -> str:
-    """Return the model whose name the nearest of a host's groups bears."""
+    """Return the model that the nearest of a host's groups is named after."""
     for level in levels:
         named = [name for name in level if name in models]
         if len(named) > 1:
@@ -199,7 +199,7 @@ def _model_of(where: str, levels: list[list[str]], models: Collection[str]) -> s
             return named[0]
     groups = _unique(*levels)
     raise InventoryError(
-        f"{where} has no board model: none of its groups ({listed(groups) or 'it is in none'}) bears a "
+        f"{where} has no board model: none of its groups ({listed(groups) or 'it is in none'}) has a "
         f"model's name{did_you_mean(groups, models)} (set microcloud_model to one of: {listed(models)})"
     )
 

@@ -215,7 +215,7 @@ class Target:
             raise self._wrong(variable, f"options of ssh that say how it is reached ({error})") from None
         if more:
             raise self._wrong(variable, f"options of ssh, and {more[0]!r} belongs to none")
-        # How much ssh says is not theirs to choose: what it says tells one failure from another.
+        # ssh's verbosity stays ours: its messages identify the failure.
         return tuple(word for option in options if option[0] not in ("-q", "-v") for word in option if word)
 
     def _number(self, variable: str, wanted: str, least: float, most: float = math.inf) -> float | None:

@@ -473,11 +473,11 @@ def test_an_empty_file_holds_no_host(write: Write) -> None:
     [
         pytest.param(
             "[pi3]\nboard",
-            "host 'board' has no board model: none of its groups (pi3) bears a model's name; "
+            "host 'board' has no board model: none of its groups (pi3) has a model's name; "
             "did you mean 'pi3b'? (set microcloud_model to one of: pi1b, pi2b, pi3b, t2_small)",
             id="no model",
         ),
-        pytest.param("board", "none of its groups (it is in none) bears a model's name", id="no group"),
+        pytest.param("board", "none of its groups (it is in none) has a model's name", id="no group"),
         pytest.param(
             "[pi3b]\nboard\n[pi2b]\nboard",
             "host 'board' is in groups of several board models (pi2b, pi3b): set microcloud_model",

@@ -72,7 +72,7 @@ class Driver(Protocol):
         """
 
     def power_cycle(self, link: Link) -> float | None:
-        """Make a board that answers boot anew; returns when the old boot is going down.
+        """Reboot a board that answers; returns when the old boot is going down.
 
         Returns when the power came back, on the controller's monotonic clock, if it was cut for that.
         """

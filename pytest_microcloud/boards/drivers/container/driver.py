@@ -174,7 +174,7 @@ class ContainerDriver:
     def made_of(self) -> dict[str, Any]:
         """Return image and its id, the model's calibrated CPUs, the share of them, link and host's CPU.
 
-        `altered` tells in short phrases what is not as the model has it, because the inventory asks for that.
+        `altered` states in short phrases what the inventory sets differently from the model.
         """
         return self._made_of
 
