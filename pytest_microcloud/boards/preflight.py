@@ -55,8 +55,8 @@ def check(link: Link) -> None:
         said = (done.stderr or done.stdout).strip() or f"exit status {done.status}"
         raise ToolMissing(
             link.board,
-            f"accepts the login but cannot run commands ({said.splitlines()[-1]}): the user needs a POSIX shell "
-            "(chsh -s /bin/sh USER), and the board `timeout` (apt-get install coreutils)",
+            f"accepts the login but cannot run commands ({said.splitlines()[-1]}): the user needs a POSIX "
+            "shell (chsh -s /bin/sh USER), and the board `timeout` (apt-get install coreutils)",
         )
     if found["socket"] == "forbidden":
         raise EngineForbidden(link.board, _forbidden(socket, found))

@@ -23,8 +23,8 @@ UNDO_TIMEOUT_S = 900
 """Of a whole undoing: dozens of containers and some images on a slow board with a slow card."""
 
 # $1 is the engine's socket, $2 the only note to execute, if not all are. Changes that could not be reverted
-# are reported, a line each, and stay in the ledger. What has the label of a lock is an emulated board, if this
-# machine is the controller of another run: only its own run may remove it.
+# are reported, a line each, and stay in the ledger. What has the label of a lock is an emulated board, if
+# this machine is the controller of another run: only its own run may remove it.
 _SCRIPT = rf"""
 ledger={LEDGER} socket=$1
 [ -d "$ledger" ] || exit 0
