@@ -168,8 +168,13 @@ def _open_session(config: pytest.Config) -> None:
     chosen = catalog.effort(config.option.microcloud_effort or config.getini("microcloud_effort"))
     retries, boots = options.retries(config), options.boots(config)
     workspace = Workspace(new_run_id())
-    public = {*catalog.words, *SETTINGS, *registry.drivers, *runs.WORST_FIRST}
-    privacy = Privacy.of(targets, os.environ, identify=options.flag(config, "identify"), public=public)
+    privacy = Privacy.of(
+        [os.environ, *(target.variables for target in targets)],
+        boards={name for target in targets for name in (target.name, target.model, *target.groups)},
+        addresses={target.address for target in targets},
+        words={*catalog.words, *SETTINGS, *registry.drivers, *runs.WORST_FIRST},
+        identify=options.flag(config, "identify"),
+    )
 
     def announce(name: str, text: str) -> None:
         if progress := config.stash.get(PROGRESS, None):

@@ -17,12 +17,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
-
-if TYPE_CHECKING:
-    from pytest_microcloud.boards.facts import Facts
-    from pytest_microcloud.inventory.target import Target
 
 MASK = "[masked]"
 SHORTEST = 4
@@ -142,14 +138,6 @@ def written_in(inventory: str) -> frozenset[str]:
     return frozenset(word for word in stripped if len(word) >= SHORTEST)
 
 
-def identifiers(target: Target, facts: Facts | None = None) -> frozenset[str]:
-    """Return what identifies one board: its address, and the serial numbers of its parts."""
-    card = facts.card if facts is not None else None
-    own = {target.address if target.address != target.name else None, facts.serial if facts else None}
-    own |= {card.cid, card.serial} if card is not None else set()
-    return frozenset(text for text in own if text is not None and len(text) >= SHORTEST)
-
-
 def without_keys(text: str, secrets: Collection[str] = (), names: Collection[str] = ()) -> str:
     """Return a text without keys, passwords and tokens: those given, and whatever looks like one.
 
@@ -180,41 +168,48 @@ def redact(text: str, secrets: Collection[str] = ()) -> str:
 class Privacy:
     """What a session shows: `secrets` never, `identifiers` and addresses on pages only with `identify`.
 
-    `names` are given by the catalog and by boards; they stay whole, whatever the secrets are.
+    `names` are given by the catalog and by boards; they stay whole, whatever the secrets are. `boards` are
+    names of the inventory, which are no identifiers.
     """
 
     secrets: frozenset[str] = frozenset()
     identify: bool = False
     identifiers: set[str] = field(default_factory=set)
     names: frozenset[str] = frozenset()
+    boards: frozenset[str] = frozenset()
 
     @classmethod
     def of(
         cls,
-        targets: Iterable[Target],
-        environment: Mapping[str, str],
+        variables: Iterable[Mapping[str, Any]],
         *,
-        identify: bool,
-        public: Collection[str] = (),
+        boards: Collection[str] = (),
+        addresses: Collection[str] = (),
+        words: Collection[str] = (),
+        identify: bool = False,
     ) -> Privacy:
-        """Return what is private to the chosen targets and to the environment.
+        """Return what is private to a session with those variables, of its boards and of the environment.
 
-        A password that is one of the `public` words, or names a target or a group, hides nothing by being
-        masked, and would take the word out of every label and verdict.
+        `boards` are names from the inventory (of boards, models and groups), `words` those that runs and
+        reports are written in. A password that is one of either hides nothing by being redacted, and would
+        take the word out of every label and verdict.
         """
-        targets = list(targets)
-        names = (word for target in targets for word in (target.name, target.model, *target.groups))
-        known = {word.lower() for word in (*names, *public)}
-        found = secrets([environment, *(target.variables for target in targets)])
-        hidden = frozenset(secret for secret in found if secret.lower() not in known)
-        own = {own for target in targets for own in identifiers(target)}
-        return cls(hidden, identify, own, frozenset(word for word in public if " " in word))
+        shown = frozenset(word.lower() for word in (*boards, *words))
+        found = frozenset(secret for secret in secrets(variables) if secret.lower() not in shown)
+        privacy = cls(found, identify, names=frozenset(filter(_is_phrase, words)), boards=frozenset(boards))
+        privacy.know(identifiers=addresses)
+        return privacy
 
-    def know(self, target: Target, facts: Facts) -> None:
-        """Take a board that is up into account."""
-        self.identifiers |= identifiers(target, facts)
-        given = (facts.os_release, facts.tree_model, facts.identity.name if facts.identity else None)
-        self.names |= {name for name in given if name and " " in name}
+    def know(self, *, names: Iterable[str] = (), identifiers: Iterable[str] = ()) -> None:
+        """Take into account what a board that is up reports: names of its parts, and serial numbers.
+
+        What is also the name of a board is no identifier: that board would be redacted everywhere.
+        """
+        self.names |= set(filter(_is_phrase, names))
+        boards = {board.lower() for board in self.boards}
+        self.identifiers |= {
+            text for text in identifiers if len(text) >= SHORTEST and text.lower() not in boards
+        }
 
     def anywhere(self, text: str) -> str:
         """Return what may be shown of a text at all."""
@@ -238,6 +233,10 @@ def in_all(document: Any, shown: Callable[[str], str]) -> Any:
     if isinstance(document, bool | int | float | None):
         return document
     return shown(str(document))
+
+
+def _is_phrase(name: str) -> bool:
+    return " " in name
 
 
 def _without(text: str, values: Collection[str], names: Collection[str] = ()) -> str:

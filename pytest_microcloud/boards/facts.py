@@ -115,6 +115,18 @@ class Facts:
         """Return the facts for the run file."""
         return asdict(self)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """What the board's model and its system call themselves."""
+        given = (self.os_release, self.tree_model, self.identity.name if self.identity else None)
+        return frozenset(name for name in given if name)
+
+    @property
+    def identifiers(self) -> frozenset[str]:
+        """What distinguishes this one board from all others: the serial numbers of its parts."""
+        of_card = (self.card.cid, self.card.serial) if self.card is not None else ()
+        return frozenset(number for number in (self.serial, *of_card) if number)
+
 
 def boot_identity(link: Link) -> str:
     """Return what identifies a boot: the kernel's boot id and the start of the first process.

@@ -78,7 +78,7 @@ class SessionWithBoards:
             return
         ready = self._session.rack.board(name)
         if name not in self._session.boards:
-            self._session.privacy.know(ready.target, ready.facts)
+            self._session.privacy.know(names=ready.facts.names, identifiers=ready.facts.identifiers)
             from pytest_microcloud.boards import health
             from pytest_microcloud.redaction import in_all
             from pytest_microcloud.session.terminal import board_lines
