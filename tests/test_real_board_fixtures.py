@@ -100,8 +100,7 @@ def test_one_with_podman_answers_at_its_socket_and_has_no_docker(new_real_board:
 def test_what_a_killed_test_session_left_is_removed_and_what_a_live_one_has_is_not(
     real_board: RealBoard, host_engine: DockerClient, tmp_path: Path
 ) -> None:
-    labels = {LABEL: str(tmp_path / "lock")}
-    (tmp_path / "lock").touch()
+    labels = {LABEL: "20200101T000000-dead"}
     image = real_board.container.attrs["Image"]
     volume = host_engine.volumes.create(labels=labels)
     network = host_engine.networks.create(f"microcloud-{tmp_path.name}", labels=labels)

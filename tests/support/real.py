@@ -6,7 +6,6 @@ it keeps over reboots, as a board on a desk does. What a killed test session lef
 
 from __future__ import annotations
 
-import fcntl
 import io
 import secrets
 import shlex
@@ -24,7 +23,7 @@ from pytest_microcloud.boards.drivers import DEFAULT
 from pytest_microcloud.boards.drivers.container import isolation
 from pytest_microcloud.boards.drivers.container.os_image import board_image
 from pytest_microcloud.boards.rack import Rack
-from pytest_microcloud.controller import images, workspace
+from pytest_microcloud.controller import images, lease
 from pytest_microcloud.controller.workspace import Workspace, new_run_id
 
 if TYPE_CHECKING:
@@ -138,10 +137,11 @@ class RealBoards:
         self.engine = engine
         self.catalog = catalog
         self.directory = directory
-        lock = directory / "lock"
-        self._held = lock.open("w")
-        fcntl.flock(self._held, fcntl.LOCK_EX)
-        self.labels = {LABEL: str(lock)}
+        session = new_run_id()
+        held = lease.take(engine, images.base(engine, images.WORKLOAD_SUITE, print), session)
+        assert held is not None
+        self._lease = held
+        self.labels = {LABEL: session}
         self.key = directory / "id"
         _make_key(self.key)
         self._network: Network | None = None
@@ -169,7 +169,7 @@ class RealBoards:
     def close(self) -> None:
         """Remove all boards, whatever fails on the way, and then their network."""
         with ExitStack() as stack:
-            stack.callback(self._held.close)
+            stack.callback(self._lease.release)
             if self._network is not None:
                 stack.callback(self._network.remove)
             for board in self._boards:
@@ -412,7 +412,7 @@ class RealBoard:
 
 
 def remove_left(engine: DockerClient) -> None:
-    """Remove what killed test sessions of this machine left on its engine."""
+    """Remove what killed test sessions left on the engine."""
     from docker.errors import NotFound
 
     label: dict[str, str | list[str] | bool] = {"label": LABEL}
@@ -421,9 +421,10 @@ def remove_left(engine: DockerClient) -> None:
         *engine.volumes.list(filters=label),
         *engine.networks.list(filters=label),
     ]
+    alive = lease.held(engine)
     for thing in left:
         labels = thing.attrs["Config"]["Labels"] if "Config" in thing.attrs else thing.attrs["Labels"]
-        if not workspace.alive(Path(labels[LABEL])):
+        if labels[LABEL] not in alive:
             with suppress(NotFound):
                 _remove(thing)
 
