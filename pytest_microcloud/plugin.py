@@ -84,6 +84,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if config.getoption("hosts", None) is None:
             return
         _leave_what_is_testinfras(config)
+        _refuse_what_the_inventory_sets(config)
         _open_session(config)
     except Aside as aside:
         config.stash[WHY_ASIDE] = str(aside)
@@ -147,6 +148,18 @@ def _refuse_what_measures_nothing(config: pytest.Config) -> None:
         raise UserMistake(
             "measurements need pytest-benchmark: run without --benchmark-disable and --benchmark-skip"
         )
+
+
+def _refuse_what_the_inventory_sets(config: pytest.Config) -> None:
+    """Raise UserMistake for an option of testinfra that has no effect on boards from the inventory."""
+    for option, remedy in {
+        "--ssh-config": "set ansible_ssh_common_args='-F FILE' in the inventory",
+        "--ssh-identity-file": "set ansible_ssh_private_key_file in the inventory",
+        "--ssh-extra-args": "set ansible_ssh_extra_args in the inventory",
+        "--force-ansible": "boards are reached over ssh only",
+    }.items():
+        if config.getoption(option, None):
+            raise UserMistake(f"{option} cannot be honoured for boards from the inventory: {remedy}")
 
 
 def _open_session(config: pytest.Config) -> None:

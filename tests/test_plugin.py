@@ -641,3 +641,22 @@ def test_the_shipped_suites_are_collected_for_every_board_of_the_shipped_invento
     counts = {board: sum(f"{board}-" in test or f"{board}]" in test for test in tests) for board in boards}
     assert min(counts.values()) == max(counts.values()) > 10
     assert sum(counts.values()) == sum("test_claims.py" not in test for test in tests)
+
+
+@pytest.mark.parametrize(
+    ("option", "remedy"),
+    [
+        ("--ssh-config=mine", "set ansible_ssh_common_args='-F FILE' in the inventory"),
+        ("--ssh-identity-file=mine", "set ansible_ssh_private_key_file in the inventory"),
+        ("--ssh-extra-args=-C", "set ansible_ssh_extra_args in the inventory"),
+        ("--force-ansible", "boards are reached over ssh only"),
+    ],
+)
+def test_an_option_of_testinfra_that_has_no_effect_is_refused(
+    pytester: pytest.Pytester, option: str, remedy: str
+) -> None:
+    pytester.makefile(".ini", hosts="[pi3b]\ndesk\n")
+    result = pytester.runpytest_subprocess("--hosts=desk", "--microcloud-plan", option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    name = option.partition("=")[0]
+    result.stderr.fnmatch_lines([f"ERROR: {name} cannot be honoured for boards from the inventory: {remedy}"])
