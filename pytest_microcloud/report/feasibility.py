@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from pytest_microcloud.report import figures, numbers, parts, sources
@@ -26,11 +27,12 @@ OWN_BYTES, ROW_BYTES = 100_000, 500
 
 @dataclass(frozen=True)
 class _Kept:
-    """What a page keeps: characters of each board's log, the plots, the table of all numbers."""
+    """What a page keeps: characters of each board's log, the plots, the table of all numbers, boards."""
 
     log: int
     plots: bool
     numbers: bool
+    boards: int | None = None
 
 
 KEPT = (
@@ -39,6 +41,7 @@ KEPT = (
     _Kept(0, plots=True, numbers=True),
     _Kept(0, plots=False, numbers=True),
     _Kept(0, plots=False, numbers=False),
+    *(_Kept(0, plots=False, numbers=False, boards=most) for most in (512, 256, 128, 64, 32)),
 )
 """What a page keeps, from all there is to what it is about; the first that leaves it small enough counts."""
 
@@ -56,18 +59,18 @@ def summary(
         plot.notes = [note for note in plot.notes if not note.startswith(MISSING)]
     plots = "".join(parts.figure(plot, privacy) for plot in drawn)
     script = parts.script(drawn, privacy) if drawn else ""
-    table, verdicts = numbers.table(run, privacy), _verdicts(run, catalog, privacy)
+    table = numbers.table(run, privacy)
     room = parts.LARGEST_BYTES - _bytes_of_tests(run)
     page: list[str] = []
     for kept in KEPT:
-        boards = _boards(run, catalog, privacy, logs or {}, kept.log)
+        boards = _boards(run, catalog, privacy, logs or {}, kept)
         page = [
             VIEWPORT,
             parts.style(),
             f"<style>{parts.resource('feasibility.css')}</style>",
-            verdicts,
+            _verdicts(run, catalog, privacy, kept.boards),
             gate,
-            _left_out(kept, logs=bool(logs), plots=bool(plots), table=bool(table)),
+            _left_out(run, kept, logs=bool(logs), plots=bool(plots), table=bool(table)),
             f'<div class="mc-plots">{plots}</div>' if plots and kept.plots else "",
             boards,
             table if kept.numbers else "",
@@ -85,12 +88,15 @@ def refused(reason: str, privacy: Privacy) -> str:
     )
 
 
-def _left_out(kept: _Kept, *, logs: bool, plots: bool, table: bool) -> str:
+def _left_out(run: Run, kept: _Kept, *, logs: bool, plots: bool, table: bool) -> str:
     """Return what of that which there is the page does not keep, and where it stands."""
+    boards = {*run.boards, *(entry.board for entry in run.entries)}
+    fewer = kept.boards is not None and len(boards) > kept.boards
     what = [
         *(["the boards’ logs, which stand beside the run file"] if logs and not kept.log else []),
         *(["the plots, which generations.html has by board model"] if plots and not kept.plots else []),
         *(["the table of all numbers, which the run file has"] if table and not kept.numbers else []),
+        *([f"the boards after the first {kept.boards}, which the run file has"] if fewer else []),
     ]
     size = f"{parts.LARGEST_BYTES / 1e6:.0f} MB"
     return (
@@ -108,11 +114,11 @@ def _bytes_of_tests(run: Run) -> int:
     return rows + OWN_BYTES
 
 
-def _verdicts(run: Run, catalog: Catalog, privacy: Privacy) -> str:
+def _verdicts(run: Run, catalog: Catalog, privacy: Privacy, most: int | None) -> str:
     table = matrix(run.entries, catalog.experiments)
     names = list(next(iter(table.values()), {}))
     rows = []
-    for name, cells in table.items():
+    for name, cells in islice(table.items(), most):
         facts = run.boards.get(name)
         about = "never came up"
         if facts is not None:
@@ -123,12 +129,12 @@ def _verdicts(run: Run, catalog: Catalog, privacy: Privacy) -> str:
     return parts.verdicts(caption, rows, names, catalog.experiments, privacy)
 
 
-def _boards(run: Run, catalog: Catalog, privacy: Privacy, logs: Mapping[str, str], longest: int) -> str:
+def _boards(run: Run, catalog: Catalog, privacy: Privacy, logs: Mapping[str, str], kept: _Kept) -> str:
     boards = "".join(
         parts.board(
-            name, facts, _model(facts, catalog), privacy, _log(name, logs.get(name, ""), longest, privacy)
+            name, facts, _model(facts, catalog), privacy, _log(name, logs.get(name, ""), kept.log, privacy)
         )
-        for name, facts in run.boards.items()
+        for name, facts in islice(run.boards.items(), kept.boards)
     )
     return f'<div class="mc-boards">{boards}</div>' if boards else ""
 

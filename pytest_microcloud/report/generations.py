@@ -24,6 +24,8 @@ from pytest_microcloud.verdict.results import Newest, Results, Subject
 
 MOST_CURVES = (32, 16, 8, 4)
 """Models by OS release on the plots and below: as many as the size of the page allows."""
+BOARDS_A_CURVE = 8
+"""Boards in the verdicts and below, for each curve that the page has room for; each model keeps one."""
 MOST_SKIPPED = 50
 CLAIM_CLASS = {HOLDS: "mc-feasible", FAILS: "mc-infeasible"}
 SECURITY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -102,6 +104,7 @@ def _page(stored: Stored, catalog: Catalog, privacy: Privacy, most: int) -> str:
     development = trend.plot(results, catalog, curves)
     by_id = {plot.id: parts.figure(plot, privacy) for plot in (*plots, development)}
     shown = [curve.subject for curve in curves]
+    boards = _listed(results, shown, most * BOARDS_A_CURVE)
     io = "".join(html for name, html in by_id.items() if name.startswith("io-"))
     left_out = len(results.subjects) - len(shown)
     about_left_out = (
@@ -109,16 +112,16 @@ def _page(stored: Stored, catalog: Catalog, privacy: Privacy, most: int) -> str:
         "trend only.</p>"
         if left_out
         else ""
-    )
+    ) + _boards_left_out(stored, boards, most * BOARDS_A_CURVE)
     sections = (
-        ("verdicts", "Verdicts", _verdicts(stored, shown, catalog, privacy) + about_left_out),
+        ("verdicts", "Verdicts", _verdicts(stored, boards, catalog, privacy, most) + about_left_out),
         ("serving-latency", "Serving latency", by_id["serving"]),
         ("hosting-capability", "Hosting capability", by_id["hosting"]),
         ("io", "I/O overhead", io),
         ("startup-latency", "Start-up latency", by_id["startup"]),
         ("releases", "OS releases", by_id["trend"]),
         ("claims", "The paper’s claims", _claims(claims.check_all(results), privacy)),
-        ("boards", "Boards", _boards(results, shown, catalog, privacy)),
+        ("boards", "Boards", _boards(results, boards, catalog, privacy)),
         *(
             (("files", "Files that were skipped", _skipped(stored.skipped, privacy)),)
             if stored.skipped
@@ -145,6 +148,31 @@ def _page(stored: Stored, catalog: Catalog, privacy: Privacy, most: int) -> str:
     )
 
 
+def _listed(results: Results, shown: Sequence[Subject], most: int) -> dict[Subject, list[str]]:
+    """Return the boards of each subject that the page lists: the first of each before any second one."""
+    ranked = sorted(
+        (rank, place, name)
+        for place, subject in enumerate(shown)
+        for rank, name in enumerate(results.newest(subject).boards)
+    )
+    listed: dict[Subject, list[str]] = {subject: [] for subject in shown}
+    for _, place, name in ranked[: max(most, len(shown))]:
+        listed[shown[place]].append(name)
+    return listed
+
+
+def _boards_left_out(stored: Stored, listed: Mapping[Subject, Sequence[str]], most: int) -> str:
+    results = stored.results
+    more = sum(len(results.newest(subject).boards) - len(names) for subject, names in listed.items())
+    more += max(len(stored.absent) - most, 0)
+    if not more:
+        return ""
+    return (
+        f'<p class="mc-note">{_counted(more, "board")} more of these models and OS releases '
+        "are left out here, so that the page keeps its size; the run files have all.</p>"
+    )
+
+
 def _lead(stored: Stored, privacy: Privacy) -> str:
     if not stored.count:
         return '<p class="mc-lead">No run is stored yet.</p>'
@@ -166,23 +194,25 @@ def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def _verdicts(stored: Stored, shown: Sequence[Subject], catalog: Catalog, privacy: Privacy) -> str:
+def _verdicts(
+    stored: Stored, listed: Mapping[Subject, Sequence[str]], catalog: Catalog, privacy: Privacy, most: int
+) -> str:
     results = stored.results
     rows: list[tuple[str, Mapping[str, Cell]]] = []
     names = dict.fromkeys(catalog.experiments)
-    for subject in shown:
+    for subject, boards in listed.items():
         newest = results.newest(subject)
         table = matrix(newest.entries, catalog.experiments)
         model, release = _model(subject.model, catalog), sources.short(subject.os_release)
         about = " · ".join((model, *subject.altered, release, newest.taken[:10]))
-        for board in newest.boards:
+        for board in boards:
             cells = {
                 name: replace(cell, since=newest.earlier.get((board, name), "")[:10])
                 for name, cell in table.get(board, {}).items()
             }
             names.update(dict.fromkeys(cells))
             rows.append((parts.heading(board, about, privacy, emulated=subject.emulated), cells))
-    for board, newest in sorted(stored.absent.items()):
+    for board, newest in sorted(stored.absent.items())[: most * BOARDS_A_CURVE]:
         about = f"did not come up · {newest.taken[:10]}"
         cells = matrix(newest.entries, catalog.experiments)[board]
         rows.append((parts.heading(board, about, privacy, emulated=False), cells))
@@ -230,11 +260,13 @@ def _claim(claim: Claim, privacy: Privacy) -> str:
     )
 
 
-def _boards(results: Results, shown: Sequence[Subject], catalog: Catalog, privacy: Privacy) -> str:
+def _boards(
+    results: Results, listed: Mapping[Subject, Sequence[str]], catalog: Catalog, privacy: Privacy
+) -> str:
     boards = "".join(
-        parts.board(name, facts, _model(subject.model, catalog), privacy)
-        for subject in shown
-        for name, facts in results.newest(subject).boards.items()
+        parts.board(name, results.newest(subject).boards[name], _model(subject.model, catalog), privacy)
+        for subject, names in listed.items()
+        for name in names
     )
     return f'<div class="mc-boards">{boards}</div>' if boards else "<p>None yet.</p>"
 

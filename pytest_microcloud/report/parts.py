@@ -27,6 +27,8 @@ LONGEST = 400
 """Characters of a foreign text; what is longer is cut, and stands in the run file."""
 MOST_REASONS = 8
 """Reasons in a cell of the matrix: each boot may have one of its own, and the run file has all."""
+MOST_GAPS = 24
+"""Sentences in one list of a board's fingerprint."""
 OPEN_ROWS = 14
 """A table under a plot that has no more rows is open from the start."""
 NUMERIC = ' class="mc-number"'
@@ -179,7 +181,7 @@ def board(name: str, facts: Fingerprint, model: str, privacy: Privacy, log: str 
         ("Others' containers", facts.others_containers),
     ):
         if texts:
-            few = first_few(texts, MOST_REASONS)
+            few = first_few(texts, MOST_GAPS)
             points = "".join(f"<li>{told(text, privacy)}</li>" for text in few)
             listed += f"<dt>{escape(title)}</dt><dd><ul>{points}</ul></dd>"
     badge = f" {EMULATED}" if emulated else ""
