@@ -108,6 +108,10 @@ class Board:
         """Where the board's servers are reached from the controller."""
         return self.link.address
 
+    def reach(self, port: int) -> tuple[str, int]:
+        """Return the host and the port at which that port of the board is reached from the load generator."""
+        return self.address, port
+
     @property
     def docker(self) -> DockerClient:
         """docker-py's client of the board's own engine, over the link."""

@@ -169,7 +169,7 @@ def _page_bytes(deployment: Deployment, port: int | None) -> int:
     if workload.page is not None or port is None:
         return PAGE_BYTES
     try:
-        _, body = http_page(board.address, port, workload.ready.path)
+        _, body = http_page(*board.reach(port), workload.ready.path)
     except (OSError, HTTPException) as error:
         raise BoardError(board.name, f"{workload.name} did not return its page: {error!r}") from error
     return max(1, len(body))
@@ -205,9 +205,10 @@ def _server(board: Board, setting: str, port: int | None, path: str, page_bytes:
     """Return a server that is ready, with the address at which it is reached."""
     if port is None:
         raise BoardError(board.name, "cannot be put under load: its web server publishes no port")
+    host, reached = board.reach(port)
     try:
-        address = answering_address(board.address, port)
+        address = answering_address(host, reached)
     except OSError as error:
         raise BoardError(board.name, f"its web server no longer answers at port {port}: {error}") from error
-    host = f"[{board.address}]" if ":" in board.address else board.address
-    return Server(board, setting, f"http://{host}:{port}{path}", page_bytes, address)
+    in_url = f"[{host}]" if ":" in host else host
+    return Server(board, setting, f"http://{in_url}:{reached}{path}", page_bytes, address)

@@ -40,8 +40,8 @@ def answers(
         if port is None:
             return False
         if ready.kind == "http":
-            return http_answers(board.address, port, ready.path, ready.expect, timeout_s, timeout_s)
-        return _tcp(board.address, port, ready, timeout_s)
+            return http_answers(*board.reach(port), ready.path, ready.expect, timeout_s, timeout_s)
+        return _tcp(*board.reach(port), ready, timeout_s)
     except (OSError, HTTPException, APIError):
         return False
 

@@ -105,9 +105,9 @@ class _Watch:
 
     def _answers(self) -> bool:
         ready = self._deployment.workload.ready
-        address = self._deployment.board.address
+        host, port = self._deployment.board.reach(self._port)
         try:
-            return http_answers(address, self._port, ready.path, ready.expect, CONNECT_TIMEOUT_S)
+            return http_answers(host, port, ready.path, ready.expect, CONNECT_TIMEOUT_S)
         except (OSError, HTTPException):
             return False
 

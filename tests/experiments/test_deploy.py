@@ -17,7 +17,10 @@ from pytest_microcloud.experiments import deploy as deploying
 from pytest_microcloud.experiments.deploy import deploy, published_port
 from pytest_microcloud.experiments.probe import ANSWER_TIMEOUT_S, wait_until_ready
 
-DESK = cast("Board", SimpleNamespace(name="desk", address="127.0.0.1", facts=SimpleNamespace(isa="armv7l")))
+DESK = cast(
+    "Board",
+    SimpleNamespace(name="desk", reach=lambda port: ("127.0.0.1", port), facts=SimpleNamespace(isa="armv7l")),
+)
 
 
 def dies(*_: object, **__: object) -> NoReturn:

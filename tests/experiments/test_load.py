@@ -178,6 +178,9 @@ class _QuietBoard:
     name: str = "desk"
     address: str = "127.0.0.1"
 
+    def reach(self, port: int) -> tuple[str, int]:
+        return self.address, port
+
     def say(self, text: str) -> None: ...
 
     def trouble(self) -> str:
