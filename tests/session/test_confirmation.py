@@ -190,7 +190,7 @@ def test_where_the_board_cannot_boot_the_baseline_the_one_look_has_to_do_and_it_
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert result.parseoutcomes() == {"passed": 2 * BOOTS}
     told = said(result)
-    assert "what is suspect was not measured again (desk: there is no command that flashes it" in told
+    assert "suspects were not measured again (desk: there is no command that flashes it" in told
     assert "confirmed" not in told
     assert project.done() == ["desk on", *["desk boots"] * (BOOTS - 1), "desk off"]
 
