@@ -278,11 +278,16 @@ def test_a_directory_without_runs_makes_a_page_that_says_so(browser: Browser, tm
     assert "No run is stored yet." in page.run("document.body.innerText")
 
 
-def test_what_a_fingerprint_should_not_be_breaks_no_page(tmp_path: Path, catalog: Catalog) -> None:
+def test_a_run_whose_fingerprint_is_malformed_is_named_and_the_others_are_shown(
+    tmp_path: Path, catalog: Catalog
+) -> None:
     odd: dict[str, Any] = {"card": "a string", "frequency": [1], "identity": 7, "not_emulated": "no list"}
     stored.write(tmp_path, "1", "pi3b", **odd, made_of=3, gpu_bytes="x", memory_bytes=None, cpus=None)
+    stored.write(tmp_path, "2", "pi2b")
     html = generations.page(generations.read(tmp_path), catalog)
-    assert "pi3b-emulated" in html
+    assert "pi2b-emulated" in html
+    assert "pi3b-emulated" not in html
+    assert "1.json" in html
 
 
 def test_reading_again_makes_the_same_page(tmp_path: Path, catalog: Catalog) -> None:
