@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from pytest_microcloud.boards import undo
 from pytest_microcloud.boards.plain_text import text
-from pytest_microcloud.errors import BoardBusy, BoardError, DeadlineExceeded, LinkError
+from pytest_microcloud.errors import BoardBusy, BoardError, DeadlineExceeded, LinkError, ToolMissing
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.link import Link
@@ -55,20 +55,27 @@ read -r now _ </proc/uptime
 take() { # the holder removes the file before it releases the lock: the locked file may be gone
     while :; do
         (set -C; : >"$file") 2>/dev/null
-        exec 9<"$file" || return
-        flock "$@" 9 || return
+        complaint=$({ : <"$file"; } 2>&1) && { exec 9<"$file"; } 2>/dev/null || {
+            [ $((tries += 1)) -lt 9 ] && continue # the last holder has just removed it
+            return 1
+        }
+        complaint=$(flock "$@" 9 2>&1) || return # silently if another has the lock
         [ "$file" -ef /proc/self/fd/9 ] && return
     done
 }
 state() { echo "$now $1 $$ $run $board $who" | dd of="$file" conv=nocreat status=none; }
 
+failed() { echo "cannot ${complaint//$'\n'/; }"; exit; }
+
 if ! take -n; then
+    [ ! "$complaint" ] || failed
     read -r since state pid its_run its_board its_who <"$file"
     # The same board of the same run: the keeper of a connection of ours that broke.
     # One that undoes is waited for, as what it started would go on without it.
     [ "$its_run $its_board" = "$run $board" ] &&
         grep -qa microcloud-keeper "/proc/${pid//[^0-9]/}/cmdline" &&
         { [ "$state" = undoing ] || kill -9 "$pid"; } && take -w UNDOING || {
+        [ ! "$complaint" ] || failed
         echo "busy $now $since $state $its_run $its_board $its_who"
         exit
     }
@@ -91,6 +98,8 @@ rm -f "$file" || exit 0 # another user's, from a keeper that was killed: it is l
     .replace("UNDOING", str(undo.UNDO_TIMEOUT_S))
     .replace("LEDGER", undo.LEDGER)
 )
+
+_NEEDS_BASH = "command -v bash >/dev/null || { echo 'cannot bash: not found'; exit; }\n"
 
 
 @dataclass(frozen=True)
@@ -188,7 +197,8 @@ class Lock:
         takes_back = undo.script(self._link.endpoint.docker_socket)
         arguments = [self._run_id, self._link.board, _controller(), takes_back]
         words = ["bash", "-c", _KEEPER, "microcloud-keeper", *arguments, "leave" if leave else ""]
-        self._keeper = keeper = self._link.start(f"exec {shlex.join(words)}")
+        keeper = self._link.start(f"{_NEEDS_BASH}exec {shlex.join(words)}")
+        self._keeper = keeper
         self._given_up, self._unread = threading.Event(), b""
         threading.Thread(target=_feed, args=(keeper, self._given_up), daemon=True).start()
         try:
@@ -202,8 +212,10 @@ class Lock:
         while (line := self._line(keeper, deadline)) != "held":
             if line is None:
                 status = keeper.wait(5)
-                what = "the connection broke" if status == 255 else "it takes bash, and flock of util-linux"
+                what = "the connection broke" if status == 255 else f"its keeper exited with {status}"
                 raise LinkError(self._link.board, f"its lock could not be taken: {what}")
+            if line.startswith("cannot "):
+                raise _untakeable(self._link.board, text(line.removeprefix("cannot "), LONGEST) or "?")
             if line.startswith("busy "):
                 self.drop()
                 return _holder(line)
@@ -241,6 +253,18 @@ def _holder(line: str) -> Holder:
     held_s = float(now) - float(since) if TIME.fullmatch(now) and TIME.fullmatch(since) else 0.0
     run_id, board, who = (text(name) or "?" for name in names)
     return Holder(time.time() - held_s, state in ("tidying", "undoing"), run_id, board, who)
+
+
+def _untakeable(board: str, complaint: str) -> BoardError:
+    """Return the error for a lock that a keeper cannot take, though nobody else has it."""
+    if "not found" in complaint:
+        what = f"its lock needs bash, and flock of util-linux ({complaint}): apt-get install bash util-linux"
+        return ToolMissing(board, what)
+    return BoardError(
+        board,
+        f"its lock could not be taken ({complaint}): the user must be able to read and lock that file, in "
+        "/run/lock or /tmp",
+    )
 
 
 def _feed(keeper: subprocess.Popen[bytes], given_up: threading.Event) -> None:

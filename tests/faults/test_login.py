@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_microcloud.boards.gauge import Gauge
-from pytest_microcloud.errors import LoginRejected, SudoNeedsPassword
+from pytest_microcloud.errors import BoardError, LoginRejected, SudoNeedsPassword, ToolMissing
 from tests.faults.test_preflight import refused
 
 if TYPE_CHECKING:
@@ -87,3 +87,28 @@ def test_a_failing_script_is_quoted_by_its_first_line(real_board: RealBoard) -> 
         with pytest.raises(Exception, match=r"`echo first …` exited with 3") as caught:
             link.run("echo first\nfalse\nexit 3")
     assert "false" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("program", "sentence"), [("flock", "flock: command not found"), ("bash", "bash: not found")]
+)
+def test_a_board_without_what_its_lock_needs_is_not_in_use(
+    new_real_board: NewRealBoard, program: str, sentence: str
+) -> None:
+    desk = new_real_board(user="pirate")
+    desk.shell("usermod -s /bin/sh pirate")
+    desk.shell(f"mv /usr/bin/{program} /usr/bin/{program}.away")
+    said = refused(desk, ToolMissing)
+    assert "desk: its lock needs bash, and flock of util-linux (" in said
+    assert sentence in said
+    assert "apt-get install bash util-linux" in said
+    assert "in use by" not in said
+
+
+def test_a_lock_file_that_the_user_may_not_read_is_not_in_use(new_real_board: NewRealBoard) -> None:
+    desk = new_real_board(user="pirate")
+    desk.shell("install -m 600 /dev/null /run/lock/microcloud.lock")
+    said = refused(desk, BoardError)
+    assert "desk: its lock could not be taken (" in said
+    assert "/run/lock/microcloud.lock: Permission denied" in said
+    assert "in use by" not in said
