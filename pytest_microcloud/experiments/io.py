@@ -8,7 +8,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from pytest_microcloud.boards import preflight
-from pytest_microcloud.errors import BoardError
+from pytest_microcloud.errors import BoardError, ToolMissing
 from pytest_microcloud.experiments.deploy import changed
 from pytest_microcloud.measurement import Measurement
 
@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 
 DIRECTORY = "/var/tmp/microcloud"  # noqa: S108 - on the board's disk, unlike /tmp
 FILE_BYTES = 32 * 2**20
+SYSBENCH_VERSION = re.compile(r"sysbench\s+v?(\d+)\.(\d+)\S*")
+OLDEST_SYSBENCH = (1, 0)
+"""Earlier ones take other options (`--test=`, `--max-time=`) and print another report."""
 MEMORY_OPERATIONS_PER_S = re.compile(r"Total operations: \d+ \(\s*([\d.]+) per second\)")
 
 
 def disk(board: Board, *, size: int, repetitions: int, seconds: float) -> list[Measurement]:
     """Access the disk `size` bytes at a time: direct reads, direct synced writes, by fio for `seconds` each.
 
-    A sample a repetition: the time of one access (s), that is the inverse of fio's accesses per second.
-    fio's own latency would leave the sync out.
+    A sample a repetition: the time of one access (s), that is fio's run time by its accesses. fio's own
+    latency would leave the sync out.
     """
     preflight.need(board.link, "fio")
     with changed(board, f"rm -rf {DIRECTORY}"):
@@ -36,6 +39,7 @@ def disk(board: Board, *, size: int, repetitions: int, seconds: float) -> list[M
 def memory(board: Board, *, size: int, repetitions: int, seconds: float) -> list[Measurement]:
     """Write `size` bytes to memory at a time, by sysbench; a sample a repetition (s of one access)."""
     preflight.need(board.link, "sysbench")
+    check_sysbench(board.name, board.link.run("sysbench --version").stdout)
     samples = []
     for turn in range(repetitions):
         board.say(f"io memory {shown_size(size)}: {turn + 1} of {repetitions}")
@@ -46,7 +50,7 @@ def memory(board: Board, *, size: int, repetitions: int, seconds: float) -> list
         ).stdout
         found = MEMORY_OPERATIONS_PER_S.search(said)
         if found is None or float(found.group(1)) == 0:
-            raise BoardError(board.name, f"sysbench told no operations per second: {said[-200:].strip()}")
+            raise BoardError(board.name, f"sysbench reported no operations per second: {said[-200:].strip()}")
         samples.append(1 / float(found.group(1)))
     return [Measurement("io.memory_time", samples, {"size": shown_size(size)})]
 
@@ -72,13 +76,33 @@ def _disk(board: Board, kind: str, size: int, repetitions: int, seconds: float) 
     for turn in range(repetitions):
         board.say(f"io disk {kind} {shown_size(size)}: {turn + 1} of {repetitions}")
         said = board.link.run(job, root=True, timeout_s=120 + 4 * seconds).stdout
-        samples.append(_access_s(board, kind, said))
+        samples.append(access_s(board.name, kind, size, said))
     return Measurement(f"io.disk_{kind}_time", samples, {"size": shown_size(size)})
 
 
-def _access_s(board: Board, kind: str, said: str) -> float:
+def access_s(board: str, kind: str, size: int, output: str) -> float:
+    """Return the time of one access of `size` bytes (s) in fio's JSON report; raises BoardError.
+
+    It is computed from counts, since fio 2.1 rounds its `iops` down, below 1 to 0.
+    """
     try:
-        report: dict[str, Any] = json.loads(said[said.index("{") :])
-        return 1 / float(report["jobs"][0][kind]["iops"])
-    except (ValueError, KeyError, IndexError, ZeroDivisionError):
-        raise BoardError(board.name, f"fio told no accesses per second: {said[:200].strip()}") from None
+        report: dict[str, Any] = json.loads(output[output.index("{") :])
+        done = report["jobs"][0][kind]
+        # fio 2.1 has no count of accesses, and its `io_bytes` are KiB
+        accesses = done["total_ios"] if "total_ios" in done else done["io_bytes"] * 1024 / size
+        if done["runtime"] > 0 and accesses > 0:
+            return float(done["runtime"]) / 1000 / float(accesses)
+    except (ValueError, KeyError, IndexError, TypeError):
+        pass
+    raise BoardError(board, f"fio reported no accesses in its run time: {output[:200].strip()}")
+
+
+def check_sysbench(board: str, output: str) -> None:
+    """Raise ToolMissing if `sysbench --version` printed a version that is too old for us."""
+    found = SYSBENCH_VERSION.search(output)
+    if found and (int(found[1]), int(found[2])) < OLDEST_SYSBENCH:
+        raise ToolMissing(
+            board,
+            f"has {found[0]}, but sysbench 1.0 or later is needed: install it from a newer release of its "
+            "system, or from https://github.com/akopytov/sysbench",
+        )
