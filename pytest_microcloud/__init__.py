@@ -1,4 +1,12 @@
-"""Can this board host a micro-cloud? A pytest plugin that asks it as a test suite."""
+"""Can this board host a micro-cloud? A pytest plugin that answers the question with a test suite.
+
+What is exported here is the public interface; everything else is private.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from pytest_microcloud.errors import (
     BoardError,
@@ -10,13 +18,53 @@ from pytest_microcloud.errors import (
     NotMeasured,
 )
 
+if TYPE_CHECKING:
+    from pytest_microcloud.boards.board import Board
+    from pytest_microcloud.boards.drivers.protocol import Driver
+    from pytest_microcloud.catalog.description import Chart, Mark, Metric
+    from pytest_microcloud.experiments.deploy import Deployment, Server
+    from pytest_microcloud.experiments.record import Axis, Experiment, Step
+    from pytest_microcloud.measurement import Measurement
+
 __all__ = [
+    "Axis",
+    "Board",
     "BoardError",
     "CatalogError",
+    "Chart",
+    "Deployment",
+    "Driver",
+    "Experiment",
     "InvalidMeasurement",
     "InventoryError",
     "LimitMissed",
+    "Mark",
+    "Measurement",
+    "Metric",
     "MicrocloudError",
     "NotMeasured",
+    "Server",
+    "Step",
 ]
 __version__ = "0.1.0"
+
+_HOME = {
+    "Axis": "experiments.record",
+    "Board": "boards.board",
+    "Chart": "catalog.description",
+    "Deployment": "experiments.deploy",
+    "Driver": "boards.drivers.protocol",
+    "Experiment": "experiments.record",
+    "Mark": "catalog.description",
+    "Measurement": "measurement",
+    "Metric": "catalog.description",
+    "Server": "experiments.deploy",
+    "Step": "experiments.record",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a class on first access: a project that only has the plugin installed pays nothing."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Collection, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from pytest_microcloud.runs.unfinished import Unfinished
 
 WHY_ASIDE: pytest.StashKey[str] = pytest.StashKey()
-AXES = ("clients", "setting", "size", "workload")
-SETTINGS = ("native", "docker")
 
 
 class Aside(Exception):
@@ -77,7 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line(
         "markers",
-        f"sweep(*axes): run the test at every point of the axes ({', '.join(AXES)}) of the chosen effort",
+        "sweep(*axes): run the test at every point of these axes of its experiment, for the chosen effort",
     )
     try:
         options.strict_claims(config)
@@ -168,24 +166,24 @@ def _open_session(config: pytest.Config) -> None:
     from pytest_microcloud.catalog import load
     from pytest_microcloud.controller.workspace import Workspace, new_run_id
     from pytest_microcloud.redaction import Privacy
-    from pytest_microcloud.registry import Registry
     from pytest_microcloud.runs import unfinished
     from pytest_microcloud.runs.plan import Plan
     from pytest_microcloud.session.lifecycle import PROGRESS
+    from pytest_microcloud.session.registered import registered
 
-    registry = Registry()
-    config.hook.pytest_microcloud_register(registry=registry)
-    catalog = load(config.getini("microcloud_catalog"))
+    registry = registered(config)
+    catalog = load(config.getini("microcloud_catalog"), registry.experiments)
     targets = _targets(config, catalog, registry)
     _refuse_what_measures_nothing(config)
     chosen = catalog.effort(config.option.microcloud_effort or config.getini("microcloud_effort"))
     retries, boots = options.retries(config), options.boots(config)
     workspace = Workspace(new_run_id())
+    points = {word for experiment in registry.experiments.values() for word in experiment.words}
     privacy = Privacy.of(
         [os.environ, *(target.variables for target in targets)],
         boards={name for target in targets for name in (target.name, target.model, *target.groups)},
         addresses={target.address for target in targets},
-        words={*catalog.words, *SETTINGS, *registry.drivers, *runs.WORST_FIRST},
+        words={*catalog.words, *points, *registry.drivers, *runs.WORST_FIRST},
         identify=options.flag(config, "identify"),
     )
 
@@ -308,35 +306,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test of ours at every point of the axes that its `sweep` marks name."""
     if not fixtures.uses(metafunc.definition, fixtures.OURS):
         return  # somebody else's mark of that name
-    session = metafunc.config.stash.get(SESSION, None)
-    for mark in metafunc.definition.iter_markers("sweep"):
-        for axis in mark.args:
-            if axis not in AXES:
-                pytest.fail(
-                    f"{metafunc.definition.nodeid}: @pytest.mark.sweep({axis!r}): "
-                    f"the axes are {', '.join(AXES)}",
-                    pytrace=False,
-                )
-            points = _points(axis, session) if session is not None else []
-            metafunc.parametrize(axis, points, ids=[_point_id(axis, point) for point in points])
+    from pytest_microcloud.session import sweep
 
-
-def _points(axis: str, session: Session) -> list[Any]:
-    points: dict[str, list[Any]] = {
-        "clients": list(session.effort.clients),
-        "setting": list(SETTINGS),
-        "size": list(session.effort.sizes),
-        "workload": list(session.catalog.workloads),
-    }
-    return points[axis]
-
-
-def _point_id(axis: str, point: Any) -> str:
-    if axis == "size":
-        from pytest_microcloud.experiments.io import shown_size
-
-        return shown_size(point)
-    return f"{point}clients" if axis == "clients" else str(point)
+    sweep.parametrize(metafunc)
 
 
 @pytest.hookimpl(trylast=True)

@@ -12,6 +12,7 @@ from pytest_microcloud.inventory.target import DriverRules
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.drivers.protocol import DriverFactory
+    from pytest_microcloud.experiments.record import Experiment
 
 T = TypeVar("T")
 
@@ -32,7 +33,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._drivers: dict[str, _Driver] = {}
-        self._experiments: dict[str, Any] = {}
+        self._experiments: dict[str, Experiment] = {}
         self._meters: dict[str, Callable[..., Any]] = {}
 
     @property
@@ -46,7 +47,7 @@ class Registry:
         return {name: driver.rules for name, driver in self._drivers.items()}
 
     @property
-    def experiments(self) -> Mapping[str, Any]:
+    def experiments(self) -> Mapping[str, Experiment]:
         """The registered experiments by name."""
         return MappingProxyType(self._experiments)
 
@@ -66,7 +67,7 @@ class Registry:
         rules = DriverRules(frozenset(variables), addressed)
         _add(self._drivers, "driver", name, _Driver(make, rules))
 
-    def experiment(self, experiment: Any) -> None:
+    def experiment(self, experiment: Experiment) -> None:
         """Register an experiment by its `name`."""
         _add(self._experiments, "experiment", experiment.name, experiment)
 

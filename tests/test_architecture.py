@@ -33,11 +33,11 @@ BELOW: dict[str, set[str]] = {
     "inventory": {"errors", "redaction", "suggest"},
     "controller": {"catalog", "errors"},
     "boards": {"catalog", "controller", "errors", "inventory"},
-    "experiments": {"boards", "catalog", "controller", "errors", "ladder", "measurement"},
+    "experiments": {"boards", "catalog", "controller", "errors", "ladder", "measurement", "suggest"},
     "registry": {"boards", "errors", "experiments", "inventory"},
     "shipped": {"boards", "experiments", "registry"},
     # And from a measurement to a page.
-    "runs": {"controller", "errors", "measurement", "printable", "suggest"},
+    "runs": {"catalog", "controller", "errors", "measurement", "printable", "suggest"},
     "verdict": {"catalog", "errors", "ladder", "measurement", "runs"},
     "report": {"catalog", "measurement", "printable", "redaction", "runs", "verdict"},
 }

@@ -1,12 +1,11 @@
 """What is known beforehand: board models, workloads, limits, efforts; TOML read into frozen dataclasses."""
 
-from pytest_microcloud.catalog.loader import Catalog, bearable, load, metric, revisions, shipped
+from pytest_microcloud.catalog.description import Chart, Description, Mark, Metric, descriptions, know, metric
+from pytest_microcloud.catalog.loader import Catalog, bearable, load, revisions, shipped
 from pytest_microcloud.catalog.records import (
     BoardModel,
     Effort,
-    Experiment,
     Limit,
-    Metric,
     OldCode,
     PiType,
     Ready,
@@ -18,9 +17,11 @@ from pytest_microcloud.catalog.records import (
 __all__ = [
     "BoardModel",
     "Catalog",
+    "Chart",
+    "Description",
     "Effort",
-    "Experiment",
     "Limit",
+    "Mark",
     "Metric",
     "OldCode",
     "PiType",
@@ -29,6 +30,8 @@ __all__ = [
     "Symptom",
     "Workload",
     "bearable",
+    "descriptions",
+    "know",
     "load",
     "metric",
     "revisions",

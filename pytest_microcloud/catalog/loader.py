@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
 from pytest_microcloud.catalog import ranges, toml_file
+from pytest_microcloud.catalog.description import Description, descriptions, metrics
 from pytest_microcloud.catalog.records import (
     BoardModel,
     Effort,
-    Experiment,
     Limit,
-    Metric,
     OldCode,
     PiType,
     Ready,
@@ -46,7 +45,7 @@ class Catalog:
     limits: tuple[Limit, ...]
     own_limits: tuple[Limit, ...]
     efforts: Mapping[str, Effort]
-    experiments: Mapping[str, Experiment]
+    experiments: Mapping[str, Description]
 
     def model(self, name: str) -> BoardModel:
         """Return the board model of that id, or raise a CatalogError with the nearest name."""
@@ -63,9 +62,10 @@ class Catalog:
     @property
     def words(self) -> frozenset[str]:
         """The names that runs and reports are written in."""
-        ids = (*self.models, *self.workloads, *self.efforts, *self.experiments, *_metrics())
+        known = metrics()
+        ids = (*self.models, *self.workloads, *self.efforts, *self.experiments, *known)
         names = [model.name for model in self.models.values()] + [w.name for w in self.workloads.values()]
-        return frozenset((*ids, *names, *(m.unit for m in _metrics().values())))
+        return frozenset((*ids, *names, *(m.unit for m in known.values())))
 
     def limit(self, model: str, metric: str, labels: Mapping[str, str | int]) -> Limit | None:
         """Return the model's limit of a metric: the user's own before a shipped one, which it replaces.
@@ -79,10 +79,11 @@ class Catalog:
         return None
 
 
-def load(extra: Iterable[Path] = ()) -> Catalog:
+def load(extra: Iterable[Path] = (), experiments: Mapping[str, Description] | None = None) -> Catalog:
     """Read the shipped catalog and then the user's files; what comes later replaces what has the same name.
 
-    A user's file may hold `[boards.ID]`, `[workloads.ID]` and `[limits.MODEL]` tables.
+    A user's file may hold `[boards.ID]`, `[workloads.ID]` and `[limits.MODEL]` tables. `experiments` are the
+    registered ones; the shipped ones if left out.
     Raises CatalogError with the file and the key.
     """
     models = _Models()
@@ -103,23 +104,14 @@ def load(extra: Iterable[Path] = ()) -> Catalog:
             workloads[name] = _workload(file, name, table, directory)
         own_limits += [(file, name, table) for name, table in _tables(file, document, "limits")]
     efforts = _named(Effort, SHIPPED / "efforts.toml")
-    experiments = _named(Experiment, SHIPPED / "experiments.toml")
     known = models.resolve()
     read, own = (
         tuple(limit for file, name, table in tables for limit in _limits(file, name, table, known))
         for tables in (limits, own_limits)
     )
-    return Catalog(known, workloads, read, own, efforts, experiments)
-
-
-@functools.cache
-def _metrics() -> Mapping[str, Metric]:
-    return _named(Metric, SHIPPED / "metrics.toml")
-
-
-def metric(name: str) -> Metric:
-    """Return the metric of that name, or raise a CatalogError with the nearest name."""
-    return _pick(_metrics(), name, "metric")
+    return Catalog(
+        known, workloads, read, own, efforts, descriptions() if experiments is None else experiments
+    )
 
 
 @functools.cache
@@ -252,14 +244,15 @@ def _limits(file: Path, model: str, table: Table, models: Mapping[str, BoardMode
         raise CatalogError(
             f'{file}: key "limits.{model}": no board model is named {model!r}{did_you_mean([model], models)}'
         )
-    ours = {name.partition(".")[0] for name in _metrics()}
-    for experiment, metrics in table.items():
+    known = metrics()
+    ours = {name.partition(".")[0] for name in known}
+    for experiment, of_experiment in table.items():
         if experiment not in ours and (near := did_you_mean([experiment], ours)):
             raise CatalogError(f'{file}: key "{experiment}": unknown experiment{near}')
-        for metric, entries in _subtable(file, metrics, experiment).items():
+        for metric, entries in _subtable(file, of_experiment, experiment).items():
             name = f"{experiment}.{metric}"
-            if experiment in ours and name not in _metrics():  # a user's own experiment has its own
-                raise CatalogError(f'{file}: key "{name}": unknown metric{did_you_mean([name], _metrics())}')
+            if experiment in ours and name not in known:  # an experiment that is not registered has any
+                raise CatalogError(f'{file}: key "{name}": unknown metric{did_you_mean([name], known)}')
             for entry in entries if isinstance(entries, list) else [entries]:
                 limit = _record(
                     Limit, file, name, _subtable(file, entry, name) | {"model": model, "metric": name}

@@ -144,30 +144,6 @@ class Limit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Metric:
-    """What is measured: its unit (SI) and whether "lower" or "higher" is better."""
-
-    id: str
-    unit: str
-    better: str
-    about: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Experiment:
-    """One of the paper's experiments; `metric` with `labels` is the one number that matters most.
-
-    `tolerates` names the symptoms that it brings about itself.
-    """
-
-    id: str
-    about: str
-    metric: str
-    labels: Mapping[str, str | int] = field(default_factory=dict)
-    tolerates: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class Symptom:
     """What spoils a measurement if there is more of it than `most`; the source tells why."""
 

@@ -51,6 +51,20 @@ class Deployment:
             **more,
         }
 
+    @contextmanager
+    def running(self, **more: Any) -> Iterator[Container]:
+        """Run a container of it until the context ends; it is ready when the context begins.
+
+        `more` are options of docker-py's `containers.run`. Raises BoardError if it ends before it is ready,
+        DeadlineExceeded if it is not ready within the timeout of its workload.
+        """
+        board = self.board
+        with explained(board.name, f"running {self.image}"):
+            container = board.docker.containers.run(**self.options(**more))
+        with afterwards(lambda: remove(board, container)):
+            wait_until_ready(board, self.workload.ready, published_port(board, container), container)
+            yield container
+
     def published(self, port: int | None) -> dict[str, tuple[str, int | None]]:
         """Return docker-py's option that publishes it on a port of the board, or on one that is free."""
         # On IPv4 alone, as Docker runs a proxy for each; but netavark < 1.6, Podman's network, drops that.
@@ -155,11 +169,8 @@ def changed(board: Board, back: str) -> Iterator[None]:
 def docker_server(deployment: Deployment) -> Iterator[Server]:
     """Run a web server in Docker for as long as the context lasts."""
     board, ready = deployment.board, deployment.workload.ready
-    with explained(board.name, f"running {deployment.image}"):
-        container = board.docker.containers.run(**deployment.options())
-    with afterwards(lambda: remove(board, container)):
+    with deployment.running() as container:
         port = published_port(board, container)
-        wait_until_ready(board, ready, port, container)
         yield _server(board, "docker", port, ready.path, _page_bytes(deployment, port))
 
 

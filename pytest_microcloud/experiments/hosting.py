@@ -15,6 +15,7 @@ from pytest_microcloud.controller.engine import RUN_LABEL, explained
 from pytest_microcloud.errors import BoardError, InvalidMeasurement
 from pytest_microcloud.experiments.deploy import afterwards, published_port
 from pytest_microcloud.experiments.probe import answers, wait_until_ready
+from pytest_microcloud.experiments.record import Axis, Step, shipped
 from pytest_microcloud.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -33,6 +34,30 @@ ASKING_AGAIN_S = 300.0
 REMOVERS = 4
 RECOVERY_S = 60.0
 DAEMONS = """cat /proc/[0-9]*/stat 2>/dev/null | awk '$2 == "(dockerd)" { print $1, $22 }'"""
+
+RESERVED_BYTES = 150e6
+"""Memory that system, engine and the threshold take, roughly."""
+REMOVING = 1.4
+"""How much longer a filling takes with the removal of its containers."""
+
+
+def _estimate(step: Step) -> float:
+    workload = step.catalog.workloads.get(str(step.parameters.get("workload")))
+    if workload is None or not workload.built_here:
+        return 0.0
+    room = max(0.0, step.model.mem_total_bytes - RESERVED_BYTES) / workload.typical_memory_bytes
+    start_s = workload.typical_start_s * step.slowness + 0.5
+    filling_s = min(room * start_s, step.effort.filling_seconds + FEWEST_TO_PROJECT * start_s)
+    return filling_s * step.effort.fillings * REMOVING
+
+
+HOSTING = shipped(
+    "hosting",
+    axes={"workload": Axis(lambda _, catalog: list(catalog.workloads))},
+    # Memory is filled until it runs short, and a board that falls over is a result.
+    tolerates=("oom", "swap", "lost"),
+    estimate=_estimate,
+)
 
 
 @dataclass

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_microcloud.boards import preflight
 from pytest_microcloud.errors import BoardError, ToolMissing
 from pytest_microcloud.experiments.deploy import changed
+from pytest_microcloud.experiments.record import Axis, Step, shipped
 from pytest_microcloud.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -21,6 +22,33 @@ SYSBENCH_VERSION = re.compile(r"sysbench\s+v?(\d+)\.(\d+)\S*")
 OLDEST_SYSBENCH = (1, 0)
 """Earlier ones take other options (`--test=`, `--max-time=`) and print another report."""
 MEMORY_OPERATIONS_PER_S = re.compile(r"Total operations: \d+ \(\s*([\d.]+) per second\)")
+
+
+def shown_size(size: int) -> str:
+    """Return a size in bytes as people write it, e.g. 64KiB."""
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024 or unit == "MiB":
+            return f"{size:g}{unit}"
+        size //= 1024
+    raise AssertionError
+
+
+def _estimate(step: Step) -> float:
+    size = int(step.parameters.get("size", 4096))
+    rounds, seconds = step.effort.io_rounds, step.effort.io_seconds
+    if "memory" in step.test:
+        return rounds * (max(1.0, seconds) + 0.3)
+    read, write = step.model.disk_read_bytes_per_s or 1e8, step.model.disk_write_bytes_per_s or 1e8
+    layout_s = max(FILE_BYTES, size) / write
+    return layout_s + rounds * (max(seconds, size / read) + max(seconds, size / write) + 1)
+
+
+IO = shipped(
+    "io",
+    axes={"size": Axis(lambda effort, _: effort.sizes, shown_size)},
+    tools={"fio": "fio", "sysbench": "sysbench"},
+    estimate=_estimate,
+)
 
 
 def disk(board: Board, *, size: int, repetitions: int, seconds: float) -> list[Measurement]:
@@ -53,15 +81,6 @@ def memory(board: Board, *, size: int, repetitions: int, seconds: float) -> list
             raise BoardError(board.name, f"sysbench reported no operations per second: {said[-200:].strip()}")
         samples.append(1 / float(found.group(1)))
     return [Measurement("io.memory_time", samples, {"size": shown_size(size)})]
-
-
-def shown_size(size: int) -> str:
-    """Return a size in bytes as people write it, e.g. 64KiB."""
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024 or unit == "MiB":
-            return f"{size:g}{unit}"
-        size //= 1024
-    raise AssertionError
 
 
 def _disk(board: Board, kind: str, size: int, repetitions: int, seconds: float) -> Measurement:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from pytest_microcloud.catalog.picture import PICTURE_BYTES
 from pytest_microcloud.errors import BoardError, InvalidMeasurement
 from pytest_microcloud.experiments.load import Load, ab, check_load
+from pytest_microcloud.experiments.record import Axis, Step, shipped
 from pytest_microcloud.ladder import MOST_CLIENTS, rungs
 from pytest_microcloud.measurement import Measurement
 
@@ -15,6 +17,27 @@ if TYPE_CHECKING:
 
 SLOWEST_PAGES_PER_S = 2.0
 """Below this rate a server is given up: a deadline, not a limit."""
+SERVER_START_S = 3.0
+PAGE_CPU_S = 0.002
+"""What a page takes of a core of the reference MIPS."""
+
+
+def _estimate(step: Step) -> float:
+    slowness = step.slowness
+    page_s = max(8 * PICTURE_BYTES / (step.model.ethernet_bits_per_s or 1e9), PAGE_CPU_S * slowness)
+    requests = step.effort.requests * step.effort.serving_rounds
+    return SERVER_START_S * max(1.0, slowness) + requests * page_s
+
+
+SERVING = shipped(
+    "serving",
+    axes={
+        "clients": Axis(lambda effort, _: effort.clients, "{}clients".format),
+        "setting": Axis(("native", "docker")),
+    },
+    tools={"apache2": "apache2"},
+    estimate=_estimate,
+)
 
 
 def load(server: Server, *, clients: int, requests: int) -> list[Measurement]:

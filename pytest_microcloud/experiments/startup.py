@@ -11,6 +11,7 @@ from pytest_microcloud.controller.engine import explained
 from pytest_microcloud.errors import BoardError, DeadlineExceeded
 from pytest_microcloud.experiments.deploy import afterwards, published_port, remove
 from pytest_microcloud.experiments.probe import http_answers, wait_until_ready
+from pytest_microcloud.experiments.record import Step, shipped
 from pytest_microcloud.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -19,6 +20,19 @@ if TYPE_CHECKING:
 ANSWER_TIMEOUT_S = 300.0
 POLL_S = 0.02
 CONNECT_TIMEOUT_S = 1.0
+BOOT_S = 20.0
+
+
+def _estimate(step: Step) -> float:
+    return step.effort.boots * BOOT_S
+
+
+STARTUP = shipped(
+    "startup",
+    # The board is busy with itself before it is ready, and NTP sets its clock afterwards.
+    tolerates=("reboot", "load", "clock"),
+    estimate=_estimate,
+)
 
 
 def reboot(deployment: Deployment) -> list[Measurement]:

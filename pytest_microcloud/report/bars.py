@@ -1,12 +1,15 @@
-"""Start-up times as stacked bars (the paper's Figure 6)."""
+"""Figures with bars: one for each board, with further metrics stacked on top (the paper's Figure 6)."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from pytest_microcloud.catalog import Chart, Mark
 from pytest_microcloud.report.plot import (
+    COLOURS,
     HEAD,
     HOVER,
     MARK,
@@ -16,124 +19,139 @@ from pytest_microcloud.report.plot import (
     axis,
     bound_of,
     cells,
-    closed,
     distinct,
-    papers_marks,
+    hovered,
+    name_marks,
     rounded,
+    series_of,
     spread,
     text,
 )
 from pytest_microcloud.report.sources import Source
-from pytest_microcloud.verdict.claims import PAPERS_BOARDS, VM
 from pytest_microcloud.verdict.results import Figure
 
-READY, CONTAINER = "#0072B2", "#E69F00"
+STACKED = (COLOURS[0], COLOURS[5], *COLOURS[1:5])
+SYMBOLS = ("square-open", "diamond-open", "x-thin-open")
 
 
-def startup(sources: Sequence[Source], look: Look) -> Plot:
-    """Return start-up times as stacked bars (Figure 6): until a login, and until a container answers."""
-    plot = Plot(
-        "startup",
-        "Start-up time",
-        "Until a user can log in, and on top of it until a pre-loaded httpd container answers "
-        "(the paper's Figure 6)",
-        ("board", "until", *HEAD),
-    )
-    there: list[Bar] = []
+@dataclass(frozen=True)
+class _Bar:
+    """A bar of a board: the figures stacked in it, from the bottom; without what was not measured on top."""
+
+    source: Source
+    key: tuple[str, ...]
+    figures: tuple[Figure, ...]
+
+    @property
+    def label(self) -> str:
+        """Return what stands beside it, in two lines if it is long."""
+        first, comma, rest = self.source.name.rpartition(", ")
+        name = f"{text(first)}<br>{text(rest)}" if comma else text(rest)
+        return f"{name} · {text(' '.join(self.key))}" if any(self.key) else name
+
+
+def bars(plot: Plot, chart: Chart, sources: Sequence[Source], look: Look) -> Plot:
+    """Draw a bar for each board, of the first metric and what the others add to it."""
+    series = series_of(chart, sources, *chart.metrics, *chart.tabled)
+    plot.head = ("board", *series.labels, "until" if len(chart.metrics) > 1 else "metric", *HEAD)
+    there: list[_Bar] = []
     for source in sources:
-        found = {metric: next((f for _, f in source.figures(metric)), None) for metric in _UNTIL}
-        for metric, until in _UNTIL.items():
-            if figure := found[metric]:
-                plot.rows.append((source.name, until, *cells(figure)))
-        if ready := found["startup.ready_time"]:
-            there.append((source, ready, found["startup.container_time"]))
-    bars = [_two_lines(source) for source, _, _ in there]
-    marks = papers_marks(plot)
-    bars += [text(bar) + "<br>the paper" for bar in distinct(mark["bar"] for mark in marks)]
-    plot.traces += [*_bars(there), *_bar_limits(there), *_bar_marks(marks, bars)]
-    for source, *figures in there:
-        for figure in filter(None, figures):
+        for key in series.keys:
+            found = {
+                metric: figure
+                for metric in (*chart.metrics, *chart.tabled)
+                for labels, figure in source.figures(metric)
+                if series.key(labels) == key
+            }
+            for metric, name in {**chart.metrics, **chart.tabled}.items():
+                if figure := found.get(metric):
+                    plot.rows.append((source.name, *key, name, *cells(figure)))
+            stacked = tuple(itertools.takewhile(bool, (found.get(metric) for metric in chart.metrics)))
+            if stacked:
+                there.append(_Bar(source, key, tuple(filter(None, stacked))))
+    names = list(chart.metrics.values())
+    labels = [bar.label for bar in there]
+    name_marks(plot, chart.marks)
+    labels += distinct(_beside(mark) for mark in chart.marks)
+    plot.traces += [
+        *_bars(there, names, plot.unit),
+        *_limits(there, names, plot.unit),
+        *_marks(chart.marks, labels),
+    ]
+    for bar in there:
+        for figure in bar.figures:
             if figure.last.limit:
-                plot.sources.append(f"Limit of {source.model}: {figure.last.limit.get('source')}")
+                plot.sources.append(f"Limit of {bar.source.model}: {figure.last.limit.get('source')}")
     plot.layout |= {
         "barmode": "stack",
-        "xaxis": axis("time since the start", "s", rangemode="tozero"),
+        "xaxis": axis(chart.x_title or names[0], plot.unit, rangemode="tozero"),
         "yaxis": {
             "tickmode": "array",
-            "tickvals": list(range(len(bars))),
-            "ticktext": bars,
-            "range": [len(bars) - 0.4, -0.6],
+            "tickvals": list(range(len(labels))),
+            "ticktext": labels,
+            "range": [len(labels) - 0.4, -0.6],
             "automargin": True,
         },
     }
-    plot.height = 120 + 46 * len(bars)
-    return closed(plot, sources, "startup.ready_time", (*PAPERS_BOARDS, VM))
+    plot.height = 120 + 46 * len(labels)
+    return plot
 
 
-_UNTIL = {
-    "startup.ready_time": "login",
-    "startup.container_time": "container",
-    "startup.power_on_ready_time": "login, from power-on",
-    "startup.power_on_container_time": "container, from power-on",
-}
-
-
-def _two_lines(source: Source) -> str:
-    first, comma, rest = source.name.rpartition(", ")
-    return f"{text(first)}<br>{text(rest)}" if comma else text(rest)
-
-
-Bar = tuple[Source, Figure, Figure | None]
-
-
-def _bars(there: Sequence[Bar]) -> Iterator[dict[str, Any]]:
+def _bars(there: Sequence[_Bar], names: Sequence[str], unit: str) -> Iterator[dict[str, Any]]:
     """Yield the stacked bars of real boards and of emulated ones, which have an outline."""
     for emulated in (False, True):
-        own = [(place, row) for place, row in enumerate(there) if row[0].emulated == emulated]
-        full = [(place, source, ready, container) for place, (source, ready, container) in own if container]
-        if own:
-            bars = [(place, source, ready, ready.median) for place, (source, ready, _) in own]
-            yield _bar("until a login", READY, bars, emulated=emulated)
-        if full:
-            tops = [(n, s, last, max(0.0, last.median - first.median)) for n, s, first, last in full]
-            top = _bar("container on top", CONTAINER, tops, emulated=emulated)
-            top["marker"]["pattern"] = {"shape": "/", "size": 6, "solidity": 0.25, "fillmode": "overlay"}
-            yield top
+        for level, name in enumerate(names):
+            own = [
+                (place, bar)
+                for place, bar in enumerate(there)
+                if bar.source.emulated == emulated and len(bar.figures) > level
+            ]
+            if own:
+                yield _level(f"{name} on top" if level else name, level, own, unit, emulated=emulated)
 
 
-def _bar(
-    name: str, colour: str, bars: Sequence[tuple[int, Source, Figure, float]], *, emulated: bool
+def _level(
+    name: str, level: int, bars: Sequence[tuple[int, _Bar]], unit: str, *, emulated: bool
 ) -> dict[str, Any]:
-    name += ", emulated" if emulated else ""
+    name = text(f"{name}, emulated" if emulated else name)
+    colour = STACKED[level % len(STACKED)]
+    figures = [bar.figures[level] for _, bar in bars]
+    below = [bar.figures[level - 1].median if level else 0.0 for _, bar in bars]
+    lengths = [figure.median - under for figure, under in zip(figures, below, strict=True)]
+    pattern = {"shape": "/", "size": 6, "solidity": 0.25, "fillmode": "overlay"}
     return {
         "type": "bar",
         "orientation": "h",
         "name": name,
-        "y": [place for place, *_ in bars],
-        "x": [rounded(length) for *_, length in bars],
+        "y": [place for place, _ in bars],
+        "x": [rounded(max(0.0, length) if level else length) for length in lengths],
         "width": 0.62,
-        "text": [text(source.name) for _, source, *_ in bars],
+        "text": [text(bar.source.name) for _, bar in bars],
         "textposition": "none",
-        "customdata": [rounded(figure.median) for _, _, figure, _ in bars],
-        "hovertemplate": f"%{{text}}<br>{name}: %{{customdata:.3s}}s after the start<extra></extra>",
+        "customdata": [rounded(figure.median) for figure in figures],
+        "hovertemplate": f"%{{text}}<br>{name}: {hovered('customdata', unit)}<extra></extra>",
         "marker": {
             "color": colour,
             "opacity": 0.55 if emulated else 1,
             "line": {"color": colour, "width": 1.5},
-        },
-    } | spread([figure for _, _, figure, _ in bars], "error_x")
+        }
+        | ({"pattern": pattern} if level else {}),
+    } | spread(figures, "error_x")
 
 
-def _bar_limits(there: Sequence[Bar]) -> Iterator[dict[str, Any]]:
-    logins = [(place, ready) for place, (_, ready, _) in enumerate(there)]
-    containers = [(place, container) for place, (_, _, container) in enumerate(there) if container]
-    for what, colour, figures in (("login", READY, logins), ("container", CONTAINER, containers)):
-        bounds = [(place, bound) for place, f in figures if (bound := bound_of(f.last)) is not None]
+def _limits(there: Sequence[_Bar], names: Sequence[str], unit: str) -> Iterator[dict[str, Any]]:
+    for level, name in enumerate(names):
+        bounds = [
+            (place, bound)
+            for place, bar in enumerate(there)
+            if len(bar.figures) > level and (bound := bound_of(bar.figures[level].last)) is not None
+        ]
+        colour = STACKED[level % len(STACKED)]
         if bounds:
             yield {
                 "type": "scatter",
                 "mode": "markers",
-                "name": f"limit ({what})",
+                "name": text(f"limit ({name})"),
                 "meta": MARK,
                 "x": [rounded(bound) for _, bound in bounds],
                 "y": [place for place, _ in bounds],
@@ -143,19 +161,23 @@ def _bar_limits(there: Sequence[Bar]) -> Iterator[dict[str, Any]]:
                     "color": colour,
                     "line": {"width": 3, "color": colour},
                 },
-                "hovertemplate": HOVER.format(x="%{x:.3s}s", y="limit"),
+                "hovertemplate": HOVER.format(x=hovered("x", unit), y="limit"),
             }
 
 
-def _bar_marks(marks: Sequence[Mapping[str, Any]], bars: Sequence[str]) -> list[dict[str, Any]]:
+def _beside(mark: Mark) -> str:
+    return f"{text(mark.bar)}<br>{text(mark.by)}"
+
+
+def _marks(marks: Sequence[Mark], labels: Sequence[str]) -> list[dict[str, Any]]:
     return [
         {
             "type": "scatter",
             "mode": "markers",
-            "name": text(f"the paper: {mark['text']}"),
+            "name": text(f"{mark.by}: {mark.text}"),
             "meta": MARK,
-            "x": mark["x"],
-            "y": [bars.index(text(mark["bar"]) + "<br>the paper")],
+            "x": [rounded(x) for x in mark.x],
+            "y": [labels.index(_beside(mark))] * len(mark.x),
             "marker": {
                 "symbol": symbol,
                 "size": 12,
@@ -163,5 +185,5 @@ def _bar_marks(marks: Sequence[Mapping[str, Any]], bars: Sequence[str]) -> list[
                 "line": {"width": 2, "color": VM_COLOUR},
             },
         }
-        for mark, symbol in zip(marks, itertools.cycle(("square-open", "diamond-open", "x-thin-open")))
+        for mark, symbol in zip(marks, itertools.cycle(SYMBOLS))
     ]

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from pytest_microcloud.report import figures, numbers, parts, sources
+from pytest_microcloud.report.described import Described
 from pytest_microcloud.report.plot import MISSING
 from pytest_microcloud.verdict.matrix import matrix
 
@@ -54,6 +55,9 @@ def summary(
     `logs` are those of boards that had trouble; `gate` is what the gate says of this run, as HTML. With what
     pytest-html adds, the page is at most `parts.LARGEST_BYTES` long: the least valuable parts go first.
     """
+    described = Described()
+    described.add(run)
+    catalog = described.added_to(catalog)
     drawn = [plot for plot in figures.all_of(sources.of_run(run), catalog) if plot.traces and plot.rows]
     for plot in drawn:  # what is missing of the paper's boards is for the page that compares boards
         plot.notes = [note for note in plot.notes if not note.startswith(MISSING)]

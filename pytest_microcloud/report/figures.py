@@ -1,20 +1,23 @@
-"""The paper's Figures 3 to 6, of what stored runs measured."""
+"""The figures of experiments, of what stored runs measured: curves, and sums of samples.
+
+What a figure shows is data (`catalog.description.Chart`): that of the shipped experiments makes the paper's
+Figures 3 to 6. An experiment that describes no figures gets some that go by the labels of its metrics.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pytest_microcloud.catalog import Catalog
-from pytest_microcloud.measurement import quantile
-from pytest_microcloud.report.bars import startup
+from pytest_microcloud.catalog import Catalog, Chart, Description, Metric
+from pytest_microcloud.report.bars import bars
 from pytest_microcloud.report.plot import (
     DASHES,
-    HEAD,
     HOVER,
     LIMITS,
-    Cell,
     Look,
     Number,
     Plot,
@@ -22,184 +25,202 @@ from pytest_microcloud.report.plot import (
     bound_of,
     cells,
     closed,
+    head,
+    hovered,
     limit_in_words,
     limits,
-    papers_lines,
+    mark_lines,
     rounded,
+    series_of,
     spread,
     text,
 )
 from pytest_microcloud.report.sources import Source
-from pytest_microcloud.verdict.claims import PAPERS_BOARDS, REGIONS, VM
 from pytest_microcloud.verdict.results import Figure
 
-SIZES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|KiB|MiB|GiB)?", re.ASCII)
+FACTORS = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 MOST_POINTS = 60
-"""Of a curve of containers: what there is more of is thinned out."""
-_EACH = "hosting.memory_per_container"
+"""Of a curve of sums: what there is more of is thinned out."""
 TICKS = [digit * 10**power for power in range(4) for digit in (1, 2, 5)]
+MOST_FIGURES = 12
+"""Of an experiment: a run file may describe any number."""
+MOST_GUESSED = 4
+"""Figures of an experiment that describes none."""
+MANY_DECADES = 1000.0
+
+Points = list[tuple[float, Figure]]
 
 
 def all_of(sources: Sequence[Source], catalog: Catalog) -> list[Plot]:
-    """Return all plots, in the paper's order, whether or not anything was measured for them."""
+    """Return all plots, experiment by experiment, whether or not anything was measured for them."""
     vms = [name for name, model in catalog.models.items() if model.kind == "vm"]
     look = Look((source.model for source in sources), vms)
-    io = [
-        _io(sources, look, metric, title)
-        for metric, title in (
-            ("io.disk_read_time", "Reading from disk"),
-            ("io.disk_write_time", "Writing to disk"),
-            ("io.memory_time", "Writing to memory"),
-        )
-    ]
-    return [serving(sources, look), hosting(sources, look), *io, startup(sources, look)]
+    plots: dict[str, Plot] = {}
+    for experiment in catalog.experiments.values():
+        described = tuple(chart for chart in experiment.figures if chart.metrics)
+        for chart in (described or tuple(_guessed(experiment, sources)))[:MOST_FIGURES]:
+            plot = _DRAWN[chart.kind](_blank(experiment, chart, plots), chart, sources, look)
+            plot.notes += chart.notes
+            plots[plot.id] = closed(plot, sources, _first(chart), chart.expected)
+    return list(plots.values())
 
 
-def serving(sources: Sequence[Source], look: Look) -> Plot:
-    """Return the page time by clients (Figure 3), natively and in Docker."""
-    plot = Plot(
-        "serving",
-        "Page time by number of clients",
-        "Mean time per request, by ab, of a page with one 100 kB picture (the paper's Figure 3); the table "
-        "has p50, p95 and p99 of all requests, too",
-        ("board", "setting", "clients", *HEAD[:4], "p50", *HEAD[4:5], "p99", *HEAD[5:]),
-    )
+def _blank(experiment: Description, chart: Chart, others: Mapping[str, Plot]) -> Plot:
+    """Return a plot without curves, under an id that a page can have once."""
+    slug = chart.id if re.fullmatch(r"[a-z0-9-]+", chart.id) else "figure"
+    free = (f"{slug}{f'-{n}' if n else ''}" for n in itertools.count())
+    unit = next((m.unit for m in experiment.metrics if m.name == _first(chart)), "")
+    id_ = next(one for one in free if one not in others)
+    return Plot(id_, chart.title, chart.about, experiment=experiment.name, unit=unit)
+
+
+def _curves(plot: Plot, chart: Chart, sources: Sequence[Source], look: Look) -> Plot:
+    """Draw the median of a metric along a label that is a number or a size."""
+    metric = _first(chart)
+    series = series_of(chart, sources, metric)
+    dashes = dict(zip(series.keys, itertools.cycle(DASHES)))
+    plot.head = ("board", *series.labels, chart.x, *head(chart.quantiles))
+    places: dict[float, str] = {}
     for source in sources:
-        curves = _curves(source, "serving.page_time", "setting", "clients", _count)
-        for setting, points in sorted(curves.items(), key=lambda curve: curve[0] != "native"):
-            dash = "solid" if setting == "native" else "dash"
-            plot.traces.append(_curve(source, look, setting, points, dash))
+        curves: dict[tuple[str, ...], Points] = {}
+        for labels, figure in source.figures(metric):
+            if (x := _place(labels.get(chart.x, ""))) is not None:
+                places[x] = labels[chart.x]
+                curves.setdefault(series.key(labels), []).append((x, figure))
+        for key in (key for key in series.keys if key in curves):
+            points = sorted(curves[key], key=lambda point: point[0])
+            curve = _curve(source, look, " ".join(key), points, dashes[key], plot.unit)
+            plot.traces.append(curve)
             plot.rows += [
-                (source.name, setting, Number(clients, "1"), *_page_times(figure))
-                for clients, figure in points
+                (source.name, *key, _number(places[x]), *cells(figure, chart.quantiles))
+                for x, figure in points
             ]
-        for points in curves.values():
             limits(plot, look, source, points, source.model)
-    papers_lines(plot)
+    mark_lines(plot, chart.marks)
     plot.layout |= {
-        "xaxis": axis("concurrent clients", rangemode="tozero"),
-        "yaxis": axis("page time", "s", type="log", dtick="D2"),
+        "xaxis": axis(chart.x_title or chart.x, **_along(chart, places)),
+        "yaxis": axis(chart.y_title or chart.metrics[metric], plot.unit, **_upright(chart, plot)),
     }
-    return closed(plot, sources, "serving.page_time", (*PAPERS_BOARDS, *REGIONS))
+    return plot
 
 
-def _page_times(figure: Figure) -> tuple[Cell, ...]:
-    """Return the usual cells, with p50 and p99 of all requests on both sides of their p95."""
-    usual = cells(figure)
-    p50, p99 = (Number(quantile(figure.samples, q), "s") for q in (0.5, 0.99))
-    return (*usual[:4], p50, usual[4], p99, *usual[5:])
-
-
-def hosting(sources: Sequence[Source], look: Look) -> Plot:
-    """Return the memory in use by number of containers (Figure 4), for each workload."""
-    plot = Plot(
-        "hosting",
-        "Memory by number of containers",
-        "Memory that the containers of a workload take together, with 50 MB left free (the paper's Figure 4)",
-        (
-            "board",
-            "workload",
-            "containers",
-            "basis",
-            "memory of all",
-            "median of one",
-            "boots",
-            "limit",
-            "run",
-        ),
-    )
-    workloads = sorted({labels.get("workload", "") for s in sources for labels, _ in s.figures(_EACH)})
-    dashes = dict(zip(workloads, itertools.cycle(DASHES)))
+def _sums(plot: Plot, chart: Chart, sources: Sequence[Source], look: Look) -> Plot:
+    """Draw how the samples of a metric add up, and go on as projected where only some were taken."""
+    metric = _first(chart)
+    series = series_of(chart, sources, metric)
+    dashes = dict(zip(series.keys, itertools.cycle(DASHES)))
+    what = chart.x_title or "samples"
+    plot.head = ("board", *series.labels, what, "basis", "sum", "median of one", "boots", "limit", "run")
     for source in sources:
-        counts = {
-            labels.get("workload", ""): figure for labels, figure in source.figures("hosting.containers")
-        }
-        for labels, each in source.figures(_EACH):
-            workload = labels.get("workload", "")
-            count = counts.get(workload)
-            taken = list(itertools.accumulate(_one_filling(each, count)))
-            plot.traces.append(_filled(source, look, workload, taken, dashes[workload]))
-            told = count.median if count else float(len(taken))
-            projected = bool(count and count.last.labels.get("basis") == "projected" and told > len(taken))
-            memory = taken[-1] + (told - len(taken)) * each.median if projected else taken[-1]
-            if projected:
-                plot.traces.append(
-                    _projected(plot.traces[-1], (len(taken), told), (taken[-1], memory), source.emulated)
-                )
+        totals = {series.key(labels): figure for labels, figure in source.figures(chart.total)}
+        for labels, each in source.figures(metric):
+            key = series.key(labels)
+            sums = _Sums(
+                each, totals.get(key), list(itertools.accumulate(_one_series(each, totals.get(key))))
+            )
+            curve = _summed(source, look, " ".join(key), sums.taken, dashes[key], plot.unit, what)
+            plot.traces.append(curve)
+            if sums.projected:
+                plot.traces.append(_projected(curve, sums, source.emulated))
+            basis = "projected" if sums.projected else "filled"
             plot.rows.append(
                 (
                     source.name,
-                    workload,
-                    Number(told, "1"),
-                    "projected" if projected else "filled",
-                    Number(memory, "B"),
-                    Number(each.median, "B"),
+                    *key,
+                    Number(sums.number, "1"),
+                    basis,
+                    Number(sums.sum, plot.unit),
+                    Number(each.median, plot.unit),
                     Number(len(each.boots), "1"),
-                    _limit(count),
+                    limit_in_words(sums.total.last) if sums.total else "no limit",
                     each.run,
                 )
             )
-            if source.newest and count and bound_of(count.last) is not None:
-                plot.traces.append(_least(source, look, workload, count, each.median))
-                plot.sources.append(
-                    f"Limit of {source.model} ({workload}): {(count.last.limit or {}).get('source')}"
-                )
-    papers_lines(plot)
+            if source.newest and sums.total and bound_of(sums.total.last) is not None:
+                name = " · ".join((source.model, *key))
+                plot.traces.append(_least(source, look, name, sums.total, each.median))
+                source_of = (sums.total.last.limit or {}).get("source")
+                plot.sources.append(f"Limit of {source.model} ({' '.join(key)}): {source_of}")
+    mark_lines(plot, chart.marks)
+    ticks: dict[str, Any] = {"tickmode": "array", "tickvals": TICKS} if "x" in chart.log else {}
     plot.layout |= {
-        "xaxis": axis("containers", type="log", tickmode="array", tickvals=TICKS),
-        "yaxis": axis("memory of all containers", "B", type="log", dtick="D2"),
+        "xaxis": axis(what, type="log" if "x" in chart.log else "linear", **ticks),
+        "yaxis": axis(chart.y_title or chart.metrics[metric], plot.unit, **_upright(chart, plot)),
     }
-    return closed(plot, sources, _EACH, PAPERS_BOARDS)
+    return plot
 
 
-def _limit(count: Figure | None) -> str:
-    return limit_in_words(count.last) if count else "no limit"
+_DRAWN = {"curves": _curves, "sums": _sums, "bars": bars}
 
 
-def _one_filling(each: Figure, count: Figure | None) -> list[float]:
-    """Return what each further container took, in order; the first filling's of several."""
+@dataclass(frozen=True)
+class _Sums:
+    """What samples add up to (`taken`, one after another), and how many there would be in `total`."""
+
+    each: Figure
+    total: Figure | None
+    taken: list[float]
+
+    @property
+    def number(self) -> float:
+        return self.total.median if self.total else float(len(self.taken))
+
+    @property
+    def projected(self) -> bool:
+        basis = self.total.last.labels.get("basis") if self.total else ""
+        return basis == "projected" and self.number > len(self.taken)
+
+    @property
+    def sum(self) -> float:
+        more = (self.number - len(self.taken)) * self.each.median if self.projected else 0.0
+        return self.taken[-1] + more
+
+
+def _one_series(each: Figure, total: Figure | None) -> list[float]:
+    """Return the samples in order; those of the first repetition if there were several."""
     samples = each.last.samples
-    fillings = len(count.last.samples) if count else 1
-    return samples[: max(1, len(samples) // fillings)] if fillings > 1 else samples
+    repetitions = len(total.last.samples) if total else 1
+    return samples[: max(1, len(samples) // repetitions)] if repetitions > 1 else samples
 
 
-def _filled(source: Source, look: Look, workload: str, taken: Sequence[float], dash: str) -> dict[str, Any]:
+def _summed(
+    source: Source, look: Look, what: str, taken: Sequence[float], dash: str, unit: str, counted: str
+) -> dict[str, Any]:
     numbers = range(1, len(taken) + 1)
     step = -(-len(taken) // MOST_POINTS)
     thinned = sorted({*numbers[::step], len(taken)})
     line = look.line(source, dash)
     return line | {
-        "name": (name := text(f"{source.name} · {workload}")),
+        "name": (name := text(" · ".join(filter(None, (source.name, what))))),
         "meta": (line.get("meta") or {}) | {"curve": name},
         "x": thinned,
         "y": [rounded(taken[number - 1]) for number in thinned],
         "marker": line["marker"] | {"size": 4},
-        "hovertemplate": HOVER.format(x="%{x} containers", y="%{y:.3s}B"),
+        "hovertemplate": HOVER.format(x=f"%{{x}} {text(counted)}", y=hovered("y", unit)),
     }
 
 
-def _projected(
-    filled: dict[str, Any], x: tuple[float, float], y: tuple[float, float], emulated: bool
-) -> dict[str, Any]:
+def _projected(curve: dict[str, Any], sums: _Sums, emulated: bool) -> dict[str, Any]:
     """Return how a curve that was cut short is projected to go on."""
-    return filled | {
-        "name": f"{filled['name']} (projected)",
-        "x": list(x),
-        "y": [rounded(value) for value in y],
-        "line": filled["line"] | {"width": 1, "dash": "2px,2px"},
-        "marker": filled["marker"] | {"symbol": f"arrow-right{'-open' if emulated else ''}", "size": 9},
-        "meta": (filled.get("meta") or {}) | {"curve": filled["name"]},
+    return curve | {
+        "name": f"{curve['name']} (projected)",
+        "x": [len(sums.taken), sums.number],
+        "y": [rounded(sums.taken[-1]), rounded(sums.sum)],
+        "line": curve["line"] | {"width": 1, "dash": "2px,2px"},
+        "marker": curve["marker"] | {"symbol": f"arrow-right{'-open' if emulated else ''}", "size": 9},
+        "meta": (curve.get("meta") or {}) | {"curve": curve["name"]},
     }
 
 
-def _least(source: Source, look: Look, workload: str, count: Figure, each: float) -> dict[str, Any]:
-    """Return the least number of containers as an upright line at the height where a board has it."""
-    least = bound_of(count.last) or 0.0
+def _least(source: Source, look: Look, name: str, total: Figure, each: float) -> dict[str, Any]:
+    """Return the least number of samples as a vertical line at the height where a board has it."""
+    least = bound_of(total.last) or 0.0
     colour = look.colour(source.model)
     return {
         "type": "scatter",
         "mode": "lines+markers",
-        "name": text(f"limit of {source.model} · {workload}: at least {least:g}"),
+        "name": text(f"limit of {name}: at least {least:g}"),
         "meta": LIMITS,
         "x": [least, least],
         "y": [rounded(least * each / 2), rounded(least * each * 2)],
@@ -209,80 +230,76 @@ def _least(source: Source, look: Look, workload: str, count: Figure, each: float
     }
 
 
-def _io(sources: Sequence[Source], look: Look, metric: str, title: str) -> Plot:
-    """Return the access time by size (a part of Figure 5)."""
-    plot = Plot(
-        metric.replace("_time", "").replace("_", "-").replace(".", "-"),
-        title,
-        "Time of one access by its size (the paper's Figure 5)",
-        ("board", "size", *HEAD),
-        height=320,
-    )
-    sizes: dict[float, str] = {}
-    for source in sources:
-        points = sorted(
-            (
-                (size, figure, labels["size"])
-                for labels, figure in source.figures(metric)
-                if (size := _bytes(labels.get("size", "")))
-            ),
-            key=lambda point: point[0],
-        )
-        if not points:
-            continue
-        sizes |= {size: label for size, _, label in points}
-        at = [(size, figure) for size, figure, _ in points]
-        plot.traces.append(_curve(source, look, "", at, "solid"))
-        limits(plot, look, source, at, source.model)
-        plot.rows += [(source.name, label, *cells(figure)) for _, figure, label in points]
-    places = sorted(sizes)
-    ticks: dict[str, Any] = {
-        "tickmode": "array",
-        "tickvals": places,
-        "ticktext": [text(sizes[size]) for size in places],
-    }
-    plot.layout |= {
-        "xaxis": axis("size", type="log", **ticks),
-        "yaxis": axis("time of one access", "s", type="log"),
-    }
-    plot.notes.append("The paper's text has no numbers for this figure.")
-    return closed(plot, sources, metric, (*PAPERS_BOARDS, VM))
-
-
-def _curve(
-    source: Source, look: Look, what: str, points: Sequence[tuple[float, Figure]], dash: str
-) -> dict[str, Any]:
+def _curve(source: Source, look: Look, what: str, points: Points, dash: str, unit: str) -> dict[str, Any]:
     figures = [figure for _, figure in points]
     return (
         look.line(source, dash)
         | {
-            "name": text(f"{source.name}{f' · {what}' if what else ''}"),
+            "name": text(" · ".join(filter(None, (source.name, what)))),
             "x": [rounded(x) for x, _ in points],
             "y": [rounded(figure.median) for figure in figures],
-            "hovertemplate": HOVER.format(x="%{x}", y="%{y:.3s}s"),
+            "hovertemplate": HOVER.format(x="%{x}", y=hovered("y", unit)),
         }
         | spread(figures)
     )
 
 
-def _curves(
-    source: Source, metric: str, by: str, along: str, number: Callable[[str], float | None]
-) -> dict[str, list[tuple[float, Figure]]]:
-    """Return a metric's figures by one label, and then along another one, which is a number."""
-    curves: dict[str, list[tuple[float, Figure]]] = {}
-    for labels, figure in source.figures(metric):
-        x = number(labels.get(along, ""))
-        if x is not None:
-            curves.setdefault(labels.get(by, ""), []).append((x, figure))
-    return {name: sorted(points, key=lambda point: point[0]) for name, points in curves.items()}
+def _along(chart: Chart, places: Mapping[float, str]) -> dict[str, Any]:
+    """Return the scale of a horizontal axis; sizes, and points on a logarithmic scale, are its ticks."""
+    log = "x" in chart.log
+    scale: dict[str, Any] = {"type": "log"} if log else {"rangemode": "tozero"}
+    if not log and all(label.replace(".", "").isdigit() for label in places.values()):
+        return scale
+    there = sorted(places)
+    return scale | {
+        "tickmode": "array",
+        "tickvals": there,
+        "ticktext": [text(places[place]) for place in there],
+    }
 
 
-def _count(label: str) -> float | None:
-    return float(label) if label.isascii() and label.isdigit() else None
+def _upright(chart: Chart, plot: Plot) -> dict[str, Any]:
+    """Return the scale of a vertical axis; over few decades, a logarithmic one has ticks between powers."""
+    if "y" not in chart.log:
+        return {"rangemode": "tozero"}
+    drawn = [y for trace in plot.traces if "yaxis" not in trace for y in trace["y"] if y and y > 0]
+    many = drawn and max(drawn) / min(drawn) > MANY_DECADES
+    return {"type": "log"} | ({} if many else {"dtick": "D2"})
 
 
-def _bytes(label: str) -> float | None:
-    digits = label.rstrip("BKMGi")
-    factor = SIZES.get(label[len(digits) :])
-    size = _count(digits)
-    return size * factor if size and factor else None
+def _guessed(experiment: Description, sources: Sequence[Source]) -> Iterator[Chart]:
+    """Yield figures of an experiment that describes none: curves along a label with numbers, else bars."""
+    first = experiment.headline_metric
+    for metric in sorted(experiment.metrics, key=lambda metric: metric.name != first)[:MOST_GUESSED]:
+        title, values = _titled(metric), dict[str, set[str]]()
+        for source in sources:
+            for labels, _ in source.figures(metric.name):
+                for key, value in labels.items():
+                    values.setdefault(key, set()).add(value)
+        numbers = [key for key, all_ in values.items() if len(all_) > 1 and None not in map(_place, all_)]
+        chart = Chart(
+            title=title,
+            about=f"{metric.name}: {metric.better} is better",
+            metrics={metric.name: metric.name.partition(".")[2].replace("_", " ") or metric.name},
+            kind="bars",
+        )
+        yield replace(chart, kind="curves", x=numbers[0]) if numbers else chart
+
+
+def _titled(metric: Metric) -> str:
+    told = metric.meaning or metric.name.replace(".", ": ", 1).replace("_", " ")
+    return told[:1].upper() + told[1:]
+
+
+def _first(chart: Chart) -> str:
+    return next(iter(chart.metrics), "")
+
+
+def _number(label: str) -> Number | str:
+    return Number(float(label), "1") if label.isdigit() else label
+
+
+def _place(label: str) -> float | None:
+    """Return where a label stands on an axis; None if it is neither a number nor a size."""
+    found = SIZE.fullmatch(label)
+    return float(found[1]) * FACTORS[found[2]] if found else None

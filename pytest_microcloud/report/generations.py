@@ -6,7 +6,7 @@ asks for no other: it works from a USB stick.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
@@ -16,6 +16,8 @@ from pytest_microcloud.catalog import Catalog
 from pytest_microcloud.printable import printable
 from pytest_microcloud.redaction import SHORTEST, Privacy
 from pytest_microcloud.report import figures, parts, sources, trend
+from pytest_microcloud.report.described import Described
+from pytest_microcloud.report.plot import Plot
 from pytest_microcloud.runs import Run, Skipped
 from pytest_microcloud.verdict import claims
 from pytest_microcloud.verdict.claims import FAILS, HOLDS, PAPERS_BOARDS, REGIONS, VM, Claim
@@ -40,6 +42,7 @@ class Stored:
 
     results: Results = field(default_factory=Results)
     absent: dict[str, Newest] = field(default_factory=dict)
+    described: Described = field(default_factory=Described)
     skipped: list[Skipped] = field(default_factory=list)
     private: set[str] = field(default_factory=set)
     count: int = 0
@@ -49,6 +52,7 @@ class Stored:
     def add(self, run: Run) -> None:
         """Fold a run in, the oldest first."""
         self.results.add(run)
+        self.described.add(run)
         for entry in run.entries:
             if entry.board in run.boards:
                 self.absent.pop(entry.board, None)
@@ -89,6 +93,7 @@ def read(directory: Path) -> Stored:
 def page(stored: Stored, catalog: Catalog) -> str:
     """Return the page, `parts.LARGEST_BYTES` long at most; older OS releases go first where it is longer."""
     privacy = Privacy(identifiers=stored.private)
+    catalog = stored.described.added_to(catalog)
     html = ""
     for most in MOST_CURVES:
         html = _page(stored, catalog, privacy, most)
@@ -102,10 +107,8 @@ def _page(stored: Stored, catalog: Catalog, privacy: Privacy, most: int) -> str:
     curves = sources.of_results(results, catalog, most)
     plots = figures.all_of(curves, catalog)
     development = trend.plot(results, catalog, curves)
-    by_id = {plot.id: parts.figure(plot, privacy) for plot in (*plots, development)}
     shown = [curve.subject for curve in curves]
     boards = _listed(results, shown, most * BOARDS_A_CURVE)
-    io = "".join(html for name, html in by_id.items() if name.startswith("io-"))
     left_out = len(results.subjects) - len(shown)
     about_left_out = (
         f'<p class="mc-note">Of {left_out} older OS releases of these models, what is newest stands in the '
@@ -115,11 +118,8 @@ def _page(stored: Stored, catalog: Catalog, privacy: Privacy, most: int) -> str:
     ) + _boards_left_out(stored, boards, most * BOARDS_A_CURVE)
     sections = (
         ("verdicts", "Verdicts", _verdicts(stored, boards, catalog, privacy, most) + about_left_out),
-        ("serving-latency", "Serving latency", by_id["serving"]),
-        ("hosting-capability", "Hosting capability", by_id["hosting"]),
-        ("io", "I/O overhead", io),
-        ("startup-latency", "Start-up latency", by_id["startup"]),
-        ("releases", "OS releases", by_id["trend"]),
+        *_experiments(plots, catalog, privacy),
+        ("releases", "OS releases", parts.figure(development, privacy)),
         ("claims", "The paper’s claims", _claims(claims.check_all(results), privacy)),
         ("boards", "Boards", _boards(results, boards, catalog, privacy)),
         *(
@@ -171,6 +171,16 @@ def _boards_left_out(stored: Stored, listed: Mapping[Subject, Sequence[str]], mo
         f'<p class="mc-note">{_counted(more, "board")} more of these models and OS releases '
         "are left out here, so that the page keeps its size; the run files have all.</p>"
     )
+
+
+def _experiments(plots: Sequence[Plot], catalog: Catalog, privacy: Privacy) -> Iterator[tuple[str, str, str]]:
+    """Yield a section for each experiment that has plots: its id, title and HTML."""
+    drawn = {plot.experiment for plot in plots}
+    for number, (name, experiment) in enumerate(catalog.experiments.items()):
+        if name in drawn:
+            html = "".join(parts.figure(plot, privacy) for plot in plots if plot.experiment == name)
+            title = privacy.on_page(experiment.title or name.replace("_", " ").capitalize())
+            yield f"experiment-{number}", title, html
 
 
 def _lead(stored: Stored, privacy: Privacy) -> str:

@@ -18,7 +18,7 @@ from pytest_microcloud.report.plot import NONE, Cell, Number, Plot
 from pytest_microcloud.runs.fingerprint import Card, Fingerprint, Frequency, MadeOf
 
 if TYPE_CHECKING:
-    from pytest_microcloud.catalog import Experiment
+    from pytest_microcloud.catalog import Description
     from pytest_microcloud.verdict import matrix
 
 LARGEST_BYTES = 6_000_000
@@ -75,7 +75,7 @@ def verdicts(
     caption: str,
     rows: Iterable[tuple[str, Mapping[str, matrix.Cell]]],
     names: Sequence[str],
-    experiments: Mapping[str, Experiment],
+    experiments: Mapping[str, Description],
     privacy: Privacy,
 ) -> str:
     """Return the matrix: a row is a board's heading as HTML, and its cells by experiment.
@@ -83,7 +83,7 @@ def verdicts(
     A row without cells is of a board that no run has.
     """
     head = "".join(
-        f'<th scope="col"{_title(experiments[name].about) if name in experiments else ""}>'
+        f'<th scope="col"{_title(experiments[name].about, privacy) if name in experiments else ""}>'
         f"{told(name, privacy)}</th>"
         for name in names
     )
@@ -115,7 +115,7 @@ def figure(plot: Plot, privacy: Privacy) -> str:
     """Return a plot's place, with its table, its CSV, and where its marks and limits come from."""
     label = f"{plot.title}. {plot.about}. The table below has the same numbers."
     place = (
-        f'<div class="mc-plot" id="plot-{plot.id}" role="img" aria-label="{escape(label)}"></div>'
+        f'<div class="mc-plot" id="plot-{plot.id}" role="img" aria-label="{told(label, privacy)}"></div>'
         '<p class="mc-tools">'
         f'<button type="button" class="mc-axes" data-plot="{plot.id}" hidden></button></p>'
         if plot.traces
@@ -125,8 +125,8 @@ def figure(plot: Plot, privacy: Privacy) -> str:
     points = "".join(f"<li>{told(source, privacy)}</li>" for source in plot.sources)
     sources = f"<details><summary>Where marks and limits come from</summary><ul>{points}</ul></details>"
     return (
-        f'<figure class="mc-figure" id="{plot.id}"><figcaption><h3>{escape(plot.title)}</h3>'
-        f"<p>{escape(plot.about)}</p></figcaption>{place}{notes}"
+        f'<figure class="mc-figure" id="{plot.id}"><figcaption><h3>{told(plot.title, privacy)}</h3>'
+        f"<p>{told(plot.about, privacy)}</p></figcaption>{place}{notes}"
         f"{_table(plot, privacy)}{sources if points else ''}</figure>"
     )
 
@@ -136,7 +136,7 @@ def numbers(head: Sequence[str], rows: Iterable[Sequence[Cell]], label: str, pri
     rows = list(rows)
     aligned = [isinstance(cell, Number) or cell == NONE for cell in (rows[0] if rows else head)]
     heads = "".join(
-        f'<th scope="col"{NUMERIC if number else ""}>{escape(name)}</th>'
+        f'<th scope="col"{NUMERIC if number else ""}>{told(name, privacy)}</th>'
         for name, number in zip(head, aligned, strict=True)
     )
     body = "".join(
@@ -224,8 +224,8 @@ def _cell(cell: Cell, place: int, privacy: Privacy) -> str:
     return f'<th scope="row">{told(cell, privacy)}</th>' if place == 0 else f"<td>{told(cell, privacy)}</td>"
 
 
-def _title(text: str) -> str:
-    return f' title="{escape(text)}"'
+def _title(text: str, privacy: Privacy) -> str:
+    return f' title="{told(text, privacy)}"' if text else ""
 
 
 def _hardware(facts: Fingerprint, model: str) -> str:

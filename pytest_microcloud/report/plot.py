@@ -7,14 +7,12 @@ nothing is told by colour alone. Texts are escaped: plotly takes some HTML in th
 from __future__ import annotations
 
 import math
-import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from html import escape
-from importlib import resources
 from typing import Any
 
+from pytest_microcloud.catalog import Chart, Mark
 from pytest_microcloud.measurement import Measurement, quantile, shown
 from pytest_microcloud.report.sources import Source
 from pytest_microcloud.verdict.results import Figure
@@ -50,7 +48,7 @@ Cell = str | Number
 class Plot:
     """A plot with its table, `notes` on what is not in it, and `sources` of its marks and limits.
 
-    `height` is that of the plot itself (px), without its legend.
+    `height` is that of the plot itself (px), without its legend. `unit` is that of its values.
     """
 
     id: str
@@ -63,6 +61,8 @@ class Plot:
     notes: list[str] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     height: int = 380
+    experiment: str = ""
+    unit: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return what the page's script draws."""
@@ -129,11 +129,18 @@ NONE = "–"
 """What a table has in place of a number that there is not."""
 HOVER = "%{{fullData.name}}<br>{x}: {y}<extra></extra>"
 MISSING = "Missing, as no run has it"
-HEAD = ("median", "1st quartile", "3rd quartile", "boots", "p95", "limit", "verdict", "run")
+P95 = "p95"
+HEAD = ("median", "1st quartile", "3rd quartile", "boots", P95, "limit", "verdict", "run")
 
 
-def cells(figure: Figure) -> tuple[Cell, ...]:
-    """Return a figure's cells under `HEAD`; the quartiles are those over boots, p95 is of all repetitions."""
+def head(quantiles: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return `HEAD` with these quantiles of all repetitions, such as "p99", on both sides of p95."""
+    before, after = HEAD[: HEAD.index(P95)], HEAD[HEAD.index(P95) + 1 :]
+    return (*before, *sorted({P95, *quantiles}), *after)
+
+
+def cells(figure: Figure, quantiles: Iterable[str] = ()) -> tuple[Cell, ...]:
+    """Return a figure's cells under `head`; the quartiles are those over boots."""
     last, unit = figure.last, figure.last.unit
     first, third = figure.quartiles or (None, None)
     return (
@@ -141,7 +148,7 @@ def cells(figure: Figure) -> tuple[Cell, ...]:
         NONE if first is None else Number(first, unit),
         NONE if third is None else Number(third, unit),
         Number(len(figure.boots), "1"),
-        Number(quantile(figure.samples, 0.95), unit),
+        *(Number(quantile(figure.samples, float(q[1:]) / 100), unit) for q in sorted({P95, *quantiles})),
         limit_in_words(last),
         figure.verdict,
         figure.run,
@@ -193,32 +200,26 @@ def limits(plot: Plot, look: Look, source: Source, points: Sequence[tuple[float,
     plot.sources += sorted(f"Limit of {source.model}: {one}" for one in told - {""})
 
 
-@cache
-def _marks() -> tuple[dict[str, Any], ...]:
-    file = resources.files(__package__).joinpath("paper.toml")
-    return tuple(tomllib.loads(file.read_text(encoding="utf-8"))["mark"])
+def name_marks(plot: Plot, marks: Iterable[Mark]) -> None:
+    """Name below a plot where its marks come from."""
+    plot.sources += [f"{mark.by[:1].upper()}{mark.by[1:]}: {mark.text} — {mark.source}" for mark in marks]
 
 
-def papers_marks(plot: Plot) -> list[dict[str, Any]]:
-    """Return what the paper's text tells for a plot, and name its sources there."""
-    there = [mark for mark in _marks() if mark["figure"] == plot.id]
-    plot.sources += [f"The paper: {mark['text']} — {mark['source']}" for mark in there]
-    return there
-
-
-def papers_lines(plot: Plot) -> None:
-    """Draw what the paper's text tells as lines; one without `y` goes over the whole height."""
-    for mark in papers_marks(plot):
-        upright = "y" not in mark
+def mark_lines(plot: Plot, marks: Iterable[Mark]) -> None:
+    """Draw what others published as lines; one without `y` goes over the whole height."""
+    marks = tuple(marks)
+    name_marks(plot, marks)
+    for mark in marks:
+        upright = not mark.y
         plot.traces.append(
             {
                 "type": "scatter",
                 "mode": "lines+markers",
-                "name": text(f"the paper: {mark['text']}"),
+                "name": text(f"{mark.by}: {mark.text}"),
                 "meta": MARK,
-                "visible": "legendonly" if mark.get("hidden") else True,
-                "x": mark["x"],
-                "y": [0, 1] if upright else mark["y"],
+                "visible": "legendonly" if mark.hidden else True,
+                "x": [rounded(x) for x in mark.x],
+                "y": [0, 1] if upright else [rounded(y) for y in mark.y],
                 "line": {"color": VM_COLOUR, "dash": "8px,3px,2px,3px", "width": 1},
                 "marker": {"symbol": "x-thin-open", "size": 7, "color": VM_COLOUR},
             }
@@ -229,10 +230,42 @@ def papers_lines(plot: Plot) -> None:
         plot.layout["yaxis2"] = hidden
 
 
+@dataclass(frozen=True)
+class Series:
+    """The labels that tell the curves of a chart apart, and their combinations in the order of the chart."""
+
+    labels: tuple[str, ...]
+    keys: tuple[tuple[str, ...], ...]
+
+    def key(self, labels: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the combination of a figure."""
+        return tuple(labels.get(label, "") for label in self.labels)
+
+
+def series_of(chart: Chart, sources: Sequence[Source], *metrics: str) -> Series:
+    """Return the series of a chart: of its own labels, else of all but the one along its axis."""
+    there = [labels for source in sources for metric in metrics for labels, _ in source.figures(metric)]
+    names = chart.series
+    if names is None:
+        names = tuple(sorted({name for labels in there for name in labels if name != chart.x}))
+    found = {tuple(labels.get(name, "") for name in names) for labels in there}
+    order = {value: place for place, value in enumerate(chart.order)}
+
+    def rank(key: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
+        return tuple((order.get(value, len(order)), value) for value in key)
+
+    return Series(names, tuple(sorted(found, key=rank)))
+
+
+def hovered(value: str, unit: str) -> str:
+    """Return how plotly shows a value of that unit."""
+    return f"%{{{value}:.3s}}{unit}" if unit in ("s", "B") else f"%{{{value}:.4~g}} {text(unit)}"
+
+
 def axis(title: str, unit: str = "", **more: Any) -> dict[str, Any]:
     """Return an axis; times and bytes get SI prefixes."""
     prefixed = {"tickformat": "~s", "ticksuffix": unit} if unit in ("s", "B") else {}
-    return {"title": {"text": title, "standoff": 8}, "automargin": True, **prefixed, **more}
+    return {"title": {"text": text(title), "standoff": 8}, "automargin": True, **prefixed, **more}
 
 
 def distinct(texts: Iterable[str]) -> list[str]:
@@ -240,11 +273,11 @@ def distinct(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
-def closed(plot: Plot, sources: Sequence[Source], metric: str, papers: Iterable[str]) -> Plot:
-    """Say which of the paper's boards are missing on the plot, and tidy up."""
+def closed(plot: Plot, sources: Sequence[Source], metric: str, expected: Iterable[str]) -> Plot:
+    """Say which of the expected board models are missing on the plot, and tidy up."""
     unaltered = [source for source in sources if not source.subject.altered]
     there = {source.model for source in unaltered if any(True for _ in source.figures(metric))}
-    missing = [model for model in papers if model not in there]
+    missing = [model for model in expected if model not in there]
     if missing:
         plot.notes.append(f"{MISSING}: {', '.join(missing)}.")
     plot.sources = distinct(plot.sources)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pytest_microcloud.catalog import Catalog
 from pytest_microcloud.report.plot import DASHES, NONE, Cell, Look, Number, Plot, axis, rounded, text
 from pytest_microcloud.report.sources import Source, short
-from pytest_microcloud.verdict.results import Results, Subject
+from pytest_microcloud.verdict.results import Results, Subject, point
 
 SMALLEST = 0.05
 TIMES_THE_NOISE = 3.0
@@ -138,14 +138,14 @@ def plot(results: Results, catalog: Catalog, sources: Sequence[Source]) -> Plot:
     look = Look((source.model for source in sources), vms)
     by_model = {(source.model, source.emulated): source for source in sources if not source.subject.altered}
     headlines = {
-        (e.metric, tuple((key, str(value)) for key, value in sorted(e.labels.items()))): number
+        (e.headline_metric, point(e.headline_at)): number
         for number, e in enumerate(catalog.experiments.values())
     }
     found, plotted = list(every(results)), list[Trend]()
     compared = {release for trend in found for release, _ in trend.values}
     order = {release: n for n, release in enumerate(r for r in results.os_releases if r in compared)}
     for trend in found:
-        number = headlines.get((trend.metric, tuple(sorted(trend.labels.items()))))
+        number = headlines.get((trend.metric, point(trend.labels)))
         source = by_model.get((trend.model, trend.emulated))
         if number is None or source is None:
             continue

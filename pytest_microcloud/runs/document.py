@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from pytest_microcloud.catalog import Description
 from pytest_microcloud.runs.fingerprint import LARGEST, Fingerprint
 from pytest_microcloud.runs.plan import Plan
 
@@ -85,11 +86,12 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Session:
-    """What is ours of the machine info: the boards, what was planned, and the outcome of every test."""
+    """What is ours of the machine info: boards, plan, descriptions of experiments, every test's outcome."""
 
     effort: str = ""
     boards: dict[str, Fingerprint] = field(default_factory=dict)
     plan: Plan = field(default_factory=Plan)
+    experiments: dict[str, Description] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
 
 

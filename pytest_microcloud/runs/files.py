@@ -19,6 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_microcloud.catalog import Description
 from pytest_microcloud.errors import CatalogError, RunError, UserMistake
 from pytest_microcloud.measurement import Measurement
 from pytest_microcloud.printable import printable
@@ -65,7 +66,8 @@ class Entry:
 class Run:
     """A stored run. `taken` is an ISO date and time in UTC, `boards` are the boards' fingerprints by name.
 
-    `plan` is what it set out to do; empty in files of earlier versions.
+    `plan` is what it set out to do, and `experiments` describes those of its tests; both are empty in files
+    of earlier versions.
     """
 
     file: Path
@@ -74,6 +76,7 @@ class Run:
     boards: Mapping[str, Fingerprint]
     entries: tuple[Entry, ...]
     plan: Plan
+    experiments: Mapping[str, Description] = field(default_factory=dict)
 
     @cached_property
     def id(self) -> str:
@@ -197,7 +200,7 @@ def understood(file: Path, document: Mapping[str, Any]) -> Run:
     except (ValidationError, CatalogError, ValueError, OverflowError) as error:
         raise RunError(f"{file}: is a run that cannot be understood: {printable(str(error))}") from error
     ours = typed.machine_info.microcloud
-    return Run(file, typed.datetime, ours.effort, ours.boards, entries, ours.plan)
+    return Run(file, typed.datetime, ours.effort, ours.boards, entries, ours.plan, ours.experiments)
 
 
 def _refuse_later_schema(file: Path, benchmarks: Iterable[Any]) -> None:

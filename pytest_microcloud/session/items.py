@@ -47,10 +47,10 @@ def note(item: pytest.Item, verdict: str, reason: str, measurements: list[Measur
 
 
 def tolerated(item: pytest.Item) -> tuple[str, ...]:
-    """Return the symptoms that a test brings about itself, by its mark, and its experiment by the catalog."""
+    """Return the symptoms that a test causes itself, by its mark and by its experiment's record."""
     mark = item.get_closest_marker("experiment")
     own = mark.kwargs.get("tolerates", ()) if mark else ()
-    known = item.config.stash[SESSION].catalog.experiments.get(experiment_of(item))
+    known = item.config.stash[SESSION].registry.experiments.get(experiment_of(item))
     return (*own, *(known.tolerates if known else ()))
 
 

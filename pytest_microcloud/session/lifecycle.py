@@ -16,7 +16,7 @@ import pytest
 from pytest_microcloud import fixtures, options
 from pytest_microcloud.errors import BoardError, InvalidMeasurement, MicrocloudError, UserMistake
 from pytest_microcloud.session import outcome
-from pytest_microcloud.session.items import ENTRY, board_of, experiment_of, note, phase_of
+from pytest_microcloud.session.items import ENTRY, board_of, note
 from pytest_microcloud.session.measuring import BoardClock, doubt
 from pytest_microcloud.session.record import fingerprint
 from pytest_microcloud.session.state import SESSION
@@ -54,12 +54,12 @@ class SessionWithBoards:
             return None
         reporter: TerminalReporter | None = self._config.pluginmanager.getplugin("terminalreporter")
         if options.flag(self._config, "plan"):
-            from pytest_microcloud.experiments.estimate import POWER_ON_S
+            from pytest_microcloud.session.plan import POWER_ON_S, steps
 
             if reporter is not None:
                 rules, targets = self._session.registry.driver_rules, self._session.rack.targets
                 real = {name for name, target in targets.items() if rules[target.driver].addressed}
-                terminal.plan(reporter, self._steps(session.items), POWER_ON_S, real)
+                terminal.plan(reporter, steps(self._session, session.items), POWER_ON_S, real)
             return True
         capture = self._config.pluginmanager.getplugin("capturemanager")
         if reporter is not None:
@@ -175,34 +175,6 @@ class SessionWithBoards:
             report.longrepr = (file, line, anywhere(reason))
         elif (shown := anywhere(report.longreprtext)) != report.longreprtext:
             report.longrepr = shown
-
-    def _steps(self, items: list[pytest.Item]) -> dict[str, list[tuple[str, float]]]:
-        """Return each board's tests with their time; those of several boots together, and the reboots."""
-        from pytest_microcloud.experiments.estimate import BOOT_S, step_s
-
-        session = self._session
-        steps: dict[str, list[tuple[str, float]]] = {name: [] for name in session.rack.targets}
-        phases: dict[str, set[str]] = {name: set() for name in steps}
-        several: dict[tuple[str, str], list[float]] = {}
-        for item in items:
-            if (name := board_of(item)) not in steps:
-                continue
-            parameters = item.callspec.params  # type: ignore[attr-defined]
-            model = session.catalog.model(session.rack.targets[name].model)
-            experiment = experiment_of(item)
-            seconds = step_s(experiment, item.name, parameters, model, session.effort, session.catalog)
-            if phase := phase_of(item):
-                phases[name].add(str(phase))
-                test = f"{item.nodeid.removesuffix(']').removesuffix(f'-{phase}')}]"
-                several.setdefault((name, test), []).append(seconds)
-            else:
-                steps[name].append((item.nodeid, seconds))
-        for (name, test), each in several.items():
-            steps[name].append((f"{test} in {len(each)} boots", sum(each)))
-        for name, there in phases.items():
-            if there:
-                steps[name].append((f"{len(there) - 1} reboots", (len(there) - 1) * BOOT_S))
-        return steps
 
 
 def _note_failure(

@@ -107,6 +107,7 @@ class Record:
             "effort": self._encoded(session.effort.id),
             "boards": self._encoded(self._fingerprints()),
             "plan": self._encoded(self._planned()),
+            "experiments": self._encoded(self._described()),
             **({"gate": self._encoded(session.comparison.as_dict())} if session.comparison else {}),
             "outcomes": _array([*self._taken_over[1], *outcomes]),
         }
@@ -135,6 +136,16 @@ class Record:
         from pytest_microcloud.runs.unfinished import joined
 
         return joined(self._plan, None, self._skipped).as_dict()
+
+    def _described(self) -> dict[str, dict[str, Any]]:
+        """Return what readers need of the experiments, who may not have the registry of this session."""
+        session = self._session
+        used = dict.fromkeys(entry.experiment for entry in (*session.entries, *session.confirmations))
+        return {
+            name: session.registry.experiments[name].as_dict()
+            for name in used
+            if name in session.registry.experiments
+        }
 
     def _fingerprints(self) -> dict[str, dict[str, Any]]:
         """Return the boards as they were measured, and not as the gate has made them since."""

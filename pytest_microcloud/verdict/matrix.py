@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pytest_microcloud.catalog import Experiment
+from pytest_microcloud.catalog import Description
 from pytest_microcloud.measurement import Measurement, shown
 from pytest_microcloud.runs import Entry, worst
 
@@ -31,7 +31,7 @@ class Cell:
         return "; ".join(filter(None, told))
 
 
-def matrix(entries: Iterable[Entry], experiments: Mapping[str, Experiment]) -> dict[str, dict[str, Cell]]:
+def matrix(entries: Iterable[Entry], experiments: Mapping[str, Description]) -> dict[str, dict[str, Cell]]:
     """Return board → experiment → cell, for the boards that have entries and all experiments."""
     entries = list(entries)
     boards = dict.fromkeys(entry.board for entry in entries)
@@ -47,20 +47,21 @@ def matrix(entries: Iterable[Entry], experiments: Mapping[str, Experiment]) -> d
     }
 
 
-def _cell(entries: list[Entry], experiment: Experiment | None) -> Cell:
+def _cell(entries: list[Entry], experiment: Description | None) -> Cell:
     verdict = worst(entry.verdict for entry in entries)
     reasons = dict.fromkeys(entry.reason for entry in entries if entry.verdict != "feasible" and entry.reason)
     judged = verdict != "feasible" or any(m.limit for entry in entries for m in entry.measurements)
     return Cell(verdict, _headline(entries, experiment), tuple(reasons), judged)
 
 
-def _headline(entries: list[Entry], experiment: Experiment | None) -> str:
+def _headline(entries: list[Entry], experiment: Description | None) -> str:
     measured = [m for entry in entries for m in entry.measurements if m.samples and m.verdict != "invalid"]
     measured = [m for m in measured if m.verdict == "infeasible"] or measured  # what failed matters most
     if experiment is not None:
+        at = {(key, str(value)) for key, value in experiment.headline_at.items()}
         for m in measured:
-            wanted = experiment.labels.items()
-            if m.metric == experiment.metric and all(m.labels.get(key) == value for key, value in wanted):
+            labels = {(key, str(value)) for key, value in m.labels.items()}
+            if m.metric == experiment.headline_metric and at <= labels:
                 return f"{_named(m)} {shown(m.median, m.unit)}"
     return f"{_named(measured[0])} {shown(measured[0].median, measured[0].unit)}" if measured else "–"
 

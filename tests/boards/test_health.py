@@ -17,10 +17,10 @@ from pytest_microcloud.boards import health
 from pytest_microcloud.boards.health import Watch, judged
 from pytest_microcloud.boards.vitals import Clock, Look, Vitals, parsed
 from pytest_microcloud.errors import BoardError, LinkError
+from pytest_microcloud.experiments import shipped
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
-    from pytest_microcloud.catalog import Catalog
     from tests.conftest import NewRealBoard
     from tests.support.real import RealBoard, RealBoards
 
@@ -600,16 +600,11 @@ def test_a_frequency_that_cannot_be_is_not_watched_and_that_is_said(khz: int) ->
     assert f"cpu4 reads {khz:g} kHz, which is no frequency" in list(health._unwatched(seen))
 
 
-def test_what_is_borne_and_tolerated_is_data(catalog_: Catalog) -> None:
-    for experiment in catalog_.experiments.values():
+def test_thresholds_and_tolerated_symptoms_are_data() -> None:
+    experiments = {experiment.name: experiment for experiment in shipped()}
+    for experiment in experiments.values():
         for symptom in experiment.tolerates:
             assert catalog.bearable(symptom) >= 0
-    assert "oom" in catalog_.experiments["hosting"].tolerates
-    assert "reboot" in catalog_.experiments["startup"].tolerates
-    assert catalog_.experiments["io"].tolerates == ()
-
-
-@pytest.fixture
-def catalog_(request: pytest.FixtureRequest) -> Catalog:
-    shipped: Catalog = request.getfixturevalue("catalog")
-    return shipped
+    assert "oom" in experiments["hosting"].tolerates
+    assert "reboot" in experiments["startup"].tolerates
+    assert experiments["io"].tolerates == ()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 import pytest
 
-from pytest_microcloud.catalog import Catalog, Limit, load, metric
+from pytest_microcloud.catalog import Catalog, Limit, descriptions, load, metric
 from pytest_microcloud.catalog.loader import SHIPPED
 from pytest_microcloud.catalog.picture import PICTURE_BYTES
-from pytest_microcloud.experiments.estimate import PAGE_CPU_S, REFERENCE_MIPS
+from pytest_microcloud.experiments.record import REFERENCE_MIPS
+from pytest_microcloud.experiments.serving import PAGE_CPU_S
 
 FILES = sorted((SHIPPED / "limits").glob("*.toml"))
 GENERATIONS = ("pi1b_256", "pi1b", "pi1bplus", "pi2b", "pi3b", "pi3bplus", "pi4b", "pi5")
@@ -137,6 +137,6 @@ def test_only_boards_that_the_paper_leaves_behind_the_vm_may_start_a_container_a
 
 def test_the_documentation_lists_every_metric_with_what_it_is() -> None:
     listed = (Path(__file__).parents[2] / "docs" / "limits.md").read_text(encoding="utf-8")
-    metrics = tomllib.loads((SHIPPED / "metrics.toml").read_text(encoding="utf-8"))
+    metrics = {m.name: m for experiment in descriptions().values() for m in experiment.metrics}
     assert [name for name, told in metrics.items() if f"| `{name}` |" not in listed] == []
-    assert [name for name, told in metrics.items() if told["about"] not in listed] == []
+    assert [name for name, told in metrics.items() if told.meaning not in listed] == []

@@ -18,7 +18,7 @@ from pytest_microcloud.boards.board import Board
 from pytest_microcloud.boards.drivers.ssh import SshDriver
 from pytest_microcloud.boards.facts import Card, Facts, Frequency
 from pytest_microcloud.boards.identity import by_code
-from pytest_microcloud.catalog import Catalog, Experiment
+from pytest_microcloud.catalog import Catalog, Description, Metric
 from pytest_microcloud.inventory.target import Target
 from pytest_microcloud.measurement import Measurement
 from pytest_microcloud.redaction import MASK, Privacy
@@ -58,7 +58,8 @@ class Page(HTMLParser):
         assert self._open.pop() == tag, f"</{tag}> closes what is open"
 
     def handle_data(self, text: str) -> None:
-        self.texts.append(text)
+        if "script" not in self._open:  # the data of plots is JSON, which has another form of a text
+            self.texts.append(text)
 
     def tells(self, text: str) -> int:
         return sum(text in told for told in (*self.texts, *self.values))
@@ -85,7 +86,7 @@ def measurement(text: str, verdict: str = "infeasible") -> Measurement:
 def page(
     entries: list[Entry],
     boards: dict[str, Board] | None = None,
-    experiments: dict[str, Experiment] | None = None,
+    experiments: dict[str, Description] | None = None,
     about: str = "",
     *,
     identify: bool = False,
@@ -108,7 +109,7 @@ def page_of(text: str, catalog: Catalog, directory: Path) -> Page:
         Entry(text, text, text, "infeasible", text, [measurement(text)]),
         Entry(f"{text} 2", text, text, "error", text),
     ]
-    experiments = {text: Experiment(id=text, about=text, metric=f"my.{text}")}
+    experiments = {text: Description(name=text, about=text, metrics=(Metric(f"my.{text}", "s", "lower"),))}
     return page(entries, {text: board(catalog, directory, text)}, experiments, text)
 
 
@@ -116,7 +117,7 @@ def test_no_text_becomes_markup_wherever_it_stands(catalog: Catalog, tmp_path: P
     harmless = page_of("harmless", catalog, tmp_path)
     hostile = page_of(HOSTILE, catalog, tmp_path)
     assert hostile.elements == harmless.elements
-    assert {"script", "img"}.isdisjoint(tag for tag, _ in hostile.elements)
+    assert "img" not in {tag for tag, _ in hostile.elements}, "and the scripts are those that draw plots"
     assert hostile.classes == harmless.classes
 
 

@@ -1,0 +1,158 @@
+"""What an experiment measures and how that is shown: plain data, which a run file keeps.
+
+The shipped experiments are described in `experiments/*.toml`. A description says nothing about how an
+experiment is run; the record that adds this is `pytest_microcloud.experiments.record.Experiment`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pytest_microcloud.errors import CatalogError
+from pytest_microcloud.suggest import did_you_mean, listed
+
+DIRECTORY = Path(__file__).parent / "experiments"
+ORDER = ("serving", "hosting", "io", "startup")
+"""The shipped experiments, in the paper's order (sections 4.I to 4.IV)."""
+_registered: dict[str, Metric] = {}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is measured: its full name ("mqtt.throughput"), SI unit, and which direction is better."""
+
+    name: str
+    unit: str
+    better: Literal["lower", "higher"]
+    meaning: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A figure that somebody published (`by`, such as "the paper"), shown on a chart and never judged.
+
+    `x` and `y` are the ends of a line in SI units; without `y` it is vertical. On a bar chart it stands at
+    `x`, beside the bar named `bar`. A `hidden` one is listed in the legend only.
+    """
+
+    text: str
+    by: str
+    source: str
+    x: tuple[float, ...]
+    y: tuple[float, ...] = ()
+    bar: str = ""
+    hidden: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """A figure of an experiment, as data; the report draws it for every board or board model.
+
+    `metrics` maps each metric to what it is called on the chart. The kinds:
+
+    - "curves": the median of the first metric along the label `x`, whose values are numbers ("50") or sizes
+      ("64KiB").
+    - "sums": the samples of the first metric added up. `total` is the metric with the number of samples that
+      there would be, where only some were taken.
+    - "bars": a bar for the median of the first metric. Each further metric is drawn on top, from where the
+      one before it ends.
+
+    There is a curve or bar for each board and each combination of the labels `series`, which are all but `x`
+    if left out; values in `order` come first. `tabled` are metrics that only the table has, and `quantiles`
+    those of all samples that it has beside p95. `log` names the axes with a logarithmic scale. `expected` are
+    the board models that the chart should have; those that no run has are listed below it.
+    """
+
+    title: str
+    metrics: Mapping[str, str]
+    about: str = ""
+    id: str = ""
+    kind: Literal["curves", "sums", "bars"] = "curves"
+    x: str = ""
+    series: tuple[str, ...] | None = None
+    order: tuple[str, ...] = ()
+    total: str = ""
+    tabled: Mapping[str, str] = field(default_factory=dict)
+    quantiles: tuple[str, ...] = ()
+    x_title: str = ""
+    y_title: str = ""
+    log: tuple[Literal["x", "y"], ...] = ()
+    expected: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    marks: tuple[Mark, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """An experiment as reports know it.
+
+    `headline` is the metric that matters most, at the labels `headline_at`; the first metric if left out.
+    `title` and `about` are for people: a heading, and a sentence.
+    """
+
+    name: str
+    metrics: tuple[Metric, ...] = ()
+    title: str = ""
+    about: str = ""
+    headline: str = ""
+    headline_at: Mapping[str, str | int] = field(default_factory=dict)
+    figures: tuple[Chart, ...] = ()
+
+    @property
+    def description(self) -> Description:
+        """The description alone, without what a subclass adds."""
+        return Description(**{f.name: getattr(self, f.name) for f in dataclasses.fields(Description)})
+
+    @property
+    def headline_metric(self) -> str:
+        """The metric of the headline."""
+        return self.headline or next((metric.name for metric in self.metrics), "")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as a run file keeps it."""
+        return dataclasses.asdict(self.description)
+
+
+@functools.cache
+def descriptions() -> Mapping[str, Description]:
+    """Return the shipped experiments by name, in the paper's order."""
+    return {name: _read(DIRECTORY / f"{name}.toml") for name in ORDER}
+
+
+def _read(file: Path) -> Description:
+    import msgspec
+
+    document = tomllib.loads(file.read_text(encoding="utf-8"))
+    metrics = [{"name": f"{file.stem}.{name}", **metric} for name, metric in document["metrics"].items()]
+    return msgspec.convert(document | {"name": file.stem, "metrics": metrics}, Description)
+
+
+@functools.cache
+def _shipped_metrics() -> Mapping[str, Metric]:
+    return {metric.name: metric for described in descriptions().values() for metric in described.metrics}
+
+
+def metrics() -> Mapping[str, Metric]:
+    """Return the metrics of all experiments that this process knows, by name."""
+    return {**_registered, **_shipped_metrics()}
+
+
+def know(added: Iterable[Metric]) -> None:
+    """Let this process know the metrics of a registered experiment, so that measurements find their unit."""
+    _registered.update({metric.name: metric for metric in added})
+
+
+def metric(name: str) -> Metric:
+    """Return the metric of that name, or raise a CatalogError with the nearest name."""
+    known = metrics()
+    if name not in known:
+        raise CatalogError(
+            f"no metric is named {name!r}{did_you_mean([name], known)} (there are: {listed(sorted(known))})"
+        )
+    return known[name]

@@ -1,0 +1,55 @@
+"""What a session would do, test by test with estimated times: `--microcloud-plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pytest_microcloud.session.items import board_of, experiment_of, phase_of
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_microcloud.session.state import Session
+
+POWER_ON_S = 13.0
+BOOT_S = 20.0
+UNKNOWN_S = 1.0
+"""A test of an experiment that is not registered."""
+
+
+def steps(session: Session, items: Iterable[pytest.Item]) -> dict[str, list[tuple[str, float]]]:
+    """Return each board's tests with their estimated time (s).
+
+    A test that runs in several boots is listed once. The reboots follow at the end.
+    """
+    found: dict[str, list[tuple[str, float]]] = {name: [] for name in session.rack.targets}
+    phases: dict[str, set[str]] = {name: set() for name in found}
+    several: dict[tuple[str, str], list[float]] = {}
+    for item in items:
+        if (name := board_of(item)) not in found:
+            continue
+        seconds = _seconds(session, item, name)
+        if phase := phase_of(item):
+            phases[name].add(str(phase))
+            test = f"{item.nodeid.removesuffix(']').removesuffix(f'-{phase}')}]"
+            several.setdefault((name, test), []).append(seconds)
+        else:
+            found[name].append((item.nodeid, seconds))
+    for (name, test), each in several.items():
+        found[name].append((f"{test} in {len(each)} boots", sum(each)))
+    for name, there in phases.items():
+        if there:
+            found[name].append((f"{len(there) - 1} reboots", (len(there) - 1) * BOOT_S))
+    return found
+
+
+def _seconds(session: Session, item: pytest.Item, board: str) -> float:
+    from pytest_microcloud.experiments.record import Step
+
+    experiment = session.registry.experiments.get(experiment_of(item))
+    if experiment is None:
+        return UNKNOWN_S
+    parameters = item.callspec.params  # type: ignore[attr-defined]
+    model = session.catalog.model(session.rack.targets[board].model)
+    return experiment.step_s(Step(item.name, parameters, model, session.effort, session.catalog))

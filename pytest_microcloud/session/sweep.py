@@ -1,0 +1,33 @@
+"""`@pytest.mark.sweep(*axes)`: a test runs at every point of the axes of its experiment."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_microcloud.session.items import experiment_of
+from pytest_microcloud.session.registered import registered
+from pytest_microcloud.session.state import SESSION
+
+
+def parametrize(metafunc: pytest.Metafunc) -> None:
+    """Run a test at every point of the axes that its `sweep` marks name, for the chosen effort.
+
+    The axes are those of the test's own experiment, and then those of all others.
+    """
+    from pytest_microcloud.experiments.record import axes
+
+    test = metafunc.definition
+    marks = list(test.iter_markers("sweep"))
+    if not marks:
+        return
+    known = axes(registered(metafunc.config).experiments, experiment_of(test))
+    session = metafunc.config.stash.get(SESSION, None)
+    for name in (name for mark in marks for name in mark.args):
+        if name not in known:
+            pytest.fail(
+                f"{test.nodeid}: @pytest.mark.sweep({name!r}): the axes are {', '.join(sorted(known))}",
+                pytrace=False,
+            )
+        axis = known[name]
+        points = axis.at(session.effort, session.catalog) if session is not None else []
+        metafunc.parametrize(name, points, ids=[axis.shown(point) for point in points])
