@@ -16,7 +16,7 @@ from pytest_microcloud import cli
 from pytest_microcloud.verdict.gate import Rules
 from tests.support.fenced import PAGES, ROOT, Block, blocks
 
-LANGUAGES = {"console", "ini", "python", "sh", "sshconfig", "text", "toml"}
+LANGUAGES = {"console", "dockerfile", "ini", "python", "sh", "sshconfig", "text", "toml"}
 CATALOG = {"boards", "workloads", "limits"}
 OTHERS = {"apt-get", "echo", "git", "pip", "pre-commit", "systemctl"}
 """Commands in the examples that are neither ours nor pytest's."""
@@ -93,9 +93,11 @@ def test_a_toml_file_is_a_catalog_or_rules_of_the_gate(block: Block, tmp_path: P
 
 @of("python")
 def test_a_python_file_is_collected_without_an_error(project: pytest.Pytester, block: Block) -> None:
-    own_file = re.match(r"# (\w+\.py)\b", block.text)
-    name = own_file.group(1) if own_file else "test_example.py"
-    (project.path / name).write_text(block.text, encoding="utf-8")
+    for other in blocks("python"):  # those of one page may belong together
+        if other.page == block.page and (own_file := re.match(r"# (\w+\.py)\b", other.text)):
+            (project.path / own_file.group(1)).write_text(other.text, encoding="utf-8")
+    if not re.match(r"# (\w+\.py)\b", block.text):
+        (project.path / "test_example.py").write_text(block.text, encoding="utf-8")
     result = project.runpytest_subprocess("--hosts=all", "--collect-only", "-q")
     assert result.ret in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED), result.stdout.str()
     for test in re.findall(r"^def (test_\w+)", block.text, re.MULTILINE):
