@@ -292,9 +292,10 @@ def _without_tokens(text: str) -> str:
     """Return a text without JSON web tokens, in one pass."""
     parts, at = [], 0
     for first in _FIRST_PART.finditer(text):
-        start = re.search(r"\beyJ", first[0])
+        if first.start() < at or (start := re.search(r"\beyJ", first[0])) is None:
+            continue
         others = _OTHER_PARTS.match(text, first.end())
-        if first.start() < at or start is None or others is None or len(first[0]) - start.start() < 11:
+        if others is None or len(first[0]) - start.start() < 11:
             continue
         parts += [text[at : first.start() + start.start()], MASK]
         at = others.end()

@@ -35,7 +35,7 @@ class Lease:
         self._input = held_by
 
     def release(self) -> None:
-        """Give it up; its container is gone when this returns, so that somebody else can take it."""
+        """Release it; its container is gone when this returns, so that another session can take it."""
         from docker.errors import APIError, NotFound
 
         with contextlib.suppress(OSError):
