@@ -34,7 +34,7 @@ SERIAL = "00000000feedface"
 SECRETS = {
     "ansible_password": "horse-battery-1",
     "ansible_become_password": "horse-battery-2",
-    "ansible_ssh_private_key": "-----BEGIN OPENSSH PRIVATE KEY----- horse-battery-3",
+    "gateway_private_key": "-----BEGIN OPENSSH PRIVATE KEY----- horse-battery-3",
     "pdu_token": "horse4",
 }
 POWER = "curl -u admin:horse-battery-5 --token horse-battery-6 http://me:horse-battery-7@127.0.0.1:1/"
@@ -214,7 +214,7 @@ def owned(dom: str) -> bool:
 def test_hostile_text_becomes_no_markup_in_the_page(of_the_hostile: tuple[Path, str]) -> None:
     project, _ = of_the_hostile
     page = Page(page_of(project))
-    assert page.elements.count("script") == 1, "pytest-html's own"
+    assert page.elements.count("script") == 4, "pytest-html's own, and three that draw the figure"
     assert "svg" not in page.elements
     assert {"onerror", "onload"}.isdisjoint(page.attributes)
     assert page_of(project).read_text().count("&lt;script&gt;") > 5, "and all of it is told"

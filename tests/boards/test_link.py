@@ -72,7 +72,7 @@ def ssh_processes(directory: Path) -> list[int]:
 
 
 def connections(board: Board) -> int:
-    listed = board.link.run("ss -Htn state established '( sport = :22 )'").stdout
+    listed = board.link.run(f"ss -Htn state established '( sport = :{board.link.endpoint.port} )'").stdout
     return len(listed.splitlines())
 
 

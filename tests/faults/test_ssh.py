@@ -362,7 +362,7 @@ def test_a_key_in_the_agent(real_board: RealBoard, tmp_path: Path, monkeypatch: 
 
 def test_another_port(new_real_board: NewRealBoard) -> None:
     board = new_real_board()
-    board.shell("echo Port 2222 >> /etc/ssh/sshd_config && systemctl restart ssh")
+    board.shell("sed -i 's/^Port 22$/Port 2222/' /etc/ssh/sshd_config && systemctl restart ssh")
     known = board.known_hosts.read_text()
     board.known_hosts.write_text(known.replace(board.address, f"[{board.address}]:2222"))
     rack = board.in_rack(ansible_port=2222)
