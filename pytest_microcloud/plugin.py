@@ -196,7 +196,8 @@ def _open_session(config: pytest.Config) -> None:
             progress.update(name, privacy.anywhere(text))
 
     keep, wait_s = options.flag(config, "keep"), options.wait_s(config)
-    rack = Rack(targets, catalog, registry.drivers, workspace, announce, say, keep=keep, wait_s=wait_s)
+    drivers, tools = registry.drivers, registry.tools
+    rack = Rack(targets, catalog, drivers, workspace, announce, say, keep=keep, wait_s=wait_s, tools=tools)
     directory = options.path(config, "reports") / "runs"
     if not options.nothing_runs(config):
         runs.make_room(directory)

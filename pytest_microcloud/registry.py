@@ -52,6 +52,15 @@ class Registry:
         return MappingProxyType(self._experiments)
 
     @property
+    def tools(self) -> Mapping[str, str]:
+        """The programs that the registered experiments run on a board, with their Debian packages."""
+        return {
+            program: package
+            for experiment in self._experiments.values()
+            for program, package in experiment.tools.items()
+        }
+
+    @property
     def meters(self) -> Mapping[str, Callable[..., Any]]:
         """The registered meters' factories by name."""
         return MappingProxyType(self._meters)

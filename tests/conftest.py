@@ -79,7 +79,9 @@ def new_rack(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Iter
         registry = shipped_registry()
         targets = inventory.read(file, board, chosen.models, registry.driver_rules, DEFAULT)
         work = Workspace(new_run_id())
-        racks.append(Rack(targets, chosen, registry.drivers, work, announce or _hush, _hush, keep=keep))
+        drivers, tools = registry.drivers, registry.tools
+        say = announce or _hush
+        racks.append(Rack(targets, chosen, drivers, work, say, _hush, keep=keep, tools=tools))
         return racks[-1]
 
     yield make

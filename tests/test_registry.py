@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_microcloud import Experiment, Metric
 from pytest_microcloud.errors import UserMistake
 from pytest_microcloud.registry import Registry
 from pytest_microcloud.shipped import registry as shipped
@@ -59,3 +60,14 @@ def test_a_name_is_registered_once(kind: str) -> None:
     getattr(registry, kind)("bench", print)
     with pytest.raises(UserMistake, match=f"a {kind} named 'bench' is already registered"):
         getattr(registry, kind)("bench", print)
+
+
+def test_the_tools_of_all_experiments_are_known_with_their_packages() -> None:
+    registry = shipped()
+    metrics = (Metric("wire.rate", "B/s", "higher"),)
+    registry.experiment(Experiment(name="wire", metrics=metrics, tools={"iperf3": "iperf3"}))
+    assert registry.tools == {"apache2": "apache2", "fio": "fio", "sysbench": "sysbench", "iperf3": "iperf3"}
+
+
+def test_the_shipped_experiments_are_registered_in_the_papers_order() -> None:
+    assert list(shipped().experiments) == ["serving", "hosting", "io", "startup"]

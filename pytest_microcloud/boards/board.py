@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,7 +62,8 @@ class Board:
 
     `boot` counts its power-ons in this run, from 1, and `booted` identifies the present one;
     `say` shows a line of progress to whoever waits, `announce` one that stays; `run_id` is the label of what
-    is created on the board; `wait_s` is the timeout for a board that another session uses. `gaps`
+    is created on the board; `wait_s` is the timeout for a board that another session uses. `tools` maps the
+    programs of experiments to Debian packages. `gaps`
     is what of its model is not emulated, `unwatched` what of its health cannot be watched, and `others` are
     foreign containers on it.
     """
@@ -79,6 +80,7 @@ class Board:
         *,
         announce: Callable[[str], None] | None = None,
         wait_s: float = 0.0,
+        tools: Mapping[str, str] | None = None,
     ) -> None:
         self.target = target
         self.model = model
@@ -97,6 +99,7 @@ class Board:
         self.unwatched: tuple[str, ...] = ()
         self.others: tuple[str, ...] = ()
         self._wait_s = wait_s
+        self._tools = dict(tools or {})
 
     @property
     def name(self) -> str:
@@ -149,7 +152,14 @@ class Board:
         """Begin to work on a board that is as it was found, and see to it that it has what we need."""
         self.ledger.open()
         if self.target.install:
-            install.install(self.link, self.ledger, self.say)
+            install.install(self.link, self._tools, self.ledger, self.say)
+
+    def need(self, *programs: str) -> None:
+        """Raise ToolMissing if a program that is about to be run is not on the board.
+
+        The error names the Debian package that the experiments' `tools` give for it.
+        """
+        preflight.need(self.link, {program: self._tools.get(program, program) for program in programs})
 
     def undo(self, command: str) -> str:
         """Note on the board, before something is changed on it, the shell command that takes it back.

@@ -1,7 +1,7 @@
 """Whether a board was well while something was measured on it; if not, the measurement cannot be trusted.
 
 A board is checked before, every few seconds during, and after a measurement (`vitals.py`). The limits are
-data (`catalog/health.toml`), and so is what an experiment brings about itself (`catalog/experiments.toml`).
+data (`catalog/health.toml`), and so is what an experiment causes itself (`tolerates` of its record).
 """
 
 from __future__ import annotations

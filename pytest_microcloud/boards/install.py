@@ -11,15 +11,17 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from pytest_microcloud.boards.preflight import TOOLS, by_hand, missing
+from pytest_microcloud.boards.preflight import by_hand, missing
 from pytest_microcloud.errors import ToolMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pytest_microcloud.boards.link import Link
     from pytest_microcloud.boards.undo import Ledger
 
+ALWAYS = {"7z": "p7zip-full"}
+"""What is installed beside the tools of the registered experiments."""
 UPDATE_TIMEOUT_S = 600
 INSTALL_TIMEOUT_S = 1800
 """A board with one slow core and a slow card unpacks for minutes."""
@@ -54,36 +56,38 @@ done
 """
 
 
-def install(link: Link, ledger: Ledger, say: Callable[[str], None]) -> None:
-    """Install those of `TOOLS` that are missing, and note in the ledger how to remove them.
+def install(link: Link, tools: Mapping[str, str], ledger: Ledger, say: Callable[[str], None]) -> None:
+    """Install the programs that are missing, and note in the ledger how to remove them.
 
-    Raises ToolMissing with the reason if they cannot be installed.
+    `tools` maps programs to Debian packages. Raises ToolMissing with the reason if they cannot be installed.
     """
-    tools = missing(link, TOOLS)
-    if not tools:
+    tools = ALWAYS | dict(tools)
+    absent = missing(link, tools)
+    if not absent:
         return
-    packages = [TOOLS[tool] for tool in tools]
+    packages = [tools[tool] for tool in absent]
     say(f"installing {', '.join(packages)}")
     ledger.note(f"rm -rf {DIRECTORY}")
     link.run(f"{_APT} update", root=True, check=False, timeout_s=UPDATE_TIMEOUT_S)
-    coming = _coming(link, tools)
+    coming = _coming(link, packages)
     purge = shlex.join(["dpkg", "--purge", *new]) if (new := _new(link, coming)) else "true"
     ledger.note(_UNDO.format(directory=DIRECTORY, coming=shlex.join(coming), purge=purge))
     script = f"set -- {shlex.join(packages)}\n{_INSTALL}"
     done = link.run(script, root=True, check=False, timeout_s=INSTALL_TIMEOUT_S)
     if done.status != 0:
-        raise _refused(link, tools, done.stderr)
+        raise _refused(link, packages, done.stderr)
 
 
-def _coming(link: Link, tools: list[str]) -> list[str]:
+def _coming(link: Link, packages: list[str]) -> list[str]:
     """Return the packages that are to be installed, dependencies too, with nothing changed for them."""
-    packages = shlex.join(TOOLS[tool] for tool in tools)
-    done = link.run(f"{_APT} --simulate install {packages}", root=True, check=False, timeout_s=300)
+    done = link.run(
+        f"{_APT} --simulate install {shlex.join(packages)}", root=True, check=False, timeout_s=300
+    )
     if done.status != 0:
-        raise _refused(link, tools, done.stderr)
+        raise _refused(link, packages, done.stderr)
     planned = list(_PLANNED.finditer(done.stdout))
     if changed := sorted({step["package"] for step in planned if step["what"] == "Remv" or step["upgrade"]}):
-        raise _refused(link, tools, f"it would change {', '.join(changed)}, which cannot be reverted")
+        raise _refused(link, packages, f"it would change {', '.join(changed)}, which cannot be reverted")
     return [step["package"] for step in planned]
 
 
@@ -96,8 +100,9 @@ def _new(link: Link, coming: list[str]) -> list[str]:
     return [package for package in coming if package.partition(":")[0] not in there]
 
 
-def _refused(link: Link, tools: list[str], said: str) -> ToolMissing:
+def _refused(link: Link, packages: list[str], said: str) -> ToolMissing:
     lines = said.strip().splitlines() or ["apt-get said nothing"]
     return ToolMissing(
-        link.board, f"{', '.join(tools)} cannot be installed for a while: {lines[-1]}. {by_hand(tools)} on it"
+        link.board,
+        f"{', '.join(packages)} cannot be installed for a while: {lines[-1]}. {by_hand(packages)} on it",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from pytest_microcloud.controller.engine import explained
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from pytest_microcloud.boards.link import Link
 
-TOOLS = {"7z": "p7zip-full", "apache2": "apache2", "fio": "fio", "sysbench": "sysbench"}
-"""The programs that experiments run on a board, and Debian's packages that have them."""
 PODMAN_SOCKET = "/run/podman/podman.sock"
 
 _SOCKET = r"""
@@ -74,12 +72,13 @@ def check(link: Link) -> None:
         )
 
 
-def need(link: Link, *tools: str) -> None:
-    """Raise ToolMissing if a program of `TOOLS` that an experiment is about to run is not on the board."""
+def need(link: Link, tools: Mapping[str, str]) -> None:
+    """Raise ToolMissing if a program is not on the board; `tools` maps programs to Debian packages."""
     if absent := missing(link, tools):
+        packages = [tools[tool] for tool in absent]
         raise ToolMissing(
             link.board,
-            f"has no {', '.join(absent)}: {by_hand(absent)} on it, or set microcloud_install=true in "
+            f"has no {', '.join(absent)}: {by_hand(packages)} on it, or set microcloud_install=true in "
             "hosts.ini to have that done for as long as a run lasts",
         )
 
@@ -89,9 +88,9 @@ def missing(link: Link, tools: Iterable[str]) -> list[str]:
     return link.run(f"{_PATH}set -- {shlex.join(tools)}\n{_MISSING}\ntrue").stdout.split()
 
 
-def by_hand(tools: Iterable[str]) -> str:
-    """Return the command that installs programs of `TOOLS` for good."""
-    return f"apt-get install {' '.join(TOOLS[tool] for tool in tools)}"
+def by_hand(packages: Iterable[str]) -> str:
+    """Return the command that installs Debian packages for good."""
+    return f"apt-get install {' '.join(packages)}"
 
 
 def _client(link: Link, socket: str, found: dict[str, str]) -> DockerClient:

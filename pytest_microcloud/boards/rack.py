@@ -33,7 +33,7 @@ class Rack:
 
     `announce` shows a step that is rare and long, `say` how far an experiment is; both take a board and a
     text. With `keep`, emulated boards are left running for the next run; `wait_s` is for how long a board
-    that another session uses is waited for.
+    that another session uses is waited for. `tools` maps the programs of experiments to Debian packages.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Rack:
         *,
         keep: bool = False,
         wait_s: float = 0.0,
+        tools: Mapping[str, str] | None = None,
     ) -> None:
         self.targets: Mapping[str, Target] = {target.name: target for target in targets}
         self.catalog = catalog
@@ -56,6 +57,7 @@ class Rack:
         self._say = say
         self._keep = keep
         self._wait_s = wait_s
+        self._tools = tools
         self._boards: dict[str, Board] = {}
         self._broken: dict[str, str] = {}
         self._seen_at_s: dict[str, float] = {}
@@ -228,6 +230,7 @@ class Rack:
             say,
             announce=announce,
             wait_s=self._wait_s,
+            tools=self._tools,
         )
         announce("powering on" if board.driver.boot_timeout_s else "connecting")
         try:

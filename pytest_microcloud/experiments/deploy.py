@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
-from pytest_microcloud.boards import preflight, undo
+from pytest_microcloud.boards import undo
 from pytest_microcloud.catalog.picture import PAGE_BYTES, picture_page
 from pytest_microcloud.controller import images
 from pytest_microcloud.controller.engine import explained, host_engine, labels
@@ -190,7 +190,7 @@ def _page_bytes(deployment: Deployment, port: int | None) -> int:
 def native_server(board: Board, workload: Workload) -> Iterator[Server]:
     """Serve the same page by the board's own Apache httpd; afterwards the board is as it was."""
     page = f"{DOCUMENT_ROOT}/{workload.page}"
-    preflight.need(board.link, "apache2")
+    board.need("apache2")
     was_active = board.link.run("systemctl is-active -q apache2", check=False).status == 0
     if not was_active and board.link.run(f"ss -Hltn 'sport = :{NATIVE_PORT}'", check=False).stdout:
         raise BoardError(

@@ -7,7 +7,6 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from pytest_microcloud.boards import preflight
 from pytest_microcloud.errors import BoardError, ToolMissing
 from pytest_microcloud.experiments.deploy import changed
 from pytest_microcloud.experiments.record import Axis, Step, shipped
@@ -57,7 +56,7 @@ def disk(board: Board, *, size: int, repetitions: int, seconds: float) -> list[M
     A sample a repetition: the time of one access (s), that is fio's run time by its accesses. fio's own
     latency would leave the sync out.
     """
-    preflight.need(board.link, "fio")
+    board.need("fio")
     with changed(board, f"rm -rf {DIRECTORY}"):
         # Anybody may have put something there, such as a link to where root should not write.
         board.link.run(f"rm -rf {DIRECTORY} && mkdir -m 700 {DIRECTORY}", root=True)
@@ -66,7 +65,7 @@ def disk(board: Board, *, size: int, repetitions: int, seconds: float) -> list[M
 
 def memory(board: Board, *, size: int, repetitions: int, seconds: float) -> list[Measurement]:
     """Write `size` bytes to memory at a time, by sysbench; a sample a repetition (s of one access)."""
-    preflight.need(board.link, "sysbench")
+    board.need("sysbench")
     check_sysbench(board.name, board.link.run("sysbench --version").stdout)
     samples = []
     for turn in range(repetitions):

@@ -164,7 +164,8 @@ class RealBoards:
         """Return a rack with those hosts of an inventory."""
         registry = shipped.registry()
         targets = inventories.read(inventory, hosts, self.catalog.models, registry.driver_rules, DEFAULT)
-        return Rack(targets, self.catalog, registry.drivers, Workspace(new_run_id()), _hush, _hush)
+        drivers, tools = registry.drivers, registry.tools
+        return Rack(targets, self.catalog, drivers, Workspace(new_run_id()), _hush, _hush, tools=tools)
 
     def close(self) -> None:
         """Remove all boards, whatever fails on the way, and then their network."""
