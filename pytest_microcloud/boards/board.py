@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pytest_microcloud.boards import facts, identity, install, preflight
 from pytest_microcloud.boards.link import CONNECT_TIMEOUT_S, Link
 from pytest_microcloud.boards.lock import Lock
-from pytest_microcloud.boards.logs import Evidence
+from pytest_microcloud.boards.logs import Logs
 from pytest_microcloud.boards.undo import Ledger
 from pytest_microcloud.controller.engine import explained
 from pytest_microcloud.errors import (
@@ -91,7 +91,7 @@ class Board:
         self.link = Link(target.name, number, directory)
         self.lock = Lock(self.link, run_id, self._announce)
         self.ledger = Ledger(self.link)
-        self.evidence = Evidence(self.link)
+        self.logs = Logs(self.link)
         self.boot = 0
         self.booted = ""
         self.facts: Facts
@@ -129,7 +129,7 @@ class Board:
         self._take_lock()
         self.settle(timeout_s=boot_s)
         identity.check(self.target, self.model, self.facts.identity)
-        self.evidence.begin()
+        self.logs.begin()
         self._furnish()
         self.gaps = self.driver.gaps(self.link)
 
@@ -165,24 +165,24 @@ class Board:
         """Note on the board, before something is changed on it, the shell command that takes it back.
 
         It runs as root, also when this process is killed or the board loses its power; maybe more than once.
-        Returns the note's number for `take_back`. Raises BoardError.
+        Returns the note's number for `revert`. Raises BoardError.
         """
         return self.ledger.note(command)
 
-    def take_back(self, note: str) -> None:
+    def revert(self, note: str) -> None:
         """Take a noted change back now. Raises BoardError."""
-        self.ledger.take_back(note)
+        self.ledger.revert(note)
 
     def reboot(self) -> Rebooted:
         """Reboot and return when a user can log in. Raises BoardError when no new boot is seen in time."""
         before = self.booted = facts.boot_identity(self.link)
         return self._come_up(before, self.driver.power_cycle(self.link))
 
-    def boot_anew(self) -> None:
+    def reboot_and_settle(self) -> None:
         """Reboot, and begin to work on the new boot. Raises BoardError."""
         self.reboot()
         self.settle()
-        self.evidence.begin()
+        self.logs.begin()
 
     def exchange(self, driver: Driver) -> None:
         """Boot what another driver brings into being in this board's place. Raises BoardError."""
@@ -194,7 +194,7 @@ class Board:
         driver.start()
         self._come_up(before, None)
         self.settle()
-        self.evidence.begin()
+        self.logs.begin()
         self._furnish()
 
     def _come_up(self, before: str, powered_on_at_s: float | None) -> Rebooted:

@@ -1,7 +1,7 @@
-"""What a board says of itself, its fingerprint: hardware, operating system, engine. Read once a boot.
+"""A board's fingerprint: hardware, operating system and engine as the board reports them, once per boot.
 
-All of it is text from another machine: it is taken only in the form that it should have, in one line,
-without control characters, and of a bounded length. What is missing, or is not of that form, is None.
+All of it is untrusted text from another machine. A value is accepted only in its expected form, on one line,
+without control characters and of limited length. A value that is missing or malformed is None.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from pytest_microcloud.controller.engine import explained
 if TYPE_CHECKING:
     from pytest_microcloud.boards.link import Link
 
-# A line a fact, `key=value`. `line` takes a file's first line, `words` one whose parts end in NUL.
+# Prints one `key=value` line per fact. `line` reads a file's first line, `words` a file of NUL-terminated
+# parts.
 BOOT = r"""
 exec 2>/dev/null
 line() { value=; [ -r "$2" ] && read -r value <"$2"; [ -n "$value" ] && printf '%s=%s\n' "$1" "$value"; }
@@ -70,7 +71,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Frequency:
-    """How the CPU's clock is governed, and what it was when it was read (Hz)."""
+    """The CPU's frequency governor, its limits, and the frequency at the time of reading (Hz)."""
 
     governor: str | None
     min_hz: float | None
@@ -80,11 +81,12 @@ class Frequency:
 
 @dataclass(frozen=True)
 class Facts:
-    """A board's fingerprint. `boot` changes with every boot; memory is in bytes, as Linux sees it.
+    """A board's fingerprint. `boot` changes with every boot; memory is in bytes, as Linux reports it.
 
-    `engine` is what answers at Docker's socket ("Docker", "Podman"), `docker_version` its version. All from
-    `identity` on is the hardware's and unknown of an emulated board, whose hardware is the host's.
-    `gpu_bytes` is the GPU's part of the RAM as the firmware reports it, else all that Linux does not have.
+    `engine` is the engine at Docker's socket ("Docker", "Podman") and `docker_version` its version. The
+    fields from `identity` on describe the hardware. They are unset for an emulated board, whose hardware is
+    the host's. `gpu_bytes` is the GPU's share of the RAM as the firmware reports it, otherwise the RAM that
+    Linux lacks.
     """
 
     os_release: str | None
@@ -117,65 +119,67 @@ class Facts:
 
     @property
     def names(self) -> frozenset[str]:
-        """What the board's model and its system call themselves."""
+        """The names of the board's model and operating system, as the board reports them."""
         given = (self.os_release, self.tree_model, self.identity.name if self.identity else None)
         return frozenset(name for name in given if name)
 
     @property
     def identifiers(self) -> frozenset[str]:
-        """What distinguishes this one board from all others: the serial numbers of its parts."""
+        """The serial numbers of the board's parts, which no other board shares."""
         of_card = (self.card.cid, self.card.serial) if self.card is not None else ()
         return frozenset(number for number in (self.serial, *of_card) if number)
 
 
 def boot_identity(link: Link) -> str:
-    """Return what identifies a boot: the kernel's boot id and the start of the first process.
+    """Return an identifier of the current boot: the kernel's boot id and the start time of the first process.
 
-    The second distinguishes the boots of an emulated board, whose kernel is the host's.
+    The start time distinguishes the boots of an emulated board, which runs on the host's kernel.
     """
     return _boot(_ask(link, BOOT))
 
 
 def read(link: Link, *, hardware: bool = True) -> Facts:
-    """Ask the board and its engine, about its hardware only where that is its own. Raises BoardError."""
-    said = _ask(link, BOOT + SYSTEM + (HARDWARE if hardware else ""))
+    """Read the facts of the board and its engine, and with `hardware` of its hardware. Raises BoardError."""
+    reported = _ask(link, BOOT + SYSTEM + (HARDWARE if hardware else ""))
     with Gauge(link) as gauge:
         memory_bytes = gauge.read().total_bytes
     with explained(link.board, "asking Docker for its version"):
         client = link.docker()
         info, version = client.info(), client.version()
-    return parsed(said, memory_bytes, info, version)
+    return parsed(reported, memory_bytes, info, version)
 
 
-def heard(output: str) -> dict[str, str]:
-    """Return what the script said, by key; what is said twice is as it was said first."""
-    said: dict[str, str] = {}
+def key_values(output: str) -> dict[str, str]:
+    """Parse the script's `key=value` lines. The first of several values of a key counts."""
+    reported: dict[str, str] = {}
     for line in output.split("\n"):
         key, equals, value = line.partition("=")
         if equals:
-            said.setdefault(key, value)
-    return said
+            reported.setdefault(key, value)
+    return reported
 
 
-def parsed(said: Mapping[str, str], memory_bytes: int, info: object, version: object) -> Facts:
-    """Return the facts in what a board said and in the engine's `/info` and `/version`, trusting neither."""
+def parsed(reported: Mapping[str, str], memory_bytes: int, info: object, version: object) -> Facts:
+    """Parse a board's report and its engine's `/info` and `/version`; both are untrusted."""
     info, version = (answer if isinstance(answer, dict) else {} for answer in (info, version))
-    release = {key.removeprefix("os."): _unquoted(said[key]) for key in said if key.startswith("os.")}
+    release = {key.removeprefix("os."): _unquoted(reported[key]) for key in reported if key.startswith("os.")}
     components = _components(version)
-    tree_model = text(said.get("tree.model"))
-    compatible = tuple(entry[:LONGEST] for entry in (text(said.get("tree.compatible"), 1000) or "").split())
-    code = _revision_code(said, tree_model)
+    tree_model = text(reported.get("tree.model"))
+    compatible = tuple(
+        entry[:LONGEST] for entry in (text(reported.get("tree.compatible"), 1000) or "").split()
+    )
+    code = _revision_code(reported, tree_model)
     board = identity.recognised(code, compatible, tree_model, memory_bytes)
     return Facts(
         os_release=_os_release(release),
-        kernel=text(said.get("kernel")),
-        isa=text(said.get("isa")),
-        cpus=_number(said.get("cpus")),
+        kernel=text(reported.get("kernel")),
+        isa=text(reported.get("isa")),
+        cpus=_number(reported.get("cpus")),
         memory_bytes=memory_bytes,
-        boot=_boot(said),
+        boot=_boot(reported),
         docker_version=text(info.get("ServerVersion")) or text(version.get("Version")),
         storage_driver=text(info.get("Driver")),
-        cgroup_version=text(info.get("CgroupVersion")) or CGROUP.get(said.get("cgroup", "")),
+        cgroup_version=text(info.get("CgroupVersion")) or CGROUP.get(reported.get("cgroup", "")),
         engine="Podman" if any(name.startswith("Podman") for name in components) else "Docker",
         containerd_version=components.get("containerd"),
         hypriot_image_version=text(release.get("HYPRIOT_IMAGE_VERSION")),
@@ -185,24 +189,24 @@ def parsed(said: Mapping[str, str], memory_bytes: int, info: object, version: ob
         revision_code=code,
         tree_model=tree_model,
         compatible=compatible,
-        serial=_serial(said.get("cpuinfo.Serial")) or _serial(said.get("tree.serial")),
-        gpu_bytes=_gpu_bytes(said.get("vc.gpu"), board, memory_bytes),
-        swap_bytes=_times(_number(said.get("swap_kb")), 1024),
-        card=_card(said),
-        frequency=_frequency(said),
+        serial=_serial(reported.get("cpuinfo.Serial")) or _serial(reported.get("tree.serial")),
+        gpu_bytes=_gpu_bytes(reported.get("vc.gpu"), board, memory_bytes),
+        swap_bytes=_times(_number(reported.get("swap_kb")), 1024),
+        card=_card(reported),
+        frequency=_frequency(reported),
     )
 
 
 CGROUP = {"cgroup2fs": "2", "tmpfs": "1"}
-"""The kind of file system at /sys/fs/cgroup."""
+"""The cgroup version by the type of the file system at /sys/fs/cgroup."""
 
 
 def _ask(link: Link, script: str) -> dict[str, str]:
-    return heard(link.run(f"{script}exit 0").stdout)
+    return key_values(link.run(f"{script}exit 0").stdout)
 
 
-def _boot(said: Mapping[str, str]) -> str:
-    return f"{text(said.get('boot')) or ''}/{text(said.get('init')) or ''}"
+def _boot(reported: Mapping[str, str]) -> str:
+    return f"{text(reported.get('boot')) or ''}/{text(reported.get('init')) or ''}"
 
 
 def _unquoted(value: str) -> str:
@@ -218,14 +222,14 @@ def _os_release(release: Mapping[str, str]) -> str | None:
     return ", ".join(name for name in named if name) or None
 
 
-def _revision_code(said: Mapping[str, str], tree_model: str | None) -> str | None:
-    """Return a Raspberry Pi's code: others have a `Revision`, too, which means something else."""
-    chip = said.get("cpuinfo.Hardware", "")
+def _revision_code(reported: Mapping[str, str], tree_model: str | None) -> str | None:
+    """Return the revision code of a Raspberry Pi; on other boards `Revision` means something else."""
+    chip = reported.get("cpuinfo.Hardware", "")
     if (chip and not chip.startswith("BCM")) or (tree_model and "Raspberry Pi" not in tree_model):
         return None
     for key in ("cpuinfo.Revision", "tree.revision"):
-        code = said.get(key, "").strip().lower()
-        if identity.CODE.fullmatch(code) and code.strip("0"):  # all zeros stand for "not programmed"
+        code = reported.get(key, "").strip().lower()
+        if identity.CODE.fullmatch(code) and code.strip("0"):  # all zeros: not programmed
             return code.lstrip("0").rjust(4, "0")
     return None
 
@@ -236,21 +240,21 @@ def _serial(value: str | None) -> str | None:
 
 
 def _gpu_bytes(firmware: str | None, board: Identity | None, memory_bytes: int) -> int | None:
-    if said := re.fullmatch(r"(\d{1,6})M", (firmware or "").strip()):
-        return int(said[1]) << 20
+    if reported := re.fullmatch(r"(\d{1,6})M", (firmware or "").strip()):
+        return int(reported[1]) << 20
     rest = board.ram_bytes - memory_bytes if board is not None and board.ram_bytes else 0
     return rest if rest > 0 else None
 
 
-def _card(said: Mapping[str, str]) -> Card | None:
+def _card(reported: Mapping[str, str]) -> Card | None:
     fields = ("cid", "name", "serial", "manfid", "oemid", "date")
-    card = Card(*(text(said.get(f"card.{field}"), 40) for field in fields))
+    card = Card(*(text(reported.get(f"card.{field}"), 40) for field in fields))
     return card if any(asdict(card).values()) else None
 
 
-def _frequency(said: Mapping[str, str]) -> Frequency | None:
-    hertz = [_times(_number(said.get(f"khz.{bound}")), 1000) for bound in ("min", "max", "cur")]
-    frequency = Frequency(text(said.get("governor"), 40), *hertz)
+def _frequency(reported: Mapping[str, str]) -> Frequency | None:
+    hertz = [_times(_number(reported.get(f"khz.{bound}")), 1000) for bound in ("min", "max", "cur")]
+    frequency = Frequency(text(reported.get("governor"), 40), *hertz)
     return frequency if any(asdict(frequency).values()) else None
 
 

@@ -1,4 +1,4 @@
-"""Reading a board's memory often and cheaply."""
+"""Frequent, cheap readings of a board's memory."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pytest_microcloud.errors import LinkError
 if TYPE_CHECKING:
     from pytest_microcloud.boards.link import Link
 
-# What Linux calls available on a whole machine; in a container that has a memory limit of its own, the same
-# from its cgroup: limit - usage + reclaimable page cache.
+# On a whole machine, available memory is Linux's MemAvailable. In a container with a memory limit it is
+# computed from the cgroup: limit - usage + reclaimable page cache.
 _SCRIPT = r"""
 v1=/sys/fs/cgroup/memory; v2=/sys/fs/cgroup; meminfo=/proc/meminfo
 answer() {
@@ -26,7 +26,7 @@ answer() {
     esac
   done <"$meminfo"
   [ "$total" ] || { echo "no MemTotal in $meminfo"; return; }
-  : "${available:=$((free - shared))}" # before Linux 3.14: what is free, and caches but for shared memory
+  : "${available:=$((free - shared))}" # before Linux 3.14: free memory and caches without shared memory
   total=$((total * 1024)); available=$((available * 1024)); limit=$total; swapped=0
   if [ -r $v2/memory.max ]; then
     read -r limit <$v2/memory.max; read -r usage <$v2/memory.current; stat=$v2/memory.stat
@@ -43,7 +43,7 @@ answer() {
         inactive_file|active_file) [ -r $v2/memory.max ] && cache=$((cache + value)) ;;
       esac
     done <$stat
-    total=$limit; available=$((limit - usage + cache)) # and /proc/vmstat is another machine's
+    total=$limit; available=$((limit - usage + cache)) # /proc/vmstat is the host's
   else
     while read -r key value; do
       case $key in pswpin|pswpout) swapped=$((swapped + value)) ;; esac
@@ -57,7 +57,7 @@ answer() {
 
 @dataclass(frozen=True)
 class Reading:
-    """Memory of a board at one moment: bytes, pages swapped in or out since boot, the board's uptime (s)."""
+    """A board's memory at one moment (bytes), pages swapped in or out since boot, and its uptime (s)."""
 
     total_bytes: int
     available_bytes: int
@@ -66,13 +66,13 @@ class Reading:
 
 
 class Gauge(Shell):
-    """An open gauge; use it as a context manager. `read` raises LinkError or DeadlineExceeded."""
+    """Reads a board's memory. Use it as a context manager; `read` raises LinkError or DeadlineExceeded."""
 
     def __init__(self, link: Link) -> None:
         super().__init__(link, _SCRIPT, "its memory")
 
     def read(self) -> Reading:
-        """Ask the board once."""
+        """Return one reading."""
         fields = " ".join(self.ask()).split()
         try:
             total, available, swapped, uptime = fields

@@ -1,7 +1,8 @@
-"""Whether a board was well while something was measured on it; if not, the measurement cannot be trusted.
+"""Checks a board's health during a measurement. A symptom of bad health invalidates the measurement.
 
-A board is checked before, every few seconds during, and after a measurement (`vitals.py`). The limits are
-data (`catalog/health.toml`), and so is what an experiment causes itself (`tolerates` of its record).
+A board is checked before a measurement, every few seconds during it, and after it (`vitals.py`). The
+thresholds are data (`catalog/health.toml`), as are the symptoms that an experiment causes itself
+(`tolerates`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from pytest_microcloud.boards.plain_text import text
-from pytest_microcloud.boards.vitals import UNDER_VOLTAGE, Look, Vitals
-from pytest_microcloud.catalog import bearable
+from pytest_microcloud.boards.vitals import UNDER_VOLTAGE, Vitals, VitalsReader
+from pytest_microcloud.catalog import threshold
 from pytest_microcloud.controller.engine import RUN_LABEL, explained
 from pytest_microcloud.errors import BoardError, DeadlineExceeded, LinkError
 
@@ -24,16 +25,17 @@ if TYPE_CHECKING:
 
 POLL_S = 5.0
 WINDOW_S = 0.25
-"""How long a board is watched for others' load before the start; twice as long each time there is some."""
+"""Length of the first check for foreign load before the start; it doubles each time there is some."""
 SETTLE_S = 20.0
-"""Our own preparations get this long to end before load counts as foreign."""
+"""Time for the session's own preparations to finish; load after it counts as foreign."""
 RECOVERY_S = 60.0
 BUSY = 0.9
-"""Of one CPU: with so much to do, a governor lets the clock run as fast as it may."""
+"""Share of a CPU's time: at this load, a governor sets the highest frequency that it allows."""
 SINCE_BOOT = 16
-"""The firmware's bits are of now; shifted up by this, of any time since boot."""
+"""The firmware's low bits describe the present. The same bits, shifted by this, describe the time since
+boot."""
 SIGKILLED = "137"
-"""What Docker calls the exit code of a container that SIGKILL ended."""
+"""The exit code that Docker reports for a container ended by SIGKILL."""
 BITS = (
     ("undervoltage", "its supply voltage was too low"),
     ("throttled", "its frequency was capped"),
@@ -44,33 +46,33 @@ BITS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """A symptom (an id of health.toml), and what was seen, in words."""
+    """A symptom (an id of health.toml) and a description of what was observed."""
 
     symptom: str
     what: str
 
 
 class Watch:
-    """Watches a board for as long as the context lasts; then `verdict` has the result.
+    """Watches a board until the context ends; `verdict` then returns the result.
 
-    `expected` are symptoms that what is measured brings about itself. Raises BoardError when the board is out
-    of reach, before or afterwards; afterwards not if "lost" is expected.
+    `expected` are the symptoms that the experiment causes itself. Raises BoardError if the board is
+    unreachable at the start or, unless "lost" is expected, at the end.
     """
 
     def __init__(self, board: Board, expected: Collection[str] = ()) -> None:
         self._board = board
         self._expected = expected
         self._cpus = float(board.facts.cpus or 1)
-        self._look: Look
+        self._reader: VitalsReader
         self._seen: list[Vitals] = []
         self._load = 0.0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)
 
     def verdict(self) -> list[str]:
-        """Return why what was measured cannot be trusted, a text for each reason; none if it can."""
+        """Return the reasons why the measurement is invalid; empty if it is valid."""
         found = judged(self._seen)
-        if self._load > bearable("load"):
+        if self._load > threshold("load"):
             what = f"it was busy with something else before the start ({self._load:.0%} of its CPUs)"
             found.insert(0, Finding("load", what))
         if not self._board.lock.held:
@@ -78,11 +80,11 @@ class Watch:
         return [finding.what for finding in found if finding.symptom not in self._expected]
 
     def __enter__(self) -> Watch:
-        self._look = Look(self._board.link)
+        self._reader = VitalsReader(self._board.link)
         try:
             self._seen.append(self._begin())
         except BaseException:
-            self._look.close()
+            self._reader.close()
             raise
         if self._seen[0].changes:
             self._thread.start()
@@ -92,33 +94,33 @@ class Watch:
         self._over.set()
         try:
             if kind is not None:
-                self._look.hang_up()
+                self._reader.hang_up()
             if self._thread.ident is not None:
                 self._thread.join()
             if kind is None:
                 self._finish()
         finally:
-            self._look.close()
+            self._reader.close()
 
     def _begin(self) -> Vitals:
-        """Look at the board once nothing of our own preparations keeps it busy any more."""
+        """Read the board's state once the session's own preparations no longer load it."""
         if "load" in self._expected:
-            return self._look.whole()
-        before, window_s, started = self._look.brief(), WINDOW_S, time.monotonic()
+            return self._reader.whole()
+        before, window_s, started = self._reader.brief(), WINDOW_S, time.monotonic()
         while True:
             time.sleep(window_s)
-            now = self._look.whole()
+            now = self._reader.whole()
             cpus = now.cpus or self._cpus
             self._load = (now.busy_s - before.busy_s) / (now.asked_s - before.asked_s) / cpus
-            if self._load <= bearable("load") or time.monotonic() - started > SETTLE_S:
+            if self._load <= threshold("load") or time.monotonic() - started > SETTLE_S:
                 return now
             before, window_s = now, 2 * window_s
 
     def _poll(self) -> None:
-        """Look now and then, until it is over or the board is out of reach (`_finish` finds out why)."""
+        """Read the state regularly until the end or until the board is unreachable (see `_finish`)."""
         while not self._over.wait(POLL_S):
             try:
-                self._seen.append(self._look.brief())
+                self._seen.append(self._reader.brief())
             except BoardError:
                 return
 
@@ -130,42 +132,43 @@ class Watch:
                 return
             raise
         if _killed_unseen(self._seen[0], last):
-            last = replace(last, oom_kills=(last.oom_kills or 0) + self._kills_told_by_docker(last))
+            last = replace(last, oom_kills=(last.oom_kills or 0) + self._kills_reported_by_docker(last))
         self._seen.append(last)
 
     def _last(self) -> Vitals:
-        """Look once more, over a new connection if need be: a board may have booted meanwhile."""
+        """Read the state once more, over a new connection if needed: the board may have rebooted."""
         try:
-            return self._look.whole()
+            return self._reader.whole()
         except (LinkError, DeadlineExceeded):
-            self._look.close()
+            self._reader.close()
         try:
-            return self._look_anew()
+            return self._look_again()
         except LinkError:
             if "lost" in self._expected:
                 raise
-        self._board.reconnect(RECOVERY_S, leave=True)  # what is measured is still in use
-        return self._look_anew()
+        # The measurement's containers and files are still in use
+        self._board.reconnect(RECOVERY_S, leave=True)
+        return self._look_again()
 
-    def _look_anew(self) -> Vitals:
-        self._look = Look(self._board.link)
+    def _look_again(self) -> Vitals:
+        self._reader = VitalsReader(self._board.link)
         try:
-            return self._look.whole()
+            return self._reader.whole()
         except BaseException:
-            self._look.close()
+            self._reader.close()
             raise
 
-    def _kills_told_by_docker(self, last: Vitals) -> int:
-        """Return how many of its containers had a process OOM-killed.
+    def _kills_reported_by_docker(self, last: Vitals) -> int:
+        """Return how many of the board's containers had a process OOM-killed.
 
-        On cgroup v1 that is counted in a container's own cgroup, which is gone when the container has ended.
-        The engine may have been too late to see the kill there, too: then the container died of SIGKILL,
-        and nobody had asked the engine for that.
+        On cgroup v1 kills are counted in a container's own cgroup, which no longer exists when the container
+        has ended. The engine may miss the kill as well. Then the container died of a SIGKILL that no client
+        of the engine requested.
         """
-        # A kernel gives the moment of its boot in whole seconds, rounded down
+        # The kernel rounds the time of its boot down to whole seconds
         began, ended = ((v.booted_at_s or 0.0) + v.uptime_s for v in (self._seen[0], last))
         wanted = {"type": "container", "event": ["oom", "kill", "die"]}
-        with explained(self._board.name, "asking its engine for events"):
+        with explained(self._board.name, "reading its engine's events"):
             events = self._board.docker.events(
                 since=int(began), until=int(ended) + 2, filters=wanted, decode=True
             )
@@ -173,7 +176,7 @@ class Watch:
 
 
 def killed_for_memory(events: Iterable[Mapping[str, Any]]) -> int:
-    """Return how many containers ran out of memory, in the events of an engine: oom, kill, die."""
+    """Count the containers that ran out of memory, from an engine's events (oom, kill, die)."""
     exhausted, asked_for, died = set(), set(), set()
     for event in events:
         container = event["Actor"]["ID"]
@@ -193,7 +196,7 @@ def _killed_unseen(first: Vitals, last: Vitals) -> bool:
 
 
 def judged(seen: Sequence[Vitals]) -> list[Finding]:
-    """Return the findings in readings of a board, in their order; the first and the last are whole."""
+    """Return the findings in chronological readings of a board. The first and the last are full readings."""
     if len(seen) < 2:
         return []
     first, last = seen[0], seen[-1]
@@ -208,20 +211,20 @@ def judged(seen: Sequence[Vitals]) -> list[Finding]:
 def _clock(first: Vitals, last: Vitals) -> Iterator[Finding]:
     if first.booted_at_s is not None and last.booted_at_s is not None:
         jumped_s = last.booted_at_s - first.booted_at_s
-        if abs(jumped_s) > bearable("clock"):
+        if abs(jumped_s) > threshold("clock"):
             yield Finding("clock", f"its wall clock jumped by {jumped_s:+.0f} s")
-    told_s = last.uptime_s - first.uptime_s
+    counted_s = last.uptime_s - first.uptime_s
     least_s, most_s = last.asked_s - first.answered_s, last.answered_s - first.asked_s
-    wrong_s = max(least_s - told_s, told_s - most_s)
-    if wrong_s > max(bearable("clock"), bearable("drift") * most_s):
+    error_s = max(least_s - counted_s, counted_s - most_s)
+    if error_s > max(threshold("clock"), threshold("drift") * most_s):
         yield Finding(
             "clock",
-            f"its clock counted {told_s:.1f} s in {most_s:.1f} s of the controller's: it cannot be believed",
+            f"its clock counted {counted_s:.1f} s in {most_s:.1f} s of the controller's clock",
         )
 
 
 def _supply(first: Vitals, later: Sequence[Vitals]) -> Iterator[Finding]:
-    """Bits of now count whenever they are seen; those of any time since boot only if they are new."""
+    """Report bits of the present in any reading, but bits of the time since boot only if they are new."""
     at_first = first.throttled or 0
     for vitals in (first, *later):
         bits = vitals.throttled or 0
@@ -236,12 +239,12 @@ def _supply(first: Vitals, later: Sequence[Vitals]) -> Iterator[Finding]:
         if line not in known:
             symptom = "undervoltage" if UNDER_VOLTAGE.search(line) else "oom"
             if symptom == "undervoltage" or later[-1].oom_kills is None:
-                yield Finding(symptom, f"its kernel says: {text(line)}")
+                yield Finding(symptom, f"its kernel reports: {text(line)}")
 
 
 def _heat(seen: Sequence[Vitals]) -> Iterator[Finding]:
     readings = [(degrees, zone) for vitals in seen for zone, degrees in vitals.zones_c.items()]
-    if not readings or max(readings)[0] < bearable("temperature"):
+    if not readings or max(readings)[0] < threshold("temperature"):
         return
     degrees, zone = max(readings)
     where = f" ({text(zone)})" if len({name for _, name in readings}) > 1 else ""
@@ -249,38 +252,38 @@ def _heat(seen: Sequence[Vitals]) -> Iterator[Finding]:
 
 
 def _frequency(seen: Sequence[Vitals]) -> Iterator[Finding]:
-    """Compare each clock with what it should be, at moments before and after which its CPUs were busy."""
+    """Compare each clock with its expected frequency at times when its CPUs were busy before and after."""
     for name, due_hz in seen[0].due_hz.items():
         at = [(vitals.asked_s, vitals.clocks[name]) for vitals in seen if name in vitals.clocks]
         busy = [(c.busy_s - b.busy_s) > BUSY * (then - now) for (now, b), (then, c) in pairwise(at)]
         slow = [
             clock.hz
             for (_, clock), before, after in zip(at[1:], busy, busy[1:], strict=False)
-            if before and after and clock.hz < due_hz * (1 - bearable("frequency"))
+            if before and after and clock.hz < due_hz * (1 - threshold("frequency"))
         ]
         if slow:
             which = f" ({text(name)})" if len(seen[0].due_hz) > 1 else ""
             yield Finding(
                 "frequency",
                 f"it ran at {min(slow) / 1e6:.0f} MHz while busy, "
-                f"where {due_hz / 1e6:.0f} MHz are due{which}",
+                f"where {due_hz / 1e6:.0f} MHz are expected{which}",
             )
 
 
 def _memory(first: Vitals, last: Vitals) -> Iterator[Finding]:
     swapped = (last.swapped_pages or 0) - (first.swapped_pages or 0)
-    if swapped > bearable("swap"):
+    if swapped > threshold("swap"):
         yield Finding("swap", f"it swapped ({swapped} pages)")
     killed = (last.oom_kills or 0) - (first.oom_kills or 0)
-    if killed > bearable("oom"):
+    if killed > threshold("oom"):
         processes = "a process" if killed == 1 else f"{killed} processes"
         yield Finding("oom", f"it ran out of memory, and its kernel killed {processes}")
 
 
 def unwatched(board: Board) -> tuple[str, ...]:
-    """Return, in words, what of a board's health cannot be watched, and why. Raises BoardError."""
-    with Look(board.link) as look:
-        return tuple(_unwatched(look.whole()))
+    """Describe the aspects of a board's health that cannot be watched, and why. Raises BoardError."""
+    with VitalsReader(board.link) as reader:
+        return tuple(_unwatched(reader.whole()))
 
 
 def _unwatched(seen: Vitals) -> Iterator[str]:
@@ -295,7 +298,7 @@ def _unwatched(seen: Vitals) -> Iterator[str]:
         "jumps of its wall clock": seen.booted_at_s is None,
     }
     if seen.oom_kills_of_host is not None:
-        yield "OOM-killed processes in a service that is gone with them (cgroup v1)"
+        yield "OOM-killed processes of a service that no longer exists (cgroup v1)"
     yield from seen.implausible
     if names := [name for name, is_missing in missing.items() if is_missing]:
         yield f"{', '.join(names)} ({why})"
@@ -303,12 +306,12 @@ def _unwatched(seen: Vitals) -> Iterator[str]:
         what for number, (_, what) in enumerate(BITS) if (seen.throttled or 0) >> SINCE_BOOT >> number & 1
     ]
     if hidden:
-        yield f"short new events of what has happened since boot already: {', '.join(hidden)}"
+        yield f"short new events of a kind that has already happened since boot: {', '.join(hidden)}"
 
 
 def others(board: Board) -> tuple[str, ...]:
-    """Return the names of foreign containers that run on the board. Raises BoardError."""
-    with explained(board.name, "listing the containers that run"):
+    """Return the names of the foreign containers that run on the board. Raises BoardError."""
+    with explained(board.name, "listing the running containers"):
         running = board.docker.containers.list(sparse=True)
     theirs = [c for c in running if RUN_LABEL not in (c.attrs.get("Labels") or {})]
     names = (text(", ".join(c.attrs.get("Names") or ()).replace("/", "")) for c in theirs)

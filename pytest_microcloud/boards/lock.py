@@ -126,7 +126,7 @@ class Lock:
         self._say = say
         self._keeper: subprocess.Popen[bytes] | None = None
         self._unread = b""
-        self._given_up = threading.Event()
+        self._released = threading.Event()
 
     @property
     def held(self) -> bool:
@@ -163,7 +163,7 @@ class Lock:
         keeper = self._keeper
         if keeper is None:
             return
-        self._given_up.set()
+        self._released.set()
         try:
             said, _ = keeper.communicate(b"end\n", timeout=undo.UNDO_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -181,7 +181,7 @@ class Lock:
     def drop(self) -> None:
         """Drop the connection that holds it; the board then reverts the changes by itself."""
         keeper, self._keeper = self._keeper, None
-        self._given_up.set()
+        self._released.set()
         if keeper is None:
             return
         keeper.kill()
@@ -199,8 +199,8 @@ class Lock:
         words = ["bash", "-c", _KEEPER, "microcloud-keeper", *arguments, "leave" if leave else ""]
         keeper = self._link.start(f"{_NEEDS_BASH}exec {shlex.join(words)}")
         self._keeper = keeper
-        self._given_up, self._unread = threading.Event(), b""
-        threading.Thread(target=_feed, args=(keeper, self._given_up), daemon=True).start()
+        self._released, self._unread = threading.Event(), b""
+        threading.Thread(target=_feed, args=(keeper, self._released), daemon=True).start()
         try:
             return self._answer(keeper)
         except BaseException:
@@ -267,10 +267,10 @@ def _untakeable(board: str, complaint: str) -> BoardError:
     )
 
 
-def _feed(keeper: subprocess.Popen[bytes], given_up: threading.Event) -> None:
+def _feed(keeper: subprocess.Popen[bytes], released: threading.Event) -> None:
     """Let the keeper know that we are alive."""
     with contextlib.suppress(OSError, ValueError):  # the connection broke, or was closed
-        while keeper.stdin is not None and not given_up.wait(HEARTBEAT_S):
+        while keeper.stdin is not None and not released.wait(HEARTBEAT_S):
             keeper.stdin.write(b"\n")
             keeper.stdin.flush()
 

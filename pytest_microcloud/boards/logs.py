@@ -79,7 +79,7 @@ exit 0
 )
 
 
-class Evidence:
+class Logs:
     """The logs of one board since `begin`. Its calls raise BoardError."""
 
     def __init__(self, link: Link) -> None:

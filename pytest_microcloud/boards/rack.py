@@ -61,11 +61,11 @@ class Rack:
         self._boards: dict[str, Board] = {}
         self._broken: dict[str, str] = {}
         self._seen_at_s: dict[str, float] = {}
-        self._own: dict[str, dict[str, Any]] = {}
+        self._original: dict[str, dict[str, Any]] = {}
         self._exchanged: set[str] = set()
         self._engine: DockerClient | None = None
         self._lease: lease.Lease | None = None
-        self.stays: list[str] = []
+        self.not_cleaned_up: list[str] = []
         """What could not be tidied up, a sentence each."""
 
     @property
@@ -97,7 +97,7 @@ class Rack:
         self._seen_at_s[name] = time.monotonic()
         return self._boards[name]
 
-    def ask_after(self, name: str) -> str:
+    def diagnose(self, name: str) -> str:
         """Return in words what happened to a board that a test had trouble with; empty if it is not known.
 
         A board that was lost is brought back first, if it can be.
@@ -109,23 +109,23 @@ class Rack:
         try:
             if trouble:
                 self._revive(name, trouble)
-            happened = "rebooted by itself" if board.booted != boot else board.evidence.cause()
+            happened = "rebooted by itself" if board.booted != boot else board.logs.cause()
         except BoardError as error:
             return error.what
         return happened or (f"was lost for a time ({trouble})" if trouble else "")
 
-    def boot_anew(self, name: str, why: str) -> None:
+    def reboot(self, name: str, why: str) -> None:
         """Reboot a board that is up. One that fails is not tried again; raises BoardError."""
         board = self.board(name)
         self._announce(name, f"reboots: {why}")
         with self._lost(name, "did not reboot"):
-            board.boot_anew()
+            board.reboot_and_settle()
 
-    def own(self, name: str) -> Mapping[str, Any]:
+    def original(self, name: str) -> Mapping[str, Any]:
         """Return what a board that is up was made of, whatever it was exchanged for since."""
-        return self._own[name]
+        return self._original[name]
 
-    def can_be(self, name: str, made_of: Mapping[str, Any]) -> None:
+    def check_exchange(self, name: str, made_of: Mapping[str, Any]) -> None:
         """Raise BoardError with the reason if a board that is up cannot be exchanged for one of these."""
         self.board(name).driver.like(made_of)
 
@@ -144,7 +144,7 @@ class Rack:
         target = dataclasses.replace(board.target, variables=variables)
         self._exchanged.add(board.name)
         board.exchange(self._driver(target, board.model, partial(self._announce, board.name), board.link))
-        if made_of == self._own[board.name]:
+        if made_of == self._original[board.name]:
             self._exchanged.discard(board.name)
         self._seen_at_s[board.name] = time.monotonic()
 
@@ -186,7 +186,7 @@ class Rack:
                 if board.name in self._exchanged and not board.driver.disposable:
                     with self._warned(board.name):
                         self._announce(board.name, "gets its own image back")
-                        self._exchange(board, self._own[board.name])
+                        self._exchange(board, self._original[board.name])
                 with self._warned(board.name):
                     board.power_off(keep=self._keep)
             if host is not None:
@@ -206,8 +206,8 @@ class Rack:
             yield
         except Exception as error:
             what = error.what if isinstance(error, BoardError) else error
-            self.stays.append(f"{board}: not cleaned up: {what} (the next run tries again)")
-            self._announce(board, self.stays[-1].partition(": ")[2])
+            self.not_cleaned_up.append(f"{board}: not cleaned up: {what} (the next run tries again)")
+            self._announce(board, self.not_cleaned_up[-1].partition(": ")[2])
 
     def _power_on(self, target: Target) -> Board:
         self.workspace.open()
@@ -239,7 +239,7 @@ class Rack:
             with self._warned(board.name):
                 board.power_off()
             raise
-        self._own[target.name] = board.driver.made_of()
+        self._original[target.name] = board.driver.made_of()
         return board
 
     def _driver(

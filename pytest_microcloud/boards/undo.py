@@ -136,7 +136,7 @@ class Ledger:
         """
         return self._link.run(_NOTE, root=True, stdin=command).stdout.strip()
 
-    def take_back(self, note: str) -> None:
+    def revert(self, note: str) -> None:
         """Execute one note and strike it out; nothing happens if that was done before."""
         line = _line(self._link.endpoint.docker_socket, note)
         done = self._link.run(line, root=True, check=False, timeout_s=UNDO_TIMEOUT_S)

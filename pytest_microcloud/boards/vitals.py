@@ -1,8 +1,8 @@
-"""What a board says of its state at one moment: supply, heat, clock, memory, and what keeps it busy.
+"""The state of a board at one moment: power supply, temperature, clock, memory and CPU use.
 
-A system container has no firmware, thermometer or kernel of its own, and its /proc describes the host:
-there the counters of its own cgroup are read, and the rest is unknown. The state of the power supply is read
-wherever it shows, since a container's host falters with it, too.
+A system container has no firmware, thermometer or kernel of its own, and its /proc describes the host. There
+the counters of its cgroup are read, and the rest is unknown. The power supply is read wherever it is
+reported, because a fault in the host's supply affects its containers too.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 PAGE_BYTES = 4096
 UNDER_VOLTAGE = re.compile("under-?voltage detected", re.IGNORECASE)
 SEVERAL = ("zone", "clock", "due", "alarm")
-"""Keys of readings that a board has more than one of; each is followed by the name of its part."""
+"""Keys that a board reports once per part; the name of the part follows the key."""
 THROTTLED = re.compile(r"(?:throttled=)?(?:0x)?([0-9a-f]{1,8})", re.IGNORECASE)
 
-# Asked with an empty line it starts no process, except vcgencmd where the kernel does not report the same.
+# An empty request starts no process, except vcgencmd where the kernel does not report throttling itself.
 _SCRIPT = r"""
 PATH=$PATH:/opt/vc/bin:/usr/sbin:/sbin
 cgroup=/sys/fs/cgroup; cpus=/sys/devices/system/cpu
@@ -35,7 +35,7 @@ inside=; firmware=; alarms=; log=; vcgencmd=; clocks=
 if [ -e /run/systemd/container ] || [ -e /.dockerenv ]; then inside=1; fi
 for file in /sys/devices/platform/soc*/*:firmware/get_throttled; do [ -r "$file" ] && firmware=$file; done
 for file in /sys/class/hwmon/hwmon*/in0_lcrit_alarm; do [ -r "$file" ] && alarms="$alarms $file"; done
-for file in $cpus/cpu[0-9]*/cpufreq; do # one a clock: the CPUs that share it show the same
+for file in $cpus/cpu[0-9]*/cpufreq; do # one per clock: CPUs that share a clock report the same
   [ -d "$file" ] || continue
   cpu=${file%/cpufreq}; cpu=${cpu##*/cpu}; sharing=; read -r sharing <"$file/related_cpus"
   [ "$cpu" = "${sharing%% *}" ] || [ -z "$sharing" ] || continue
@@ -128,13 +128,13 @@ own() {
 
 COLDEST_C, HOTTEST_C = -40.0, 150.0
 DEGREES = 200
-"""Readings up to here are in degrees, as some drivers have it; larger ones are in millidegrees."""
+"""Some drivers report degrees: values up to this one. Larger values are millidegrees."""
 FASTEST_HZ = 2e10
 
 
 @dataclass(frozen=True)
 class Clock:
-    """The clock that some CPUs share: its frequency (Hz), and their CPU time since boot (s)."""
+    """A clock that one or more CPUs share: its frequency (Hz) and their CPU time since boot (s)."""
 
     hz: float
     busy_s: float
@@ -142,13 +142,14 @@ class Clock:
 
 @dataclass(frozen=True, kw_only=True)
 class Vitals:
-    """The state of a board at one moment; None is what it does not report, or not in a brief reading.
+    """The state of a board at one moment. A value is None if the board or a brief reading does not have it.
 
-    `zones_c` are the temperatures of its thermal zones, and `clocks` are named for the first CPU of each;
-    `implausible` are readings, in words, that cannot be true.
+    `zones_c` maps thermal zones to temperatures, and `clocks` the first CPU of each clock to the clock.
+    `implausible` describes readings outside the possible range.
 
-    `asked_s` and `answered_s` are on the controller's monotonic clock, `uptime_s` on the board's and
-    `booted_at_s` on its wall clock. `busy_s` is CPU time since boot; `throttled` has the firmware's bits.
+    `asked_s` and `answered_s` are on the controller's monotonic clock, `uptime_s` on the board's, and
+    `booted_at_s` on the board's wall clock. `busy_s` is CPU time since boot; `throttled` has the firmware's
+    bits.
     """
 
     asked_s: float
@@ -160,23 +161,23 @@ class Vitals:
     zones_c: Mapping[str, float] = field(default_factory=dict)
     clocks: Mapping[str, Clock] = field(default_factory=dict)
     implausible: tuple[str, ...] = ()
-    # Only in a whole reading
+    # Only in a full reading:
     boot: str | None = None
     booted_at_s: float | None = None
     due_hz: Mapping[str, float] = field(default_factory=dict)
-    """By clock, the frequency that its governor lets a busy CPU have."""
+    """By clock, the frequency that its governor gives a busy CPU."""
     swapped_pages: int | None = None
     oom_kills: int | None = None
     oom_kills_of_host: int | None = None
-    """Of the machine below a container whose own count misses those in cgroups that are gone (cgroup v1)."""
+    """The host's count, for a container whose own count omits cgroups that no longer exist (cgroup v1)."""
     log: tuple[str, ...] | None = None
     inside: bool = False
     cpus: float | None = None
-    """CPUs that a container may use, if that is limited."""
+    """The number of CPUs that a container may use, if it is limited."""
 
     @property
     def changes(self) -> bool:
-        """Whether some of it changes with time, so that repeated readings are of use."""
+        """Whether a brief reading has values that change, so that repeated readings are useful."""
         return self.throttled is not None or self.alarm is not None or bool(self.zones_c or self.clocks)
 
     @property
@@ -185,47 +186,47 @@ class Vitals:
         return max(self.zones_c.values(), default=None)
 
 
-class Look:
-    """Reads the state of a board, as root; use it as a context manager. Raises BoardError."""
+class VitalsReader:
+    """Reads the state of a board as root. Use it as a context manager; its calls raise BoardError."""
 
     def __init__(self, link: Link) -> None:
         self._board = link.board
         self._shell = Shell(link, _SCRIPT, "its state", root=True)
 
     def brief(self) -> Vitals:
-        """Look at what comes and goes."""
-        return self._look("")
+        """Read the values that change within a measurement."""
+        return self._read("")
 
     def whole(self) -> Vitals:
-        """Look at all there is."""
-        return self._look("all")
+        """Read all values."""
+        return self._read("all")
 
     def hang_up(self) -> None:
-        """End it from another thread than the one that reads."""
+        """Close the connection from a thread other than the one that reads."""
         self._shell.hang_up()
 
     def close(self) -> None:
-        """End it; nothing of it stays on the board."""
+        """End the shell on the board."""
         self._shell.close()
 
-    def __enter__(self) -> Look:
+    def __enter__(self) -> VitalsReader:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _look(self, what: str) -> Vitals:
+    def _read(self, what: str) -> Vitals:
         asked_s = time.monotonic()
-        said = self._shell.ask(what)
-        return parsed(self._board, said, asked_s, time.monotonic())
+        lines = self._shell.ask(what)
+        return parsed(self._board, lines, asked_s, time.monotonic())
 
 
-def parsed(board: str, said: Iterable[str], asked_s: float, answered_s: float) -> Vitals:
-    """Return the vitals in a board's answer, lines of key and value; raises BoardError if it is nonsense."""
+def parsed(board: str, lines: Iterable[str], asked_s: float, answered_s: float) -> Vitals:
+    """Parse a board's report, one key and value per line; raises BoardError without uptime and CPU time."""
     log: list[str] = []
     reported: dict[str, str] = {}
     parts: dict[str, dict[str, str]] = {key: {} for key in SEVERAL}
-    for line in said:
+    for line in lines:
         key, _, value = line.partition(" ")
         if key == "log":
             log.append(value)
@@ -239,7 +240,9 @@ def parsed(board: str, said: Iterable[str], asked_s: float, answered_s: float) -
     alarms = [alarm for each in parts["alarm"].values() if (alarm := _truth(_finite(each))) is not None]
     uptime_s, busy_us = _number(reported, "uptime_s"), _number(reported, "busy_us")
     if uptime_s is None or busy_us is None:
-        raise BoardError(board, f"does not report its state, but {text(' '.join(reported)) or 'nothing'!r}")
+        raise BoardError(
+            board, f"its state cannot be read; it reported {text(' '.join(reported)) or 'nothing'!r}"
+        )
     inside = "inside" in reported
     wanted = log if not inside else [line for line in log if UNDER_VOLTAGE.search(line)]
     return Vitals(
@@ -265,7 +268,7 @@ def parsed(board: str, said: Iterable[str], asked_s: float, answered_s: float) -
 
 
 def _temperatures(readings: Mapping[str, str]) -> tuple[dict[str, float], list[str]]:
-    """Return the temperature (°C) of each zone, and the readings that cannot be one."""
+    """Return the temperature (°C) of each zone, and descriptions of implausible readings."""
     zones: dict[str, float] = {}
     wrong = []
     for name, reading in readings.items():
@@ -275,12 +278,12 @@ def _temperatures(readings: Mapping[str, str]) -> tuple[dict[str, float], list[s
         if COLDEST_C <= degrees <= HOTTEST_C:
             zones[name] = degrees
         else:
-            wrong.append(f"{text(name)} reads {text(reading)}, which is no temperature")
+            wrong.append(f"{text(name)} reads {text(reading)}, which is not a temperature")
     return zones, wrong
 
 
 def _clocks(readings: Mapping[str, str]) -> tuple[dict[str, Clock], list[str]]:
-    """Return the clocks by the first CPU of each, and the readings that cannot be a frequency."""
+    """Return the clocks by the first CPU of each, and descriptions of implausible readings."""
     clocks: dict[str, Clock] = {}
     wrong = []
     for name, reading in readings.items():
@@ -290,7 +293,7 @@ def _clocks(readings: Mapping[str, str]) -> tuple[dict[str, Clock], list[str]]:
         if 0 < khz * 1e3 <= FASTEST_HZ:
             clocks[name] = Clock(khz * 1e3, busy_us / 1e6)
         else:
-            wrong.append(f"{text(name)} reads {khz:g} kHz, which is no frequency")
+            wrong.append(f"{text(name)} reads {khz:g} kHz, which is not a frequency")
     return clocks, wrong
 
 
@@ -318,13 +321,13 @@ def _scaled(number: float | None, factor: float) -> float | None:
     return None if number is None else number * factor
 
 
-def _bits(said: str) -> int | None:
-    found = THROTTLED.fullmatch(said.strip())
+def _bits(reported: str) -> int | None:
+    found = THROTTLED.fullmatch(reported.strip())
     return int(found[1], 16) if found else None
 
 
 def _swapped(reported: dict[str, str], inside: bool) -> int | None:
-    """Return pages swapped in and out since boot; of a container, those that are out."""
+    """Return the pages swapped in and out since boot; in a container, the pages that are in swap."""
     if inside:
         return _whole(_scaled(_number(reported, "own_swap_bytes"), 1 / PAGE_BYTES))
     went_in, went_out = _number(reported, "pswpin"), _number(reported, "pswpout")

@@ -1,7 +1,15 @@
 """What is known beforehand: board models, workloads, limits, efforts; TOML read into frozen dataclasses."""
 
-from pytest_microcloud.catalog.description import Chart, Description, Mark, Metric, descriptions, know, metric
-from pytest_microcloud.catalog.loader import Catalog, bearable, load, revisions, shipped
+from pytest_microcloud.catalog.description import (
+    Chart,
+    Description,
+    Mark,
+    Metric,
+    add_metrics,
+    descriptions,
+    metric,
+)
+from pytest_microcloud.catalog.loader import Catalog, load, revisions, shipped, threshold
 from pytest_microcloud.catalog.records import (
     BoardModel,
     Effort,
@@ -29,11 +37,11 @@ __all__ = [
     "Revisions",
     "Symptom",
     "Workload",
-    "bearable",
+    "add_metrics",
     "descriptions",
-    "know",
     "load",
     "metric",
     "revisions",
     "shipped",
+    "threshold",
 ]

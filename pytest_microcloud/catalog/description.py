@@ -143,7 +143,7 @@ def metrics() -> Mapping[str, Metric]:
     return {**_registered, **_shipped_metrics()}
 
 
-def know(added: Iterable[Metric]) -> None:
+def add_metrics(added: Iterable[Metric]) -> None:
     """Let this process know the metrics of a registered experiment, so that measurements find their unit."""
     _registered.update({metric.name: metric for metric in added})
 

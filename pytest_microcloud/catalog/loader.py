@@ -43,7 +43,7 @@ class Catalog:
     models: Mapping[str, BoardModel]
     workloads: Mapping[str, Workload]
     limits: tuple[Limit, ...]
-    own_limits: tuple[Limit, ...]
+    user_limits: tuple[Limit, ...]
     efforts: Mapping[str, Effort]
     experiments: Mapping[str, Description]
 
@@ -72,7 +72,7 @@ class Catalog:
 
         Of several the one with most labels in common, and then the last read.
         """
-        for limits in (self.own_limits, self.limits):
+        for limits in (self.user_limits, self.limits):
             covering = [x for x in reversed(limits) if x.model == model and x.covers(metric, labels)]
             if covering:
                 return max(covering, key=lambda limit: len(limit.labels))
@@ -93,7 +93,7 @@ def load(extra: Iterable[Path] = (), experiments: Mapping[str, Description] | No
     for file in sorted((SHIPPED / "workloads").glob("*/workload.toml")):
         workloads[file.parent.name] = _workload(file, file.parent.name, toml_file.read(file), file.parent)
     limits = [(file, file.stem, toml_file.read(file)) for file in sorted((SHIPPED / "limits").glob("*.toml"))]
-    own_limits: list[tuple[Path, str, Table]] = []
+    user_limits: list[tuple[Path, str, Table]] = []
     for file in extra:
         document = toml_file.read(file)
         _only(file, "", document, ("boards", "workloads", "limits"))
@@ -102,12 +102,12 @@ def load(extra: Iterable[Path] = (), experiments: Mapping[str, Description] | No
         for name, table in _tables(file, document, "workloads"):
             directory = file.parent / str(table.pop("directory", name))
             workloads[name] = _workload(file, name, table, directory)
-        own_limits += [(file, name, table) for name, table in _tables(file, document, "limits")]
+        user_limits += [(file, name, table) for name, table in _tables(file, document, "limits")]
     efforts = _named(Effort, SHIPPED / "efforts.toml")
     known = models.resolve()
     read, own = (
         tuple(limit for file, name, table in tables for limit in _limits(file, name, table, known))
-        for tables in (limits, own_limits)
+        for tables in (limits, user_limits)
     )
     return Catalog(
         known, workloads, read, own, efforts, descriptions() if experiments is None else experiments
@@ -119,7 +119,7 @@ def _symptoms() -> Mapping[str, Symptom]:
     return _named(Symptom, SHIPPED / "health.toml")
 
 
-def bearable(symptom: str) -> float:
+def threshold(symptom: str) -> float:
     """Return how much of a symptom is borne, or raise a CatalogError with the nearest name."""
     return _pick(_symptoms(), symptom, "symptom").most
 

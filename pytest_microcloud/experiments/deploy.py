@@ -161,7 +161,7 @@ def afterwards(tidy: Callable[[], None]) -> Iterator[None]:
 def changed(board: Board, back: str) -> Iterator[None]:
     """Record how to revert a change of the board (see `Board.undo`), and revert it at the end."""
     note = board.undo(back)
-    with afterwards(lambda: board.take_back(note)):
+    with afterwards(lambda: board.revert(note)):
         yield
 
 

@@ -1,4 +1,4 @@
-"""Hosting capability (the paper, section 4.II): containers one at a time, until memory runs short."""
+"""Hosting capability (the paper, section 4.II): start containers one at a time until memory is short."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_microcloud.boards.gauge import Gauge, Reading
-from pytest_microcloud.boards.logs import Evidence
+from pytest_microcloud.boards.logs import Logs
 from pytest_microcloud.controller.engine import RUN_LABEL, explained
 from pytest_microcloud.errors import BoardError, InvalidMeasurement
 from pytest_microcloud.experiments.deploy import afterwards, published_port
@@ -25,20 +25,22 @@ if TYPE_CHECKING:
     from pytest_microcloud.experiments.deploy import Deployment
 
 THRESHOLD_BYTES = 50_000_000
-"""Memory that stays free for applications and operating system: the paper's 50 MB. A start alone takes nearly
-as much for a moment, and a board with none left reads its programs from the card again and again."""
+"""Memory that stays free for applications and the operating system: the paper's 50 MB. Starting a container
+takes nearly as much for a moment, and a board with no memory left keeps rereading its programs from the
+card."""
 FEWEST_TO_PROJECT = 5
-"""Containers from which memory is projected at the least; the first ones also fill caches."""
-ASKING_AGAIN_S = 300.0
-"""What a full board gets to answer for all its containers; those that are not asked in it count as silent."""
+"""Least number of containers to project from; the first ones also fill caches."""
+RESPONSES_S = 300.0
+"""Time for requests to all containers of a full board; containers that are not asked within it count as
+silent."""
 REMOVERS = 4
 RECOVERY_S = 60.0
 DAEMONS = """cat /proc/[0-9]*/stat 2>/dev/null | awk '$2 == "(dockerd)" { print $1, $22 }'"""
 
 RESERVED_BYTES = 150e6
-"""Memory that system, engine and the threshold take, roughly."""
+"""Approximate memory of the operating system, the engine and the threshold."""
 REMOVING = 1.4
-"""How much longer a filling takes with the removal of its containers."""
+"""Factor by which the removal of its containers lengthens a filling."""
 
 
 def _estimate(step: Step) -> float:
@@ -54,7 +56,7 @@ def _estimate(step: Step) -> float:
 HOSTING = shipped(
     "hosting",
     axes={"workload": Axis(lambda _, catalog: list(catalog.workloads))},
-    # Memory is filled until it runs short, and a board that falls over is a result.
+    # The experiment fills the memory, and a board that fails under it is a result.
     tolerates=("oom", "swap", "lost"),
     estimate=_estimate,
 )
@@ -62,7 +64,7 @@ HOSTING = shipped(
 
 @dataclass
 class _Filling:
-    """What one filling saw, container by container, in the order in which they were started."""
+    """The observations of one filling, one per container, in the order of their starts."""
 
     hosted: list[tuple[Container, int | None]] = field(default_factory=list)
     memory_bytes: list[float] = field(default_factory=list)
@@ -70,7 +72,7 @@ class _Filling:
     start_s: list[float] = field(default_factory=list)
     ready_s: list[float] = field(default_factory=list)
     swapped_pages: list[float] = field(default_factory=list)
-    fell_over: bool = False
+    failed: bool = False
     ends_at_s: float = math.inf
     most: float = math.inf
     projected: int = 0
@@ -80,34 +82,34 @@ class _Filling:
 def fill(
     deployment: Deployment, *, at_most: float = math.inf, at_most_s: float = math.inf
 ) -> list[Measurement]:
-    """Start containers until another one would leave less than 50 MB; then ask each one again.
+    """Start containers until another one would leave less than 50 MB free; then send each one a request.
 
-    Gives the number that answered, and a sample a container of memory, disk, start time and response time. A
-    board that falls over ends the filling: that is a result, and `reason` tells it. A filling that has
-    `at_most` containers, or takes longer than `at_most_s`, is cut short, and the number is projected from the
-    memory that each container took: `reason` and the label `basis` say so.
-    Raises InvalidMeasurement if it was the connection that ended it, and the board was well.
+    Returns the number of containers that responded, and one sample per container of memory, disk, start time
+    and response time. A board that fails ends the filling; that is a result, and `reason` describes it. A
+    filling that has `at_most` containers, or takes longer than `at_most_s`, is cut short. The number is then
+    projected from the memory that each container took, as `reason` and the label `basis` state. Raises
+    InvalidMeasurement if the connection broke while the board was well.
     """
     board, name = deployment.board, deployment.workload.id
-    evidence, daemons = Evidence(board.link), _daemons(board)
-    evidence.begin()
+    logs, daemons = Logs(board.link), _daemons(board)
+    logs.begin()
     filling = _Filling(ends_at_s=time.monotonic() + at_most_s, most=at_most)
     with afterwards(lambda: _tidy(board, filling)):
         try:
             with Gauge(board.link) as gauge:
                 _fill(deployment, gauge, filling)
         except BoardError as error:
-            filling.fell_over = True
-            filling.ended = f"the board fell over after {len(filling.hosted)} containers: {error.what}"
+            filling.failed = True
+            filling.ended = f"the board failed after {len(filling.hosted)} containers: {error.what}"
             broke = board.link.broke()
             _recover(board, error)
-            if broke and not evidence.cause() and _daemons(board) == daemons:
+            if broke and not logs.cause() and _daemons(board) == daemons:
                 raise InvalidMeasurement(
-                    f"{board.name}: the connection to the board broke during the filling after "
+                    f"{board.name}: the connection to the board broke during the filling, after "
                     f"{len(filling.hosted)} containers"
                 ) from error
-        board.say(f"hosting {name}: asking {len(filling.hosted)} containers again")
-        response_s = _asked_again(deployment, filling)
+        board.say(f"hosting {name}: sending requests to {len(filling.hosted)} containers")
+        response_s = _response_times(deployment, filling)
     if not response_s and not filling.disk_bytes:
         raise BoardError(board.name, f"could not host a single {deployment.workload.name}: {filling.ended}")
     labels: dict[str, str | int] = {"workload": name}
@@ -123,7 +125,7 @@ def fill(
         Measurement("hosting.disk_per_container", filling.disk_bytes, dict(labels)),
         Measurement("hosting.response_time", response_s, dict(labels)),
     ]
-    return [m for m in seen if m.samples]  # what fell over with its engine answered no more
+    return [m for m in seen if m.samples]  # after the engine fails, some have no samples
 
 
 def _fill(deployment: Deployment, gauge: Gauge, filling: _Filling) -> None:
@@ -152,7 +154,7 @@ def _another_fits(now: Reading, filling: _Filling) -> bool:
         )
     elif hosted >= filling.most or _late(filling, each):
         filling.projected = _more(now.available_bytes, each)
-        bound = "as many as were asked for" if hosted >= filling.most else "in the time of this effort"
+        bound = "as requested" if hosted >= filling.most else "within the time of this effort"
         filling.ended = (
             f"{hosted} were started {bound}; {filling.projected} more are projected "
             f"at {each / 1e6:.1f} MB each"
@@ -163,7 +165,7 @@ def _another_fits(now: Reading, filling: _Filling) -> bool:
 
 
 def _more(available_bytes: float, each: float) -> int:
-    """Return how many more would be started by the rule of `_another_fits`."""
+    """Return how many more containers `_another_fits` would allow."""
     return max(0, int((available_bytes - THRESHOLD_BYTES) / each)) if each > 0 else 0
 
 
@@ -185,46 +187,46 @@ def _start(deployment: Deployment, filling: _Filling) -> tuple[Container, int | 
 
 
 def _disk_bytes(board: Board, container: Container) -> float:
-    with explained(board.name, "asking for a container's disk usage"):
+    with explained(board.name, "reading a container's disk usage"):
         listed = board.docker.api.containers(size=True, filters={"id": str(container.id)})
     return float(listed[0].get("SizeRw", 0)) if listed else 0.0
 
 
-def _asked_again(deployment: Deployment, filling: _Filling) -> list[float]:
-    """Ask every container that still runs, and return the response times (s) of those that answer."""
+def _response_times(deployment: Deployment, filling: _Filling) -> list[float]:
+    """Send a request to every running container; return the response times (s) of those that respond."""
     board, ready = deployment.board, deployment.workload.ready
     response_s = []
     running = _running(board) if filling.hosted else set()
-    ends_at_s = time.monotonic() + ASKING_AGAIN_S
+    ends_at_s = time.monotonic() + RESPONSES_S
     for container, port in filling.hosted:
         started = time.monotonic()
         if started > ends_at_s:
-            filling.ended += f"; not all were asked again within {ASKING_AGAIN_S:.0f} s"
+            filling.ended += f"; not all could be asked within {RESPONSES_S:.0f} s"
             break
         if container.id in running and answers(board, ready, port, container):
             response_s.append(time.monotonic() - started)
     if silent := len(filling.hosted) - len(response_s):
-        filling.ended += f"; {silent} of {len(filling.hosted)} did not answer in the end"
+        filling.ended += f"; {silent} of {len(filling.hosted)} did not respond at the end"
     return response_s
 
 
 def _running(board: Board) -> set[str | None]:
-    """Return the ids of our containers that run; none, if the board's engine does not say."""
+    """Return the ids of this run's running containers; empty if the board's engine does not respond."""
     try:
-        with explained(board.name, "listing the containers that run"):
-            return {c.id for c in board.docker.containers.list(sparse=True, filters=_ours(board))}
+        with explained(board.name, "listing the running containers"):
+            return {c.id for c in board.docker.containers.list(sparse=True, filters=_of_this_run(board))}
     except BoardError:
         return set()
 
 
-def _ours(board: Board) -> dict[str, str | list[str] | bool]:
+def _of_this_run(board: Board) -> dict[str, str | list[str] | bool]:
     return {"label": f"{RUN_LABEL}={board.run_id}"}
 
 
 def _recover(board: Board, error: BoardError) -> None:
-    """Give a board that fell over some time to come back, so that what still answers can be counted.
+    """Give a board that failed time to come back, to count the containers that still respond.
 
-    One that does not, or that booted anew, was not filled: the error that it fell over with stands.
+    If it does not come back, or rebooted, there is no result: the error is raised again.
     """
     booted = board.booted
     try:
@@ -236,19 +238,19 @@ def _recover(board: Board, error: BoardError) -> None:
 
 
 def _daemons(board: Board) -> str:
-    """Return process ids and start times of Docker's daemons; Podman has none."""
+    """Return the process ids and start times of Docker's daemons; empty for Podman."""
     return board.link.run(DAEMONS).stdout
 
 
 def _tidy(board: Board, filling: _Filling) -> None:
-    """Remove the containers; from a board that fell over and stays down they cannot be, which is told."""
+    """Remove the containers. On a board that failed and stays down, report that they remain."""
     try:
         with explained(board.name, "removing the containers of a filling"):
-            containers = board.docker.containers.list(all=True, sparse=True, filters=_ours(board))
+            containers = board.docker.containers.list(all=True, sparse=True, filters=_of_this_run(board))
             board.say(f"hosting: removing {len(containers)} containers")
             with ThreadPoolExecutor(REMOVERS) as pool:
                 list(pool.map(lambda container: container.remove(force=True, v=True), containers))
     except BoardError as error:
-        if not filling.fell_over:
+        if not filling.failed:
             raise
         filling.ended += f"; its containers could not be removed: {error.what}"

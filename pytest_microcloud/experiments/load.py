@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from pytest_microcloud.catalog import bearable
+from pytest_microcloud.catalog import threshold
 from pytest_microcloud.controller.processes import ends_with_us
 from pytest_microcloud.errors import BoardError, InvalidMeasurement, UserMistake
 
@@ -44,7 +44,7 @@ class Load:
     `request_times_s` has an entry for each request that was answered; it is empty if ab stopped before it
     could write them. `duration_s` is by ab's own clock: without its start, and without the time that it
     waited for requests that were never answered. `stopped` is why ab ended before its last request, or empty.
-    `doubt` is why this machine, not the board, may have limited the load, or empty.
+    `bottleneck` is why this machine, not the board, may have limited the load, or empty.
     """
 
     request_times_s: list[float]
@@ -52,7 +52,7 @@ class Load:
     failures: int
     duration_s: float
     stopped: str = ""
-    doubt: str = ""
+    bottleneck: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,11 +120,11 @@ def ab(
             f"{tempfile.gettempdir()}: is this machine's disk full?"
         )
     failures = _failures(done, requests, page_bytes)
-    # A server that refuses all at once keeps ab busy, too, and that is no doubt.
-    doubt = _doubt(done, clients) if failures < requests else ""
+    # A server that refuses all at once keeps ab busy, too, and that is no bottleneck.
+    bottleneck = _bottleneck(done, clients) if failures < requests else ""
     duration_s = (_seconds("Time taken for tests", done.stdout) or done.duration_s) - done.idle_s
     answered = requests - failures
-    return Load(_without_refused(times, failures), answered, failures, duration_s, _stopped(done), doubt)
+    return Load(_without_refused(times, failures), answered, failures, duration_s, _stopped(done), bottleneck)
 
 
 def check_load(*, requests: int, clients: int) -> None:
@@ -240,11 +240,11 @@ def _children_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _doubt(done: _Ended, clients: int) -> str:
+def _bottleneck(done: _Ended, clients: int) -> str:
     busy, waited = done.cpu_s / done.duration_s, done.waited_s / done.duration_s
-    if busy > bearable("saturated"):
+    if busy > threshold("saturated"):
         return f"the load generator was saturated (ab used {busy:.0%} of a CPU for {clients} clients)"
-    if waited > bearable("starved"):
+    if waited > threshold("starved"):
         return (
             f"the load generator was starved: this machine was busy with something else "
             f"(ab waited for a CPU for {waited:.0%} of its time)"

@@ -13,8 +13,8 @@ from pytest_microcloud.catalog import (
     Chart,
     Description,
     Effort,
-    bearable,
     descriptions,
+    threshold,
 )
 from pytest_microcloud.errors import UserMistake
 from pytest_microcloud.suggest import did_you_mean, listed
@@ -123,7 +123,7 @@ class Experiment(Description):
             if chart.kind == "curves" and not chart.x:
                 yield f"figure {chart.title!r}: curves need the label that they run along: x"
         for symptom in self.tolerates:
-            bearable(symptom)
+            threshold(symptom)
 
 
 def shipped(name: str, **how: Any) -> Experiment:

@@ -59,9 +59,9 @@ def load(server: Server, *, clients: int, requests: int) -> list[Measurement]:
         measured = [times, throughput, *measured]
     elif not seen.answered:  # whatever the limits are
         measured[0].verdict = "infeasible"
-    if seen.doubt:
+    if seen.bottleneck:
         for m in measured:
-            m.verdict, m.reason = "invalid", seen.doubt
+            m.verdict, m.reason = "invalid", seen.bottleneck
     return measured
 
 
@@ -77,8 +77,8 @@ def capacity(server: Server, *, requests: int, most: int = MOST_CLIENTS) -> list
         board.say(f"serving {setting}: can it serve {clients} clients?")
         one_more = clients + 1  # ab sends the first request alone
         seen = _ab(server, clients, max(requests, one_more))
-        if seen.doubt:
-            raise InvalidMeasurement(f"{board.name}: {seen.doubt}")
+        if seen.bottleneck:
+            raise InvalidMeasurement(f"{board.name}: {seen.bottleneck}")
         return seen.failures == 0
 
     best = most if served(most) else _highest_rung(rungs(most)[:-1], served)

@@ -57,7 +57,7 @@ class Boots:
         self._session.phases[name] = wanted
         if wanted.stage:
             rack, gate = self._session.rack, self._session.gate
-            made_of = gate.made_of[name] if gate and wanted.stage == "baseline" else rack.own(name)
+            made_of = gate.made_of[name] if gate and wanted.stage == "baseline" else rack.original(name)
             rack.exchange(name, made_of, f"{wanted.stage}, boot {wanted.boot}")
         else:
-            self._session.rack.boot_anew(name, f"boot {wanted.boot} of {self._session.boots}")
+            self._session.rack.reboot(name, f"boot {wanted.boot} of {self._session.boots}")

@@ -151,8 +151,8 @@ class Gate:
             made_of = self._against.baseline.boards[theirs[name]].made_of
             try:
                 self._session.rack.board(name)
-                for side in (made_of, self._session.rack.own(name)):
-                    self._session.rack.can_be(name, side)
+                for side in (made_of, self._session.rack.original(name)):
+                    self._session.rack.check_exchange(name, side)
             except BoardError as error:
                 return str(error)
             self._against.made_of[name] = made_of

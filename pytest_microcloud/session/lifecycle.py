@@ -143,7 +143,7 @@ class SessionWithBoards:
             self._close()
             if self._progress is not None:
                 self._progress.clear()
-            if self._session.rack.stays and session.exitstatus == pytest.ExitCode.OK:
+            if self._session.rack.not_cleaned_up and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_unconfigure(self) -> None:

@@ -19,11 +19,11 @@ def registered(config: pytest.Config) -> Registry:
     """
     if (known := config.stash.get(REGISTRY, None)) is not None:
         return known
-    from pytest_microcloud.catalog import know
+    from pytest_microcloud.catalog import add_metrics
     from pytest_microcloud.registry import Registry
 
     registry = Registry()
     config.hook.pytest_microcloud_register(registry=registry)
-    know(metric for experiment in registry.experiments.values() for metric in experiment.metrics)
+    add_metrics(metric for experiment in registry.experiments.values() for metric in experiment.metrics)
     config.stash[REGISTRY] = registry
     return registry

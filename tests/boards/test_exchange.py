@@ -59,7 +59,7 @@ def test_an_emulated_board_is_exchanged_for_one_with_less_cpu_and_back(
 ) -> None:
     with closing(new_rack("swapped")) as rack:
         board = rack.board("swapped")
-        own, booted, whole = rack.own("swapped"), board.booted, quota(board)
+        own, booted, whole = rack.original("swapped"), board.booted, quota(board)
         board.link.run("touch /etc/was-here")
         rack.exchange("swapped", {**own, "cpu_share": 0.5}, "half of it")
         assert rack.board("swapped") is board
@@ -71,11 +71,11 @@ def test_an_emulated_board_is_exchanged_for_one_with_less_cpu_and_back(
         assert "CPU: 0.5 of the model's (microcloud_cpu_share)" in board.driver.gaps(board.link)
         rack.exchange("swapped", own, "as it was")
         assert quota(board) == pytest.approx(whole)
-        assert rack.own("swapped") == own
+        assert rack.original("swapped") == own
     label: dict[str, str | list[str] | bool] = {"label": f"{RUN_LABEL}={rack.workspace.run_id}"}
     assert host_engine.containers.list(all=True, filters=label) == []
     assert host_engine.volumes.list(filters=label) == []
-    assert rack.stays == []
+    assert rack.not_cleaned_up == []
 
 
 def test_an_image_that_is_gone_cannot_be_booted(shared_rack: object, pi3b: Board) -> None:
@@ -111,7 +111,7 @@ def test_a_real_board_is_flashed_boots_the_image_and_gets_its_own_back(
         desk.in_rack(microcloud_image="own-os", microcloud_flash=command, microcloud_power_cycle=power)
     ) as rack:
         board = rack.board("desk")
-        assert rack.own("desk") == {"image": "own-os"}
+        assert rack.original("desk") == {"image": "own-os"}
         booted = board.booted
         rack.exchange("desk", {"image": "other-os"}, "the baseline")
         assert "other-os" in str(board.facts.os_release)
@@ -119,7 +119,7 @@ def test_a_real_board_is_flashed_boots_the_image_and_gets_its_own_back(
         assert board.lock.held
         assert rack.board("desk").trouble() == ""
     assert flashed.read_text().split() == ["other-os", "own-os"]
-    assert rack.stays == []
+    assert rack.not_cleaned_up == []
 
 
 def test_a_flash_that_was_not_waited_for_is_before_the_next_one(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_flash_that_fails_is_an_error_of_that_board_that_quotes_it(
         with pytest.raises(BoardError, match="could not be exchanged"):
             rack.board("desk")
     assert flashed.read_text().split() == ["own-os"]  # whatever the first try left of it
-    assert rack.stays == []
+    assert rack.not_cleaned_up == []
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_real_board_without_the_means_says_which_is_missing(
     with closing(real_board.in_rack(microcloud_flash=command)) as rack:
         rack.board("real")
         with pytest.raises(BoardError, match=why):
-            rack.can_be("real", {"image": "other-os"})
+            rack.check_exchange("real", {"image": "other-os"})
 
 
 def test_targets_stay_as_the_inventory_has_them(new_rack: NewRack) -> None:

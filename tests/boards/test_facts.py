@@ -79,7 +79,7 @@ def asked(root: Path, shell: str) -> Facts:
         script = re.sub(rf"(?<![\w}}]){top}", f"{root}{top}", script)
     done = subprocess.run([shell, "-c", script], capture_output=True, timeout=60, check=False)
     assert done.stderr == b""
-    return parsed(facts.heard(done.stdout.decode()), 926 * MIB, {}, {})
+    return parsed(facts.key_values(done.stdout.decode()), 926 * MIB, {}, {})
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash"])

@@ -196,7 +196,7 @@ def test_hostile_text_in_its_file_is_shown_as_text_and_kills_nobody(
     assert real_board.shell("ls /tmp/owned", check=False).startswith("ls: cannot access")
 
 
-def test_what_stays_is_told_when_it_is_given_up(controller: Controller) -> None:
+def test_what_stays_is_told_when_it_is_released(controller: Controller) -> None:
     lock = controller()
     lock.take()
     ledger = Ledger(lock._link)

@@ -75,8 +75,8 @@ def test_a_change_that_lasts_as_long_as_a_context_is_taken_back_and_struck_out_o
         assert board.link.run(f"ls {LEDGER}").stdout.split() == ["00001"]
     assert board.link.run(f"ls {LEDGER}").stdout == ""
     note = board.undo("echo back >> /tmp/times")
-    board.take_back(note)
-    board.take_back(note)
+    board.revert(note)
+    board.revert(note)
     assert board.link.run("cat /tmp/times; rm /tmp/times").stdout == "back\nback\n"
     with (
         pytest.raises(BoardError, match=r"could not be reverted: `exit 3` failed"),
@@ -88,7 +88,7 @@ def test_a_change_that_lasts_as_long_as_a_context_is_taken_back_and_struck_out_o
 
 def test_hostile_text_in_a_note_is_not_executed_when_it_is_noted(board: Board) -> None:
     note = board.undo(undo.unload("'; touch /tmp/owned; $(touch /tmp/owned) `touch /tmp/owned`"))
-    board.take_back(note)
+    board.revert(note)
     assert board.link.run("ls /tmp/owned", check=False).status != 0
 
 

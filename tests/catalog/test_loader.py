@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_microcloud.catalog import bearable, load
+from pytest_microcloud.catalog import load, threshold
 from pytest_microcloud.errors import CatalogError, UserMistake
 from pytest_microcloud.verdict.gate import Rules
 
@@ -70,9 +70,9 @@ def test_a_name_that_is_not_there_is_answered_with_the_nearest() -> None:
 
 
 def test_a_symptom_that_is_not_there_is_answered_with_the_nearest() -> None:
-    assert bearable("oom") == 0
+    assert threshold("oom") == 0
     with pytest.raises(CatalogError, match="no symptom is named 'swapp'; did you mean 'swap'"):
-        bearable("swapp")
+        threshold("swapp")
 
 
 def test_a_users_file_adds_a_board_model(tmp_path: Path) -> None:

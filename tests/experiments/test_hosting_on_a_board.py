@@ -74,7 +74,7 @@ def test_an_engine_that_dies_ends_the_filling_with_what_still_answers(
     after_containers(3, AWAY)
     seen = by_metric(hosting.fill(deployment, at_most=6))
     assert seen["containers"].samples == [3.0]
-    assert "fell over after 3 containers" in seen["containers"].reason
+    assert "failed after 3 containers" in seen["containers"].reason
     assert len(seen["response_time"].samples) == 3
 
 
@@ -84,7 +84,7 @@ def test_an_engine_that_takes_its_containers_along_is_a_result_of_none(
     after_containers(2, AWAY)
     seen = by_metric(hosting.fill(deploy(pi3b, catalog.workload("httpd")), at_most=6))
     assert seen["containers"].samples == [0.0]
-    assert "fell over after 2 containers" in seen["containers"].reason
+    assert "failed after 2 containers" in seen["containers"].reason
     assert "response_time" not in seen
     assert len(seen["start_time"].samples) == 2
 

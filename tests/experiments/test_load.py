@@ -51,7 +51,7 @@ class _Server(ThreadingHTTPServer):
 @pytest.fixture(autouse=True)
 def on_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ab use and wait for a CPU as it likes: the servers and other tests run on this machine, too."""
-    monkeypatch.setattr(load, "bearable", lambda _symptom: 9.0)
+    monkeypatch.setattr(load, "threshold", lambda _symptom: 9.0)
 
 
 @pytest.fixture(scope="module")

@@ -33,8 +33,8 @@ REQUESTS, CLIENTS = 120, 30
 
 def bear(monkeypatch: pytest.MonkeyPatch, symptom: str, most: float) -> None:
     """Let that much of a symptom be borne."""
-    shipped = vars(load)["bearable"]
-    monkeypatch.setattr(load, "bearable", lambda name: most if name == symptom else shipped(name))
+    shipped = vars(load)["threshold"]
+    monkeypatch.setattr(load, "threshold", lambda name: most if name == symptom else shipped(name))
 
 
 @pytest.fixture(autouse=True)
@@ -204,7 +204,7 @@ def test_a_load_generator_that_waits_for_a_busy_controller_makes_the_measurement
         tmp_path / "bin", f"{rival}i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done; wait", monkeypatch
     )
     bear(monkeypatch, "saturated", 9.0)
-    bear(monkeypatch, "starved", catalogs.bearable("starved"))
+    bear(monkeypatch, "starved", catalogs.threshold("starved"))
     server = Server(pi3b, "native", "http://127.0.0.1:9/", 4)
     (reason,) = {m.reason for m in serving.load(server, clients=50, requests=50)}
     assert reason.startswith("the load generator was starved: this machine was busy with something else")

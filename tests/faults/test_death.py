@@ -83,7 +83,7 @@ def test_a_board_that_reboots_by_itself_is_brought_back_clean(desk: RealBoard, r
     when(board, "disk read 4KiB: 2 of", lambda: desk.shell("systemctl reboot", check=False))
     error = ended_with_an_error(lambda: disk(board))
     assert "connection broke" in error.what
-    assert rack.ask_after("desk") == "rebooted by itself"
+    assert rack.diagnose("desk") == "rebooted by itself"
     assert board.boot == number + 1
     assert rack.board("desk").link.run(f"ls {io.DIRECTORY}", check=False).status != 0
     rack.close()
@@ -110,7 +110,7 @@ def test_a_board_whose_network_is_gone_is_given_up_and_cleaned_by_the_next_run(
     network = host_engine.networks.get(name)
     when(board, "disk read 4KiB: 2 of", lambda: network.disconnect(desk.container))
     ended_with_an_error(lambda: disk(board))
-    happened = rack.ask_after("desk")
+    happened = rack.diagnose("desk")
     assert happened.startswith("was lost (the SSH connection broke")
     assert "does not come back: " in happened
     with monkeypatch.context() as patch:
@@ -119,7 +119,7 @@ def test_a_board_whose_network_is_gone_is_given_up_and_cleaned_by_the_next_run(
         for _ in range(3):
             with pytest.raises(BoardError, match=r"desk: was lost .* does not come back"):
                 rack.board("desk")
-        assert rack.ask_after("desk") == ""
+        assert rack.diagnose("desk") == ""
     network.connect(desk.container, ipv4_address=desk.address)
     with closing(desk.in_rack()) as following:
         following.board("desk")
@@ -135,7 +135,7 @@ def test_a_board_that_hangs_is_brought_back_by_cutting_its_power(
         with docker_server(deploy(board, catalog.workload("httpd"))) as server:
             when(board, "serving docker: 100000", desk.container.pause)
             ended_with_an_error(lambda: serving.load(server, clients=20, requests=100_000))
-            assert rack.ask_after("desk") == "rebooted by itself"
+            assert rack.diagnose("desk") == "rebooted by itself"
         assert [c.name for c in rack.board("desk").docker.containers.list()] == ["theirs-1"]
 
 
@@ -148,7 +148,7 @@ def test_an_emulated_board_that_hangs_is_powered_on_again(
         assert isinstance(board.driver, ContainerDriver)
         board.driver.container.pause()
         ended_with_an_error(lambda: disk(board))
-        assert rack.ask_after("frozen") == "rebooted by itself"
+        assert rack.diagnose("frozen") == "rebooted by itself"
         assert rack.board("frozen").docker.ping()
 
 
@@ -161,7 +161,7 @@ def test_an_engine_that_is_killed_and_comes_back_is_a_result_of_the_filling(
     when(board, told, lambda: desk.shell("systemctl kill -s KILL docker"))
     seen = {m.metric: m for m in hosting.fill(deployment, at_most=4)}
     assert "hosting.containers" in seen
-    assert rack.ask_after("desk") == ""
+    assert rack.diagnose("desk") == ""
     assert [c.name for c in board.docker.containers.list(all=True)] == ["theirs-1"]
 
 
@@ -180,7 +180,7 @@ def test_a_connection_that_breaks_during_a_filling_makes_no_result_of_it(
     told = "desk: the connection to the board broke during the filling after [2-9] containers"
     with pytest.raises(InvalidMeasurement, match=told):
         hosting.fill(deployment)
-    assert rack.ask_after("desk") == ""
+    assert rack.diagnose("desk") == ""
     assert [c.name for c in board.docker.containers.list(all=True)] == ["theirs-1"]
 
 
@@ -203,7 +203,7 @@ def test_an_engine_that_does_not_come_back_is_told(
     deployment = deploy(board, catalog.workload("httpd"))
     when(board, "hosting httpd: 2 containers", lambda: desk.shell("systemctl stop docker.socket docker"))
     ended_with_an_error(lambda: hosting.fill(deployment))
-    assert "does not come back: " in rack.ask_after("desk")
+    assert "does not come back: " in rack.diagnose("desk")
     desk.shell("systemctl start docker.socket docker")
 
 
@@ -229,7 +229,7 @@ def test_a_disk_that_is_full_or_read_only_is_told(
         desk.shell("head -c 4m /dev/zero > /var/tmp/full", check=False)
     error = ended_with_an_error(lambda: disk(board))
     assert "No space left" in error.what or "Read-only file system" in error.what
-    assert rack.ask_after("desk") == told
+    assert rack.diagnose("desk") == told
     desk.shell(mended)
 
 
@@ -239,7 +239,7 @@ def test_a_board_that_runs_out_of_memory_is_told(new_real_board: NewRealBoard) -
         board = rack.board("small")
         error = ended_with_an_error(lambda: board.link.run("tail /dev/zero"))
         assert "exited with 137" in error.what
-        assert rack.ask_after("small") == "it ran out of memory, and the kernel killed processes"
+        assert rack.diagnose("small") == "it ran out of memory, and the kernel killed processes"
 
 
 def test_the_logs_are_those_since_the_run_began_and_of_the_new_boot(
@@ -249,11 +249,11 @@ def test_the_logs_are_those_since_the_run_began_and_of_the_new_boot(
     desk.shell("logger -t tests before the run")
     board = rack.board("desk")
     desk.shell("logger -t tests in the run")
-    log = board.evidence.log()
+    log = board.logs.log()
     assert "in the run" in log
     assert "before the run" not in log
     desk.reboot()
-    assert "== journal of this boot" in rack.board("desk").evidence.log()
+    assert "== journal of this boot" in rack.board("desk").logs.log()
 
 
 SUITE = """

@@ -43,7 +43,7 @@ def test_with_a_command_startup_counts_from_power_on_too(
         assert facts.boot_identity(board.link) == board.booted != booted
         assert board.boot == number + 1
         assert board.lock.held
-        assert rack.ask_after("desk") == ""
+        assert rack.diagnose("desk") == ""
     assert desk.shell("docker ps -a --format '{{.Names}}'; docker images -q") == before
 
 
@@ -116,6 +116,6 @@ def test_a_power_command_that_fails_ends_the_experiment_and_the_board_stays_usab
         board = rack.board(real_board.name)
         with pytest.raises(BoardError, match="false exited with 1: nothing was said"):
             startup.reboot(deploy(board, catalog.workload("httpd")))
-        assert rack.ask_after(real_board.name) == ""
+        assert rack.diagnose(real_board.name) == ""
         assert rack.board(real_board.name).docker.containers.list(all=True) == []
     assert real_board.changes_since(before) == []

@@ -294,7 +294,7 @@ def test_a_least_value_is_shown_as_a_least_value() -> None:
 def test_a_measurement_without_samples_does_not_break_the_page() -> None:
     empty = Measurement("hosting.memory_per_container", [], {"workload": "ruby"})
     full = Measurement("hosting.containers", [3.0], {"workload": "ruby"})
-    shown = page([Entry("desk", "hosting", "test", "infeasible", "fell over", [empty, full])])
+    shown = page([Entry("desk", "hosting", "test", "infeasible", "failed", [empty, full])])
     assert "hosting.containers" in shown.texts
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from pytest_microcloud.inventory import ansible
 from pytest_microcloud.boards import health
 from pytest_microcloud.boards.board import Board
-from pytest_microcloud.boards.logs import Evidence
+from pytest_microcloud.boards.logs import Logs
 from pytest_microcloud.boards.facts import Facts
 from pytest_microcloud.boards.rack import Rack
 from pytest_microcloud.errors import BoardError
@@ -57,10 +57,10 @@ def power_on(rack, target):
     board.boot = 1
     learn(board)
     done(board, "on")
-    rack._own[target.name] = driver.made_of()
+    rack._original[target.name] = driver.made_of()
     return board
 
-def boot_anew(board):
+def reboot_and_settle(board):
     done(board, "boots")
 
 def exchange(board, driver):
@@ -69,11 +69,11 @@ def exchange(board, driver):
     done(board, f"is {driver.made_of()['image']}")
 
 Rack._power_on = power_on
-Board.boot_anew = boot_anew
+Board.reboot_and_settle = reboot_and_settle
 Board.exchange = exchange
 Board.power_off = lambda board, keep=False: done(board, "off")
 Board.trouble = lambda board: ""
-Evidence.log = lambda evidence: "nothing happened"
+Logs.log = lambda logs: "nothing happened"
 
 class Watch:
     def __init__(self, board, expected=()): ...

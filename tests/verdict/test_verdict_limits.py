@@ -90,10 +90,10 @@ def test_every_missed_limit_is_told(catalog: Catalog) -> None:
 
 
 def test_a_reason_that_was_there_stays_before_the_missed_limit() -> None:
-    m = Measurement("hosting.containers", [3], reason="the board fell over after 3 containers")
+    m = Measurement("hosting.containers", [3], reason="the board failed after 3 containers")
     sentence = apply(Limit(model="pi3b", metric="hosting.containers", min=60, source="me"), m)
     assert sentence is not None
-    assert m.reason == f"the board fell over after 3 containers; {sentence}"
+    assert m.reason == f"the board failed after 3 containers; {sentence}"
 
 
 def test_what_has_no_limit_is_feasible_with_that_remark_only(catalog: Catalog) -> None:
