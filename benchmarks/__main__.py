@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 
 from benchmarks import rows, stored
-from benchmarks.emulated import Progress, emulated
+from benchmarks.emulated import Recorded, emulated
 from benchmarks.row import Row, table
 from pytest_microcloud.boards.board import Board
 from pytest_microcloud.catalog import Catalog, load
@@ -83,12 +83,12 @@ def _measure(
     for name in models:
         each = [row for row in ON_A_BOARD if row in only and (name == models[0] or row in OF_EACH_MODEL)]
         if each:
-            progress = Progress()
+            progress = Recorded()
             with emulated(name, catalog, progress) as board:
                 measured.extend(_on_board(row, board, catalog, progress, extent) for row in each)
 
 
-def _on_board(row: str, board: Board, catalog: Catalog, progress: Progress, extent: Extent) -> Row:
+def _on_board(row: str, board: Board, catalog: Catalog, progress: Recorded, extent: Extent) -> Row:
     if row == "link":
         return rows.link(board, extent.pairs)
     if row == "sevenzip":

@@ -1,4 +1,4 @@
-"""One emulated board for as long as a measurement lasts, and a record of what it says meanwhile."""
+"""One emulated board for the time of a measurement, and a record of the steps that it reports meanwhile."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pytest_microcloud import shipped
 from pytest_microcloud.boards.board import Board
 from pytest_microcloud.boards.rack import Rack
 from pytest_microcloud.catalog import Catalog
+from pytest_microcloud.controller.progress import Progress
 from pytest_microcloud.controller.workspace import Workspace, new_run_id
 from pytest_microcloud.inventory.target import Target
 
@@ -19,31 +20,35 @@ SUITE = "bookworm"
 
 
 @dataclass
-class Progress:
-    """The lines of progress that a board said, each with the time (monotonic, s) at which it did."""
+class Recorded(Progress):
+    """Keeps the steps of experiments, each with its time (monotonic, s), and prints those of the board."""
 
     lines: list[tuple[float, str]] = field(default_factory=list)
 
-    def say(self, _board: str, text: str) -> None:
-        """Take a line."""
+    def announce(self, subject: str, text: str) -> None:
+        """Print it."""
+        announce(subject, text)
+
+    def update(self, _subject: str, text: str) -> None:
+        """Keep it."""
         self.lines.append((time.monotonic(), text))
 
     def last(self, word: str) -> float:
-        """Return when a line with that word was said last."""
+        """Return the time of the last step that has this word."""
         return next(at for at, text in reversed(self.lines) if word in text)
 
 
-def announce(board: str, text: str) -> None:
-    """Tell whoever waits, apart from the table."""
-    print(f"  {board}: {text}", file=sys.stderr, flush=True)
+def announce(subject: str, text: str) -> None:
+    """Print a step, apart from the table."""
+    print(f"  {subject}: {text}", file=sys.stderr, flush=True)
 
 
 @contextmanager
-def emulated(model: str, catalog: Catalog, progress: Progress) -> Iterator[Board]:
+def emulated(model: str, catalog: Catalog, progress: Recorded) -> Iterator[Board]:
     """Power on an emulated board of that model, and remove it afterwards."""
     target = Target(f"{model}-bench", model, "container", {"microcloud_image": SUITE}, (model,))
     drivers = shipped.registry().drivers
-    rack = Rack([target], catalog, drivers, Workspace(new_run_id()), announce, progress.say)
+    rack = Rack([target], catalog, drivers, Workspace(new_run_id()), progress)
     try:
         yield rack.board(target.name)
     finally:

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.emulated import Progress, announce
+from benchmarks.emulated import Recorded, announce
 from benchmarks.pairs import Pair, alternate
 from benchmarks.row import Row
 from pytest_microcloud.boards.board import Board
@@ -161,7 +161,7 @@ def serving_load(board: Board, catalog: Catalog, pairs: int, requests: int) -> R
     return Row(what, [pair.ratio for pair in took], "", _seconds(took), at_most=1.1)
 
 
-def hosting_fill(board: Board, catalog: Catalog, progress: Progress, pairs: int, containers: int) -> Row:
+def hosting_fill(board: Board, catalog: Catalog, progress: Recorded, pairs: int, containers: int) -> Row:
     """Compare the filling of `hosting.fill` with a loop of `docker run` on the board.
 
     Ours, on a watched board, counts from the call until the last container has answered and been measured:

@@ -168,7 +168,7 @@ def _open_session(config: pytest.Config) -> None:
     from pytest_microcloud.redaction import Privacy
     from pytest_microcloud.runs import unfinished
     from pytest_microcloud.runs.plan import Plan
-    from pytest_microcloud.session.lifecycle import PROGRESS
+    from pytest_microcloud.session.progress import Shown
     from pytest_microcloud.session.registered import registered
 
     registry = registered(config)
@@ -187,17 +187,10 @@ def _open_session(config: pytest.Config) -> None:
         identify=options.flag(config, "identify"),
     )
 
-    def announce(name: str, text: str) -> None:
-        if progress := config.stash.get(PROGRESS, None):
-            progress.announce(name, privacy.anywhere(text))
-
-    def say(name: str, text: str) -> None:
-        if progress := config.stash.get(PROGRESS, None):
-            progress.update(name, privacy.anywhere(text))
-
+    progress = Shown(privacy.anywhere)
     keep, wait_s = options.flag(config, "keep"), options.wait_s(config)
     drivers, tools = registry.drivers, registry.tools
-    rack = Rack(targets, catalog, drivers, workspace, announce, say, keep=keep, wait_s=wait_s, tools=tools)
+    rack = Rack(targets, catalog, drivers, workspace, progress, keep=keep, wait_s=wait_s, tools=tools)
     directory = options.path(config, "reports") / "runs"
     if not options.nothing_runs(config):
         runs.make_room(directory)
@@ -210,7 +203,7 @@ def _open_session(config: pytest.Config) -> None:
     if boots > 1:
         chosen = dataclasses.replace(chosen, boots=1)  # the start-up experiment reboots once a boot, too
     config.stash[SESSION] = session = Session(
-        registry, catalog, rack, chosen, run_file, privacy, announce, retries, boots
+        registry, catalog, rack, chosen, run_file, privacy, progress, retries, boots
     )
     session.resumed = before
     session.gate = _against(config, run_file, {target.model for target in targets})
@@ -263,6 +256,7 @@ def _register_hooks(config: pytest.Config, plan: Plan) -> None:
         config.pluginmanager.register(Gate(config, session.gate, record, unwritten), "microcloud-gate")
     if session.resumed is not None:  # after the gate: it has its say on the exit status before
         config.pluginmanager.register(Resume(config, session.resumed), "microcloud-resume")
+    config.pluginmanager.register(session.progress, "microcloud-progress")
     config.pluginmanager.register(SessionWithBoards(config), "microcloud-session")
     config.pluginmanager.register(Commands(options.command_timeout_s(config)), "microcloud-commands")
 

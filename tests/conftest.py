@@ -14,6 +14,7 @@ from pytest_microcloud import inventory
 from pytest_microcloud.boards.drivers import DEFAULT
 from pytest_microcloud.boards.rack import Rack
 from pytest_microcloud.controller import engine
+from pytest_microcloud.controller.progress import Progress
 from pytest_microcloud.controller.workspace import Workspace, new_run_id
 from pytest_microcloud.shipped import registry as shipped_registry
 from tests.support.real import How, RealBoard, RealBoards
@@ -45,8 +46,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("engine") is not None)
 
 
-def _hush(_board: str, _text: str) -> None:
-    pass
+class Announced(Progress):
+    """Hands what is announced to a function."""
+
+    def __init__(self, announce: Callable[[str, str], None]) -> None:
+        self._announce = announce
+
+    def announce(self, subject: str, text: str) -> None:
+        self._announce(subject, text)
 
 
 @pytest.fixture(scope="session")
@@ -80,8 +87,8 @@ def new_rack(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Iter
         targets = inventory.read(file, board, chosen.models, registry.driver_rules, DEFAULT)
         work = Workspace(new_run_id())
         drivers, tools = registry.drivers, registry.tools
-        say = announce or _hush
-        racks.append(Rack(targets, chosen, drivers, work, say, _hush, keep=keep, tools=tools))
+        progress = Announced(announce) if announce else Progress()
+        racks.append(Rack(targets, chosen, drivers, work, progress, keep=keep, tools=tools))
         return racks[-1]
 
     yield make

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.drivers.protocol import Driver
     from pytest_microcloud.boards.facts import Facts
     from pytest_microcloud.catalog import BoardModel
+    from pytest_microcloud.controller.progress import Steps
     from pytest_microcloud.inventory.target import Target
 
 BOOT_TIMEOUT_S = 300.0
@@ -60,11 +61,10 @@ class Rebooted:
 class Board:
     """One board of the inventory, powered on.
 
-    `boot` counts its power-ons in this run, from 1, and `booted` identifies the present one;
-    `say` shows a line of progress to whoever waits, `announce` one that stays; `run_id` is the label of what
-    is created on the board; `wait_s` is the timeout for a board that another session uses. `tools` maps the
-    programs of experiments to Debian packages. `gaps`
-    is what of its model is not emulated, `unwatched` what of its health cannot be watched, and `others` are
+    `boot` counts its power-ons in this run, from 1, and `booted` identifies the present one; `say` shows how
+    far an experiment is. `run_id` is the label of what is created on the board; `wait_s` is the timeout for a
+    board that another session uses. `tools` maps the programs of experiments to Debian packages. `gaps` is
+    what of its model is not emulated, `unwatched` what of its health cannot be watched, and `others` are
     foreign containers on it.
     """
 
@@ -76,9 +76,8 @@ class Board:
         run_id: str,
         number: int,
         directory: Path,
-        say: Callable[[str], None],
+        steps: Steps,
         *,
-        announce: Callable[[str], None] | None = None,
         wait_s: float = 0.0,
         tools: Mapping[str, str] | None = None,
     ) -> None:
@@ -86,8 +85,8 @@ class Board:
         self.model = model
         self.driver = driver
         self.run_id = run_id
-        self.say = say
-        self._announce = announce or say
+        self.say: Callable[[str], None] = steps.update
+        self._announce = steps.announce
         self.link = Link(target.name, number, directory)
         self.lock = Lock(self.link, run_id, self._announce)
         self.ledger = Ledger(self.link)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_microcloud.boards.board import Board
 from pytest_microcloud.boards.drivers.protocol import DriverContext
 from pytest_microcloud.controller import engine, images, lease, leftovers
+from pytest_microcloud.controller.progress import Progress, Steps
 from pytest_microcloud.controller.workspace import Workspace, remove_abandoned
 from pytest_microcloud.errors import BoardError
 
@@ -31,9 +31,8 @@ FRESH_S = 2.0
 class Rack:
     """The boards of the chosen targets, by name. `drivers` makes a driver by the name that a target gives.
 
-    `announce` shows a step that is rare and long, `say` how far an experiment is; both take a board and a
-    text. With `keep`, emulated boards are left running for the next run; `wait_s` is for how long a board
-    that another session uses is waited for. `tools` maps the programs of experiments to Debian packages.
+    With `keep`, emulated boards are left running for the next run; `wait_s` is the timeout for a board that
+    another session uses. `tools` maps the programs of experiments to Debian packages.
     """
 
     def __init__(
@@ -42,8 +41,7 @@ class Rack:
         catalog: Catalog,
         drivers: Mapping[str, DriverFactory],
         workspace: Workspace,
-        announce: Callable[[str, str], None],
-        say: Callable[[str, str], None],
+        progress: Progress,
         *,
         keep: bool = False,
         wait_s: float = 0.0,
@@ -53,8 +51,7 @@ class Rack:
         self.catalog = catalog
         self._drivers = drivers
         self.workspace = workspace
-        self._announce = announce
-        self._say = say
+        self._progress = progress
         self._keep = keep
         self._wait_s = wait_s
         self._tools = tools
@@ -117,7 +114,7 @@ class Rack:
     def reboot(self, name: str, why: str) -> None:
         """Reboot a board that is up. One that fails is not tried again; raises BoardError."""
         board = self.board(name)
-        self._announce(name, f"reboots: {why}")
+        self._progress.announce(name, f"reboots: {why}")
         with self._lost(name, "did not reboot"):
             board.reboot_and_settle()
 
@@ -135,7 +132,7 @@ class Rack:
         What fails is not tried again; raises BoardError.
         """
         board = self.board(name)
-        self._announce(name, f"boots another image: {why}")
+        self._progress.announce(name, f"boots another image: {why}")
         with self._lost(name, "could not be exchanged"):
             self._exchange(board, made_of)
 
@@ -143,7 +140,7 @@ class Rack:
         variables = {**board.target.variables, **board.driver.like(made_of)}
         target = dataclasses.replace(board.target, variables=variables)
         self._exchanged.add(board.name)
-        board.exchange(self._driver(target, board.model, partial(self._announce, board.name), board.link))
+        board.exchange(self._driver(target, board.model, Steps(self._progress, board.name), board.link))
         if made_of == self._original[board.name]:
             self._exchanged.discard(board.name)
         self._seen_at_s[board.name] = time.monotonic()
@@ -157,7 +154,7 @@ class Rack:
             raise BoardError(name, self._broken[name]) from error
 
     def _revive(self, name: str, trouble: str) -> None:
-        self._announce(name, f"{trouble}: trying to get it back")
+        self._progress.announce(name, f"{trouble}: trying to get it back")
         try:
             self._boards[name].revive()
         except Exception as error:  # as of this machine's full disk: the other boards go on
@@ -171,9 +168,10 @@ class Rack:
             self._engine = engine.host_engine()
         if self._lease is None:
             engine.must_be_here(self._engine)
+            announce = Steps(self._progress, "this machine").announce
             for thing in leftovers.clean(self._engine):
-                self._announce("this machine", f"removed {thing} of a run that was killed")
-            base = images.base(self._engine, images.WORKLOAD_SUITE, partial(self._announce, "this machine"))
+                announce(f"removed {thing} of a run that was killed")
+            base = images.base(self._engine, images.WORKLOAD_SUITE, announce)
             self._lease = lease.take(self._engine, base, self.workspace.run_id)
         return self._engine
 
@@ -185,7 +183,7 @@ class Rack:
             for board in boards.values():
                 if board.name in self._exchanged and not board.driver.disposable:
                     with self._warned(board.name):
-                        self._announce(board.name, "gets its own image back")
+                        self._progress.announce(board.name, "gets its own image back")
                         self._exchange(board, self._original[board.name])
                 with self._warned(board.name):
                     board.power_off(keep=self._keep)
@@ -207,32 +205,25 @@ class Rack:
         except Exception as error:
             what = error.what if isinstance(error, BoardError) else error
             self.not_cleaned_up.append(f"{board}: not cleaned up: {what} (the next run tries again)")
-            self._announce(board, self.not_cleaned_up[-1].partition(": ")[2])
+            self._progress.announce(board, self.not_cleaned_up[-1].partition(": ")[2])
 
     def _power_on(self, target: Target) -> Board:
         self.workspace.open()
         remove_abandoned()
         model = self.catalog.model(target.model)
-
-        def announce(text: str) -> None:
-            self._announce(target.name, text)
-
-        def say(text: str) -> None:
-            self._say(target.name, text)
-
+        steps = Steps(self._progress, target.name)
         board = Board(
             target,
             model,
-            self._driver(target, model, announce),
+            self._driver(target, model, steps),
             self.workspace.run_id,
             len(self._boards),
             self.workspace.path,
-            say,
-            announce=announce,
+            steps,
             wait_s=self._wait_s,
             tools=self._tools,
         )
-        announce("powering on" if board.driver.boot_timeout_s else "connecting")
+        steps.announce("powering on" if board.driver.boot_timeout_s else "connecting")
         try:
             board.power_on()
         except BaseException:
@@ -242,9 +233,7 @@ class Rack:
         self._original[target.name] = board.driver.made_of()
         return board
 
-    def _driver(
-        self, target: Target, model: BoardModel, say: Callable[[str], None], over: Link | None = None
-    ) -> Driver:
+    def _driver(self, target: Target, model: BoardModel, steps: Steps, over: Link | None = None) -> Driver:
         """Return a new driver for a target; with `over`, the link to a board that it takes the place of."""
         context = DriverContext(
             target,
@@ -252,7 +241,7 @@ class Rack:
             self.workspace.run_id,
             self.workspace.path,
             tuple(self.catalog.workloads.values()),
-            say,
+            steps.announce,
             self.host_engine,
             over,
         )

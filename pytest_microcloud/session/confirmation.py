@@ -110,7 +110,7 @@ class Gate:
         cut_off = "the confirmation was interrupted: the single-stage rule applies"
         self._unconfirmed = dataclasses.replace(found, warnings=[*found.warnings, cut_off])
         boots = gate.fresh_boots(suspects, self._against.rules)
-        self._session.announce(
+        self._session.progress.announce(
             "gate", f"{len(suspects)} suspects are measured again, in {boots} fresh boots of each side"
         )
         self._measure_again(session, items, boots)

@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 from collections.abc import Generator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,10 +23,8 @@ from pytest_microcloud.session.state import SESSION
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
-    from pytest_microcloud.session.terminal import Progress
 
 STILL_TIDYING = b"still cleaning up (Ctrl-C again leaves the rest to the boards and to the next run)\n"
-PROGRESS: pytest.StashKey[Progress] = pytest.StashKey()
 
 
 class SessionWithBoards:
@@ -36,7 +33,6 @@ class SessionWithBoards:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._session = config.stash[SESSION]
-        self._progress: Progress | None = None
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Let the benchmark of a test that measures run on board time."""
@@ -61,11 +57,6 @@ class SessionWithBoards:
                 real = {name for name, target in targets.items() if rules[target.driver].addressed}
                 terminal.plan(reporter, steps(self._session, session.items), POWER_ON_S, real)
             return True
-        capture = self._config.pluginmanager.getplugin("capturemanager")
-        if reporter is not None:
-            uncaptured = capture.global_and_fixture_disabled if capture is not None else nullcontext
-            self._progress = terminal.Progress(reporter, uncaptured)
-            self._config.stash[PROGRESS] = self._progress
         return None
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -88,8 +79,7 @@ class SessionWithBoards:
                 shown = in_all(fingerprint(ready), self._session.privacy.anywhere)  # as the run file has it
                 self._session.resumed.must_be(name, shown)
             self._session.boards[name] = ready
-            if self._progress is not None:
-                self._progress.keep(board_lines(ready))
+            self._session.progress.keep(board_lines(ready))
             self._config.hook.pytest_microcloud_board_ready(board=ready, config=self._config)
 
     @pytest.hookimpl(wrapper=True)
@@ -114,12 +104,6 @@ class SessionWithBoards:
             _note_failure(item, report, call.excinfo)
         return report
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self) -> None:
-        """Take the line of progress away before pytest writes the outcome."""
-        if self._progress is not None:
-            self._progress.clear()
-
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         """Close with board × experiment."""
         from pytest_microcloud.session import terminal
@@ -138,11 +122,10 @@ class SessionWithBoards:
         try:
             return (yield)
         finally:
-            if self._progress is not None and self._session.boards:
-                self._progress.announce("boards", "cleaning up")
+            if self._session.boards:
+                self._session.progress.announce("boards", "cleaning up")
             self._close()
-            if self._progress is not None:
-                self._progress.clear()
+            self._session.progress.clear()
             if self._session.rack.not_cleaned_up and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -140,7 +140,7 @@ class Measure:
                     raise  # after a reboot, what was set up to be measured is not there any more
                 self._repeated += 1
                 turn = f"{self._repeated} of {session.retries}"
-                session.announce(
+                session.progress.announce(
                     self._board.name, f"invalid: {invalid}; measured again in {PAUSE_S:.0f} s ({turn})"
                 )
             time.sleep(PAUSE_S)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.registry import Registry
     from pytest_microcloud.runs import Entry, Run
     from pytest_microcloud.runs.unfinished import Unfinished
+    from pytest_microcloud.session.progress import Shown
     from pytest_microcloud.verdict.comparison import Comparison
     from pytest_microcloud.verdict.gate import Rules
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Session:
     """What a session with boards knows: kept in `config.stash[SESSION]`.
 
-    `announce` shows a rare step of a board; what is invalid is measured again, `retries` times a test.
+    Invalid measurements are retried, `retries` times a test.
     `boots` is in how many boots each test that measures runs, and `phases` in which one each board is.
     `entries` are what the tests came to, `confirmations` what the gate's own came to. `gate` is what the run
     is compared with, if it is, and `comparison` what came of it, or `refused` why nothing did.
@@ -37,7 +38,7 @@ class Session:
     effort: Effort
     run_file: Path
     privacy: Privacy
-    announce: Callable[[str, str], None]
+    progress: Shown
     retries: int = 0
     boots: int = 1
     entries: list[Entry] = field(default_factory=list)

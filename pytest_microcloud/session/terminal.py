@@ -1,12 +1,9 @@
-"""What a person sees in the terminal: the boards, progress, the closing table, the plan."""
+"""What a session writes to the terminal: the boards, the closing table, the claims, the plan."""
 
 from __future__ import annotations
 
-import shutil
 import textwrap
-import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_microcloud.measurement import shown
@@ -19,7 +16,6 @@ if TYPE_CHECKING:
     from pytest_microcloud.verdict.claims import Claim
     from pytest_microcloud.verdict.matrix import Cell
 
-LOG_EVERY_S = 10.0
 COLOURS = {
     "feasible": {"green": True},
     "infeasible": {"red": True},
@@ -27,64 +23,6 @@ COLOURS = {
     "error": {"red": True},
     "not measured": {"light": True},
 }
-
-
-class Progress:
-    """Shows what goes on: one line that is updated on a terminal, a line every 10 s in a log.
-
-    `uncaptured` lets output through pytest's capture for as long as a line is written.
-    """
-
-    def __init__(
-        self, reporter: TerminalReporter, uncaptured: Callable[[], AbstractContextManager[object]]
-    ) -> None:
-        self._reporter = reporter
-        self._uncaptured = uncaptured
-        self._column: int | None = None
-        self._logged_s = time.monotonic()
-
-    def announce(self, board: str, text: str) -> None:
-        """Show a step that is rare and long, at once."""
-        self._show(f"{board}: {text}", at_once=True)
-
-    def update(self, board: str, text: str) -> None:
-        """Show how far a step is."""
-        self._show(f"{board}: {text}", at_once=False)
-
-    def keep(self, lines: Iterable[str]) -> None:
-        """Write lines that stay."""
-        self.clear()
-        with self._uncaptured():
-            self._reporter.ensure_newline()
-            for line in lines:
-                self._reporter.write_line(line)
-
-    def clear(self) -> None:
-        """Take the updated line away, so that pytest goes on where it was."""
-        if self._column is None:
-            return
-        forward = f"\x1b[{self._column}C" if self._column else ""
-        self._write(f"\r\x1b[K\x1b[A\r{forward}")
-        self._column = None
-
-    def _show(self, line: str, *, at_once: bool) -> None:
-        if self._reporter.isatty:
-            width = shutil.get_terminal_size().columns
-            start = ""
-            if self._column is None:
-                self._column = self._reporter._tw.width_of_current_line % width
-                start = "\n"
-            self._write(f"{start}\r\x1b[K{line[: width - 1]}")
-        elif at_once or time.monotonic() - self._logged_s >= LOG_EVERY_S:
-            self._logged_s = time.monotonic()
-            with self._uncaptured():
-                self._reporter.ensure_newline()
-                self._reporter.write_line(f"  {line}")
-
-    def _write(self, text: str) -> None:
-        with self._uncaptured():
-            self._reporter._tw._file.write(text)
-            self._reporter._tw._file.flush()
 
 
 def header(targets: Iterable[Target], run_id: str, effort: str, about: str) -> list[str]:

@@ -19,6 +19,7 @@ from pytest_microcloud.boards.endpoint import Endpoint
 from pytest_microcloud.boards.link import Link
 from pytest_microcloud.boards.rack import Rack
 from pytest_microcloud.controller import engine, images, lease, leftovers, workspace
+from pytest_microcloud.controller.progress import Progress
 from pytest_microcloud.controller.workspace import Workspace, new_run_id
 from pytest_microcloud.errors import BoardError, DeadlineExceeded, EngineError, LinkError
 
@@ -60,10 +61,11 @@ class Engine:
 
 
 def rack(own: Workspace, said: list[str]) -> Rack:
-    def announce(board: str, text: str) -> None:
-        said.append(f"{board}: {text}")
+    class Said(Progress):
+        def announce(self, subject: str, text: str) -> None:
+            said.append(f"{subject}: {text}")
 
-    return Rack([], catalogs.load(), {}, own, announce, announce)
+    return Rack([], catalogs.load(), {}, own, Said())
 
 
 def test_a_run_is_alive_for_a_shell_with_another_runtime_directory(own: Workspace, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from pytest_microcloud.boards.drivers.ssh import SshDriver
 from pytest_microcloud.boards.facts import Card, Facts, Frequency
 from pytest_microcloud.boards.identity import by_code
 from pytest_microcloud.catalog import Catalog, Description, Metric
+from pytest_microcloud.controller.progress import Progress, Steps
 from pytest_microcloud.inventory.target import Target
 from pytest_microcloud.measurement import Measurement
 from pytest_microcloud.redaction import MASK, Privacy
@@ -69,7 +70,7 @@ def board(catalog: Catalog, directory: Path, text: str) -> Board:
     """Return a board as it is once it is up, every free text of it that one; nothing is connected."""
     target = Target("desk", "pi3b", "ssh")
     model = dataclasses.replace(catalog.model("pi3b"), name=text)
-    up = Board(target, model, SshDriver(target), "run", 0, directory, lambda _: None)
+    up = Board(target, model, SshDriver(target), "run", 0, directory, Steps(Progress(), "desk"))
     up.facts = Facts(text, text, text, 4, 10**9, text, text, text, text)
     up.gaps = (text, text)
     return up
@@ -336,7 +337,9 @@ FINGERPRINT = Facts(
 
 def fingerprinted(catalog: Catalog, directory: Path) -> Board:
     target = Target("desk", "pi3b", "ssh", {"ansible_host": "192.0.2.13"})
-    up = Board(target, catalog.model("pi3b"), SshDriver(target), "run", 0, directory, lambda _: None)
+    up = Board(
+        target, catalog.model("pi3b"), SshDriver(target), "run", 0, directory, Steps(Progress(), "desk")
+    )
     up.facts = FINGERPRINT
     return up
 

@@ -12,8 +12,10 @@ from _pytest.terminal import TerminalReporter
 
 from pytest_microcloud.inventory.target import Target
 from pytest_microcloud.runs import WORST_FIRST
+from pytest_microcloud.session import progress as progress_module
 from pytest_microcloud.session import terminal
-from pytest_microcloud.session.terminal import Progress, shown_time
+from pytest_microcloud.session.progress import Shown
+from pytest_microcloud.session.terminal import shown_time
 from pytest_microcloud.verdict.matrix import Cell
 
 COLUMNS = 60
@@ -63,7 +65,7 @@ def log() -> io.StringIO:
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The clock that progress looks at: `now` is set by the test, which cannot wait for minutes."""
     hand = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(terminal, "time", SimpleNamespace(monotonic=lambda: hand.now))
+    monkeypatch.setattr(progress_module, "time", SimpleNamespace(monotonic=lambda: hand.now))
     return hand
 
 
@@ -71,8 +73,10 @@ def reporter(config: pytest.Config, file: io.StringIO) -> TerminalReporter:
     return TerminalReporter(config, file)
 
 
-def progress(config: pytest.Config, file: io.StringIO) -> Progress:
-    return Progress(reporter(config, file), nullcontext)
+def progress(config: pytest.Config, file: io.StringIO) -> Shown:
+    shown = Shown()
+    shown.attach(reporter(config, file), nullcontext)
+    return shown
 
 
 def test_on_a_terminal_one_line_is_updated(pytestconfig: pytest.Config, screen: Screen) -> None:
@@ -106,7 +110,8 @@ def test_on_a_terminal_clearing_gives_pytest_its_place_back(
     on_terminal = reporter(pytestconfig, screen)
     on_terminal.write("suites/test_io.py ..")
     before = screen.shown()
-    shown = Progress(on_terminal, nullcontext)
+    shown = Shown()
+    shown.attach(on_terminal, nullcontext)
     shown.announce("desk", "powering on")
     shown.update("desk", "io disk read 4KiB: 1 of 5")
     assert screen.shown() != before

@@ -24,6 +24,7 @@ from pytest_microcloud.boards.drivers.container import isolation
 from pytest_microcloud.boards.drivers.container.os_image import board_image
 from pytest_microcloud.boards.rack import Rack
 from pytest_microcloud.controller import images, lease
+from pytest_microcloud.controller.progress import Progress
 from pytest_microcloud.controller.workspace import Workspace, new_run_id
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ class RealBoards:
         registry = shipped.registry()
         targets = inventories.read(inventory, hosts, self.catalog.models, registry.driver_rules, DEFAULT)
         drivers, tools = registry.drivers, registry.tools
-        return Rack(targets, self.catalog, drivers, Workspace(new_run_id()), _hush, _hush, tools=tools)
+        return Rack(targets, self.catalog, drivers, Workspace(new_run_id()), Progress(), tools=tools)
 
     def close(self) -> None:
         """Remove all boards, whatever fails on the way, and then their network."""
@@ -442,7 +443,3 @@ def _remove(thing: Container | Volume | Network) -> None:
 def _make_key(path: Path) -> None:
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "tests", "-f", str(path)]
     subprocess.run(command, check=True, capture_output=True, timeout=30)
-
-
-def _hush(_board: str, _text: str) -> None:
-    pass

@@ -26,6 +26,7 @@ from pytest_microcloud.boards.board import Board
 from pytest_microcloud.boards.logs import Logs
 from pytest_microcloud.boards.facts import Facts
 from pytest_microcloud.boards.rack import Rack
+from pytest_microcloud.controller.progress import Steps
 from pytest_microcloud.errors import BoardError
 
 def listing(file):
@@ -51,9 +52,10 @@ def learn(board):
 
 def power_on(rack, target):
     model = rack.catalog.model(target.model)
-    driver = rack._driver(target, model, print)
+    steps = Steps(rack._progress, target.name)
+    driver = rack._driver(target, model, steps)
     number = len(rack.boards)
-    board = Board(target, model, driver, "run", number, Path(), rack._announce, announce=print)
+    board = Board(target, model, driver, "run", number, Path(), steps)
     board.boot = 1
     learn(board)
     done(board, "on")
