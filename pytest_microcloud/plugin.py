@@ -165,7 +165,7 @@ def _open_session(config: pytest.Config) -> None:
     from pytest_microcloud.boards.rack import Rack
     from pytest_microcloud.catalog import load
     from pytest_microcloud.controller.workspace import Workspace, new_run_id
-    from pytest_microcloud.redaction import Privacy
+    from pytest_microcloud.redaction import Redactor
     from pytest_microcloud.runs import unfinished
     from pytest_microcloud.runs.plan import Plan
     from pytest_microcloud.session.progress import Shown
@@ -179,7 +179,7 @@ def _open_session(config: pytest.Config) -> None:
     retries, boots = options.retries(config), options.boots(config)
     workspace = Workspace(new_run_id())
     points = {word for experiment in registry.experiments.values() for word in experiment.words}
-    privacy = Privacy.of(
+    redactor = Redactor.of(
         [os.environ, *(target.variables for target in targets)],
         boards={name for target in targets for name in (target.name, target.model, *target.groups)},
         addresses={target.address for target in targets},
@@ -187,7 +187,7 @@ def _open_session(config: pytest.Config) -> None:
         identify=options.flag(config, "identify"),
     )
 
-    progress = Shown(privacy.anywhere)
+    progress = Shown(redactor.without_secrets)
     keep, wait_s = options.flag(config, "keep"), options.wait_s(config)
     drivers, tools = registry.drivers, registry.tools
     rack = Rack(targets, catalog, drivers, workspace, progress, keep=keep, wait_s=wait_s, tools=tools)
@@ -203,7 +203,7 @@ def _open_session(config: pytest.Config) -> None:
     if boots > 1:
         chosen = dataclasses.replace(chosen, boots=1)  # the start-up experiment reboots once a boot, too
     config.stash[SESSION] = session = Session(
-        registry, catalog, rack, chosen, run_file, privacy, progress, retries, boots
+        registry, catalog, rack, chosen, run_file, redactor, progress, retries, boots
     )
     session.resumed = before
     session.gate = _against(config, run_file, {target.model for target in targets})

@@ -165,11 +165,12 @@ def redact(text: str, secrets: Collection[str] = ()) -> str:
 
 
 @dataclass
-class Privacy:
-    """What a session shows: `secrets` never, `identifiers` and addresses on pages only with `identify`.
+class Redactor:
+    """Redacts the texts of one session.
 
-    `names` are given by the catalog and by boards; they stay whole, whatever the secrets are. `boards` are
-    names of the inventory, which are no identifiers.
+    `secrets` are always redacted; `identifiers` and addresses are redacted in reports unless `identify` is
+    set. `names` come from the catalog and from boards; they are kept whole even if a secret is part of one.
+    `boards` are names in the inventory, which do not count as identifiers.
     """
 
     secrets: frozenset[str] = frozenset()
@@ -187,23 +188,24 @@ class Privacy:
         addresses: Collection[str] = (),
         words: Collection[str] = (),
         identify: bool = False,
-    ) -> Privacy:
-        """Return what is private to a session with those variables, of its boards and of the environment.
+    ) -> Redactor:
+        """Return the redactor of a session with these variables (those of its hosts, and the environment).
 
-        `boards` are names from the inventory (of boards, models and groups), `words` those that runs and
-        reports are written in. A password that is one of either hides nothing by being redacted, and would
-        take the word out of every label and verdict.
+        `boards` are the names in the inventory (boards, models and groups); `words` is the vocabulary of run
+        files and reports. A password that is in either is not redacted: that would protect nothing, and would
+        remove the word from every label and verdict.
         """
         shown = frozenset(word.lower() for word in (*boards, *words))
         found = frozenset(secret for secret in secrets(variables) if secret.lower() not in shown)
-        privacy = cls(found, identify, names=frozenset(filter(_is_phrase, words)), boards=frozenset(boards))
-        privacy.know(identifiers=addresses)
-        return privacy
+        redactor = cls(found, identify, names=frozenset(filter(_is_phrase, words)), boards=frozenset(boards))
+        redactor.learn(identifiers=addresses)
+        return redactor
 
-    def know(self, *, names: Iterable[str] = (), identifiers: Iterable[str] = ()) -> None:
-        """Take into account what a board that is up reports: names of its parts, and serial numbers.
+    def learn(self, *, names: Iterable[str] = (), identifiers: Iterable[str] = ()) -> None:
+        """Add what a running board reports: the names of its parts, and its serial numbers.
 
-        What is also the name of a board is no identifier: that board would be redacted everywhere.
+        A text that is also the name of a board is not added to the identifiers, because that board would then
+        be redacted everywhere.
         """
         self.names |= set(filter(_is_phrase, names))
         boards = {board.lower() for board in self.boards}
@@ -211,17 +213,17 @@ class Privacy:
             text for text in identifiers if len(text) >= SHORTEST and text.lower() not in boards
         }
 
-    def anywhere(self, text: str) -> str:
-        """Return what may be shown of a text at all."""
+    def without_secrets(self, text: str) -> str:
+        """Return a text without secrets."""
         return without_keys(text, self.secrets, self.names)
 
-    def on_page(self, text: str) -> str:
-        """Return what may be shown of a text in a report that is handed on."""
-        return self.in_log(self.anywhere(text))
+    def for_page(self, text: str) -> str:
+        """Return a text without secrets, and without addresses unless `identify` is set."""
+        return self.without_addresses(self.without_secrets(text))
 
-    def in_log(self, page: str) -> str:
-        """Return the same of what a test said: its keys went before it became HTML."""
-        return page if self.identify else without_addresses(page, frozenset(self.identifiers))
+    def without_addresses(self, text: str) -> str:
+        """Return a text, such as HTML whose secrets are redacted already, without addresses."""
+        return text if self.identify else without_addresses(text, frozenset(self.identifiers))
 
 
 def in_all(document: Any, shown: Callable[[str], str]) -> Any:

@@ -25,7 +25,7 @@ from pytest_microcloud.boards.facts import Card, Facts
 from pytest_microcloud.inventory.target import Target
 from pytest_microcloud.redaction import (
     MASK,
-    Privacy,
+    Redactor,
     in_all,
     is_secret,
     redact,
@@ -200,10 +200,10 @@ def test_the_two_ends_of_a_long_secret_are_masked_where_pytest_cuts_it() -> None
 def test_a_name_that_a_board_or_the_catalog_gave_stays_whole() -> None:
     desk = Target("desk", "pi3b", "ssh", {"ansible_ssh_pass": "raspberry", "ansible_become_pass": "Debian"})
     facts = Facts("Debian GNU/Linux 12 (bookworm)", "6.1", "aarch64", 4, 10**9, "b", "27.1", "overlay2", "2")
-    privacy = Privacy.of([desk.variables], boards={"desk", "pi3b"}, words={"Raspberry Pi 3 Model B"})
-    privacy.know(names=facts.names)
+    redactor = Redactor.of([desk.variables], boards={"desk", "pi3b"}, words={"Raspberry Pi 3 Model B"})
+    redactor.learn(names=facts.names)
     said = "Raspberry Pi 3 Model B runs Debian GNU/Linux 12 (bookworm); login raspberry, sudo with Debian"
-    assert privacy.anywhere(said) == (
+    assert redactor.without_secrets(said) == (
         f"Raspberry Pi 3 Model B runs Debian GNU/Linux 12 (bookworm); login {MASK}, sudo with {MASK}"
     )
 
@@ -305,39 +305,41 @@ def test_a_boards_own_numbers_are_its_address_and_its_serial_numbers() -> None:
     )
     assert facts.identifiers == set()
     assert known.identifiers == {"00000000765fc593", "0353", "0xdeadbeef"}
-    privacy = Privacy.of([], boards={"desk"}, addresses={"desk.example.org", "desk"})
-    assert privacy.identifiers == {"desk.example.org"}
-    privacy.know(identifiers=known.identifiers)
-    assert privacy.identifiers == {"desk.example.org", "00000000765fc593", "0353", "0xdeadbeef"}
+    redactor = Redactor.of([], boards={"desk"}, addresses={"desk.example.org", "desk"})
+    assert redactor.identifiers == {"desk.example.org"}
+    redactor.learn(identifiers=known.identifiers)
+    assert redactor.identifiers == {"desk.example.org", "00000000765fc593", "0353", "0xdeadbeef"}
 
 
 @pytest.mark.parametrize("other", ["00000000765FC593", "gate.example.org"])
 def test_a_board_that_is_named_as_another_is_identified_stays_in_sight(other: str) -> None:
-    privacy = Privacy.of([], boards={"desk", other}, addresses={"gate.example.org", "192.0.2.13"})
-    privacy.know(identifiers={"00000000765fc593"})
-    assert privacy.on_page(f"{other} is up, desk is at 192.0.2.13") == f"{other} is up, desk is at {MASK}"
+    redactor = Redactor.of([], boards={"desk", other}, addresses={"gate.example.org", "192.0.2.13"})
+    redactor.learn(identifiers={"00000000765fc593"})
+    assert redactor.for_page(f"{other} is up, desk is at 192.0.2.13") == f"{other} is up, desk is at {MASK}"
 
 
 def test_a_password_that_is_a_boards_name_does_not_mask_the_board() -> None:
     desk = Target(
         "black-pearl", "pi3b", "ssh", {"ansible_password": "black-pearl", "ansible_become_pass": "pi3b"}
     )
-    assert Privacy.of([desk.variables], boards={"black-pearl", "pi3b"}).anywhere("black-pearl (pi3b)") == (
+    assert Redactor.of([desk.variables], boards={"black-pearl", "pi3b"}).without_secrets(
         "black-pearl (pi3b)"
-    )
+    ) == ("black-pearl (pi3b)")
 
 
 def test_a_password_that_is_a_word_of_every_run_takes_it_out_of_none(catalog: Catalog) -> None:
     environment = {"DB_PASSWORD": "Docker", "API_TOKEN": "quick", "PULL_SECRET": "zookeeper"}
-    privacy = Privacy.of([environment], words={*catalog.words, "docker"})
-    assert privacy.anywhere("docker, quick, ZooKeeper") == "docker, quick, ZooKeeper"
-    assert Privacy.of([environment]).anywhere("docker, quick") == f"{MASK}, {MASK}"
+    redactor = Redactor.of([environment], words={*catalog.words, "docker"})
+    assert redactor.without_secrets("docker, quick, ZooKeeper") == "docker, quick, ZooKeeper"
+    assert Redactor.of([environment]).without_secrets("docker, quick") == f"{MASK}, {MASK}"
 
 
 def test_a_page_that_may_identify_still_shows_no_key() -> None:
     desk = Target("desk", "pi3b", "ssh", {"ansible_host": "192.0.2.13", "ansible_password": "correct-horse"})
-    privacy = Privacy.of([desk.variables, {"API_TOKEN": "abcdefgh"}], addresses={desk.address}, identify=True)
-    text = privacy.on_page(privacy.anywhere("192.0.2.13 correct-horse abcdefgh"))
+    redactor = Redactor.of(
+        [desk.variables, {"API_TOKEN": "abcdefgh"}], addresses={desk.address}, identify=True
+    )
+    text = redactor.for_page(redactor.without_secrets("192.0.2.13 correct-horse abcdefgh"))
     assert text == f"192.0.2.13 {MASK} {MASK}"
 
 

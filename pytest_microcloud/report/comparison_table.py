@@ -13,7 +13,7 @@ from pytest_microcloud.report import parts
 from pytest_microcloud.verdict.gate import IMPROVED, NO_EVIDENCE, REGRESSED, TOO_FEW
 
 if TYPE_CHECKING:
-    from pytest_microcloud.redaction import Privacy
+    from pytest_microcloud.redaction import Redactor
     from pytest_microcloud.verdict.comparison import Comparison
     from pytest_microcloud.verdict.gate import Finding
 
@@ -45,11 +45,11 @@ def markdown(comparison: Comparison) -> str:
     return "\n".join([*told, ""])
 
 
-def html(comparison: Comparison, privacy: Privacy) -> str:
+def html(comparison: Comparison, redactor: Redactor) -> str:
     """Return it for the page; texts are escaped, and free ones masked."""
 
     def shown(told: str) -> str:
-        return escape(privacy.on_page(told))
+        return escape(redactor.for_page(told))
 
     head = "".join(f'<th scope="col">{name}</th>' for name in HEADS)
     rows = "".join(

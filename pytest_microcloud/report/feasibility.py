@@ -15,7 +15,7 @@ from pytest_microcloud.verdict.matrix import matrix
 
 if TYPE_CHECKING:
     from pytest_microcloud.catalog import Catalog
-    from pytest_microcloud.redaction import Privacy
+    from pytest_microcloud.redaction import Redactor
     from pytest_microcloud.runs import Run
     from pytest_microcloud.runs.fingerprint import Fingerprint
 
@@ -48,7 +48,7 @@ KEPT = (
 
 
 def summary(
-    run: Run, catalog: Catalog, privacy: Privacy, logs: Mapping[str, str] | None = None, gate: str = ""
+    run: Run, catalog: Catalog, redactor: Redactor, logs: Mapping[str, str] | None = None, gate: str = ""
 ) -> list[str]:
     """Return the page's own parts as HTML; texts that are not ours are escaped, and free ones masked.
 
@@ -61,34 +61,34 @@ def summary(
     drawn = [plot for plot in figures.all_of(sources.of_run(run), catalog) if plot.traces and plot.rows]
     for plot in drawn:  # what is missing of the paper's boards is for the page that compares boards
         plot.notes = [note for note in plot.notes if not note.startswith(MISSING)]
-    plots = "".join(parts.figure(plot, privacy) for plot in drawn)
-    script = parts.script(drawn, privacy) if drawn else ""
-    table = numbers.table(run, privacy)
+    plots = "".join(parts.figure(plot, redactor) for plot in drawn)
+    script = parts.script(drawn, redactor) if drawn else ""
+    table = numbers.table(run, redactor)
     room = parts.LARGEST_BYTES - _bytes_of_tests(run)
     page: list[str] = []
     for kept in KEPT:
-        boards = _boards(run, catalog, privacy, logs or {}, kept)
+        boards = _boards(run, catalog, redactor, logs or {}, kept)
         page = [
             VIEWPORT,
             parts.style(),
             f"<style>{parts.resource('feasibility.css')}</style>",
-            _verdicts(run, catalog, privacy, kept.boards),
+            _verdicts(run, catalog, redactor, kept.boards),
             gate,
             _left_out(run, kept, logs=bool(logs), plots=bool(plots), table=bool(table)),
             f'<div class="mc-plots">{plots}</div>' if plots and kept.plots else "",
             boards,
             table if kept.numbers else "",
-            script if kept.plots or not drawn else parts.script([], privacy),
+            script if kept.plots or not drawn else parts.script([], redactor),
         ]
         if sum(len(part.encode()) for part in page) <= room:
             break
     return page
 
 
-def refused(reason: str, privacy: Privacy) -> str:
+def refused(reason: str, redactor: Redactor) -> str:
     """Return that the gate could not compare this run, and why, as HTML."""
     return (
-        f'<section class="mc-gate"><h3>Gate: not compared</h3><p>{parts.told(reason, privacy)}</p></section>'
+        f'<section class="mc-gate"><h3>Gate: not compared</h3><p>{parts.told(reason, redactor)}</p></section>'
     )
 
 
@@ -118,7 +118,7 @@ def _bytes_of_tests(run: Run) -> int:
     return rows + OWN_BYTES
 
 
-def _verdicts(run: Run, catalog: Catalog, privacy: Privacy, most: int | None) -> str:
+def _verdicts(run: Run, catalog: Catalog, redactor: Redactor, most: int | None) -> str:
     table = matrix(run.entries, catalog.experiments)
     names = list(next(iter(table.values()), {}))
     rows = []
@@ -128,15 +128,15 @@ def _verdicts(run: Run, catalog: Catalog, privacy: Privacy, most: int | None) ->
         if facts is not None:
             about = " · ".join((_model(facts, catalog), *facts.altered))
         emulated = bool(facts and facts.emulated)
-        rows.append((parts.heading(name, about, privacy, emulated=emulated), cells))
+        rows.append((parts.heading(name, about, redactor, emulated=emulated), cells))
     caption = f"Can it host a micro-cloud? Effort: {run.effort}."
-    return parts.verdicts(caption, rows, names, catalog.experiments, privacy)
+    return parts.verdicts(caption, rows, names, catalog.experiments, redactor)
 
 
-def _boards(run: Run, catalog: Catalog, privacy: Privacy, logs: Mapping[str, str], kept: _Kept) -> str:
+def _boards(run: Run, catalog: Catalog, redactor: Redactor, logs: Mapping[str, str], kept: _Kept) -> str:
     boards = "".join(
         parts.board(
-            name, facts, _model(facts, catalog), privacy, _log(name, logs.get(name, ""), kept.log, privacy)
+            name, facts, _model(facts, catalog), redactor, _log(name, logs.get(name, ""), kept.log, redactor)
         )
         for name, facts in islice(run.boards.items(), kept.boards)
     )
@@ -148,7 +148,7 @@ def _model(facts: Fingerprint, catalog: Catalog) -> str:
     return catalog.models[model].name if model in catalog.models else model
 
 
-def _log(name: str, log: str, longest: int, privacy: Privacy) -> str:
+def _log(name: str, log: str, longest: int, redactor: Redactor) -> str:
     if not log:
         return ""
     cut = log
@@ -157,5 +157,5 @@ def _log(name: str, log: str, longest: int, privacy: Privacy) -> str:
     title = escape(f"log of {name}")
     return (
         f'<details class="mc-log" id="log-{escape(name)}"><summary>{title}</summary>'
-        f'<pre tabindex="0">{escape(privacy.on_page(cut))}</pre></details>'
+        f'<pre tabindex="0">{escape(redactor.for_page(cut))}</pre></details>'
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from pytest_microcloud import runs
 from pytest_microcloud.catalog import Catalog
 from pytest_microcloud.printable import printable
-from pytest_microcloud.redaction import SHORTEST, Privacy
+from pytest_microcloud.redaction import SHORTEST, Redactor
 from pytest_microcloud.report import figures, parts, sources, trend
 from pytest_microcloud.report.described import Described
 from pytest_microcloud.report.plot import Plot
@@ -92,17 +92,17 @@ def read(directory: Path) -> Stored:
 
 def page(stored: Stored, catalog: Catalog) -> str:
     """Return the page, `parts.LARGEST_BYTES` long at most; older OS releases go first where it is longer."""
-    privacy = Privacy(identifiers=stored.private)
+    redactor = Redactor(identifiers=stored.private)
     catalog = stored.described.added_to(catalog)
     html = ""
     for most in MOST_CURVES:
-        html = _page(stored, catalog, privacy, most)
+        html = _page(stored, catalog, redactor, most)
         if len(html.encode()) <= parts.LARGEST_BYTES:
             break
     return html
 
 
-def _page(stored: Stored, catalog: Catalog, privacy: Privacy, most: int) -> str:
+def _page(stored: Stored, catalog: Catalog, redactor: Redactor, most: int) -> str:
     results = stored.results
     curves = sources.of_results(results, catalog, most)
     plots = figures.all_of(curves, catalog)
@@ -117,13 +117,13 @@ def _page(stored: Stored, catalog: Catalog, privacy: Privacy, most: int) -> str:
         else ""
     ) + _boards_left_out(stored, boards, most * BOARDS_A_CURVE)
     sections = (
-        ("verdicts", "Verdicts", _verdicts(stored, boards, catalog, privacy, most) + about_left_out),
-        *_experiments(plots, catalog, privacy),
-        ("releases", "OS releases", parts.figure(development, privacy)),
-        ("claims", "The paper’s claims", _claims(claims.check_all(results), privacy)),
-        ("boards", "Boards", _boards(results, boards, catalog, privacy)),
+        ("verdicts", "Verdicts", _verdicts(stored, boards, catalog, redactor, most) + about_left_out),
+        *_experiments(plots, catalog, redactor),
+        ("releases", "OS releases", parts.figure(development, redactor)),
+        ("claims", "The paper’s claims", _claims(claims.check_all(results), redactor)),
+        ("boards", "Boards", _boards(results, boards, catalog, redactor)),
         *(
-            (("files", "Files that were skipped", _skipped(stored.skipped, privacy)),)
+            (("files", "Files that were skipped", _skipped(stored.skipped, redactor)),)
             if stored.skipped
             else ()
         ),
@@ -141,10 +141,10 @@ def _page(stored: Stored, catalog: Catalog, privacy: Privacy, most: int) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Micro-cloud generations</title>{parts.style()}{own}</head><body>"
         '<a class="mc-skip" href="#verdicts">Skip to the verdicts</a><main class="mc-page">'
-        f"<header><h1>Which board generation can carry what?</h1>{_lead(stored, privacy)}"
+        f"<header><h1>Which board generation can carry what?</h1>{_lead(stored, redactor)}"
         f'<nav class="mc-nav" aria-label="Contents">{links}</nav></header>'
         f"{body}<footer>Made by pytest-microcloud from stored runs alone.</footer></main>"
-        f"{parts.script((*plots, development), privacy)}</body></html>\n"
+        f"{parts.script((*plots, development), redactor)}</body></html>\n"
     )
 
 
@@ -173,17 +173,19 @@ def _boards_left_out(stored: Stored, listed: Mapping[Subject, Sequence[str]], mo
     )
 
 
-def _experiments(plots: Sequence[Plot], catalog: Catalog, privacy: Privacy) -> Iterator[tuple[str, str, str]]:
+def _experiments(
+    plots: Sequence[Plot], catalog: Catalog, redactor: Redactor
+) -> Iterator[tuple[str, str, str]]:
     """Yield a section for each experiment that has plots: its id, title and HTML."""
     drawn = {plot.experiment for plot in plots}
     for number, (name, experiment) in enumerate(catalog.experiments.items()):
         if name in drawn:
-            html = "".join(parts.figure(plot, privacy) for plot in plots if plot.experiment == name)
-            title = privacy.on_page(experiment.title or name.replace("_", " ").capitalize())
+            html = "".join(parts.figure(plot, redactor) for plot in plots if plot.experiment == name)
+            title = redactor.for_page(experiment.title or name.replace("_", " ").capitalize())
             yield f"experiment-{number}", title, html
 
 
-def _lead(stored: Stored, privacy: Privacy) -> str:
+def _lead(stored: Stored, redactor: Redactor) -> str:
     if not stored.count:
         return '<p class="mc-lead">No run is stored yet.</p>'
     subjects = stored.results.subjects
@@ -197,7 +199,7 @@ def _lead(stored: Stored, privacy: Privacy) -> str:
         f"{_counted(stored.count, 'stored run')} of {_counted(models, 'board model')}, {days}, {whose}. "
         "Each figure is of the newest run that has it and can be trusted."
     )
-    return f'<p class="mc-lead">{parts.told(told, privacy)}</p>'
+    return f'<p class="mc-lead">{parts.told(told, redactor)}</p>'
 
 
 def _counted(number: int, what: str) -> str:
@@ -205,7 +207,7 @@ def _counted(number: int, what: str) -> str:
 
 
 def _verdicts(
-    stored: Stored, listed: Mapping[Subject, Sequence[str]], catalog: Catalog, privacy: Privacy, most: int
+    stored: Stored, listed: Mapping[Subject, Sequence[str]], catalog: Catalog, redactor: Redactor, most: int
 ) -> str:
     results = stored.results
     rows: list[tuple[str, Mapping[str, Cell]]] = []
@@ -221,33 +223,33 @@ def _verdicts(
                 for name, cell in table.get(board, {}).items()
             }
             names.update(dict.fromkeys(cells))
-            rows.append((parts.heading(board, about, privacy, emulated=subject.emulated), cells))
+            rows.append((parts.heading(board, about, redactor, emulated=subject.emulated), cells))
     for board, newest in sorted(stored.absent.items())[: most * BOARDS_A_CURVE]:
         about = f"did not come up · {newest.taken[:10]}"
         cells = matrix(newest.entries, catalog.experiments)[board]
-        rows.append((parts.heading(board, about, privacy, emulated=False), cells))
+        rows.append((parts.heading(board, about, redactor, emulated=False), cells))
     there = {subject.model for subject in results.of_models}
     for model in (*PAPERS_BOARDS, VM, *REGIONS):
         if model not in there:
             about = f"{_model(model, catalog)} · of the paper, and no run has it"
-            rows.append((parts.heading(model, about, privacy, emulated=False), {}))
+            rows.append((parts.heading(model, about, redactor, emulated=False), {}))
     caption = (
         "Can it host a micro-cloud? The newest run of each board model under each OS release; of an "
         "experiment that it had no test of, the newest one that had."
     )
-    return parts.verdicts(caption, rows, list(names), catalog.experiments, privacy)
+    return parts.verdicts(caption, rows, list(names), catalog.experiments, redactor)
 
 
 def _model(model: str, catalog: Catalog) -> str:
     return catalog.models[model].name if model in catalog.models else model
 
 
-def _claims(checked: Sequence[Claim], privacy: Privacy) -> str:
-    return f'<ul class="mc-claims">{"".join(_claim(claim, privacy) for claim in checked)}</ul>'
+def _claims(checked: Sequence[Claim], redactor: Redactor) -> str:
+    return f'<ul class="mc-claims">{"".join(_claim(claim, redactor) for claim in checked)}</ul>'
 
 
-def _claim(claim: Claim, privacy: Privacy) -> str:
-    numbers = "".join(f"<li>{parts.told(number, privacy)}</li>" for number in claim.numbers)
+def _claim(claim: Claim, redactor: Redactor) -> str:
+    numbers = "".join(f"<li>{parts.told(number, redactor)}</li>" for number in claim.numbers)
     if len(claim.numbers) > 4:
         numbers = f"<details><summary>{len(claim.numbers)} comparisons</summary><ul>{numbers}</ul></details>"
     elif numbers:
@@ -257,34 +259,34 @@ def _claim(claim: Claim, privacy: Privacy) -> str:
     more = f", and {len(claim.missing) - 6} more" if len(claim.missing) > 6 else ""
     told = f"Not measured: {'; '.join(missing)}{more}." if missing else ""
     small = "".join(
-        f'<p class="mc-small">{parts.told(text, privacy)}</p>'
+        f'<p class="mc-small">{parts.told(text, redactor)}</p>'
         for text in (f"The paper, section {claim.section}: {claim.paper}", told)
         if text
     )
     if claim.emulated:
-        models = parts.told(", ".join(claim.emulated), privacy)
+        models = parts.told(", ".join(claim.emulated), redactor)
         small += f'<p class="mc-small">{parts.EMULATED} {models}</p>'
     return (
         f'<li><b class="{CLAIM_CLASS.get(claim.verdict, "mc-not-measured")}">{escape(verdict)}</b>'
-        f"<div><p>{parts.told(claim.says, privacy)}</p>{numbers}{small}</div></li>"
+        f"<div><p>{parts.told(claim.says, redactor)}</p>{numbers}{small}</div></li>"
     )
 
 
 def _boards(
-    results: Results, listed: Mapping[Subject, Sequence[str]], catalog: Catalog, privacy: Privacy
+    results: Results, listed: Mapping[Subject, Sequence[str]], catalog: Catalog, redactor: Redactor
 ) -> str:
     boards = "".join(
-        parts.board(name, results.newest(subject).boards[name], _model(subject.model, catalog), privacy)
+        parts.board(name, results.newest(subject).boards[name], _model(subject.model, catalog), redactor)
         for subject, names in listed.items()
         for name in names
     )
     return f'<div class="mc-boards">{boards}</div>' if boards else "<p>None yet.</p>"
 
 
-def _skipped(skipped: Sequence[Skipped], privacy: Privacy) -> str:
+def _skipped(skipped: Sequence[Skipped], redactor: Redactor) -> str:
     listed = "".join(
-        f"<li>{parts.told(printable(one.file.name), privacy)}: "
-        f"{parts.told(one.reason.removeprefix(printable(f'{one.file}: ')), privacy)}</li>"
+        f"<li>{parts.told(printable(one.file.name), redactor)}: "
+        f"{parts.told(one.reason.removeprefix(printable(f'{one.file}: ')), redactor)}</li>"
         for one in skipped[:MOST_SKIPPED]
     )
     rest = len(skipped) - MOST_SKIPPED

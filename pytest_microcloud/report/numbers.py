@@ -13,7 +13,7 @@ from pytest_microcloud.runs import worst
 from pytest_microcloud.verdict.results import Figure, point
 
 if TYPE_CHECKING:
-    from pytest_microcloud.redaction import Privacy
+    from pytest_microcloud.redaction import Redactor
     from pytest_microcloud.runs import Run
 
 HEAD = ("board", "metric", "labels", "median", "p95", "p99", "samples")
@@ -25,7 +25,7 @@ MOST_REMARKS = 3
 Boots = dict[int, list[Measurement]]
 
 
-def table(run: Run, privacy: Privacy) -> str:
+def table(run: Run, redactor: Redactor) -> str:
     """Return the table, folded away; nothing if nothing was measured. Quartiles are those over boots."""
     rows = list(_over_boots(run))
     if not rows:
@@ -33,7 +33,7 @@ def table(run: Run, privacy: Privacy) -> str:
     several = any(len(boots) > 1 for _, _, boots in rows)
     columns = (*HEAD, *(OVER_BOOTS if several else ()), *JUDGED)
     head = "".join(f'<th scope="col">{name}</th>' for name in columns)
-    body = "".join(_row(board, stage, boots, privacy, several=several) for board, stage, boots in rows)
+    body = "".join(_row(board, stage, boots, redactor, several=several) for board, stage, boots in rows)
     scrolling = parts.scrolling(
         f'<table class="mc-numbers"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>',
         "Every number, with its limit",
@@ -53,7 +53,7 @@ def _over_boots(run: Run) -> Iterator[tuple[str, str, Boots]]:
     yield from found.values()
 
 
-def _row(board: str, stage: str, boots: Boots, privacy: Privacy, *, several: bool) -> str:
+def _row(board: str, stage: str, boots: Boots, redactor: Redactor, *, several: bool) -> str:
     everything = [m for ms in boots.values() for m in ms]
     trusted = {boot: there for boot, ms in boots.items() if (there := _trusted(ms))}
     shown = trusted or boots
@@ -62,15 +62,15 @@ def _row(board: str, stage: str, boots: Boots, privacy: Privacy, *, several: boo
     verdicts = {m.verdict for m in everything}
     verdict = worst(verdicts) if len(verdicts) > 1 else last.verdict
     return (
-        f'<tr><th scope="row">{parts.told(board, privacy)}</th><td>{parts.told(last.metric, privacy)}</td>'
-        f"<td>{parts.told(labels, privacy)}</td>"
+        f'<tr><th scope="row">{parts.told(board, redactor)}</th><td>{parts.told(last.metric, redactor)}</td>'
+        f"<td>{parts.told(labels, redactor)}</td>"
         + "".join(
-            f'<td class="mc-number">{parts.told(number, privacy)}</td>'
+            f'<td class="mc-number">{parts.told(number, redactor)}</td>'
             for number in _statistics(shown, last.unit, several=several)
         )
-        + f'<td class="mc-free">{parts.told(_bound(last), privacy)}</td>'
+        + f'<td class="mc-free">{parts.told(_bound(last), redactor)}</td>'
         f'<td class="{parts.verdict_class(verdict, judged=any(m.judged for m in everything))}">'
-        f"{parts.told(verdict, privacy)}{_remarks(boots, verdict, privacy)}</td></tr>"
+        f"{parts.told(verdict, redactor)}{_remarks(boots, verdict, redactor)}</td></tr>"
     )
 
 
@@ -96,13 +96,13 @@ def _statistics(boots: Boots, unit: str, *, several: bool) -> list[Cell]:
     return cells
 
 
-def _remarks(boots: Boots, verdict: str, privacy: Privacy) -> str:
+def _remarks(boots: Boots, verdict: str, redactor: Redactor) -> str:
     """Return in how many boots it came to that verdict, and why."""
     so = {boot: there for boot, ms in boots.items() if (there := [m for m in ms if m.verdict == verdict])}
     told = [f"in {len(so)} of {len(boots)} boots"] if len(so) < len(boots) else []
     remarks = list(dict.fromkeys(m.remark for ms in so.values() for m in ms if m.remark))
     told += parts.first_few(remarks, MOST_REMARKS)
-    return "".join(f"<small>{parts.told(text, privacy)}</small>" for text in told)
+    return "".join(f"<small>{parts.told(text, redactor)}</small>" for text in told)
 
 
 def _bound(m: Measurement) -> str:

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_microcloud.redaction import Privacy, in_all
+from pytest_microcloud.redaction import Redactor, in_all
 from pytest_microcloud.report.plot import NONE, Cell, Number, Plot
 from pytest_microcloud.runs.fingerprint import Card, Fingerprint, Frequency, MadeOf
 
@@ -35,11 +35,11 @@ NUMERIC = ' class="mc-number"'
 EMULATED = '<b class="mc-emulated">emulated</b>'
 
 
-def told(foreign: object, privacy: Privacy) -> str:
+def told(foreign: object, redactor: Redactor) -> str:
     """Return a text that is not ours as HTML."""
     text = str(foreign)
     text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
-    return escape(privacy.on_page(text))
+    return escape(redactor.for_page(text))
 
 
 def first_few(texts: Sequence[str], most: int) -> list[str]:
@@ -53,10 +53,10 @@ def style() -> str:
     return f"<style>{resource('page.css')}</style>"
 
 
-def script(plots: Sequence[Plot], privacy: Privacy) -> str:
+def script(plots: Sequence[Plot], redactor: Redactor) -> str:
     """Return what draws the plots: plotly, their data, and our script. Nothing is loaded from anywhere."""
     drawn = [plot.as_dict() for plot in plots if plot.traces]
-    data = json.dumps(in_all(drawn, privacy.on_page), separators=(",", ":"), allow_nan=False)
+    data = json.dumps(in_all(drawn, redactor.for_page), separators=(",", ":"), allow_nan=False)
     for character in "<>&":  # ends no script and begins no comment, and ASCII has no U+2028
         data = data.replace(character, f"\\u{ord(character):04x}")
     return (
@@ -76,20 +76,20 @@ def verdicts(
     rows: Iterable[tuple[str, Mapping[str, matrix.Cell]]],
     names: Sequence[str],
     experiments: Mapping[str, Description],
-    privacy: Privacy,
+    redactor: Redactor,
 ) -> str:
     """Return the matrix: a row is a board's heading as HTML, and its cells by experiment.
 
     A row without cells is of a board that no run has.
     """
     head = "".join(
-        f'<th scope="col"{_title(experiments[name].about, privacy) if name in experiments else ""}>'
-        f"{told(name, privacy)}</th>"
+        f'<th scope="col"{_title(experiments[name].about, redactor) if name in experiments else ""}>'
+        f"{told(name, redactor)}</th>"
         for name in names
     )
     body = "".join(
         f'<tr><th scope="row">{heading}</th>'
-        + "".join(_verdict(cells.get(n), privacy) for n in names)
+        + "".join(_verdict(cells.get(n), redactor) for n in names)
         + "</tr>"
         for heading, cells in rows
     )
@@ -100,10 +100,10 @@ def verdicts(
     )
 
 
-def heading(name: str, about: str, privacy: Privacy, *, emulated: bool) -> str:
+def heading(name: str, about: str, redactor: Redactor, *, emulated: bool) -> str:
     """Return a board's heading in the matrix."""
     badge = f"{EMULATED} " if emulated else ""
-    return f"{told(name, privacy)}<small>{badge}{told(about, privacy)}</small>"
+    return f"{told(name, redactor)}<small>{badge}{told(about, redactor)}</small>"
 
 
 def verdict_class(verdict: str, *, judged: bool = True) -> str:
@@ -111,36 +111,36 @@ def verdict_class(verdict: str, *, judged: bool = True) -> str:
     return f"mc-{escape(verdict.replace(' ', '-'))}" if judged else "mc-unjudged"
 
 
-def figure(plot: Plot, privacy: Privacy) -> str:
+def figure(plot: Plot, redactor: Redactor) -> str:
     """Return a plot's place, with its table, its CSV, and where its marks and limits come from."""
     label = f"{plot.title}. {plot.about}. The table below has the same numbers."
     place = (
-        f'<div class="mc-plot" id="plot-{plot.id}" role="img" aria-label="{told(label, privacy)}"></div>'
+        f'<div class="mc-plot" id="plot-{plot.id}" role="img" aria-label="{told(label, redactor)}"></div>'
         '<p class="mc-tools">'
         f'<button type="button" class="mc-axes" data-plot="{plot.id}" hidden></button></p>'
         if plot.traces
         else '<p class="mc-empty">Nothing has been measured for this plot.</p>'
     )
-    notes = "".join(f'<p class="mc-note">{told(note, privacy)}</p>' for note in plot.notes)
-    points = "".join(f"<li>{told(source, privacy)}</li>" for source in plot.sources)
+    notes = "".join(f'<p class="mc-note">{told(note, redactor)}</p>' for note in plot.notes)
+    points = "".join(f"<li>{told(source, redactor)}</li>" for source in plot.sources)
     sources = f"<details><summary>Where marks and limits come from</summary><ul>{points}</ul></details>"
     return (
-        f'<figure class="mc-figure" id="{plot.id}"><figcaption><h3>{told(plot.title, privacy)}</h3>'
-        f"<p>{told(plot.about, privacy)}</p></figcaption>{place}{notes}"
-        f"{_table(plot, privacy)}{sources if points else ''}</figure>"
+        f'<figure class="mc-figure" id="{plot.id}"><figcaption><h3>{told(plot.title, redactor)}</h3>'
+        f"<p>{told(plot.about, redactor)}</p></figcaption>{place}{notes}"
+        f"{_table(plot, redactor)}{sources if points else ''}</figure>"
     )
 
 
-def numbers(head: Sequence[str], rows: Iterable[Sequence[Cell]], label: str, privacy: Privacy) -> str:
+def numbers(head: Sequence[str], rows: Iterable[Sequence[Cell]], label: str, redactor: Redactor) -> str:
     """Return a table; numbers stand to the right, with their value in SI units for CSV."""
     rows = list(rows)
     aligned = [isinstance(cell, Number) or cell == NONE for cell in (rows[0] if rows else head)]
     heads = "".join(
-        f'<th scope="col"{NUMERIC if number else ""}>{told(name, privacy)}</th>'
+        f'<th scope="col"{NUMERIC if number else ""}>{told(name, redactor)}</th>'
         for name, number in zip(head, aligned, strict=True)
     )
     body = "".join(
-        "<tr>" + "".join(_cell(cell, place, privacy) for place, cell in enumerate(row)) + "</tr>"
+        "<tr>" + "".join(_cell(cell, place, redactor) for place, cell in enumerate(row)) + "</tr>"
         for row in rows
     )
     return scrolling(
@@ -148,7 +148,7 @@ def numbers(head: Sequence[str], rows: Iterable[Sequence[Cell]], label: str, pri
     )
 
 
-def board(name: str, facts: Fingerprint, model: str, privacy: Privacy, log: str = "") -> str:
+def board(name: str, facts: Fingerprint, model: str, redactor: Redactor, log: str = "") -> str:
     """Return a board's fingerprint, as the run file has it; `model` is the name of its board model."""
     emulated = facts.emulated
     card = facts.card or Card()
@@ -164,14 +164,14 @@ def board(name: str, facts: Fingerprint, model: str, privacy: Privacy, log: str 
         "Driver": facts.driver,
         "Made of": _made_of(facts.emulation),
     }
-    if privacy.identify:
+    if redactor.identify:
         rows |= {
             "Address": facts.address,
             "Serial number": facts.serial,
             "SD card's CID": card.cid,
         }
     listed = "".join(
-        f"<dt>{told(key, privacy)}</dt><dd>{told(value, privacy)}</dd>"
+        f"<dt>{told(key, redactor)}</dt><dd>{told(value, redactor)}</dd>"
         for key, value in rows.items()
         if value
     )
@@ -182,30 +182,30 @@ def board(name: str, facts: Fingerprint, model: str, privacy: Privacy, log: str 
     ):
         if texts:
             few = first_few(texts, MOST_GAPS)
-            points = "".join(f"<li>{told(text, privacy)}</li>" for text in few)
+            points = "".join(f"<li>{told(text, redactor)}</li>" for text in few)
             listed += f"<dt>{escape(title)}</dt><dd><ul>{points}</ul></dd>"
     badge = f" {EMULATED}" if emulated else ""
-    return f'<section class="mc-board"><h3>{told(name, privacy)}{badge}</h3><dl>{listed}</dl>{log}</section>'
+    return f'<section class="mc-board"><h3>{told(name, redactor)}{badge}</h3><dl>{listed}</dl>{log}</section>'
 
 
-def _verdict(cell: matrix.Cell | None, privacy: Privacy) -> str:
+def _verdict(cell: matrix.Cell | None, redactor: Redactor) -> str:
     if cell is None:
         return '<td class="mc-missing">missing</td>'
     reasons = first_few(cell.reasons, MOST_REASONS)
     remarks = [cell.remark, *reasons] if cell.remark else reasons
-    small = "".join(f"<small>{told(remark, privacy)}</small>" for remark in remarks)
+    small = "".join(f"<small>{told(remark, redactor)}</small>" for remark in remarks)
     shade = verdict_class(cell.verdict, judged=cell.judged)
     return (
-        f'<td class="{shade}"><b>{told(cell.verdict, privacy)}</b><br>'
-        f"{told(cell.headline, privacy)}{small}</td>"
+        f'<td class="{shade}"><b>{told(cell.verdict, redactor)}</b><br>'
+        f"{told(cell.headline, redactor)}{small}</td>"
     )
 
 
-def _table(plot: Plot, privacy: Privacy) -> str:
+def _table(plot: Plot, redactor: Redactor) -> str:
     if not plot.rows:
         return ""
     rows = f"{len(plot.rows)} row{'s' if len(plot.rows) > 1 else ''}"
-    table = numbers(plot.head, plot.rows, f"{plot.title}: the numbers", privacy)
+    table = numbers(plot.head, plot.rows, f"{plot.title}: the numbers", redactor)
     return (
         f'<details class="mc-data"{" open" if len(plot.rows) <= OPEN_ROWS else ""}>'
         f"<summary>The numbers ({rows})</summary>{table}</details>"
@@ -216,16 +216,18 @@ def _table(plot: Plot, privacy: Privacy) -> str:
     )
 
 
-def _cell(cell: Cell, place: int, privacy: Privacy) -> str:
+def _cell(cell: Cell, place: int, redactor: Redactor) -> str:
     if isinstance(cell, Number):
-        return f'<td{NUMERIC}><data value="{cell.value:.6g}">{told(cell, privacy)}</data></td>'
+        return f'<td{NUMERIC}><data value="{cell.value:.6g}">{told(cell, redactor)}</data></td>'
     if cell == NONE:
         return f"<td{NUMERIC}>{NONE}</td>"
-    return f'<th scope="row">{told(cell, privacy)}</th>' if place == 0 else f"<td>{told(cell, privacy)}</td>"
+    return (
+        f'<th scope="row">{told(cell, redactor)}</th>' if place == 0 else f"<td>{told(cell, redactor)}</td>"
+    )
 
 
-def _title(text: str, privacy: Privacy) -> str:
-    return f' title="{told(text, privacy)}"' if text else ""
+def _title(text: str, redactor: Redactor) -> str:
+    return f' title="{told(text, redactor)}"' if text else ""
 
 
 def _hardware(facts: Fingerprint, model: str) -> str:

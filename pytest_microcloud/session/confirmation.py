@@ -86,10 +86,12 @@ class Gate:
         terminalreporter.section(f"micro-cloud gate against {self._against.baseline.id}")
         if comparison is None:
             why = self._session.refused or "the session was stopped before its run could be compared"
-            terminalreporter.write_line(self._session.privacy.anywhere(why), red=bool(self._session.refused))
+            terminalreporter.write_line(
+                self._session.redactor.without_secrets(why), red=bool(self._session.refused)
+            )
             return
         told = comparison_table.text(comparison, verbose=self._config.get_verbosity() > 0)
-        for line in self._session.privacy.anywhere(told).splitlines():
+        for line in self._session.redactor.without_secrets(told).splitlines():
             first = next((colour for verdict, colour in COLOURS.items() if line.startswith(verdict)), {})
             terminalreporter.write_line(line, **first)
 
@@ -198,7 +200,7 @@ class Gate:
 
         if file := os.environ.get(SUMMARY):
             with self._unwritten.noted(f"the step summary {file}"), Path(file).open("a") as summary:
-                summary.write(self._session.privacy.on_page(comparison_table.markdown(comparison)))
+                summary.write(self._session.redactor.for_page(comparison_table.markdown(comparison)))
 
 
 def _again(item: pytest.Function, phase: Phase) -> pytest.Function:

@@ -45,9 +45,9 @@ class Page:
 
             from pytest_microcloud.redaction import in_all, secrets
 
-            metadata, privacy = self._config.stash[metadata_key], self._session.privacy
-            privacy.secrets |= secrets([metadata])
-            metadata.update(in_all(metadata, privacy.anywhere))
+            metadata, redactor = self._config.stash[metadata_key], self._session.redactor
+            redactor.secrets |= secrets([metadata])
+            metadata.update(in_all(metadata, redactor.without_secrets))
 
     @pytest.hookimpl(tryfirst=True, optionalhook=True)
     def pytest_html_results_summary(self, prefix: list[str]) -> None:
@@ -58,14 +58,14 @@ class Page:
         if session.comparison is not None:
             from pytest_microcloud.report import comparison_table
 
-            gate = comparison_table.html(session.comparison, session.privacy)
+            gate = comparison_table.html(session.comparison, session.redactor)
         elif session.refused:
-            gate = feasibility.refused(session.refused, session.privacy)
+            gate = feasibility.refused(session.refused, session.redactor)
         tests = [test for tests in self._data.data["tests"].values() for test in tests] if self._data else []
         logs = _logs(tests)
-        prefix[:0] = feasibility.summary(self._run(), session.catalog, session.privacy, logs, gate)
+        prefix[:0] = feasibility.summary(self._run(), session.catalog, session.redactor, logs, gate)
         for test in tests:  # pytest-html adds what a teardown said past its own hooks
-            test["log"] = session.privacy.in_log(test["log"])
+            test["log"] = session.redactor.without_addresses(test["log"])
 
     def pytest_sessionfinish(self) -> None:
         """Compare the boards of all runs, on a page of its own beside pytest-html's."""
@@ -91,7 +91,7 @@ class Page:
 
         self._data = report
         report.title = "Micro-cloud feasibility"
-        environment = in_all(report.data["environment"], self._session.privacy.on_page)
+        environment = in_all(report.data["environment"], self._session.redactor.for_page)
         report.set_data("environment", in_all(environment, escape))
 
     @pytest.hookimpl(tryfirst=True, optionalhook=True)
@@ -103,7 +103,7 @@ class Page:
     @pytest.hookimpl(trylast=True, optionalhook=True)
     def pytest_html_results_table_html(self, data: list[str]) -> None:
         """Leave addresses and serial numbers out of what a test said."""
-        data[:] = [self._session.privacy.in_log(text) for text in data]
+        data[:] = [self._session.redactor.without_addresses(text) for text in data]
 
     @property
     def _generations(self) -> Path:

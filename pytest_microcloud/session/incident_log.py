@@ -39,7 +39,7 @@ class Aftermath:
         report = yield
         unexplained = report.failed and not isinstance(error, BoardError | LimitMissed | InvalidMeasurement)
         if unexplained and (happened := self._session.rack.diagnose(name)):
-            report.sections.append(("board", self._session.privacy.anywhere(f"{name}: {happened}")))
+            report.sections.append(("board", self._session.redactor.without_secrets(f"{name}: {happened}")))
         if (happened or verdict_of(report)) and (log := self.keep(name)):
             self._attach(report, name, log)
         return report
@@ -55,7 +55,7 @@ class Aftermath:
         if board is None:
             return ""
         try:
-            log = self._session.privacy.on_page(board.logs.log())
+            log = self._session.redactor.for_page(board.logs.log())
         except BoardError:
             return ""  # it is out of reach, which the test has told
         directory = self._session.run_file.with_suffix("")

@@ -41,7 +41,7 @@ def note(item: pytest.Item, verdict: str, reason: str, measurements: list[Measur
         entry.boot, entry.stage = boot_of(item), stage_of(item)
         item.stash[ENTRY] = entry
         (session.confirmations if entry.stage else session.entries).append(entry)
-    entry.verdict, entry.reason = verdict, session.privacy.anywhere(reason)
+    entry.verdict, entry.reason = verdict, session.redactor.without_secrets(reason)
     if measurements is not None:
         entry.measurements = measurements
 

@@ -69,14 +69,16 @@ class SessionWithBoards:
             return
         ready = self._session.rack.board(name)
         if name not in self._session.boards:
-            self._session.privacy.know(names=ready.facts.names, identifiers=ready.facts.identifiers)
+            self._session.redactor.learn(names=ready.facts.names, identifiers=ready.facts.identifiers)
             from pytest_microcloud.boards import health
             from pytest_microcloud.redaction import in_all
             from pytest_microcloud.session.terminal import board_lines
 
             ready.unwatched, ready.others = health.unwatched(ready), health.others(ready)
             if self._session.resumed is not None:
-                shown = in_all(fingerprint(ready), self._session.privacy.anywhere)  # as the run file has it
+                shown = in_all(
+                    fingerprint(ready), self._session.redactor.without_secrets
+                )  # as the run file has it
                 self._session.resumed.must_be(name, shown)
             self._session.boards[name] = ready
             self._session.progress.keep(board_lines(ready))
@@ -93,7 +95,7 @@ class SessionWithBoards:
             return report
         error = call.excinfo.value
         if isinstance(error, MicrocloudError):
-            report.longrepr = self._session.privacy.anywhere(f"{type(error).__name__}: {error}")
+            report.longrepr = self._session.redactor.without_secrets(f"{type(error).__name__}: {error}")
         if isinstance(error, InvalidMeasurement | BoardError | UserMistake):
             verdict = "invalid" if isinstance(error, InvalidMeasurement) else "error"
             outcome.mark(item, report, verdict)
@@ -151,12 +153,12 @@ class SessionWithBoards:
 
     def _hide_keys(self, report: pytest.TestReport) -> None:
         """Take keys out of all that a report may tell: what failed, with its local variables, and output."""
-        anywhere = self._session.privacy.anywhere
-        report.sections = [(title, anywhere(said)) for title, said in report.sections]
+        without_secrets = self._session.redactor.without_secrets
+        report.sections = [(title, without_secrets(said)) for title, said in report.sections]
         if isinstance(report.longrepr, tuple):  # a skipped test's
             file, line, reason = report.longrepr
-            report.longrepr = (file, line, anywhere(reason))
-        elif (shown := anywhere(report.longreprtext)) != report.longreprtext:
+            report.longrepr = (file, line, without_secrets(reason))
+        elif (shown := without_secrets(report.longreprtext)) != report.longreprtext:
             report.longrepr = shown
 
 

@@ -163,7 +163,7 @@ class Record:
     def _encoded(self, value: Any) -> str:
         from pytest_microcloud.redaction import in_all
 
-        return json.dumps(in_all(value, self._session.privacy.anywhere), default=str)
+        return json.dumps(in_all(value, self._session.redactor.without_secrets), default=str)
 
 
 def fingerprint(board: Board) -> dict[str, Any]:

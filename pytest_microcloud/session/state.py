@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
     from pytest_microcloud.boards.rack import Rack
     from pytest_microcloud.catalog import Catalog, Effort
-    from pytest_microcloud.redaction import Privacy
+    from pytest_microcloud.redaction import Redactor
     from pytest_microcloud.registry import Registry
     from pytest_microcloud.runs import Entry, Run
     from pytest_microcloud.runs.unfinished import Unfinished
@@ -37,7 +37,7 @@ class Session:
     rack: Rack
     effort: Effort
     run_file: Path
-    privacy: Privacy
+    redactor: Redactor
     progress: Shown
     retries: int = 0
     boots: int = 1

@@ -22,7 +22,7 @@ from pytest_microcloud.catalog import Catalog, Description, Metric
 from pytest_microcloud.controller.progress import Progress, Steps
 from pytest_microcloud.inventory.target import Target
 from pytest_microcloud.measurement import Measurement
-from pytest_microcloud.redaction import MASK, Privacy
+from pytest_microcloud.redaction import MASK, Redactor
 from pytest_microcloud.report import feasibility
 from pytest_microcloud.report.parts import LARGEST_BYTES
 from pytest_microcloud.runs import WORST_FIRST, Entry, Run
@@ -102,7 +102,7 @@ def page(
         for name, up in boards.items()
     }
     run = Run(Path("run.json"), "", about, fingerprints, tuple(entries), Plan())
-    return Page("".join(feasibility.summary(run, catalog, Privacy(identify=identify))))
+    return Page("".join(feasibility.summary(run, catalog, Redactor(identify=identify))))
 
 
 def page_of(text: str, catalog: Catalog, directory: Path) -> Page:
@@ -233,7 +233,7 @@ def of_many(entries: list[Entry], log: str = "") -> list[str]:
     boards = {name: Fingerprint("pi3b", os_release="Debian 12", emulated=True) for name in names}
     run = Run(Path("run.json"), "", "standard", boards, tuple(entries), Plan())
     logs = dict.fromkeys(boards, log) if log else {}
-    return feasibility.summary(run, catalogs.shipped(), Privacy(), logs)
+    return feasibility.summary(run, catalogs.shipped(), Redactor(), logs)
 
 
 def test_the_page_of_thousands_of_tests_keeps_its_size(
@@ -396,7 +396,7 @@ def test_feasible_without_any_limit_is_uncoloured_and_says_so() -> None:
 
 
 def test_a_run_that_could_not_be_compared_says_why_and_that_is_text() -> None:
-    shown = Page(feasibility.refused(f"desk: another model: {HOSTILE}", Privacy()))
+    shown = Page(feasibility.refused(f"desk: another model: {HOSTILE}", Redactor()))
     assert "Gate: not compared" in shown.texts
     assert shown.tells(HOSTILE)
     assert [tag for tag, _ in shown.elements] == ["section", "h3", "p"]

@@ -15,7 +15,7 @@ import pytest
 from pytest_microcloud import catalog as catalogs
 from pytest_microcloud import runs
 from pytest_microcloud.catalog import Catalog
-from pytest_microcloud.redaction import Privacy
+from pytest_microcloud.redaction import Redactor
 from pytest_microcloud.report import feasibility, generations
 from pytest_microcloud.report.parts import LARGEST_BYTES
 from pytest_microcloud.runs import Entry, Run
@@ -350,7 +350,7 @@ def feasibility_page(tmp_path: Path, pytester: pytest.Pytester) -> Feasibility:
     """Return pytest-html's page of some tests, with the parts that are ours of a run that is given."""
 
     def make(run: Run, logs: dict[str, str] | None = None) -> Path:
-        parts = feasibility.summary(run, catalogs.load(), Privacy(), logs)
+        parts = feasibility.summary(run, catalogs.load(), Redactor(), logs)
         (pytester.path / "parts.json").write_text(json.dumps(parts))
         pytester.makeini("[pytest]\n")
         pytester.makeconftest(
@@ -394,7 +394,7 @@ def test_the_page_of_a_run_draws_and_fits(
 
 def test_a_boards_log_stands_once_on_the_page(tmp_path: Path) -> None:
     run = runs.load(stored.write(tmp_path, "1", "pi3b", board="desk"))
-    html = "".join(feasibility.summary(run, catalogs.load(), Privacy(), {"desk": "== journal\nit broke"}))
+    html = "".join(feasibility.summary(run, catalogs.load(), Redactor(), {"desk": "== journal\nit broke"}))
     assert html.count("it broke") == 1
     assert 'id="log-desk"' in html
 
@@ -402,6 +402,6 @@ def test_a_boards_log_stands_once_on_the_page(tmp_path: Path) -> None:
 def test_a_long_log_is_cut_and_says_where_the_rest_is(tmp_path: Path) -> None:
     run = runs.load(stored.write(tmp_path, "1", "pi3b", board="desk"))
     log = "begin" + "." * feasibility.LONGEST_LOG + "end"
-    html = "".join(feasibility.summary(run, catalogs.load(), Privacy(), {"desk": log}))
+    html = "".join(feasibility.summary(run, catalogs.load(), Redactor(), {"desk": log}))
     assert "begin" not in html.partition("log of desk")[2].partition("</details>")[0]
     assert "the whole log stands beside the run file" in html

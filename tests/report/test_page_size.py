@@ -8,7 +8,7 @@ import pytest
 
 from pytest_microcloud import runs
 from pytest_microcloud.catalog import Catalog
-from pytest_microcloud.redaction import Privacy
+from pytest_microcloud.redaction import Redactor
 from pytest_microcloud.report import feasibility, generations, parts
 from pytest_microcloud.report.parts import LARGEST_BYTES
 from tests.support import run_files
@@ -44,7 +44,7 @@ def test_the_page_over_all_runs_says_which_boards_it_left_out(crowd: Path, catal
 
 
 def test_the_page_of_a_run_keeps_its_size(crowd: Path, catalog: Catalog) -> None:
-    page = "".join(feasibility.summary(runs.load(crowd), catalog, Privacy()))
+    page = "".join(feasibility.summary(runs.load(crowd), catalog, Redactor()))
     assert len(page.encode()) <= LARGEST_BYTES
     assert "So that this page keeps within 6 MB, it is without" in page
 
@@ -55,7 +55,7 @@ def test_the_page_of_a_run_says_which_boards_it_left_out(
     boards = {f"b{number}": run_files.emulated(not_emulated=GAPS) for number in range(50)}
     run = run_files.run(tmp_path / "1.json", [run_files.benchmark("startup.ready_time", [15.0])], boards)
     monkeypatch.setattr(parts, "LARGEST_BYTES", 400_000)
-    page = "".join(feasibility.summary(run, catalog, Privacy()))
+    page = "".join(feasibility.summary(run, catalog, Redactor()))
     assert len(page.encode()) <= 400_000
     assert "the boards after the first 32, which the run file has" in page
     assert page.count('class="mc-board"') == 32

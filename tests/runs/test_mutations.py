@@ -15,7 +15,7 @@ import pytest
 from pytest_microcloud import cli, runs
 from pytest_microcloud.catalog import Catalog
 from pytest_microcloud.errors import RunError
-from pytest_microcloud.redaction import Privacy
+from pytest_microcloud.redaction import Redactor
 from pytest_microcloud.report import feasibility, generations
 from pytest_microcloud.runs import unfinished
 from pytest_microcloud.runs.plan import Plan
@@ -104,7 +104,7 @@ def test_every_mutation_is_used_or_named_by_every_command(
         used += 1
         claims.check_all(Results([run]))
         if number % 10 == 0:  # the page of a run takes longer
-            feasibility.summary(run, catalog, Privacy())
+            feasibility.summary(run, catalog, Redactor())
     assert 100 < used < len(mutations)
     for file in sorted(directory.glob("0*.json")):
         for sides in ([str(file), "0-good"], ["0-good", str(file)]):

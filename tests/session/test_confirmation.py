@@ -13,7 +13,7 @@ import pytest
 
 from pytest_microcloud import runs
 from pytest_microcloud.boards.drivers.container.driver import BOARD_LABEL
-from pytest_microcloud.redaction import Privacy
+from pytest_microcloud.redaction import Redactor
 from pytest_microcloud.report import comparison_table as report
 from pytest_microcloud.verdict import gate
 from pytest_microcloud.verdict.comparison import Comparison
@@ -472,7 +472,7 @@ def test_a_baseline_of_zero_has_no_change_in_per_cent() -> None:
 def test_hostile_labels_stay_text_on_the_page_and_in_markdown() -> None:
     hostile = {"workload": "<img src=x onerror=alert(1)>|[a](javascript:b)"}
     comparison = Comparison("old", "new", [finding("regressed", labels=hostile)])
-    page = report.html(comparison, Privacy())
+    page = report.html(comparison, Redactor())
     assert "<img" not in page
     assert "mc-regressed" in page
     assert "<img" not in report.markdown(comparison).replace("\\<", "")
@@ -480,7 +480,7 @@ def test_hostile_labels_stay_text_on_the_page_and_in_markdown() -> None:
 
 
 def test_addresses_are_masked_on_the_page() -> None:
-    page = report.html(Comparison("old", "new", [], refused=["desk: 203.0.113.7 is gone"]), Privacy())
+    page = report.html(Comparison("old", "new", [], refused=["desk: 203.0.113.7 is gone"]), Redactor())
     assert "203.0.113.7" not in page
 
 
