@@ -1,4 +1,4 @@
-"""A board: a live target, reached over its one link, locked for one run, and left as it was found."""
+"""A board: a live target, reached over one link, locked for one run, and restored at the end."""
 
 from __future__ import annotations
 
@@ -37,20 +37,21 @@ if TYPE_CHECKING:
 BOOT_TIMEOUT_S = 300.0
 ENGINE_TIMEOUT_S = 300.0
 LOGIN_TIMEOUT_S = 15.0
-"""Of one try after a reboot: a slow board that still boots takes seconds for a login."""
+"""Timeout of one login attempt after a reboot: a slow board that is still booting takes seconds for a
+login."""
 HOLDER_FIRST_S = 20.0
-"""What the holder of the lock gets to take it again after a reboot, before one that waits for it tries."""
+"""Time for the lock's holder to take it again after a reboot, before a waiting session tries."""
 RECOVERY_S = 120.0
-"""What a board that was lost gets to come back by itself; a slow one reboots within it."""
+"""Time for a lost board to come back by itself; a slow board reboots within it."""
 
 
 @dataclass(frozen=True)
 class Rebooted:
-    """What a reboot took.
+    """The times of a reboot.
 
-    `ready_s` is in board time since its clock began: an emulated board's power-on, a real one's kernel.
-    `ready_at_s` is on the controller's monotonic clock, and so is `powered_on_at_s`, where a command cut and
-    restored the board's power.
+    `ready_s` is the time until a login on the board's clock, which starts at the power-on of an emulated
+    board and with the kernel of a real one. `ready_at_s` is on the controller's monotonic clock. So is
+    `powered_on_at_s`, which is None unless a command cut and restored the board's power.
     """
 
     ready_s: float
@@ -61,11 +62,11 @@ class Rebooted:
 class Board:
     """One board of the inventory, powered on.
 
-    `boot` counts its power-ons in this run, from 1, and `booted` identifies the present one; `say` shows how
-    far an experiment is. `run_id` is the label of what is created on the board; `wait_s` is the timeout for a
-    board that another session uses. `tools` maps the programs of experiments to Debian packages. `gaps` is
-    what of its model is not emulated, `unwatched` what of its health cannot be watched, and `others` are
-    foreign containers on it.
+    `boot` counts its power-ons in this run, from 1, and `booted` identifies the current one. `say` shows the
+    progress of an experiment. `run_id` labels everything that is created on
+    the board. `wait_s` is the timeout for a board that another session uses. `tools` maps the programs of
+    experiments to Debian packages. `gaps` lists the aspects of the model that are not emulated, `unwatched`
+    the aspects of the board's health that cannot be watched, and `others` the foreign containers on it.
     """
 
     def __init__(
@@ -107,11 +108,11 @@ class Board:
 
     @property
     def address(self) -> str:
-        """Where the board's servers are reached from the controller."""
+        """The address of the board's servers as seen from the controller."""
         return self.link.address
 
     def reach(self, port: int) -> tuple[str, int]:
-        """Return the host and the port at which that port of the board is reached from the load generator."""
+        """Return the host and port through which the load generator reaches a port of the board."""
         return self.address, port
 
     @property
@@ -120,20 +121,20 @@ class Board:
         return self.link.docker()
 
     def power_on(self) -> None:
-        """Bring the board up, connect, lock it, wait for its engine, learn its facts. Raises BoardError."""
+        """Start the board, connect, lock it, wait for its engine and read its facts. Raises BoardError."""
         self.driver.start()
         boot_s = self.driver.boot_timeout_s
         self.link.open(self.driver.endpoint(), timeout_s=boot_s or CONNECT_TIMEOUT_S, again=boot_s > 0)
-        self.link.run("true")  # a login that runs no command is named as that, and not by what it breaks
+        self.link.run("true")  # reports a login that cannot run commands as such
         self._take_lock()
         self.settle(timeout_s=boot_s)
         identity.check(self.target, self.model, self.facts.identity)
         self.logs.begin()
-        self._furnish()
+        self._prepare()
         self.gaps = self.driver.gaps(self.link)
 
     def _take_lock(self) -> None:
-        """Take the lock, or wait for it over the reboots that its holder's experiments make."""
+        """Take the lock, or wait for it across the reboots of its holder's experiments."""
         deadline = time.monotonic() + self._wait_s
         while True:
             try:
@@ -147,29 +148,29 @@ class Board:
                     self.link.open(self.driver.endpoint(), timeout_s=LOGIN_TIMEOUT_S, again=False)
                     time.sleep(min(HOLDER_FIRST_S, max(0.0, deadline - time.monotonic())))
 
-    def _furnish(self) -> None:
-        """Begin to work on a board that is as it was found, and see to it that it has what we need."""
+    def _prepare(self) -> None:
+        """Open the ledger of changes, and install the tools if the inventory allows it."""
         self.ledger.open()
         if self.target.install:
             install.install(self.link, self._tools, self.ledger, self.say)
 
     def need(self, *programs: str) -> None:
-        """Raise ToolMissing if a program that is about to be run is not on the board.
+        """Raise ToolMissing if a program is not on the board.
 
-        The error names the Debian package that the experiments' `tools` give for it.
+        The error names the Debian package that the experiments' `tools` map the program to.
         """
         preflight.need(self.link, {program: self._tools.get(program, program) for program in programs})
 
     def undo(self, command: str) -> str:
-        """Note on the board, before something is changed on it, the shell command that takes it back.
+        """Record on the board, before a change is made, the shell command that reverts it.
 
-        It runs as root, also when this process is killed or the board loses its power; maybe more than once.
-        Returns the note's number for `revert`. Raises BoardError.
+        The command runs as root, even if this process is killed or the board loses its power. It may run more
+        than once. Returns the number of the note for `revert`. Raises BoardError.
         """
         return self.ledger.note(command)
 
     def revert(self, note: str) -> None:
-        """Take a noted change back now. Raises BoardError."""
+        """Revert a recorded change now. Raises BoardError."""
         self.ledger.revert(note)
 
     def reboot(self) -> Rebooted:
@@ -178,15 +179,15 @@ class Board:
         return self._come_up(before, self.driver.power_cycle(self.link))
 
     def reboot_and_settle(self) -> None:
-        """Reboot, and begin to work on the new boot. Raises BoardError."""
+        """Reboot, wait for the engine and read the facts of the new boot. Raises BoardError."""
         self.reboot()
         self.settle()
         self.logs.begin()
 
     def exchange(self, driver: Driver) -> None:
-        """Boot what another driver brings into being in this board's place. Raises BoardError."""
+        """Replace this board by the one that another driver provides, and boot it. Raises BoardError."""
         before = self.booted
-        with contextlib.suppress(BoardError):  # one that was flashed badly may be out of reach
+        with contextlib.suppress(BoardError):  # a badly flashed board may be unreachable
             before = facts.boot_identity(self.link)
         self.driver.stop()
         self.driver = driver
@@ -194,16 +195,16 @@ class Board:
         self._come_up(before, None)
         self.settle()
         self.logs.begin()
-        self._furnish()
+        self._prepare()
 
     def _come_up(self, before: str, powered_on_at_s: float | None) -> Rebooted:
         down_at_s = time.monotonic()
         rebooted = None
         while rebooted is None and time.monotonic() < down_at_s + BOOT_TIMEOUT_S:
-            with _passing():
-                # A login that the old boot took with it hangs; one that the new boot is slow at needs time.
-                patience_s = min(LOGIN_TIMEOUT_S, 2 + (time.monotonic() - down_at_s) / 2)
-                self.link.open(self.driver.endpoint(), timeout_s=patience_s, again=False)
+            with _errors_of_booting_ignored():
+                # A login that the old boot interrupted hangs; a login on a slow new boot needs time.
+                timeout_s = min(LOGIN_TIMEOUT_S, 2 + (time.monotonic() - down_at_s) / 2)
+                self.link.open(self.driver.endpoint(), timeout_s=timeout_s, again=False)
                 ready_at_s = time.monotonic()
                 self.booted = facts.boot_identity(self.link)
                 if self.booted != before:
@@ -211,7 +212,7 @@ class Board:
                     rebooted = Rebooted(ready_s, ready_at_s, powered_on_at_s)
             time.sleep(0.05)
         if rebooted is None:
-            with contextlib.suppress(BoardError):  # of the old boot, if it is that which answers
+            with contextlib.suppress(BoardError):  # of the old boot, if that is still up
                 self.lock.take(leave=True)
             raise LinkError(self.name, f"did not come back within {BOOT_TIMEOUT_S:.0f} s of a reboot")
         self.boot += 1
@@ -219,13 +220,13 @@ class Board:
         return rebooted
 
     def _clock_offset_s(self) -> float:
-        """Return the board's uptime less the controller's monotonic clock, within half a call."""
+        """Return the board's uptime minus the controller's monotonic clock, accurate to half a round trip."""
         asked = time.monotonic()
         uptime = float(self.link.run("cat /proc/uptime").stdout.split()[0])
         return uptime - (asked + time.monotonic()) / 2
 
     def trouble(self) -> str:
-        """Return in words what happened to a board that was up; empty if it is as it was."""
+        """Describe what happened to a board that was up; empty if nothing did."""
         if failure := self.driver.failure():
             return failure
         try:
@@ -238,9 +239,10 @@ class Board:
         return "" if self.lock.held else "its lock was broken"
 
     def revive(self) -> None:
-        """Recover a board that was lost, and revert what was changed on it. Raises BoardError.
+        """Recover a lost board, and revert the changes on it. Raises BoardError.
 
-        It gets some time to come back by itself; then its power is cut once, where there is a command for it.
+        The board gets some time to come back by itself. Then its power is cut once, if there is a command for
+        it.
         """
         try:
             if failure := self.driver.failure():
@@ -254,11 +256,11 @@ class Board:
             self.reconnect(BOOT_TIMEOUT_S)
 
     def reconnect(self, timeout_s: float, *, leave: bool = False) -> None:
-        """Connect and lock again, and revert what was changed, or `leave` it. Raises BoardError."""
+        """Connect and lock again, and revert the changes unless `leave` is true. Raises BoardError."""
         deadline = time.monotonic() + timeout_s
         before = self.booted
         while True:
-            try:  # all of it again: what answers may be the old boot on its way down
+            try:  # repeat every step: the old boot may still respond while it shuts down
                 self.link.open(self.driver.endpoint(), timeout_s=LOGIN_TIMEOUT_S, again=False)
                 self.lock.take(leave=leave)
                 self.settle(timeout_s=LOGIN_TIMEOUT_S)
@@ -269,12 +271,12 @@ class Board:
                 time.sleep(1)
         self.boot += self.booted != before
         if not leave:
-            self._furnish()
+            self._prepare()
 
     def power_off(self, *, keep: bool = False) -> None:
-        """Leave the board as it was and release it, or with `keep` hand it over to the next run.
+        """Restore the board and release it, or with `keep` hand it over to the next run.
 
-        Raises BoardError when something that was changed on it stays.
+        Raises BoardError if a change could not be reverted.
         """
         stays = keep or not self.driver.disposable
         try:
@@ -288,7 +290,7 @@ class Board:
                 self.driver.stop(keep=keep)
 
     def settle(self, *, timeout_s: float = ENGINE_TIMEOUT_S) -> None:
-        """Wait until the board's engine answers, and learn the facts of this boot."""
+        """Wait until the board's engine responds, and read the facts of this boot."""
         deadline = time.monotonic() + timeout_s
         while True:
             try:
@@ -304,8 +306,8 @@ class Board:
 
 
 @contextlib.contextmanager
-def _passing() -> Iterator[None]:
-    """Bear what a board that boots gives rise to; not a strange host key, as waiting makes it no other."""
+def _errors_of_booting_ignored() -> Iterator[None]:
+    """Ignore the errors of a board that is booting, but not a wrong host key, which would not change."""
     try:
         yield
     except (HostKeyChanged, HostKeyUnknown):

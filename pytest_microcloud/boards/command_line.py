@@ -1,13 +1,13 @@
-"""Command lines for the login shell of a board's user, whichever shell that is."""
+"""Command lines that any login shell of a board's user can run."""
 
 from __future__ import annotations
 
 import shlex
 
 START = b"-- pytest-microcloud --\n"
-"""Printed before a command's own output: what comes earlier is of the user's start-up files."""
+"""Printed before a command's own output; earlier output comes from the shell's start-up files."""
 LONGEST = 120
-"""Characters of a command that a message quotes."""
+"""Maximum length of a command in a message, in characters."""
 _NO_SUDO = (
     "a password is required",
     "a terminal is required",
@@ -23,9 +23,9 @@ _NO_SUDO = (
 
 
 def as_root(line: str) -> str:
-    """Return a command line that runs that one as root, by sudo if need be; any login shell can read it.
+    """Return a command line that runs `line` as root, with sudo if needed, in any login shell.
 
-    sudo's messages are in English, so that they can be recognised.
+    The locale makes sudo print English messages, which `sudo_refused` recognises.
     """
     script = (
         f'as_root=; [ "$(id -u)" = 0 ] || {{ as_root="sudo -n"; export LC_ALL=C; }}; exec $as_root {line}'
@@ -34,12 +34,12 @@ def as_root(line: str) -> str:
 
 
 def sudo_refused(errors: str) -> bool:
-    """Return whether sudo, as `as_root` calls it, printed that it needs a password or does not allow it."""
+    """Return whether sudo, as `as_root` calls it, asked for a password or refused the command."""
     return any(words in errors for words in _NO_SUDO)
 
 
 def marked(line: str) -> str:
-    """Return a command line that any login shell reads, and that prints the mark before its own output."""
+    """Return a command line for any login shell that prints the start mark before the command's output."""
     return f"echo {shlex.quote(START.decode().strip())}; exec {line}"
 
 

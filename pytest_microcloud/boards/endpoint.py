@@ -1,4 +1,4 @@
-"""Where a board is reached."""
+"""How a board is reached over SSH."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ DOCKER_SOCKET = "/var/run/docker.sock"
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """Where a board's sshd is and how to log in.
+    """The address of a board's sshd and the parameters of the login.
 
-    `address` may be any name that the user's ssh knows. With a `host_key` (a public key) that key and no
-    other is the right one, and the user's ssh configuration does not apply. `arguments` are further ones for
-    ssh's command line, and `docker_socket` is the path of the engine's socket on the board.
+    `address` may be any name that the user's ssh knows. If `host_key` (a public key) is set, only that key is
+    accepted, and the user's ssh configuration is ignored. `arguments` are additional arguments of ssh, and
+    `docker_socket` is the path of the engine's socket on the board.
     """
 
     address: str

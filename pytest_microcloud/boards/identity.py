@@ -1,4 +1,4 @@
-"""Which hardware a board is, by its revision code or its device tree, and whether the inventory says so."""
+"""Identifies a board's hardware by its revision code or device tree, and compares it with the inventory."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CODE = re.compile(r"[0-9a-f]{1,8}", re.IGNORECASE)
 MEANING = 0xFFFFFF
-"""The bits of a code that say which board it is; those above are overvoltage, OTP and a voided warranty."""
+"""The bits of a code that identify the board; those above are overvoltage, OTP and a voided warranty."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A board's hardware as the board reports it; what it does not report is None. RAM is in bytes, as sold.
+    """A board's hardware as the board reports it; unreported values are None. RAM is in bytes, as sold.
 
-    `model` is the catalog's id for it, if it has one; `kind` is a Raspberry Pi's type, such as "3B", or
-    another board's entry in its device tree; `evidence` is where this is from.
+    `model` is the catalog's id of the model, if it has one. `kind` is a Raspberry Pi's type, such as "3B", or
+    the device tree entry of another board. `evidence` is the source of the identification.
     """
 
     kind: str
@@ -41,9 +41,9 @@ class Identity:
 def recognised(
     code: str | None, compatible: Sequence[str], tree_model: str | None, memory_bytes: int
 ) -> Identity | None:
-    """Return which board has that revision code, else that device tree; None if neither is known.
+    """Identify a board by its revision code, otherwise by its device tree; None if neither is known.
 
-    Without a code, `memory_bytes` distinguishes models that differ in their RAM alone.
+    Without a code, `memory_bytes` distinguishes models that differ only in their RAM.
     """
     found = (by_code(code) if code else None) or _by_tree(compatible, tree_model)
     if found is None:
@@ -55,7 +55,7 @@ def recognised(
 
 
 def by_code(code: str) -> Identity | None:
-    """Return what a Raspberry Pi's revision code (hexadecimal) says, without the catalog's model."""
+    """Decode a Raspberry Pi's hexadecimal revision code; the result has no catalog model."""
     if not CODE.fullmatch(code):
         return None
     known, bits, evidence = revisions(), int(code, 16) & MEANING, f"revision code {code}"
@@ -78,10 +78,10 @@ def by_code(code: str) -> Identity | None:
 
 
 def check(target: Target, model: BoardModel, board: Identity | None) -> None:
-    """Raise WrongBoard if the hardware is known and is not that of the model that the inventory says.
+    """Raise WrongBoard if the hardware is known and differs from the inventory's model.
 
-    A user's own model that is `like` another has its revision codes, and so is met by its hardware; one that
-    has none, and a board that nobody knows, are taken for what the inventory says.
+    A custom model that is `like` another has the other's revision codes, and so accepts the other's hardware.
+    For a model without codes and for an unknown board, the inventory decides.
     """
     if board is None or not _kinds(model):
         return
@@ -116,14 +116,14 @@ def _by_tree(compatible: Sequence[str], tree_model: str | None) -> Identity | No
 
 
 def _alike(board: Identity, models: Iterable[BoardModel]) -> list[BoardModel]:
-    """Return the models that are of a board's kind, and of its RAM, too, if any is."""
+    """Return the models of a board's kind, reduced to those with its RAM if there are any."""
     of_kind = [model for model in models if board.kind in {kind for kind, _ in _kinds(model)}]
     exactly = [model for model in of_kind if (board.kind, board.ram_bytes) in _kinds(model)]
     return exactly or of_kind
 
 
 def _kinds(model: BoardModel) -> set[tuple[str, int | None]]:
-    """Return what the boards of a model say of themselves: kind and RAM."""
+    """Return the kinds and RAM sizes that boards of a model report."""
     decoded = [found for code in model.revision_codes if (found := by_code(code))]
     kinds: set[tuple[str, int | None]] = {(found.kind, found.ram_bytes) for found in decoded}
     return kinds | {(entry, None) for entry in model.compatible}

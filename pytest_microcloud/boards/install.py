@@ -1,8 +1,8 @@
-"""What experiments run on a board, installed with apt for as long as a run lasts.
+"""Installs the programs of experiments on a board with apt, for the duration of a run.
 
-A board is put back as it was: what comes is worked out before it comes, and noted, and exactly that is
-purged again. An installation that would change or remove what is there is refused. apt's lists, downloads and
-records are kept apart from the board's.
+The packages to be installed are determined and recorded beforehand, and exactly these are purged at the end.
+An installation that would change or remove an existing package is refused. apt's lists, downloads and records
+are kept apart from the board's.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.undo import Ledger
 
 ALWAYS = {"7z": "p7zip-full"}
-"""What is installed beside the tools of the registered experiments."""
+"""Programs that are installed in addition to the tools of the registered experiments."""
 UPDATE_TIMEOUT_S = 600
 INSTALL_TIMEOUT_S = 1800
-"""A board with one slow core and a slow card unpacks for minutes."""
+"""Unpacking takes minutes on a board with one slow core and a slow card."""
 DIRECTORY = "/var/tmp/microcloud-apt"  # noqa: S108 - on the board's disk, unlike /tmp
 _APT = (
     "export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C; "
@@ -34,7 +34,7 @@ _APT = (
 )
 _PLANNED = re.compile(r"^(?P<what>Inst|Remv) (?P<package>\S+)(?P<upgrade> \[)?", re.MULTILINE)
 
-# Apache serves when an experiment starts it, and neither from now on nor from the next boot on.
+# An experiment starts Apache itself; the installation must not start it now or at the next boot.
 _INSTALL = f"""
 systemctl mask -q --runtime apache2
 {_APT} install "$@"; status=$?
@@ -43,8 +43,8 @@ systemctl unmask -q --runtime apache2
 case " $* " in *" apache2 "*) systemctl disable -q apache2 ;; esac
 """
 
-# dpkg, as apt would remove what has come to depend on these since. It does not wait for an apt that the
-# controller's end has cut off, and that still works on.
+# dpkg, because apt would also remove packages that have since been installed on top of these. dpkg does not
+# wait for an interrupted apt that is still running, hence the retries.
 _UNDO = """
 systemctl unmask -q --runtime apache2
 rm -rf {directory}
@@ -57,7 +57,7 @@ done
 
 
 def install(link: Link, tools: Mapping[str, str], ledger: Ledger, say: Callable[[str], None]) -> None:
-    """Install the programs that are missing, and note in the ledger how to remove them.
+    """Install the missing programs, and record in the ledger how to remove them.
 
     `tools` maps programs to Debian packages. Raises ToolMissing with the reason if they cannot be installed.
     """
@@ -79,7 +79,7 @@ def install(link: Link, tools: Mapping[str, str], ledger: Ledger, say: Callable[
 
 
 def _coming(link: Link, packages: list[str]) -> list[str]:
-    """Return the packages that are to be installed, dependencies too, with nothing changed for them."""
+    """Return the packages to install, with dependencies. Raises ToolMissing if others would change."""
     done = link.run(
         f"{_APT} --simulate install {shlex.join(packages)}", root=True, check=False, timeout_s=300
     )
@@ -92,17 +92,17 @@ def _coming(link: Link, packages: list[str]) -> list[str]:
 
 
 def _new(link: Link, coming: list[str]) -> list[str]:
-    """Return those of which nothing is there: of a package that was removed, configuration may be."""
+    """Return the packages without remains on the board, such as the configuration of a removed package."""
     asked = link.run(
         f"dpkg-query -W -f '${{db:Status-Abbrev}}${{Package}}\\n' {shlex.join(coming)}", check=False
     )
-    there = {line.split()[-1] for line in asked.stdout.splitlines() if line.startswith("rc")}
-    return [package for package in coming if package.partition(":")[0] not in there]
+    remaining = {line.split()[-1] for line in asked.stdout.splitlines() if line.startswith("rc")}
+    return [package for package in coming if package.partition(":")[0] not in remaining]
 
 
-def _refused(link: Link, packages: list[str], said: str) -> ToolMissing:
-    lines = said.strip().splitlines() or ["apt-get said nothing"]
+def _refused(link: Link, packages: list[str], output: str) -> ToolMissing:
+    lines = output.strip().splitlines() or ["apt-get printed nothing"]
     return ToolMissing(
         link.board,
-        f"{', '.join(packages)} cannot be installed for a while: {lines[-1]}. {by_hand(packages)} on it",
+        f"{', '.join(packages)} cannot be installed for this run: {lines[-1]}. {by_hand(packages)} on it",
     )

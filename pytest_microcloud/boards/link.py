@@ -1,9 +1,9 @@
-"""The one SSH connection to a board: commands, testinfra and the Docker socket all go through it.
+"""The SSH connection to a board, which commands, testinfra and the Docker socket share.
 
-The connection is an OpenSSH master with a ControlPath, run in the foreground as our child. To a real board
-it is the user's own ssh with the user's own configuration, keys, agent and jump hosts. All else goes by the
-ssh_config written here, which knows the way over that connection and no other. The engine's socket is
-forwarded to a socket in the run's private directory.
+The connection is an OpenSSH master with a ControlPath that runs as a child process. For a real board it is
+the user's ssh with the user's configuration, keys, agent and jump hosts. Everything else uses the ssh_config
+written here, which only leads over that connection. The engine's socket is forwarded to a socket in the run's
+private directory.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 30.0
 COMMAND_TIMEOUT_S = 60.0
 GRACE_S = 15.0
-"""What a command's deadline on the controller allows over the board's, for the way there and back."""
+"""By how much a command's timeout on the controller exceeds that on the board, for the round trip."""
 KILL_AFTER_S = 2
-"""What a command on the board has to end after its deadline, before it is killed."""
+"""Time between the SIGTERM that ends a late command on the board and its SIGKILL."""
 SSH_FAILED = 255
-"""What ssh itself exits with, and not the command."""
+"""The exit status of ssh itself, as opposed to the command's."""
 LATE = (124, 137, 255)
-"""Exit statuses of a command after its timeout: of timeout(1), of its SIGKILL, and of that as ssh has it."""
+"""Exit statuses after a timeout: of timeout(1), of its SIGKILL, and of that kill as ssh reports it."""
 
 
-# ssh takes the first value of an option, and ours come first. Whatever the user's configuration says,
-# a host key is known or it is an error, nobody is asked anything, and none of the user's forwards are made.
-OURS = (
+# ssh uses the first value of an option, and these come first. They override the user's configuration: an
+# unknown host key is an error, there are no prompts, and the user's forwards are not set up.
+ENFORCED_OPTIONS = (
     "BatchMode=yes",
     "StrictHostKeyChecking=yes",
     "NoHostAuthenticationForLocalhost=no",
@@ -68,7 +68,7 @@ OURS = (
 
 @dataclass(frozen=True)
 class Completed:
-    """What a command on the board came to."""
+    """The outcome of a command on the board."""
 
     status: int
     stdout: str
@@ -95,26 +95,26 @@ class Link:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where the board is; an error before the first `open`."""
+        """The board's endpoint; an error before the first `open`."""
         if self._endpoint is None:
             raise LinkError(self.board, "is not connected")
         return self._endpoint
 
     @property
     def address(self) -> str:
-        """The address at which the board's own servers are reached from the controller.
+        """The address of the board's own servers as seen from the controller.
 
-        That is the HostName of the user's ssh configuration, if it has one for the endpoint's address.
+        It is the HostName of the user's ssh configuration if there is one, otherwise the endpoint's address.
         """
         if self._address is None:
             self._address = self._setting("hostname") or self.endpoint.address
         return self._address
 
     def open(self, endpoint: Endpoint, *, timeout_s: float, again: bool = True) -> None:
-        """Connect; raises LinkError, or one of its kinds, with what is to be done.
+        """Connect. Raises LinkError or a subclass that states what to do.
 
-        With `again`, a board that is still booting is tried until the deadline; without, once, since a
-        machine that is up takes many tries in a row for an attack.
+        With `again`, connections are tried until the deadline, for a board that is still booting. Without,
+        there is one attempt, since a machine that is up may treat many attempts in a row as an attack.
         """
         self.close()
         self._endpoint, self._address = endpoint, None
@@ -125,14 +125,14 @@ class Link:
                 self._connect(min(CONNECT_TIMEOUT_S, max(1.0, deadline - time.monotonic())))
                 return
             except (HostKeyChanged, HostKeyUnknown):
-                raise  # waiting makes no key known
+                raise  # waiting does not help
             except LinkError:
                 if not again or time.monotonic() >= deadline:
                     raise
                 time.sleep(0.05)
 
     def broke(self) -> bool:
-        """Whether the connection ended, other than by `close`; one that is just ending gets a moment."""
+        """Whether the connection ended other than by `close`. Waits a moment for one that is just ending."""
         if self._master is None:
             return False
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -140,7 +140,7 @@ class Link:
         return self._master.returncode is not None
 
     def close(self) -> None:
-        """Take down the connection and all that was forwarded over it."""
+        """Close the connection and everything that is forwarded over it."""
         if self._docker is not None:
             self._docker.close()
             self._docker = None
@@ -159,11 +159,10 @@ class Link:
         check: bool = True,
         stdin: str | bytes | None = None,
     ) -> Completed:
-        """Run a shell command on the board, with a deadline there and here.
+        """Run a shell command on the board, with a timeout on both sides.
 
-        Raises DeadlineExceeded, LinkError when the connection broke, with `root` SudoNeedsPassword when that
-        cannot be, and with `check` a BoardError that quotes what the command said when it exits with other
-        than 0.
+        Raises DeadlineExceeded, LinkError if the connection broke, with `root` SudoNeedsPassword if sudo
+        needs a password, and with `check` a BoardError that quotes the output if the exit status is not 0.
         """
         line = f"timeout -k {KILL_AFTER_S} {timeout_s:.0f} sh -c {shlex.quote(command)}"
         if root:
@@ -193,8 +192,8 @@ class Link:
             raise SudoNeedsPassword(
                 self.board,
                 f"cannot run commands as root: {_last_line(result.stderr)}\n"
-                "  Log in as root (ansible_user), or let the user use sudo without a password; as root on "
-                "the board:\n"
+                "  Log in as root (ansible_user), or allow the user sudo without a password. As root on the "
+                "board:\n"
                 '  echo "USER ALL=(ALL) NOPASSWD:ALL" > /etc/sudoers.d/microcloud',
             )
         if check and result.status != 0:
@@ -206,12 +205,12 @@ class Link:
         return result
 
     def start(self, command: str) -> subprocess.Popen[bytes]:
-        """Start a shell command on the board that talks over its standard input and output.
+        """Start a shell command on the board that communicates over its standard input and output.
 
-        What the user's login shell prints before it is discarded. Raises DeadlineExceeded if it does not
-        start in time, and LinkError if it cannot.
+        Earlier output of the user's login shell is discarded. Raises DeadlineExceeded if the command does not
+        start in time, and LinkError if it cannot start.
         """
-        with tempfile.TemporaryFile() as errors:  # no pipe, which nobody would empty
+        with tempfile.TemporaryFile() as errors:  # not a pipe, which nobody would read
             process = subprocess.Popen(
                 self.ssh("--", marked(f"sh -c {shlex.quote(command)}")),
                 stdin=subprocess.PIPE,
@@ -228,9 +227,9 @@ class Link:
         return process
 
     def _await_start(self, process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
-        """Read up to the mark, byte by byte: what follows is the command's."""
+        """Read up to the start mark, byte by byte: the output after it is the command's."""
         output = process.stdout
-        if output is None:  # a pipe, as it was asked for
+        if output is None:  # not reached: a pipe was requested
             raise LinkError(self.board, "its shell has no output")
         before, deadline = b"", time.monotonic() + CONNECT_TIMEOUT_S
         while not before.endswith(START):
@@ -242,29 +241,29 @@ class Link:
             if not part:
                 status = process.wait(GRACE_S)
                 errors.seek(0)
-                said = _text(errors.read())
+                messages = _text(errors.read())
                 if status == SSH_FAILED:
-                    raise self._broke(said)
-                raise ssh_errors.no_command(self.board, said, _text(before))
+                    raise self._broke(messages)
+                raise ssh_errors.no_command(self.board, messages, _text(before))
             before += part
 
     def docker(self) -> DockerClient:
-        """Return the client of the board's engine, over the forwarded socket. Raises EngineError."""
+        """Return a client of the board's engine over the forwarded socket. Raises EngineError."""
         if self._docker is None:
             self._forward()
             self._docker = engine.connect(f"unix://{self._socket}", self.board)
         return self._docker
 
     def forwards_fail(self) -> bool:
-        """Whether the board's sshd failed to reach a forwarded socket."""
+        """Whether the board's sshd failed to connect to a forwarded socket."""
         return "open failed" in _tail(self._log)
 
     def ssh(self, *arguments: str) -> list[str]:
-        """Return the ssh command line that reaches this board over the open connection, and only over it."""
+        """Return an ssh command line that uses only the open connection to this board."""
         return [*self._ssh, self.board, *arguments]
 
     def _own_ssh(self, *arguments: str) -> list[str]:
-        """Return the command line of the user's own ssh to the board, these arguments before all others."""
+        """Return the command line of the user's ssh to the board, with `arguments` before all others."""
         endpoint = self.endpoint
         command = ["ssh", *arguments]
         if endpoint.host_key is not None:
@@ -279,7 +278,7 @@ class Link:
         return [*command, *endpoint.arguments, "--", endpoint.address]
 
     def _setting(self, name: str) -> str:
-        """Return what the user's own ssh makes of its configuration for the board, or an empty text."""
+        """Return a setting of the user's ssh configuration for the board; empty if it is not set."""
         try:
             asked = subprocess.run(
                 self._own_ssh("-G"),
@@ -294,15 +293,18 @@ class Link:
         return next((value for key, _, value in settings if key == name), "")
 
     def _start_own_ssh(self, timeout_s: float, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start the user's own ssh with these arguments and ours, to log in and do nothing more."""
-        ours = [f"-o{option}" for option in (*OURS, f"ConnectTimeout={timeout_s:.0f}")]
-        with self._log.open("wb") as log:  # no pipe: refused forwards would fill it, and ssh then hangs
+        """Start the user's ssh with `arguments` and the enforced options, to log in and run no command."""
+        enforced = [f"-o{option}" for option in (*ENFORCED_OPTIONS, f"ConnectTimeout={timeout_s:.0f}")]
+        with self._log.open(
+            "wb"
+        ) as log:  # not a pipe: messages of refused forwards would fill it and block ssh
             return subprocess.Popen(
-                [*ends_with_us(), *self._own_ssh(*arguments, *ours, "-N", "-T")],
+                [*ends_with_us(), *self._own_ssh(*arguments, *enforced, "-N", "-T")],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
-                env=os.environ | {"SSH_ASKPASS_REQUIRE": "never"},  # BatchMode is not for jump hosts' ssh
+                env=os.environ
+                | {"SSH_ASKPASS_REQUIRE": "never"},  # BatchMode does not apply to the ssh of jump hosts
                 start_new_session=True,  # Ctrl-C is for pytest, which still needs the connection to clean up
             )
 
@@ -310,7 +312,7 @@ class Link:
         self._control.unlink(missing_ok=True)
         self._socket.unlink(missing_ok=True)
         self._master = self._start_own_ssh(timeout_s, "-M", "-S", str(self._control))
-        deadline = time.monotonic() + timeout_s + 1  # ssh's own deadline comes first: it says for what
+        deadline = time.monotonic() + timeout_s + 1  # ssh's own timeout comes first: its message is better
         while not self._control.exists():
             if self._master.poll() is not None:
                 self.close()
@@ -319,14 +321,14 @@ class Link:
                 self.close()
                 raise LinkError(
                     self.board,
-                    f"no SSH connection within {timeout_s:.0f} s: something answers at its port, but the "
-                    "login does not get on. The board hangs, or it is not sshd's port (ansible_port)",
+                    f"no SSH connection within {timeout_s:.0f} s: its port is open, but the login does not "
+                    "complete. The board hangs, or the port is not sshd's (ansible_port)",
                 )
             time.sleep(0.01)
 
     def _refused(self, timeout_s: float) -> LinkError:
         def verbosely() -> str:
-            again = self._start_own_ssh(timeout_s, "-S", "none", "-v")  # -v: a jump host's ssh has it, too
+            again = self._start_own_ssh(timeout_s, "-S", "none", "-v")  # -v also applies to a jump host's ssh
             with contextlib.suppress(subprocess.TimeoutExpired):
                 again.wait(timeout_s + 1)
             end_group(again)
@@ -337,7 +339,7 @@ class Link:
         return ssh_errors.reason(self.board, _tail(self._log), by_hand, known_hosts, verbosely)
 
     def _forward(self) -> None:
-        """Forward the engine's socket, unless it is forwarded; nobody need listen at its other end."""
+        """Forward the engine's socket unless that is done; a process need not listen at the other end."""
         if self._socket.exists():
             return
         forward = ["-O", "forward", "-L", f"{self._socket}:{self.endpoint.docker_socket}"]
@@ -352,16 +354,16 @@ class Link:
         if done.returncode != 0:
             raise self._broke(_text(done.stderr))
 
-    def _broke(self, said: str) -> LinkError:
+    def _broke(self, messages: str) -> LinkError:
         if self._master is None:
             return LinkError(self.board, "is not connected")
-        if "open refused by peer" in said:
+        if "open refused by peer" in messages:
             return LinkError(
                 self.board,
                 "its sshd allows too few sessions on one connection: set MaxSessions to 10 or more in its "
                 "/etc/ssh/sshd_config, then systemctl reload ssh",
             )
-        return LinkError(self.board, f"the SSH connection broke: {_last_line(said)}")
+        return LinkError(self.board, f"the SSH connection broke: {_last_line(messages)}")
 
     def _write_config(self, endpoint: Endpoint) -> None:
         if endpoint.host_key is not None:
@@ -369,7 +371,7 @@ class Link:
         lines = [
             f"Host {self.board}",
             f"  ControlPath {self._control}",
-            "  ProxyCommand false",  # over the open connection, or not at all
+            "  ProxyCommand false",  # only over the open connection
             "  BatchMode yes",
         ]
         self._control.with_suffix(".conf").write_text("\n".join(lines) + "\n")
@@ -385,6 +387,6 @@ def _text(output: bytes) -> str:
     return output.decode(errors="replace")
 
 
-def _last_line(said: str) -> str:
-    lines = [line for line in said.strip().splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "nothing was said"
+def _last_line(messages: str) -> str:
+    lines = [line for line in messages.strip().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "no output"

@@ -1,9 +1,9 @@
-"""One user of a board at a time, over all controllers.
+"""The lock that limits a board to one session at a time, over all controllers.
 
-The lock is a file on the board that a process of our SSH connection keeps locked: the keeper. It lives as
-long as somebody feeds its standard input, so that the lock is gone with the controller: at once if it was
-killed, within `SILENCE_S` if it lost its power or its network. Before the keeper releases the lock, it
-reverts what was changed on the board.
+The lock is a file on the board that a process of the session's SSH connection, the keeper, holds locked. The
+keeper lives as long as it receives heartbeats on its standard input. So the lock is released when the
+controller is gone: at once if it was killed, within `SILENCE_S` if it lost its power or network. Before the
+keeper releases the lock, it reverts the changes on the board.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
 
 HEARTBEAT_S = 10
 SILENCE_S = 60
-"""A keeper that has heard nothing for so long takes its controller for dead."""
+"""After this time without a heartbeat, a keeper assumes that its controller is dead."""
 GRACE_S = 20
-"""What a connection that ended without a word gets to be taken up again, and what was under way to end."""
+"""Time to reconnect after a broken connection, and for operations in progress to finish."""
 TIDYING_S = 180.0
-"""How long one waits at most, unasked, for a keeper that tidies up after a dead controller."""
+"""Timeout for a keeper that cleans up after a dead controller, even without `wait_s`."""
 ANSWER_TIMEOUT_S = 30.0
 POLL_S = 2.0
 LONGEST = 500
-"""Characters of what a keeper complains of."""
+"""Maximum length of a keeper's complaint, in characters."""
 TIME = re.compile(r"\d+(\.\d+)?")
 
-# bash, as `read -t` is its; all else is in every Debian. The file is opened for reading, and written to by
-# dd, since the kernel refuses to open with O_CREAT what another user made in a sticky directory.
+# bash has `read -t`; everything else is in every Debian. The file is opened for reading, and dd writes to it,
+# since the kernel refuses O_CREAT on another user's file in a sticky directory.
 _KEEPER = (
     r"""
 run=$1 board=$2 who=$3 undo=$4 leave=$5
@@ -52,14 +52,14 @@ umask 0
 [ -k /run/lock ] && file=/run/lock/microcloud.lock || file=/tmp/microcloud.lock
 read -r now _ </proc/uptime
 
-take() { # the holder removes the file before it releases the lock: the locked file may be gone
+take() { # the holder removes the file before it releases the lock, so the locked file may be deleted
     while :; do
         (set -C; : >"$file") 2>/dev/null
         complaint=$({ : <"$file"; } 2>&1) && { exec 9<"$file"; } 2>/dev/null || {
-            [ $((tries += 1)) -lt 9 ] && continue # the last holder has just removed it
+            [ $((tries += 1)) -lt 9 ] && continue # the previous holder has just removed it
             return 1
         }
-        complaint=$(flock "$@" 9 2>&1) || return # silently if another has the lock
+        complaint=$(flock "$@" 9 2>&1) || return # no message if another process has the lock
         [ "$file" -ef /proc/self/fd/9 ] && return
     done
 }
@@ -70,8 +70,8 @@ failed() { echo "cannot ${complaint//$'\n'/; }"; exit; }
 if ! take -n; then
     [ ! "$complaint" ] || failed
     read -r since state pid its_run its_board its_who <"$file"
-    # The same board of the same run: the keeper of a connection of ours that broke.
-    # One that undoes is waited for, as what it started would go on without it.
+    # Same board and run: the keeper of this session's broken connection. If it is reverting changes, wait for
+    # it: the commands that it started would continue without it.
     [ "$its_run $its_board" = "$run $board" ] &&
         grep -qa microcloud-keeper "/proc/${pid//[^0-9]/}/cmdline" &&
         { [ "$state" = undoing ] || kill -9 "$pid"; } && take -w UNDOING || {
@@ -92,7 +92,7 @@ state tidying
 [ "$ended" ] || sleep GRACE 9<&-
 state undoing
 sh -c "$undo" 2>&1 9<&-
-rm -f "$file" || exit 0 # another user's, from a keeper that was killed: it is locked no more
+rm -f "$file" || exit 0 # another user's file, from a killed keeper: it is no longer locked
 """.replace("SILENCE", str(SILENCE_S))
     .replace("GRACE", str(GRACE_S))
     .replace("UNDOING", str(undo.UNDO_TIMEOUT_S))
@@ -104,7 +104,7 @@ _NEEDS_BASH = "command -v bash >/dev/null || { echo 'cannot bash: not found'; ex
 
 @dataclass(frozen=True)
 class Holder:
-    """Who has the lock: since when on this controller's clock (s since the epoch), and what it is at."""
+    """The holder of a lock; `since` is in s since the epoch, on the controller's clock."""
 
     since: float
     tidying: bool
@@ -118,7 +118,7 @@ class Holder:
 
 
 class Lock:
-    """The lock of one board, for one run; `say` shows whoever waits why."""
+    """The lock of one board for one run; `say` shows the reason for waiting."""
 
     def __init__(self, link: Link, run_id: str, say: Callable[[str], None]) -> None:
         self._link = link
@@ -130,42 +130,42 @@ class Lock:
 
     @property
     def held(self) -> bool:
-        """Whether the connection that holds it is there."""
+        """Whether the connection that holds the lock is open."""
         return self._keeper is not None and self._keeper.poll() is None
 
     def take(self, *, wait_s: float = 0.0, leave: bool = False) -> None:
-        """Take the lock, and revert what was left on the board; with `leave`, leave it as it is.
+        """Take the lock, and revert changes that were left on the board unless `leave` is true.
 
-        Somebody else's lock is waited for `wait_s`, and as long as it takes if its keeper is cleaning up.
-        Raises BoardBusy that names who has it.
+        `wait_s` is the timeout for another session's lock; if that is cleaning up, it is at least TIDYING_S.
+        Raises BoardBusy that names the holder.
         """
         started, reported = time.monotonic(), ""
         while holder := self._try(leave=leave):
             if holder.run_id == self._run_id:
                 raise BoardBusy(
                     self._link.board,
-                    f"is the same machine as {holder.board}: take one of the names out of the inventory",
+                    f"is the same machine as {holder.board}: remove one of the names from the inventory",
                 )
-            patience_s = max(wait_s, TIDYING_S) if holder.tidying else wait_s
-            if time.monotonic() - started >= patience_s:
+            timeout_s = max(wait_s, TIDYING_S) if holder.tidying else wait_s
+            if time.monotonic() - started >= timeout_s:
                 raise BoardBusy(
                     self._link.board,
                     f"is in use by {holder}: wait for it with --microcloud-wait=SECONDS, or choose another",
                 )
             what = "is being cleaned up after" if holder.tidying else "is in use by"
             if what != reported:
-                self._say(f"{what} {holder}: waiting at most {patience_s:.0f} s")
+                self._say(f"{what} {holder}: waiting at most {timeout_s:.0f} s")
                 reported = what
             time.sleep(POLL_S)
 
     def release(self) -> None:
-        """Have all changes reverted and release the lock. Raises BoardError if something stays."""
+        """Revert all changes and release the lock. Raises BoardError if a change could not be reverted."""
         keeper = self._keeper
         if keeper is None:
             return
         self._released.set()
         try:
-            said, _ = keeper.communicate(b"end\n", timeout=undo.UNDO_TIMEOUT_S)
+            output, _ = keeper.communicate(b"end\n", timeout=undo.UNDO_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             raise DeadlineExceeded(
                 self._link.board, f"did not revert its changes within {undo.UNDO_TIMEOUT_S} s"
@@ -173,13 +173,13 @@ class Lock:
         finally:
             status = keeper.poll()
             self.drop()
-        if complaints := _lines(self._unread + said):
+        if complaints := _lines(self._unread + output):
             raise BoardError(self._link.board, "; ".join(complaints))
         if status != 0:
             raise LinkError(self._link.board, "the connection broke before its changes were reverted")
 
     def drop(self) -> None:
-        """Drop the connection that holds it; the board then reverts the changes by itself."""
+        """Close the connection that holds the lock; the board then reverts the changes by itself."""
         keeper, self._keeper = self._keeper, None
         self._released.set()
         if keeper is None:
@@ -192,10 +192,10 @@ class Lock:
                     pipe.close()
 
     def _try(self, *, leave: bool) -> Holder | None:
-        """Ask once; None if the lock is ours now."""
+        """Try once; return None if the lock was taken, otherwise its holder."""
         self.drop()
-        takes_back = undo.script(self._link.endpoint.docker_socket)
-        arguments = [self._run_id, self._link.board, _controller(), takes_back]
+        undo_line = undo.script(self._link.endpoint.docker_socket)
+        arguments = [self._run_id, self._link.board, _controller(), undo_line]
         words = ["bash", "-c", _KEEPER, "microcloud-keeper", *arguments, "leave" if leave else ""]
         keeper = self._link.start(f"{_NEEDS_BASH}exec {shlex.join(words)}")
         self._keeper = keeper
@@ -215,7 +215,7 @@ class Lock:
                 what = "the connection broke" if status == 255 else f"its keeper exited with {status}"
                 raise LinkError(self._link.board, f"its lock could not be taken: {what}")
             if line.startswith("cannot "):
-                raise _untakeable(self._link.board, text(line.removeprefix("cannot "), LONGEST) or "?")
+                raise _lock_error(self._link.board, text(line.removeprefix("cannot "), LONGEST) or "?")
             if line.startswith("busy "):
                 self.drop()
                 return _holder(line)
@@ -226,7 +226,7 @@ class Lock:
         return None
 
     def _line(self, keeper: subprocess.Popen[bytes], deadline: float) -> str | None:
-        """Return the next line that the keeper says; None at its end."""
+        """Return the next line that the keeper prints; None at its end."""
         if keeper.stdout is None:
             return None
         while b"\n" not in self._unread:
@@ -248,15 +248,15 @@ def _controller() -> str:
 
 
 def _holder(line: str) -> Holder:
-    """Return what a keeper says of another; anybody on the board may have written that file."""
+    """Parse a keeper's report of another holder; it is untrusted, as any user can write the lock's file."""
     now, since, state, *names = [*line.split(" ", 6)[1:], *[""] * 6][:6]
     held_s = float(now) - float(since) if TIME.fullmatch(now) and TIME.fullmatch(since) else 0.0
     run_id, board, who = (text(name) or "?" for name in names)
     return Holder(time.time() - held_s, state in ("tidying", "undoing"), run_id, board, who)
 
 
-def _untakeable(board: str, complaint: str) -> BoardError:
-    """Return the error for a lock that a keeper cannot take, though nobody else has it."""
+def _lock_error(board: str, complaint: str) -> BoardError:
+    """Return the error for a lock that a keeper cannot take although no other session has it."""
     if "not found" in complaint:
         what = f"its lock needs bash, and flock of util-linux ({complaint}): apt-get install bash util-linux"
         return ToolMissing(board, what)
@@ -268,13 +268,13 @@ def _untakeable(board: str, complaint: str) -> BoardError:
 
 
 def _feed(keeper: subprocess.Popen[bytes], released: threading.Event) -> None:
-    """Let the keeper know that we are alive."""
+    """Send heartbeats to the keeper."""
     with contextlib.suppress(OSError, ValueError):  # the connection broke, or was closed
         while keeper.stdin is not None and not released.wait(HEARTBEAT_S):
             keeper.stdin.write(b"\n")
             keeper.stdin.flush()
 
 
-def _lines(said: bytes) -> list[str]:
-    lines = (text(line, LONGEST) for line in said.decode(errors="replace").splitlines())
+def _lines(output: bytes) -> list[str]:
+    lines = (text(line, LONGEST) for line in output.decode(errors="replace").splitlines())
     return [line for line in lines if line]

@@ -1,6 +1,6 @@
-"""What a board's logs tell of a run: journal and kernel log since the run began, and what they mean.
+"""A board's journal and kernel log since the start of a run, and the causes of failures that they show.
 
-All of it is read on the board in one command each, bounded in time and size.
+Each method runs one command on the board, with limits on time and size.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.link import Link
 
 MOST_BYTES = 200_000
-"""Of each log, from its end."""
+"""Maximum size of each log; its end is kept."""
 FULL_KB = 1024
-"""A file system with less room is full to all who would write to it."""
+"""A file system with less free space counts as full."""
 
-# Kills are counted over the whole hierarchy on cgroup v1, where no parent counts those of its children.
+# On cgroup v1 kills are summed over the whole hierarchy, since a parent does not count those of its children.
 _FUNCTIONS = r"""
 exec 2>/dev/null
 killed() {
@@ -27,7 +27,7 @@ killed() {
         find /sys/fs/cgroup/memory -name memory.oom_control -exec cat {} +
     else cat /proc/vmstat; fi | awk '$1 == "oom_kill" { n += $2 } END { print n + 0 }'
 }
-disks() { # in words, what is wrong with them
+disks() { # describes what is wrong with them
     for mount in / /var /var/tmp /var/lib/docker; do
         case ",$(awk -v at="$mount" '$2 == at { options = $4 } END { print options }' /proc/mounts)," in
             *,ro,*) echo "its disk has become read-only" ;;
@@ -80,25 +80,25 @@ exit 0
 
 
 class Logs:
-    """The logs of one board since `begin`. Its calls raise BoardError."""
+    """The logs of one board since `begin`. All calls raise BoardError."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
         self._began = ""
 
     def begin(self) -> None:
-        """Remember where the logs stand now."""
-        said = [*self._link.run(_BEGIN, root=True, timeout_s=30).stdout.splitlines(), *[""] * 4]
+        """Record the current end of the logs."""
+        lines = [*self._link.run(_BEGIN, root=True, timeout_s=30).stdout.splitlines(), *[""] * 4]
         names = ("boot", "since", "killed_before", "cursor", "disks_before")
-        values = [*said[:4], "\n".join(said[4:]).strip()]
+        values = [*lines[:4], "\n".join(lines[4:]).strip()]
         self._began = "".join(
             f"{name}={shlex.quote(value)}\n" for name, value in zip(names, values, strict=True)
         )
 
     def log(self) -> str:
-        """Return journal and kernel log since then; of the boot before as well, if there is a newer one."""
+        """Return journal and kernel log since `begin`, including the previous boot if the board rebooted."""
         return self._link.run(self._began + _LOG, root=True, timeout_s=60).stdout
 
     def cause(self) -> str:
-        """Return in words what is wrong with a board that answers; empty if nothing is to be seen."""
+        """Describe what is wrong with a board that responds; empty if the logs show nothing."""
         return self._link.run(self._began + _CAUSE, root=True, timeout_s=30).stdout.strip()

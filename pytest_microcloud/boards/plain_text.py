@@ -1,13 +1,13 @@
-"""Text from a board as one plain line: anybody may have written it."""
+"""Untrusted text from a board, reduced to one plain line."""
 
 from __future__ import annotations
 
 LONGEST = 120
-"""Characters of a text; the rest is cut."""
+"""Maximum length of a text, in characters; the rest is cut off."""
 
 
 def text(value: object, longest: int = LONGEST) -> str | None:
-    """Return a text as one line without control characters; None if it is no text or nothing is left."""
+    """Return a text as one line without control characters; None if it is not text or nothing remains."""
     if not isinstance(value, str):
         return None
     line = " ".join(value[: 4 * longest].split())

@@ -1,4 +1,4 @@
-"""Commands on the controller that have power over a board: `microcloud_power_cycle`, `microcloud_flash`."""
+"""Runs the commands on the controller that control a board: `microcloud_power_cycle`, `microcloud_flash`."""
 
 from __future__ import annotations
 
@@ -17,37 +17,39 @@ POWER_TIMEOUT_S = 120.0
 FLASH_TIMEOUT_S = 3600.0
 
 _left_running: dict[str, tuple[str, subprocess.Popen[bytes]]] = {}
-"""By board, the command that Ctrl-C did not wait for: two at once would ruin a card."""
+"""By board, the command that Ctrl-C did not wait for. Two commands at once could destroy a card."""
 
 
 def cycle(board: str, command: str) -> float:
-    """Run the command that cuts and restores a board's power; raises BoardError.
+    """Run the command that cuts and restores a board's power. Raises BoardError.
 
-    Returns when it ended, on the controller's monotonic clock: the power counts as on from then.
+    Returns the time at which it ended, on the controller's monotonic clock; that counts as the power-on.
     """
     return _run(board, "microcloud_power_cycle", command, POWER_TIMEOUT_S)
 
 
 def flash(board: str, command: str, image: str) -> None:
-    """Run the command that writes an image, which MICROCLOUD_IMAGE names, onto a board; raises BoardError."""
+    """Run the command that writes an image, named by MICROCLOUD_IMAGE, onto a board. Raises BoardError."""
     _run(board, "microcloud_flash", command, FLASH_TIMEOUT_S, {"MICROCLOUD_IMAGE": image})
 
 
 def _run(
     board: str, variable: str, command: str, timeout_s: float, more: Mapping[str, str] | None = None
 ) -> float:
-    """Run a command of the inventory without a shell; returns when it ended.
+    """Run a command of the inventory without a shell; return the time at which it ended.
 
-    Raises BoardError that quotes the end of what it said, but not its arguments: passwords may be among them.
+    Raises BoardError that quotes the last line of output, but not the arguments, which may contain passwords.
     """
     if board in _left_running:
         variable_before, still_running = _left_running.pop(board)
         _ended(board, still_running, variable_before, timeout_s)
     program, *arguments = shlex.split(command)
-    said_as = f"{variable}: {program}"
-    with tempfile.TemporaryFile() as output:  # no pipe: what the command leaves running may keep it open
+    shown = f"{variable}: {program}"
+    with (
+        tempfile.TemporaryFile() as output
+    ):  # not a pipe, which a process that the command leaves running would keep open
         try:
-            switching = subprocess.Popen(
+            process = subprocess.Popen(
                 [program, *arguments],
                 env=os.environ | (more or {}),
                 stdin=subprocess.DEVNULL,
@@ -56,23 +58,23 @@ def _run(
                 start_new_session=True,
             )
         except OSError as error:
-            raise BoardError(board, f"{said_as} cannot be run: {error.strerror or error}") from error
-        status = _ended(board, switching, said_as, timeout_s)
+            raise BoardError(board, f"{shown} cannot be run: {error.strerror or error}") from error
+        status = _ended(board, process, shown, timeout_s)
         on_at_s = time.monotonic()
         if status != 0:
             output.seek(0)
-            said = output.read().decode(errors="replace").strip().rpartition("\n")[2]
-            raise BoardError(board, f"{said_as} exited with {status}: {text(said) or 'nothing was said'}")
+            lines = output.read().decode(errors="replace").strip().rpartition("\n")[2]
+            raise BoardError(board, f"{shown} exited with {status}: {text(lines) or 'no output'}")
     return on_at_s
 
 
-def _ended(board: str, switching: subprocess.Popen[bytes], said_as: str, timeout_s: float) -> int:
-    """Wait for its end. It is never ended with us: a board whose power is off would stay so."""
+def _ended(board: str, process: subprocess.Popen[bytes], shown: str, timeout_s: float) -> int:
+    """Wait for its end. It is never killed with pytest, which could leave the board without power."""
     try:
-        return switching.wait(timeout_s)
+        return process.wait(timeout_s)
     except subprocess.TimeoutExpired:
-        end_group(switching)
-        raise DeadlineExceeded(board, f"{said_as} did not end within {timeout_s:.0f} s") from None
+        end_group(process)
+        raise DeadlineExceeded(board, f"{shown} did not end within {timeout_s:.0f} s") from None
     except BaseException:
-        _left_running[board] = said_as, switching
+        _left_running[board] = shown, process
         raise

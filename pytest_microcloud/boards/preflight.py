@@ -1,4 +1,4 @@
-"""Whether a board has what is needed, checked before anything changes; each error names what fixes it."""
+"""Checks a board's requirements before anything is changed. Each error names the command that fixes it."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ _PATH = "PATH=$PATH:/usr/sbin:/sbin\n"
 
 
 def check(link: Link) -> None:
-    """Raise the BoardError that says why this board cannot run containers for us, if it cannot."""
+    """Raise a BoardError with the reason if this board cannot run the containers."""
     socket = link.endpoint.docker_socket
     done = link.run(f"{_PATH}set -- {shlex.quote(socket)}\n{_SOCKET}", check=False)
     found = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
     if "socket" not in found:
-        said = (done.stderr or done.stdout).strip() or f"exit status {done.status}"
+        output = (done.stderr or done.stdout).strip() or f"exit status {done.status}"
         raise ToolMissing(
             link.board,
-            f"accepts the login but cannot run commands ({said.splitlines()[-1]}): the user needs a POSIX "
+            f"accepts the login but cannot run commands ({output.splitlines()[-1]}): the user needs a POSIX "
             "shell (chsh -s /bin/sh USER), and the board `timeout` (apt-get install coreutils)",
         )
     if found["socket"] == "forbidden":
@@ -61,14 +61,14 @@ def check(link: Link) -> None:
     if found["socket"] != "usable":
         raise EngineMissing(link.board, _missing(socket, found))
     client = _client(link, socket, found)
-    with explained(link.board, "asking the engine what it can do"):
+    with explained(link.board, "reading the engine's properties"):
         limits_memory = client.info().get("MemoryLimit", True)
     if not limits_memory:
         raise MemoryCgroupOff(
             link.board,
             "its engine has no memory cgroup: append `cgroup_enable=memory cgroup_memory=1` to the one line "
-            "of /boot/firmware/cmdline.txt (older systems: /boot/cmdline.txt), then reboot. An engine that a "
-            "user runs without root needs cgroup v2, too",
+            "of /boot/firmware/cmdline.txt (older systems: /boot/cmdline.txt), then reboot. A rootless "
+            "engine also needs cgroup v2",
         )
 
 
@@ -79,7 +79,7 @@ def need(link: Link, tools: Mapping[str, str]) -> None:
         raise ToolMissing(
             link.board,
             f"has no {', '.join(absent)}: {by_hand(packages)} on it, or set microcloud_install=true in "
-            "hosts.ini to have that done for as long as a run lasts",
+            "hosts.ini to install it for the duration of a run",
         )
 
 
@@ -89,7 +89,7 @@ def missing(link: Link, tools: Iterable[str]) -> list[str]:
 
 
 def by_hand(packages: Iterable[str]) -> str:
-    """Return the command that installs Debian packages for good."""
+    """Return the command that installs Debian packages permanently."""
     return f"apt-get install {' '.join(packages)}"
 
 
@@ -104,8 +104,8 @@ def _client(link: Link, socket: str, found: dict[str, str]) -> DockerClient:
         if link.forwards_fail():
             raise EngineError(
                 link.board,
-                "its sshd forwards no sockets: take AllowStreamLocalForwarding and DisableForwarding out "
-                "of its /etc/ssh/sshd_config, then sudo systemctl reload ssh",
+                "its sshd does not forward sockets: remove AllowStreamLocalForwarding and DisableForwarding "
+                "from its /etc/ssh/sshd_config, then sudo systemctl reload ssh",
             ) from error
         raise
 
@@ -114,28 +114,28 @@ def _forbidden(socket: str, found: dict[str, str]) -> str:
     user, group = found["user"], found.get("group", "docker")
     if group == "root":
         return (
-            f"{user} may not use {socket}, which is root's alone: log in as root (ansible_user), or let "
-            f"{user} have a Podman of their own (systemctl --user enable --now podman.socket; loginctl "
-            "enable-linger) and name it with microcloud_docker_socket=/run/user/UID/podman/podman.sock"
+            f"{user} may not use {socket}, which only root can access: log in as root (ansible_user), or "
+            f"start a rootless Podman as {user} (systemctl --user enable --now podman.socket; loginctl "
+            "enable-linger) and set microcloud_docker_socket=/run/user/UID/podman/podman.sock"
         )
     return (
-        f"{user} may not use {socket}: sudo usermod -aG {group} {user} on it, and log in again (a connection "
-        "that is open keeps the old groups)"
+        f"{user} may not use {socket}: sudo usermod -aG {group} {user} on it, and log in again (an open "
+        "connection keeps the old groups)"
     )
 
 
 def _missing(socket: str, found: dict[str, str]) -> str:
     if found["socket"] == "other":
-        return f"{socket} is no socket: remove it, then sudo systemctl restart docker.socket docker"
+        return f"{socket} is not a socket: remove it, then sudo systemctl restart docker.socket docker"
     if found.get("engine") == "dockerd":
         return (
-            f"has Docker, but nobody listens at {socket}: sudo systemctl enable --now docker, or name its "
-            "socket with microcloud_docker_socket (of a Docker without root: /run/user/UID/docker.sock)"
+            f"has Docker, but no process listens at {socket}: sudo systemctl enable --now docker, or set "
+            "microcloud_docker_socket to its socket (rootless Docker: /run/user/UID/docker.sock)"
         )
     if found.get("engine") == "podman":
         return (
-            f"has Podman, but nobody listens at {socket}: sudo systemctl enable --now podman.socket, and set "
-            f"microcloud_docker_socket={PODMAN_SOCKET} in hosts.ini"
+            f"has Podman, but no process listens at {socket}: sudo systemctl enable --now podman.socket, and "
+            f"set microcloud_docker_socket={PODMAN_SOCKET} in hosts.ini"
         )
     return (
         f"has no container engine at {socket}: sudo apt-get install docker.io on it, or see "

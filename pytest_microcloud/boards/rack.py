@@ -1,4 +1,4 @@
-"""All boards of a session: powered on when first needed, released together."""
+"""All boards of a session: powered on when first needed, and released together."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 FRESH_S = 2.0
-"""A board that was as expected is not checked again for this long."""
+"""How long a board counts as healthy after a check."""
 
 
 class Rack:
-    """The boards of the chosen targets, by name. `drivers` makes a driver by the name that a target gives.
+    """The boards of the selected targets, by name. `drivers` has the driver factories by name.
 
     With `keep`, emulated boards are left running for the next run; `wait_s` is the timeout for a board that
     another session uses. `tools` maps the programs of experiments to Debian packages.
@@ -63,7 +63,7 @@ class Rack:
         self._engine: DockerClient | None = None
         self._lease: lease.Lease | None = None
         self.not_cleaned_up: list[str] = []
-        """What could not be tidied up, a sentence each."""
+        """Descriptions of what could not be cleaned up."""
 
     @property
     def boards(self) -> Mapping[str, Board]:
@@ -71,9 +71,9 @@ class Rack:
         return self._boards
 
     def board(self, name: str) -> Board:
-        """Return that board, powering it on first, and bringing it back first if it was lost.
+        """Return a board, after powering it on or recovering it if needed.
 
-        What failed once is not tried again. Raises BoardError.
+        A board that failed once is not tried again. Raises BoardError.
         """
         if name in self._broken:
             raise BoardError(name, self._broken[name])
@@ -84,10 +84,10 @@ class Rack:
                 self._broken[name] = error.what
                 raise
             except OSError as error:
-                self._broken[name] = f"could not be brought up: {error}"
+                self._broken[name] = f"could not be started: {error}"
                 raise BoardError(name, self._broken[name]) from error
             except Exception as error:
-                self._broken[name] = f"could not be brought up: {error!r}"
+                self._broken[name] = f"could not be started: {error!r}"
                 raise
         elif time.monotonic() > self._seen_at_s[name] + FRESH_S and (trouble := self._boards[name].trouble()):
             self._revive(name, trouble)
@@ -95,9 +95,9 @@ class Rack:
         return self._boards[name]
 
     def diagnose(self, name: str) -> str:
-        """Return in words what happened to a board that a test had trouble with; empty if it is not known.
+        """Describe what happened to a board when a test on it failed; empty if it is not known.
 
-        A board that was lost is brought back first, if it can be.
+        A lost board is recovered first if possible.
         """
         board = self._boards.get(name)
         if board is None or name in self._broken:
@@ -109,27 +109,27 @@ class Rack:
             happened = "rebooted by itself" if board.booted != boot else board.logs.cause()
         except BoardError as error:
             return error.what
-        return happened or (f"was lost for a time ({trouble})" if trouble else "")
+        return happened or (f"was lost temporarily ({trouble})" if trouble else "")
 
     def reboot(self, name: str, why: str) -> None:
-        """Reboot a board that is up. One that fails is not tried again; raises BoardError."""
+        """Reboot a board that is up. A board that fails is not tried again. Raises BoardError."""
         board = self.board(name)
         self._progress.announce(name, f"reboots: {why}")
         with self._lost(name, "did not reboot"):
             board.reboot_and_settle()
 
     def original(self, name: str) -> Mapping[str, Any]:
-        """Return what a board that is up was made of, whatever it was exchanged for since."""
+        """Return what a board was made of when it was powered on (see `Driver.made_of`)."""
         return self._original[name]
 
     def check_exchange(self, name: str, made_of: Mapping[str, Any]) -> None:
-        """Raise BoardError with the reason if a board that is up cannot be exchanged for one of these."""
+        """Raise BoardError with the reason if a board cannot boot as `made_of` describes."""
         self.board(name).driver.like(made_of)
 
     def exchange(self, name: str, made_of: Mapping[str, Any], why: str) -> None:
-        """Have a board that is up boot as it is when it is made of these (see `Driver.made_of`).
+        """Boot another image on a board that is up: the one that `made_of` describes (see `Driver.made_of`).
 
-        What fails is not tried again; raises BoardError.
+        A board that fails is not tried again. Raises BoardError.
         """
         board = self.board(name)
         self._progress.announce(name, f"boots another image: {why}")
@@ -154,36 +154,36 @@ class Rack:
             raise BoardError(name, self._broken[name]) from error
 
     def _revive(self, name: str, trouble: str) -> None:
-        self._progress.announce(name, f"{trouble}: trying to get it back")
+        self._progress.announce(name, f"{trouble}: trying to recover it")
         try:
             self._boards[name].revive()
-        except Exception as error:  # as of this machine's full disk: the other boards go on
+        except Exception as error:  # such as a full disk here: the other boards continue
             what = error.what if isinstance(error, BoardError) else error
             self._broken[name] = f"was lost ({trouble}) and does not come back: {what}"
             raise BoardError(name, self._broken[name]) from error
 
     def host_engine(self) -> DockerClient:
-        """Return the host's engine, cleared of what ended runs left, with this run's lease on it."""
+        """Return the host's engine, after removing what ended runs left and taking this run's lease."""
         if self._engine is None:
             self._engine = engine.host_engine()
         if self._lease is None:
             engine.must_be_here(self._engine)
             announce = Steps(self._progress, "this machine").announce
             for thing in leftovers.clean(self._engine):
-                announce(f"removed {thing} of a run that was killed")
+                announce(f"removed {thing} of a killed run")
             base = images.base(self._engine, images.WORKLOAD_SUITE, announce)
             self._lease = lease.take(self._engine, base, self.workspace.run_id)
         return self._engine
 
     def close(self) -> None:
-        """Give up all boards, whatever state they are in, and the workspace; what fails gives a warning."""
+        """Release all boards, in whatever state, and the workspace. Failures become warnings."""
         boards, self._boards = self._boards, {}
         host, self._engine = self._engine, None
         try:
             for board in boards.values():
                 if board.name in self._exchanged and not board.driver.disposable:
                     with self._warned(board.name):
-                        self._progress.announce(board.name, "gets its own image back")
+                        self._progress.announce(board.name, "boots its original image again")
                         self._exchange(board, self._original[board.name])
                 with self._warned(board.name):
                     board.power_off(keep=self._keep)
@@ -234,7 +234,7 @@ class Rack:
         return board
 
     def _driver(self, target: Target, model: BoardModel, steps: Steps, over: Link | None = None) -> Driver:
-        """Return a new driver for a target; with `over`, the link to a board that it takes the place of."""
+        """Return a new driver for a target. `over` is the link to the board that it replaces, if any."""
         context = DriverContext(
             target,
             model,

@@ -1,7 +1,7 @@
-"""One shell on the board that answers a line with lines: the cheap way to ask often.
+"""A shell on the board that stays open and answers requests, for frequent cheap readings.
 
-Its scripts use the shell's builtins as far as they go, since every process that a slow board starts would
-disturb what is measured.
+The scripts use shell builtins where possible, because every process that a slow board starts disturbs the
+measurement.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ END = b".\n"
 class Shell:
     """An open shell on a board; use it as a context manager.
 
-    `script` defines a function `answer` that gets the line and writes lines; `about` is what they report, for
-    messages. `ask` raises LinkError or DeadlineExceeded.
+    `script` defines a function `answer` that takes a request and prints lines. `about` names in messages what
+    they report. `ask` raises LinkError or DeadlineExceeded.
     """
 
     def __init__(self, link: Link, script: str, about: str, *, root: bool = False) -> None:
@@ -38,7 +38,7 @@ class Shell:
         self._process = link.start(as_root(f"sh -c {shlex.quote(loop)}") if root else loop)
 
     def ask(self, line: str = "") -> list[str]:
-        """Ask once and return the lines of the answer."""
+        """Send one request and return the lines of the answer."""
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
             raise self._broken()
@@ -47,22 +47,22 @@ class Shell:
             stdin.flush()
         except (BrokenPipeError, ValueError):  # it ended, or was closed
             raise self._broken() from None
-        deadline, said = time.monotonic() + DEADLINE_S, b""
-        while not (said == END or said.endswith(b"\n" + END)):
+        deadline, output = time.monotonic() + DEADLINE_S, b""
+        while not (output == END or output.endswith(b"\n" + END)):
             if not select.select([stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 raise DeadlineExceeded(self._board, f"did not report {self._about} within {DEADLINE_S:.0f} s")
             part = os.read(stdout.fileno(), 65536)
             if not part:
                 raise self._broken()
-            said += part
-        return said.removesuffix(END).decode(errors="replace").splitlines()
+            output += part
+        return output.removesuffix(END).decode(errors="replace").splitlines()
 
     def hang_up(self) -> None:
-        """End it from another thread than the one that asks, which then finds it broken."""
+        """Terminate the shell from another thread; the call of `ask` in progress then raises LinkError."""
         self._process.terminate()
 
     def close(self) -> None:
-        """End it; nothing of it stays on the board."""
+        """End the shell on the board."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):

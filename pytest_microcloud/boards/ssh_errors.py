@@ -1,4 +1,4 @@
-"""Errors of ssh connections, from what ssh prints: what happened, and what the user can do."""
+"""Turns ssh's messages into errors that state what happened and what the user can do."""
 
 from __future__ import annotations
 
@@ -13,90 +13,89 @@ CHANGED = re.compile(r"[Hh]ost key for (?P<host>\S+) has changed")
 UNKNOWN = re.compile(r"[Hh]ost key is known for \S+ and you have requested|Host key verification failed")
 OFFENDING = re.compile(r"Offending \S+ key in (?P<file>.+):\d+")
 SENT = re.compile(r"(?P<fingerprint>SHA256:[\w+/=]+)")
-# From `ssh -v`. With jump hosts there is one of each a hop, and the last is the one that was not got past.
+# From `ssh -v`. With jump hosts there is one line of each per hop; the last is the hop that failed.
 ASKED = re.compile(r"debug1: Authenticating to (?P<host>\S+?)(?::\d+)? as ")
 OFFERED = re.compile(r"debug1: Server host key: (?P<kind>\S+) (?P<fingerprint>SHA256:\S+)")
 
 FORGETS = """
-  But first take `UserKnownHostsFile /dev/null` out of ansible_ssh_common_args or your ~/.ssh/config: no key
-  is kept there"""
+  But first remove `UserKnownHostsFile /dev/null` from ansible_ssh_common_args or your ~/.ssh/config: it
+  stores no keys"""
 
-# The first match is the reason: the failure of a jump host comes before its consequence for the board.
+# The first match is the cause: the failure of a jump host precedes its consequence for the board.
 REASONS: tuple[tuple[str, type[LinkError], str], ...] = (
     (
         r"Could not resolve hostname (?P<host>\S+): (?P<why>.+)",
         LinkError,
-        "the name {host} stands for no address ({why}): put the board's address into ansible_host, or a "
-        "HostName into your ~/.ssh/config",
+        "the name {host} cannot be resolved ({why}): set ansible_host to the board's address, or add a "
+        "HostName to your ~/.ssh/config",
     ),
     (
         r"connect to host (?P<host>\S+) port (?P<port>\d+): Connection refused",
         LinkError,
-        "{host} refuses SSH at port {port}: start its sshd (systemctl enable --now ssh), or name the right "
-        "port with ansible_port",
+        "{host} refuses SSH at port {port}: start its sshd (systemctl enable --now ssh), or set ansible_port "
+        "to the right port",
     ),
     (
         r"connect to host (?P<host>\S+) port (?P<port>\d+): (?P<why>.+)",
         LinkError,
-        "{host} does not answer at port {port} ({why}): is it powered, booted, and on this network?",
+        "{host} does not respond at port {port} ({why}): is it powered, booted, and on this network?",
     ),
     (
         r"open failed: (?P<why>.+)\s+stdio forwarding failed",
         LinkError,
-        "the jump host does not get through to it ({why}): is it powered, and is its address that of the "
-        "network behind the jump host?",
+        "the jump host cannot connect to it ({why}): is it powered, and is its address valid in the network "
+        "behind the jump host?",
     ),
     (
         r"timed out during banner exchange",
         LinkError,
-        "something listens at its port but does not speak SSH in time: the board hangs, or it is not sshd's "
-        "port (ansible_port)",
+        "its port is open, but sends no SSH banner in time: the board hangs, or the port is not sshd's "
+        "(ansible_port)",
     ),
     (
         r"Permissions (?P<mode>\d+) for '(?P<file>[^']+)' are too open",
         LoginRejected,
-        "the key {file} may be read by others (mode {mode}), and ssh uses no such key: chmod 600 {file}",
+        "the key {file} is readable by others (mode {mode}), so ssh does not use it: chmod 600 {file}",
     ),
     (
         r"Too many authentication failures",
         LoginRejected,
-        "your ssh offered more keys than its sshd accepts: name the right one with "
-        "ansible_ssh_private_key_file",
+        "your ssh offered more keys than its sshd accepts: set ansible_ssh_private_key_file to the right key",
     ),
     (
         r"Load key \"?(?P<file>[^\"\n]+?)\"?: (?P<why>.*(?:libcrypto|invalid format).*)",
         LoginRejected,
-        "ssh cannot use the key {file} ({why}): it is not a private key, or it has line ends of Windows. "
-        "Check it with `ssh-keygen -y -f {file}`; `sed -i 's/\\r$//' {file}` mends the line ends",
+        "ssh cannot use the key {file} ({why}): it is not a private key, or it has Windows line endings. "
+        "Check it with `ssh-keygen -y -f {file}`; `sed -i 's/\\r$//' {file}` corrects the line endings",
     ),
     (
         r"(?P<why>sign_and_send_pubkey: .*(?:refused|failed).*)",
         LoginRejected,
-        "your ssh-agent does not sign with the key ({why}): unlock it, or add the key again (ssh-add)",
+        "your ssh-agent cannot sign with the key ({why}): unlock it, or add the key again (ssh-add)",
     ),
     (
         r"(?P<who>\S+): Permission denied \((?P<ways>[^)]*)\)",
         LoginRejected,
-        "{who} is not let in ({ways}): put your public key there (ssh-copy-id), or name the right user and "
-        "key with ansible_user and ansible_ssh_private_key_file. Nobody is asked for a passphrase, so "
-        "a key that has one must be in ssh-agent (ssh-add)",
+        "the login as {who} was rejected ({ways}): copy your public key there (ssh-copy-id), or set "
+        "ansible_user and ansible_ssh_private_key_file to the right user and key. There is no prompt for a "
+        "passphrase, so a key that has one must be in ssh-agent (ssh-add)",
     ),
     (
         r"no matching (?P<what>.+) found\. Their offer: (?P<offer>\S+)",
         LinkError,
-        "its sshd offers no {what} that your ssh allows, but {offer}: allow it for this board alone, in "
-        "ansible_ssh_common_args or your ~/.ssh/config (https://www.openssh.com/legacy.html has how)",
+        "its sshd offers no {what} that your ssh accepts, only {offer}: allow it for this board alone, in "
+        "ansible_ssh_common_args or your ~/.ssh/config (see https://www.openssh.com/legacy.html)",
     ),
     (
         r"(?P<how>Connection (?:closed|reset) by (?!UNKNOWN|remote|peer).+)",
         LinkError,
-        "its sshd ended the connection before the login was through ({how}): `journalctl -u ssh` on the "
-        "board says why, or it is no sshd",
+        "its sshd closed the connection before the login was complete ({how}): `journalctl -u ssh` on the "
+        "board has the reason, or the port is not sshd's (ansible_port)",
     ),
 )
 
 
-# What ssh complains of before a login is refused, which may be why.
+# Complaints of ssh before a rejected login, which may be the cause.
 COMPLAINT = re.compile(
     r"^(?:Load key |no such identity: |Bad (?:owner|permissions)|identity_sign: |agent refused).+",
     re.MULTILINE,
@@ -107,66 +106,67 @@ NO_COMMAND: tuple[tuple[str, str], ...] = (
     (r"(?i)account .*expired", "renew the account: chage -E -1 USER"),
 )
 FORCED = (
-    "the login runs another command: look for command= in the user's authorized_keys, for ForceCommand in "
-    "sshd's configuration, and for `exit` or `exec` in the shell's start-up files"
+    "the login runs another command: check for command= in the user's authorized_keys, ForceCommand in "
+    "sshd's configuration, and `exit` or `exec` in the shell's start-up files"
 )
 
 
 def no_command(board: str, errors: str, output: str) -> LoginRejected:
-    """Return the error for a login that did not run our command, quoting what ssh and the shell printed."""
-    said = [line.strip() for line in f"{output}\n{errors}".splitlines() if line.strip()]
-    named = [(line, remedy) for line in said for pattern, remedy in NO_COMMAND if re.search(pattern, line)]
-    line, remedy = named[-1] if named else (said[-1] if said else "it printed nothing", FORCED)
+    """Return the error for a login that did not run the command, with the output of ssh and the shell."""
+    lines = [line.strip() for line in f"{output}\n{errors}".splitlines() if line.strip()]
+    named = [(line, remedy) for line in lines for pattern, remedy in NO_COMMAND if re.search(pattern, line)]
+    line, remedy = named[-1] if named else (lines[-1] if lines else "it printed nothing", FORCED)
     return LoginRejected(board, f"accepts the login but cannot run commands ({text(line)}): {remedy}")
 
 
 def reason(
     board: str,
-    said: str,
+    output: str,
     by_hand: Sequence[str],
     known_hosts: Callable[[], str],
     verbosely: Callable[[], str],
 ) -> LinkError:
-    """Return the error for what ssh said; `by_hand` is the user's own ssh to the board, which asks.
+    """Return the error for ssh's messages. `by_hand` is the ssh command that prompts for unknown keys.
 
-    `known_hosts` returns the files in which ssh looks for keys. `verbosely` tries once more and returns what
-    `ssh -v` says: only that has the fingerprint of a key that is not known, and unlike ssh-keyscan it has it
-    through a jump host, too.
+    `known_hosts` returns the files in which ssh looks up keys. `verbosely` connects once more and returns the
+    output of `ssh -v`: only that has the fingerprint of an unknown key, and unlike ssh-keyscan it works
+    through a jump host.
     """
-    if found := CHANGED.search(said):
-        return _changed(board, found["host"], said, by_hand)
-    if UNKNOWN.search(said):
+    if found := CHANGED.search(output):
+        return _changed(board, found["host"], output, by_hand)
+    if UNKNOWN.search(output):
         return _unknown(board, verbosely(), by_hand, known_hosts())
     for pattern, error, remedy in REASONS:
-        if found := re.search(pattern, said):
-            named = [text(line[0]) for line in COMPLAINT.finditer(said) if found[0] not in line[0]]
-            before = f". Before that ssh said: {'; '.join(filter(None, named))}" if named else ""
+        if found := re.search(pattern, output):
+            named = [text(line[0]) for line in COMPLAINT.finditer(output) if found[0] not in line[0]]
+            before = f". Before that, ssh printed: {'; '.join(filter(None, named))}" if named else ""
             return error(board, remedy.format(**found.groupdict()) + before)
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return LinkError(board, f"no SSH connection: {'; '.join(lines) or 'nothing was said'}")
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return LinkError(board, f"no SSH connection: {'; '.join(lines) or 'ssh printed nothing'}")
 
 
-def _unknown(board: str, said: str, by_hand: Sequence[str], known_hosts: str) -> HostKeyUnknown:
-    offered, asked = OFFERED.findall(said), ASKED.findall(said)
-    key = " ".join(offered[-1]) if offered else "it showed none"
+def _unknown(board: str, output: str, by_hand: Sequence[str], known_hosts: str) -> HostKeyUnknown:
+    offered, asked = OFFERED.findall(output), ASKED.findall(output)
+    key = " ".join(offered[-1]) if offered else "none was offered"
     kind = offered[-1][0].removeprefix("ssh-").partition("-")[0] if offered else "*"
     forgets = FORGETS if known_hosts == "/dev/null" else ""
     return HostKeyUnknown(
         board,
         f"the host key of {asked[-1] if asked else board} is not known to your ssh: {key}\n"
-        f"  See on its own console that it is this one: ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub\n"
+        "  Compare it with the fingerprint on the machine's own console: "
+        f"ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub\n"
         f"  Then accept it: {shlex.join(by_hand)}{forgets}",
     )
 
 
-def _changed(board: str, host: str, said: str, by_hand: Sequence[str]) -> HostKeyChanged:
-    sent, offending = SENT.search(said), OFFENDING.search(said)
+def _changed(board: str, host: str, output: str, by_hand: Sequence[str]) -> HostKeyChanged:
+    sent, offending = SENT.search(output), OFFENDING.search(output)
     forget = ["ssh-keygen", *(["-f", offending["file"]] if offending else []), "-R", host]
     return HostKeyChanged(
         board,
         f"the host key of {host} is not the one that your ssh knows, but "
-        f"{sent['fingerprint'] if sent else 'another'}: the board was reinstalled, or another machine "
-        "answers in its place\n"
-        f"  If you know why, forget the old one: {shlex.join(forget)}\n"
-        f"  Then accept the new one: {shlex.join(by_hand)}",
+        f"{sent['fingerprint'] if sent else 'another'}: the board was reinstalled, or another machine has "
+        "its address\n"
+        f"  If you know why, remove the old key: {shlex.join(forget)}\n"
+        f"  Then accept the new key: {shlex.join(by_hand)}",
     )

@@ -1,9 +1,9 @@
-"""Taking back what was changed on a board, whatever happens to the controller or to the board meanwhile.
+"""Reverts the changes on a board, whatever happens to the controller or the board in the meantime.
 
-Before a change is made, the command that takes it back is noted in a ledger on the board's disk. The ledger's
-directory is there for as long as a run works on the board: whoever finds it later finds a run that was cut
-off, be it by a killed controller or by a power failure, and executes it. It does so on the board alone, by
-the script below, since the controller that wrote the notes may be gone.
+Before a change is made, the command that reverts it is recorded in a ledger on the board's disk. The ledger's
+directory exists while a run works on the board. A later run that finds it knows that a run was interrupted,
+by a killed controller or a power failure, and executes the notes. The script below does this on the board
+alone, since the controller that wrote the notes may be gone.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 LEDGER = "/var/lib/microcloud"
 UNDO_TIMEOUT_S = 900
-"""Of a whole undoing: dozens of containers and some images on a slow board with a slow card."""
+"""Timeout for all notes together: dozens of containers and some images on a slow board with a slow card."""
 
-# $1 is the engine's socket, $2 the only note to execute, if not all are. Changes that could not be reverted
-# are reported, a line each, and stay in the ledger. What has the label of a lock is an emulated board, if
-# this machine is the controller of another run: only its own run may remove it.
+# $1 is the engine's socket, $2 the note to execute; without $2 all are executed. Changes that could not be
+# reverted are reported, one line each, and stay in the ledger. A container with a lock's label is an emulated
+# board, if this machine is the controller of another run: only that run may remove it.
 _SCRIPT = rf"""
 ledger={LEDGER} socket=$1
 [ -d "$ledger" ] || exit 0
@@ -34,7 +34,7 @@ if command -v docker >/dev/null; then
 elif command -v podman >/dev/null; then
     engine() {{ timeout -k 5 600 podman --remote --url "unix://$socket" "$@"; }}
 else
-    # The commands that are used below, for an engine that came without its command line.
+    # The commands used below, for an engine that is installed without its command-line client.
     api() {{ curl -fsS --max-time 600 --unix-socket "$socket" "$@"; }}
     found() {{ # what parameter pattern
         answer=$(api -G "http://engine/$1" --data-urlencode "filters=$2") || return 1
@@ -94,7 +94,7 @@ for note in $(ls -r "$ledger"); do execute "$note" || status=1; done
 exit $status
 """
 
-# A note is on the disk before the change that it reverts: a board may lose its power at any moment.
+# A note is on the disk before its change is made: a board may lose its power at any moment.
 _NOTE = f"""
 set -e
 umask 077
@@ -110,39 +110,39 @@ echo $note
 
 
 def script(socket: str) -> str:
-    """Return the command line that reverts all changes of a run on the board, if there is a ledger."""
+    """Return the command line that reverts all changes on the board, if there is a ledger."""
     return f"[ ! -d {LEDGER} ] || {as_root(_line(socket))}"
 
 
 def unload(image: str) -> str:
-    """Return what to note before an image is brought to the board."""
+    """Return the note to record before an image is loaded onto the board."""
     return f"unload {shlex.quote(image)}"
 
 
 class Ledger:
-    """The notes on a board of how its changes are reverted. Its calls raise BoardError."""
+    """The notes on a board that describe how to revert its changes. All calls raise BoardError."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
 
     def open(self) -> None:
-        """Begin to work on the board: from here on there may be something to revert."""
+        """Create the ledger: from now on there may be changes to revert."""
         self._link.run(f"mkdir -p -m 700 {LEDGER} && sync {LEDGER}", root=True)
 
     def note(self, command: str) -> str:
-        """Note a shell command that reverts, as root, what is about to be changed; return its number.
+        """Record a shell command that reverts, as root, a change that is about to be made; return its number.
 
-        It may be executed more than once, and when the change was not made after all.
+        The command may be executed more than once, and even if the change was not made.
         """
         return self._link.run(_NOTE, root=True, stdin=command).stdout.strip()
 
     def revert(self, note: str) -> None:
-        """Execute one note and strike it out; nothing happens if that was done before."""
+        """Execute one note and delete it; does nothing if the note was executed before."""
         line = _line(self._link.endpoint.docker_socket, note)
         done = self._link.run(line, root=True, check=False, timeout_s=UNDO_TIMEOUT_S)
         if done.status != 0:
-            said = (done.stdout or done.stderr).strip()
-            raise BoardError(self._link.board, f"a change could not be reverted: {said}")
+            output = (done.stdout or done.stderr).strip()
+            raise BoardError(self._link.board, f"a change could not be reverted: {output}")
 
 
 def _line(socket: str, *note: str) -> str:

@@ -48,7 +48,7 @@ def bound(backend: BaseBackend, board: str, timeout_s: float) -> None:
         except RuntimeError as error:
             if getattr(error.args[0] if error.args else None, "rc", None) != SSH_FAILED:
                 raise
-            said = (error.args[0].stderr.strip() or "nothing was said").splitlines()[-1]
+            said = (error.args[0].stderr.strip() or "no output").splitlines()[-1]
             raise LinkError(board, f"the SSH connection broke at `{wanted}`: {said}") from None
         if done.rc in LATE and time.monotonic() - started >= timeout_s:
             raise DeadlineExceeded(

@@ -81,7 +81,7 @@ def test_an_emulated_board_is_exchanged_for_one_with_less_cpu_and_back(
 def test_an_image_that_is_gone_cannot_be_booted(shared_rack: object, pi3b: Board) -> None:
     del shared_rack
     gone = pi3b.driver.made_of() | {"image_id": f"sha256:{'0' * 64}"}
-    with pytest.raises(BoardError, match="the image that bookworm was then is not on this machine any more"):
+    with pytest.raises(BoardError, match="the image that bookworm stood for then no longer exists"):
         pi3b.driver.like(gone)
     with pytest.raises(BoardError, match="does not state the image"):
         pi3b.driver.like({})
@@ -156,8 +156,8 @@ def test_a_flash_that_fails_is_an_error_of_that_board_that_quotes_it(
 @pytest.mark.parametrize(
     ("command", "why"),
     [
-        (None, "there is no command that flashes it: microcloud_flash"),
-        ("true", "which image it has is not said: microcloud_image"),
+        (None, "there is no command that flashes it: set microcloud_flash"),
+        ("true", "its image is not known: set microcloud_image"),
     ],
 )
 def test_a_real_board_without_the_means_says_which_is_missing(

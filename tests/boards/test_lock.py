@@ -162,7 +162,7 @@ def test_a_connection_of_the_same_run_takes_its_own_lock_over(controller: Contro
 def test_two_names_of_one_machine_are_found_out(controller: Controller) -> None:
     first, second = (controller(run_id="one-run", name=name) for name in ("desk", "shelf"))
     first.take()
-    with pytest.raises(BoardBusy, match="shelf: is the same machine as desk: take one of the names out"):
+    with pytest.raises(BoardBusy, match="shelf: is the same machine as desk: remove one of the names"):
         second.take(wait_s=PATIENCE_S)
 
 

@@ -281,7 +281,7 @@ def test_whatever_fails_while_a_board_is_powered_on_is_not_tried_again(
     monkeypatch.setattr(shelf, "_power_on", fail)
     with pytest.raises((BoardError, ValueError)):
         shelf.board("shelf")
-    with pytest.raises(BoardError, match=f"shelf: could not be brought up: .*{error}"):
+    with pytest.raises(BoardError, match=f"shelf: could not be started: .*{error}"):
         shelf.board("shelf")
     assert tried == ["once"]
 

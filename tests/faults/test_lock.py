@@ -99,7 +99,7 @@ def test_two_names_of_one_machine_are_found_out(real_board: RealBoard, pytester:
     pytester.makepyfile("def test_it(host):\n    assert host.service('docker').is_running\n")
     done = pytester.runpytest_subprocess("--hosts=all")
     done.assert_outcomes(passed=1, errors=1)
-    done.stdout.fnmatch_lines(["BoardBusy: *: is the same machine as *: take one of the names out*"])
+    done.stdout.fnmatch_lines(["BoardBusy: *: is the same machine as *: remove one of the names*"])
 
 
 def test_an_emulated_board_has_a_lock_as_well(new_rack: NewRack) -> None:

@@ -66,7 +66,7 @@ def test_a_key_with_windows_line_ends_is_named_with_what_ssh_says(
     key.chmod(0o600)
     said = refused(real_board, LoginRejected, ansible_ssh_private_key_file=key)
     assert f"ssh cannot use the key {key} (error in libcrypto)" in said
-    assert "line ends" in said
+    assert "line endings" in said
     assert "ssh-copy-id" not in said
 
 

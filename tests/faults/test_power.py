@@ -114,7 +114,7 @@ def test_a_power_command_that_fails_ends_the_experiment_and_the_board_stays_usab
     before = real_board.state()
     with closing(real_board.in_rack(microcloud_power_cycle="false")) as rack:
         board = rack.board(real_board.name)
-        with pytest.raises(BoardError, match="false exited with 1: nothing was said"):
+        with pytest.raises(BoardError, match="false exited with 1: no output"):
             startup.reboot(deploy(board, catalog.workload("httpd")))
         assert rack.diagnose(real_board.name) == ""
         assert rack.board(real_board.name).docker.containers.list(all=True) == []

@@ -97,13 +97,14 @@ def test_an_engine_that_does_not_run(new_real_board: NewRealBoard) -> None:
     board.shell("systemctl stop docker.socket docker")
     said = refused(board, EngineMissing)
     assert (
-        "has Docker, but nobody listens at /var/run/docker.sock: sudo systemctl enable --now docker" in said
+        "has Docker, but no process listens at /var/run/docker.sock: sudo systemctl enable --now docker"
+        in said
     )
 
 
 def test_a_socket_that_is_none(real_board: RealBoard) -> None:
     said = refused(real_board, EngineMissing, microcloud_docker_socket="/etc/hosts")
-    assert "/etc/hosts is no socket: remove it, then sudo systemctl restart docker.socket docker" in said
+    assert "/etc/hosts is not a socket: remove it, then sudo systemctl restart docker.socket docker" in said
 
 
 def test_podman_at_another_place_than_dockers(new_real_board: NewRealBoard) -> None:
@@ -121,7 +122,7 @@ def test_a_socket_at_which_nobody_listens_any_more(real_board: RealBoard) -> Non
     real_board.shell(f"perl -MIO::Socket::UNIX -e '{listen}'")
     said = refused(real_board, EngineMissing, microcloud_docker_socket="/run/stale.sock")
     real_board.shell("rm /run/stale.sock")
-    assert "nobody listens at /run/stale.sock: sudo systemctl enable --now docker" in said
+    assert "no process listens at /run/stale.sock: sudo systemctl enable --now docker" in said
 
 
 def test_an_engine_that_is_too_old(real_board: RealBoard) -> None:
@@ -192,7 +193,7 @@ def test_an_installation_that_would_change_what_is_there_is_refused(bare: RealBo
     bare.shell(OLDER_THAN_FIO_NEEDS)
     said = refused(bare, ToolMissing, microcloud_install="true")
     bare.shell("dpkg --purge libaio1")
-    assert "cannot be installed for a while: it would change libaio1, which cannot be reverted" in said
+    assert "cannot be installed for this run: it would change libaio1, which cannot be reverted" in said
     assert "apt-get install p7zip-full apache2 fio sysbench on it" in said
 
 
@@ -206,7 +207,7 @@ def test_an_installation_without_a_mirror_is_told_in_apts_words(
     said = refused(bare, ToolMissing, microcloud_install="true")
     assert everything(bare) == before
     bare.shell("rm -rf /etc/apt; mv /root/apt /etc/apt")
-    assert "cannot be installed for a while: E: " in said
+    assert "cannot be installed for this run: E: " in said
 
 
 @pytest.mark.long

@@ -173,20 +173,20 @@ def test_refused(real_board: RealBoard) -> None:
 def test_nobody_at_the_address(real_board: RealBoard) -> None:
     nobody = real_board.address.rpartition(".")[0] + ".254"
     said = refused(real_board, LinkError, ansible_host=nobody)
-    assert re.search(rf"real: {nobody} does not answer at port 22 \(.+\): is it powered", said)
+    assert re.search(rf"real: {nobody} does not respond at port 22 \(.+\): is it powered", said)
 
 
 def test_packets_that_are_dropped(new_real_board: NewRealBoard) -> None:
     board = new_real_board()
     board.shell("iptables -I INPUT -p tcp --dport 22 -j DROP")
     said = refused(board, LinkError)
-    assert f"{board.address} does not answer at port 22 (Connection timed out)" in said
+    assert f"{board.address} does not respond at port 22 (Connection timed out)" in said
 
 
 def test_a_port_that_never_speaks(real_board: RealBoard) -> None:
     with listener(lambda _: None) as port:
         said = refused(real_board, LinkError, ansible_host="127.0.0.1", ansible_port=port)
-    assert "something listens at its port but does not speak SSH in time" in said
+    assert "its port is open, but sends no SSH banner in time" in said
 
 
 def test_an_sshd_that_hangs_in_the_middle_of_the_login(real_board: RealBoard) -> None:
@@ -196,19 +196,19 @@ def test_an_sshd_that_hangs_in_the_middle_of_the_login(real_board: RealBoard) ->
     with listener(greet) as port:
         said = refused(real_board, LinkError, ansible_host="127.0.0.1", ansible_port=port)
     assert f"no SSH connection within {PATIENCE_S} s" in said
-    assert "the login does not get on" in said
+    assert "the login does not complete" in said
 
 
 def test_a_port_that_is_not_sshds(real_board: RealBoard) -> None:
     with listener(lambda connection: connection.shutdown(socket.SHUT_RDWR)) as port:
         said = refused(real_board, LinkError, ansible_host="127.0.0.1", ansible_port=port)
-    assert "ended the connection before the login was through" in said
+    assert "closed the connection before the login was complete" in said
     assert "or it is no sshd" in said
 
 
 def test_a_name_that_stands_for_no_address(real_board: RealBoard) -> None:
     said = refused(real_board, LinkError, ansible_host="no-such-board.invalid")
-    assert "real: the name no-such-board.invalid stands for no address" in said
+    assert "real: the name no-such-board.invalid cannot be resolved" in said
     assert "ansible_host" in said
 
 
@@ -222,7 +222,7 @@ def test_a_jump_host_that_is_not_there(real_board: RealBoard, gate: RealBoard) -
 def test_a_board_that_its_jump_host_does_not_reach(real_board: RealBoard, gate: RealBoard) -> None:
     arguments = f"{jump(real_board, gate)} -p 4"
     said = refused(real_board, LinkError, **BEHIND, ansible_ssh_common_args=arguments)
-    assert "the jump host does not get through to it (connect failed: Connection refused)" in said
+    assert "the jump host cannot connect to it (connect failed: Connection refused)" in said
 
 
 # Not let in
@@ -231,7 +231,7 @@ def test_a_board_that_its_jump_host_does_not_reach(real_board: RealBoard, gate: 
 def test_a_key_that_the_board_does_not_know(real_board: RealBoard, tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")], check=True)
     said = refused(real_board, LoginRejected, ansible_ssh_private_key_file=tmp_path / "other")
-    assert f"root@{real_board.address} is not let in (publickey" in said
+    assert f"the login as root@{real_board.address} was rejected (publickey" in said
     assert "ssh-copy-id" in said
 
 
@@ -253,13 +253,13 @@ def test_a_key_that_others_may_read(real_board: RealBoard, tmp_path: Path) -> No
     key.write_bytes(real_board.key.read_bytes())
     key.chmod(0o644)
     said = refused(real_board, LoginRejected, ansible_ssh_private_key_file=key)
-    assert f"the key {key} may be read by others (mode 0644)" in said
+    assert f"the key {key} is readable by others (mode 0644)" in said
     assert f"chmod 600 {key}" in said
 
 
 def test_a_key_that_is_not_there(real_board: RealBoard, tmp_path: Path) -> None:
     said = refused(real_board, LoginRejected, ansible_ssh_private_key_file=tmp_path / "lost")
-    assert f"the key {tmp_path / 'lost'} is not there" in said
+    assert f"the key {tmp_path / 'lost'} does not exist" in said
 
 
 def test_ssh_options_that_ssh_does_not_know(real_board: RealBoard) -> None:
@@ -302,9 +302,9 @@ def test_a_changed_host_key_is_refused_until_the_old_one_is_forgotten_by_hand(
     assert f"desk: the host key of {board.address} is not the one that your ssh knows" in said
     assert fingerprint(board) in said
     assert board.known_hosts.read_text() == before
-    subprocess.run(command_after("forget the old one", said), check=True, capture_output=True)
+    subprocess.run(command_after("remove the old key", said), check=True, capture_output=True)
     refused(board, HostKeyUnknown)
-    accept(command_after("Then accept the new one", said))
+    accept(command_after("Then accept the new key", said))
     assert board.in_rack().board("desk").docker.ping()
 
 
@@ -407,7 +407,9 @@ def test_a_configuration_meant_for_a_person_does_no_harm(real_board: RealBoard) 
 def test_an_sshd_that_forwards_no_sockets(new_real_board: NewRealBoard) -> None:
     board = new_real_board()
     board.shell("echo AllowStreamLocalForwarding no >> /etc/ssh/sshd_config && systemctl restart ssh")
-    assert "its sshd forwards no sockets: take AllowStreamLocalForwarding" in refused(board, EngineError)
+    assert "its sshd does not forward sockets: remove AllowStreamLocalForwarding" in refused(
+        board, EngineError
+    )
 
 
 def test_an_sshd_that_allows_a_single_session(new_real_board: NewRealBoard) -> None:

@@ -1,4 +1,4 @@
-"""Drivers: where a board comes from, and who controls its power."""
+"""Drivers, which provide boards and control their power."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.drivers.protocol import Driver, DriverContext, DriverRegistry
 
 DEFAULT = "ssh"
-"""The driver of a host whose inventory names none."""
+"""The driver of a host whose inventory does not name one."""
 
 
 def register(registry: DriverRegistry) -> None:

@@ -1,4 +1,4 @@
-"""What a driver is: where a board comes from, and its power. Nothing after it asks which driver it was."""
+"""The driver protocol: a driver provides a board and controls its power."""
 
 from __future__ import annotations
 
@@ -17,82 +17,82 @@ if TYPE_CHECKING:
 
 
 class Driver(Protocol):
-    """Brings one board into being and takes it away again."""
+    """Provides one board and releases it again. Code outside a driver never asks which driver it is."""
 
     name: str
     labelled: bool
     """Whether results carry the label "emulated"."""
     disposable: bool
-    """Whether the board may be thrown away: nothing on it has to be reverted."""
+    """Whether the board is removed after use, so that nothing on it has to be reverted."""
     own_hardware: bool
     """Whether clock, temperature, kernel and serial numbers are the board's and not the host's."""
     boot_timeout_s: float
-    """How long a board may take to answer after `start`; 0 for one that should be up already."""
+    """How long a board may take to respond after `start`; 0 for a board that should already be up."""
 
     @property
     def cuts_power(self) -> bool:
-        """Whether the power can be cut from outside, so that a board that hangs can be brought back."""
+        """Whether the power can be cut from outside, to recover a board that hangs."""
 
     def start(self) -> None:
-        """Bring the board to where it boots; raises BoardError."""
+        """Create or prepare the board so that it boots. Raises BoardError."""
 
     def endpoint(self) -> Endpoint:
-        """Return where the board's sshd is now."""
+        """Return the current address of the board's sshd."""
 
     def gaps(self, link: Link) -> tuple[str, ...]:
-        """Return, in words, what of the model this board does not have (nothing, for a real one)."""
+        """Describe the aspects of the model that this board does not emulate; empty for a real board."""
 
     def made_of(self) -> dict[str, Any]:
-        """Return what the board was made of, as far as it is known: for the run file, and for `like`."""
+        """Return what the board was made of, as far as it is known, for the run file and for `like`."""
 
     def emulated_by(self) -> dict[str, str]:
-        """Return by what means each aspect of the model is emulated; nothing, for a real board.
+        """Return the means by which each aspect of the model is emulated; empty for a real board.
 
         Figures of boards that are emulated by different means are not compared.
         """
         return {}
 
     def failure(self) -> str:
-        """Return what the driver knows of why the board cannot be reached; empty if it knows nothing.
+        """Return the reason, if the driver knows one, why the board is unreachable; otherwise empty.
 
-        Until its power is cut and restored, such a board does not come back.
+        A board with such a failure does not come back until its power is cut and restored.
         """
         return ""
 
     def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
-        """Return the inventory variables that make such a board in this one's place.
+        """Return the inventory variables that replace this board by one that `made_of` describes.
 
-        Raises BoardError with the reason where none can be made.
+        Raises BoardError with the reason if that is not possible.
         """
 
     def power_on_uptime_s(self, link: Link) -> float:
-        """Return when its boot began, in seconds on the clock of its /proc/uptime.
+        """Return the start of the current boot, in seconds on the clock of the board's /proc/uptime.
 
-        That is the power-on of an emulated board, and the start of a real one's kernel.
+        That is the power-on of an emulated board, and the kernel's start on a real one.
         """
 
     def power_cycle(self, link: Link) -> float | None:
-        """Reboot a board that answers; returns when the old boot is going down.
+        """Reboot a board that responds; return once the old boot is shutting down.
 
-        Returns when the power came back, on the controller's monotonic clock, if it was cut for that.
+        If the power was cut, the result is the time at which it came back, on the controller's monotonic
+        clock.
         """
 
     def cut_power(self) -> float:
-        """Cut and restore the power of a board that need not answer; returns when it came back, as above."""
+        """Cut and restore the power of a board, which may hang; return the time at which it came back."""
 
     def stop(self, *, keep: bool = False) -> None:
-        """Give the board up; nothing of ours may be left. With `keep`, hand it over to the next run."""
+        """Release the board and leave nothing behind. With `keep`, hand the board over to the next run."""
 
 
 @dataclass(frozen=True)
 class DriverContext:
-    """What a driver is made from.
+    """The arguments of a driver's factory.
 
     `run_id` labels everything that is created, `directory` is the run's private directory on the controller,
-    `workloads` are those of the catalog. `say` shows a line of progress. `host_engine` returns the
-    controller's Docker engine, after removing what killed runs left on it; it raises EngineMissing if there
-    is none.
-    `over` is the link to a running board that the new one replaces.
+    and `workloads` are those of the catalog. `say` shows a line of progress. `host_engine` returns the
+    controller's Docker engine after removing what killed runs left on it; it raises EngineMissing if there is
+    no engine. `over` is the link to a running board that the new one replaces.
     """
 
     target: Target

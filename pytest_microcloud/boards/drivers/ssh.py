@@ -1,4 +1,4 @@
-"""Real boards: machines that are there already, reached as the user's own ssh would reach them."""
+"""The `ssh` driver: real boards, which exist already and are reached with the user's ssh configuration."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class SshDriver:
-    """A board that somebody set up; all that is ours on it is what experiments put there.
+    """An existing board that only the experiments change.
 
-    With `over`, a link to the board as it is, its target's image is written onto it by `start`.
+    With `over`, the link to the running board, `start` writes the target's image onto it.
     """
 
     name = "ssh"
@@ -34,7 +34,7 @@ class SshDriver:
         self._over = over
 
     def start(self) -> None:
-        """Do nothing, as the board is there; unless it is to have another image, and boot it."""
+        """Do nothing, since the board exists. To replace its image, flash the board and boot it."""
         target = self._target
         if self._over is None or target.flash is None or target.image is None:
             return
@@ -42,11 +42,11 @@ class SshDriver:
         if self.cuts_power:
             self.cut_power()  # without a sync: the old system has nothing to write onto the new one
         else:
-            with suppress(BoardError):  # the command may have seen to it already
+            with suppress(BoardError):  # the command may have rebooted it already
                 self._over.run("systemctl reboot", root=True, check=False)
 
     def endpoint(self) -> Endpoint:
-        """Return the inventory's address, user and key; the user's ssh config gives what it leaves out."""
+        """Return the inventory's address, user and key; the user's ssh configuration provides the rest."""
         target = self._target
         return Endpoint(
             address=target.address,
@@ -58,23 +58,23 @@ class SshDriver:
         )
 
     def _key(self) -> Path | None:
-        """Return the key that is named; ssh would go on without one that is not there."""
+        """Return the configured key. A missing one is an error; ssh itself would continue without it."""
         named = self._target.private_key_file
         if named is None:
             return None
         path = Path(named).expanduser()
         if not os.access(path, os.R_OK):
-            what = "may not be read by you" if path.exists() else "is not there"
+            what = "is not readable" if path.exists() else "does not exist"
             raise LoginRejected(self._target.name, f"the key {path} {what}: see ansible_ssh_private_key_file")
         return path
 
     def gaps(self, link: Link) -> tuple[str, ...]:
-        """Return nothing: a real board is what it is."""
+        """Return nothing: a real board is not emulated."""
         del link
         return ()
 
     def made_of(self) -> dict[str, Any]:
-        """Return the image that the inventory says was flashed."""
+        """Return the flashed image that the inventory names."""
         return {"image": self._target.image} if self._target.image else {}
 
     def emulated_by(self) -> dict[str, str]:
@@ -82,45 +82,47 @@ class SshDriver:
         return {}
 
     def failure(self) -> str:
-        """Return nothing: what the board does not say is not known."""
+        """Return nothing: this driver knows no more than the board reports."""
         return ""
 
     def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
-        """Return the image, if it is known on both sides and there is a command that writes it."""
+        """Return the image, if it is known on both sides and a command can flash it."""
         name, image = self._target.name, made_of.get("image")
         if self._target.flash is None:
-            raise BoardError(name, "there is no command that flashes it: microcloud_flash")
+            raise BoardError(name, "there is no command that flashes it: set microcloud_flash")
         if self._target.image is None:
-            raise BoardError(name, "which image it has is not said: microcloud_image")
+            raise BoardError(name, "its image is not known: set microcloud_image")
         if not image:
-            raise BoardError(name, "the other run does not state the image that it had")
+            raise BoardError(name, "the other run does not state its image")
         return {"microcloud_image": image}
 
     def power_on_uptime_s(self, link: Link) -> float:
-        """Return 0: a machine's uptime counts from the start of its kernel (firmware is not in it)."""
+        """Return 0: a machine's uptime starts with its kernel and does not include the firmware."""
         del link
         return 0.0
 
     @property
     def cuts_power(self) -> bool:
-        """Whether the inventory has a command for it."""
+        """Whether the inventory has a command that cuts the power."""
         return self._target.power_cycle is not None
 
     def power_cycle(self, link: Link) -> float | None:
-        """Cut the power after a sync, if there is a command for it; else reboot by systemd."""
+        """Cut the power after a sync, if there is a command for it; otherwise reboot with systemd."""
         if self.cuts_power:
             link.run("sync", root=True)
             return self.cut_power()
-        with suppress(LinkError):  # it may take the connection with it before it has said anything
+        with suppress(LinkError):  # it may close the connection before it responds
             link.run("systemctl reboot", root=True, check=False)
         return None
 
     def cut_power(self) -> float:
-        """Cut and restore the power by the inventory's command."""
+        """Cut and restore the power with the inventory's command."""
         if self._target.power_cycle is None:
-            raise BoardError(self._target.name, "has no command that cuts its power: microcloud_power_cycle")
+            raise BoardError(
+                self._target.name, "has no command that cuts its power: set microcloud_power_cycle"
+            )
         return power.cycle(self._target.name, self._target.power_cycle)
 
     def stop(self, *, keep: bool = False) -> None:
-        """Do nothing: the board stays."""
+        """Do nothing: the board stays up."""
         del keep

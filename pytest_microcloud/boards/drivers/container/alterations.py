@@ -1,4 +1,4 @@
-"""What the inventory changes about an emulated board's model: CPU share, link rate, round trip."""
+"""What the inventory changes on an emulated board compared with its model: CPU share, rate, round trip."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def altered(target: Target, model: BoardModel) -> dict[str, str]:
-    """Return what the inventory sets differently from the model: short phrases, each with its gap."""
+    """Return short phrases for what the inventory sets differently from the model, each with its gap."""
     found = {}
     share, rate, round_trip_s = target.cpu_share, target.link_bits_per_s, target.round_trip_s
     if share < 1:

@@ -1,10 +1,10 @@
-"""Keeping the host's CPUs awake while a board is emulated.
+"""Keeps the host's CPUs awake while a board is emulated.
 
-An emulated board computes for a part of each period and rests for the rest of it. A CPU that falls asleep in
-these rests loses its caches and its clock rate, to the neighbours on the same machine above all if this host
-is itself a virtual one, and what the board computes in its next period then depends on them: 7-Zip's rating
-scatters by 8 % instead of 2 %. So a loop of the lowest priority, in a container of its own, runs whenever
-nothing else wants the CPU. The engine ends it when this process does, since its standard input ends then.
+An emulated board computes for a part of each period and pauses for the rest. A CPU that enters a sleep state
+in these pauses loses its caches and its clock rate, above all on a virtual host with neighbours. The speed of
+the board in its next period then varies: 7-Zip's rating scatters by 8 % instead of 2 %. So a separate
+container runs a loop of the lowest priority on each CPU. The engine ends it when this process ends, since
+that closes its standard input.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ done
 exec cat >/dev/null
 """
 LEAST_SHARES = 2
-"""The engine's least weight, against 1024 of others: the loops' own priority counts only among themselves."""
+"""The engine's lowest CPU weight, against 1024 of others. Idle priority counts only within a cgroup."""
 
 
 class Awake:
@@ -50,7 +50,7 @@ class Awake:
                 name=self._name,
                 entrypoint="sh",
                 stdin_open=True,
-                detach=False,  # with its first client the standard input ends
+                detach=False,  # standard input closes with the first client
                 labels=host_labels(self._run_id),
                 host_config=api.create_host_config(
                     auto_remove=True, cpu_shares=LEAST_SHARES, network_mode="none"
@@ -72,6 +72,6 @@ class Awake:
         if self._container is not None:
             with contextlib.suppress(APIError):  # gone, or about to: the engine removes it itself
                 self._container.remove(force=True)
-            with contextlib.suppress(NotFound):  # so that its name is free for the next board's
+            with contextlib.suppress(NotFound):  # frees the name for the next board
                 self._container.wait(condition="removed")
             self._container = None

@@ -1,10 +1,10 @@
-"""How many CPUs of this host make one board: by 7-Zip, against the model's published figure.
+"""Determines how many CPUs of this host are equivalent to one board, with 7-Zip and the published figure.
 
-The figure is the `Tot:` rating of `7z b -mmt<threads> -md22`, dictionary 22, with as many threads as the
-board has cores (or this host, if it has fewer). It is measured under the quota itself, because a throttled
-process meets colder caches than a free one, and beside the loops that keep the host awake (`Awake`), as the
-board itself runs. Readings are taken until their median is known well enough. The result is cached per host,
-published figure and image: models with the same processor share it.
+The figure is the `Tot:` rating of `7z b -mmt<threads> -md22` with as many threads as the board has cores (or
+this host, if it has fewer). It is measured under the quota itself, because a throttled process has colder
+caches, and beside the loops that keep the host awake (`Awake`), as the board runs. Readings are taken until
+their median is precise enough. The result is cached per host, published figure and image; models with the
+same processor share it.
 """
 
 from __future__ import annotations
@@ -30,23 +30,24 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 PERIOD_US = 10_000
-"""A short period of the CPU bandwidth controller; with the default of 100 ms latencies come in bursts."""
+"""The period of the CPU bandwidth controller. It is short: with the default of 100 ms, latencies come in
+bursts."""
 SMALLEST_QUOTA_US = 1_000
 """The kernel's smallest quota; a slower board gets a longer period instead."""
 TYPICAL_MIPS_PER_CPU = 5200.0
 STANDARD_ERROR = 0.02
-"""Of the readings' mean, as a share of it: below it no further reading is taken."""
+"""Relative standard error of the readings' mean below which no further reading is taken."""
 FEWEST_READINGS = 4
 MOST_READINGS = 8
 ALIKE = 0.15
-"""How far the shares of two readings may be apart for their MIPS per CPU to be compared."""
+"""Maximum relative difference of two readings' shares for their MIPS per CPU to be comparable."""
 DEADLINE_S = 1200
-"""Of one measurement: a board of 0.05 CPUs takes about two minutes on an idle host."""
+"""Timeout of one measurement: a board of 0.05 CPUs takes about two minutes on an idle host."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How many of this host's CPUs make one board, and what 7-Zip then rates (MIPS, all cores).
+    """The number of this host's CPUs for one board, and 7-Zip's rating with them (MIPS, all cores).
 
     `scatter` is the standard deviation of one reading, as a share of the rating.
     """
@@ -58,7 +59,7 @@ class Calibration:
 
     @property
     def deviation(self) -> float:
-        """How far the rating is off the published figure, as a share of it; positive is too fast."""
+        """Relative deviation of the rating from the published figure; positive is too fast."""
         return self.rating / self.published - 1
 
 
@@ -70,7 +71,7 @@ def threads(model: BoardModel) -> int:
 def calibrate(
     engine: DockerClient, image: str, model: BoardModel, run_id: str, say: Callable[[str], None]
 ) -> Calibration:
-    """Return the CPU share with which 7-Zip rates as on the model; HostTooSmall if this host has less."""
+    """Return the CPUs at which 7-Zip's rating is the model's. Raises HostTooSmall if the host has fewer."""
     cache = _cache_file(image, model)
     if cache.is_file():
         return Calibration(**json.loads(cache.read_text()))
@@ -78,7 +79,7 @@ def calibrate(
     if found.deviation < -0.05:
         raise HostTooSmall(
             model.id,
-            f"needs {found.published:.0f} MIPS of 7-Zip on {model.cores} cores and this host gives "
+            f"needs {found.published:.0f} MIPS of 7-Zip on {model.cores} cores, and this host reaches "
             f"{found.rating:.0f} on {threads(model)}: emulate it on a host with at least "
             f"{math.ceil(threads(model) * found.published / found.rating)} such cores, or use a real board",
         )
@@ -110,7 +111,7 @@ def _search(
 
 
 def _settled(readings: list[float]) -> bool:
-    """Whether the standard error of their mean is small."""
+    """Whether the standard error of the readings' mean is small enough."""
     if len(readings) < FEWEST_READINGS:
         return False
     error = statistics.stdev(readings) / math.sqrt(len(readings))
@@ -160,5 +161,5 @@ def host_cpu() -> str:
 
 
 def cache_directory() -> Path:
-    """Return where calibrations are kept, one file a host CPU and published figure."""
+    """Return the directory of calibrations, one file per host CPU and published figure."""
     return Path(platformdirs.user_cache_path("microcloud")) / "calibration"

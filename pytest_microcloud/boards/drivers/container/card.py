@@ -1,7 +1,7 @@
-"""SD cards for emulated boards with the workloads' images on them, so that no run waits for loading them.
+"""SD cards for emulated boards that contain the workloads' images, so that no run has to load them.
 
-A card is prepared once: a board without limits loads the images through its own engine, and what is then
-under /var/lib/docker is packed into an image on the host. A new board's card is flashed from it.
+A card is prepared once: a board without limits loads the images through its own engine, and its
+/var/lib/docker is packed into an image on the host. The card of each new board is a copy of that image.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ PACK_TIMEOUT_S = 600
 def prepared(
     context: DriverContext, engine: DockerClient, new_board: Callable[[DriverContext], ContainerBoard]
 ) -> str:
-    """Return the tag of the card for a target's OS with all workloads that are built here, made if missing.
+    """Return the tag of the card for a target's OS, with all workloads that are built on this machine.
 
-    `new_board` makes a driver for a board without limits and card. Raises EngineError, LinkError.
+    A missing card is prepared. `new_board` returns a driver for a board without limits and card. Raises
+    EngineError, LinkError.
     """
     target, say, run_id = context.target, context.say, context.run_id
     suite = target.image or images.WORKLOAD_SUITE
@@ -70,16 +71,16 @@ def prepared(
 
 
 def _built(engine: DockerClient, workloads: Iterable[Workload], say: Say) -> Iterator[str]:
-    """Yield the images of the workloads that are built here; what cannot be built is the error of its tests.
+    """Yield the images of the workloads built on this machine; tests report those that cannot be built.
 
-    An official image is large: it is loaded when a test wants it, not onto every card.
+    Official images are large, so they are loaded when a test needs them and not onto every card.
     """
     for workload in workloads:
         if workload.built_here:
             try:
                 yield images.workload(engine, workload, say)
             except EngineError as error:
-                say(f"goes without {workload.name}: {error.what}")
+                say(f"the card is prepared without {workload.name}: {error.what}")
 
 
 def _pack(engine: DockerClient, board: str, driver: ContainerBoard, tag: str, run_id: str) -> None:

@@ -15,20 +15,21 @@ if TYPE_CHECKING:
     from pytest_microcloud.catalog import BoardModel
 
 IO_PER_SYNCED_WRITE = 4
-"""What the host counts at most for one synced write (data, journal, commit, flush); an overwrite is two."""
+"""Most I/Os that the host counts for one synced write (data, journal, commit, flush); an overwrite counts
+two."""
 
 
 @dataclass(frozen=True)
 class DiskLimits:
-    """Options for docker-py, and in words what they do not cover."""
+    """Options of docker-py, and descriptions of what they do not cover."""
 
     options: dict[str, Any]
     gaps: tuple[str, ...]
 
     @classmethod
     def of(cls, engine: DockerClient, model: BoardModel) -> DiskLimits:
-        """Return the limits of that model's card on the device that holds the engine's volumes."""
-        with explained("this machine", "asking where its volumes are"):
+        """Return the limits of the model's card on the device that holds the engine's volumes."""
+        with explained("this machine", "reading where its volumes are"):
             info = engine.info()
         device = _device(Path(str(info["DockerRootDir"])))
         if device is None:

@@ -1,7 +1,7 @@
-"""The `container` driver: a board emulated in a system container with systemd, sshd and Docker.
+"""The `container` driver: a board emulated by a system container with systemd, sshd and Docker.
 
-Its CPU share is calibrated with 7-Zip, its memory is what Linux sees on that model, and disk and link have
-the model's published rates, as far as the host's kernel can limit them. It runs without `--privileged`.
+Its CPU share is calibrated with 7-Zip. Its memory is what Linux reports on that model. Disk and link have the
+model's published rates as far as the host's kernel can limit them. It runs without `--privileged`.
 """
 
 from __future__ import annotations
@@ -52,8 +52,7 @@ FLASH_TIMEOUT_S = 1200
 class ContainerDriver:
     """One emulated board.
 
-    `prepared=False` leaves out the model's limits and the SD card's content: a card is prepared on such a
-    board.
+    `prepared=False` omits the model's limits and the SD card's content. Cards are prepared on such a board.
     """
 
     name = "container"
@@ -100,7 +99,7 @@ class ContainerDriver:
         return self._network
 
     def start(self) -> None:
-        """Prepare the card, create the container with its limits, flash it, put the keys in, power it on."""
+        """Prepare the card, create the container with its limits, flash it, install the keys, power it on."""
         if self._prepared:
             self._card = card.prepared(self._context, self._engine, partial(ContainerDriver, prepared=False))
         suite = self._target.image or images.WORKLOAD_SUITE
@@ -142,7 +141,7 @@ class ContainerDriver:
     def endpoint(self) -> Endpoint:
         """Return the address of the board's network and the keys made for the board."""
         return Endpoint(
-            address=self.network.address() or "0.0.0.0",  # noqa: S104 - refused at once, and tried again by the link
+            address=self.network.address() or "0.0.0.0",  # noqa: S104 - refused at once; the link retries
             port=CONTROL_PORT,
             user="root",
             identity_file=self._keys.login,
@@ -150,7 +149,7 @@ class ContainerDriver:
         )
 
     def gaps(self, link: Link) -> tuple[str, ...]:
-        """Return what is not emulated: by nature, and because this host's kernel cannot."""
+        """Describe what is not emulated: what a container cannot, and what this host's kernel cannot."""
         model, count = self._model, calibration.threads(self._model)
         lasting = [
             f"instruction set: the host's, not {model.isa[0] if model.isa else 'the model'}'s",
@@ -162,32 +161,32 @@ class ContainerDriver:
             "`free` and `top` on the board show the host's memory; its own limit is in its cgroup",
         ]
         if model.cores > 1:
-            lasting.append("the bound of one core: a single thread may run faster than on the board")
+            lasting.append("the limit per core: a single thread may run faster than on the board")
         if count < model.cores:
             lasting.append(f"cores: {count} of {model.cores} are visible (calibrated together)")
         if model.kind == "vm":
-            lasting.append("CPU credits: the board keeps up its burst, with no baseline to fall back to")
+            lasting.append("CPU credits: the board always runs at burst speed and never falls to a baseline")
         if model.ethernet_bits_per_s is None and self._target.link_bits_per_s is None:
             lasting.append("link rate: no figure is published for this model")
         return (*lasting, *self._gaps, *self.network.emulation.gaps)
 
     def made_of(self) -> dict[str, Any]:
-        """Return image and its id, the model's calibrated CPUs, the share of them, link and host's CPU.
+        """Return the image and its id, the model's calibrated CPUs, their share, the link and the host's CPU.
 
-        `altered` states in short phrases what the inventory sets differently from the model.
+        `altered` lists in short phrases what the inventory sets differently from the model.
         """
         return self._made_of
 
     def emulated_by(self) -> dict[str, str]:
-        """Return by what means the round trip and the rate of its link are emulated."""
+        """Return the means by which the round trip and the rate of the link are emulated."""
         return dict(self._network.emulation.means) if self._network is not None else {}
 
     def failure(self) -> str:
-        """Return that the board's network has ended, if it has."""
+        """Report that the board's network has ended, if it has."""
         return self._network.failure() if self._network is not None else ""
 
     def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
-        """Return image and CPU share, if the very image is still here."""
+        """Return image and CPU share, if the image with the recorded id still exists."""
         from docker.errors import ImageNotFound
 
         name, image, image_id = self._target.name, made_of.get("image"), made_of.get("image_id")
@@ -198,23 +197,23 @@ class ContainerDriver:
                 self._engine.images.get(str(image_id))
             except ImageNotFound:
                 raise BoardError(
-                    name, f"the image that {image} was then is not on this machine any more"
+                    name, f"the image that {image} stood for then no longer exists on this machine"
                 ) from None
         share = float(made_of.get("cpu_share") or 1.0)
         return {"microcloud_image": image_id, "microcloud_cpu_share": share}
 
     def power_on_uptime_s(self, link: Link) -> float:
-        """Return the start of the board's first process: /proc/uptime itself is the host's."""
+        """Return the start of the board's first process, since /proc/uptime is the host's."""
         fields = link.run("cat /proc/1/stat").stdout.rpartition(")")[2].split()
         return int(fields[19]) / CLOCK_TICKS_PER_S
 
     def power_cycle(self, link: Link) -> None:
-        """Reboot the board by its own systemd; the container's restart policy powers it on again."""
-        with suppress(LinkError):  # it may take the connection with it before it has said anything
+        """Reboot the board with its own systemd; the container's restart policy powers it on again."""
+        with suppress(LinkError):  # it may close the connection before it responds
             link.run("systemctl reboot", check=False)
 
     def cut_power(self) -> float:
-        """Kill all that runs on the board, and power it on, with its network if that has ended."""
+        """Kill everything on the board and power it on; restart its network first if that has ended."""
         if self.network.failure():
             self.network.restart()
         with explained(self._target.name, "cutting the emulated board's power"):
@@ -275,12 +274,12 @@ class ContainerDriver:
         return self._engine.containers.get(created["Id"])
 
     def _options(self) -> dict[str, Any]:
-        """Return the limits in docker-py's terms, and the link; equal options make an equal board."""
+        """Return docker-py's options for the limits, and the link's; equal options mean equal boards."""
         model, target = self._model, self._target
         if not self._prepared:
             return {"limits": {}, "link": {}}
         self._fits_host()
-        # By the 7-Zip of one release, whatever the board runs: what an OS costs is not calibrated away.
+        # Always with 7-Zip of the same release, so that the calibration does not hide the cost of an OS.
         yardstick = board_image(self._engine, images.WORKLOAD_SUITE, self._say)
         calibrated = calibration.calibrate(self._engine, yardstick, model, self._run_id, self._say)
         self._made_of |= {
@@ -299,7 +298,7 @@ class ContainerDriver:
         if calibrated.scatter > calibration.ALIKE:
             self._gaps.append(
                 f"CPU: 7-Zip's readings scattered by {calibrated.scatter:.0%} when this host was calibrated, "
-                "as it was busy; calibrate again when it is idle (`microcloud clean --cache`)"
+                "because it was busy; calibrate again when it is idle (`microcloud clean --cache`)"
             )
         return {
             "limits": {
@@ -313,7 +312,7 @@ class ContainerDriver:
         }
 
     def _fits_host(self) -> None:
-        with explained("this machine", "asking for its memory"):
+        with explained("this machine", "reading its memory size"):
             host_bytes = int(self._engine.info()["MemTotal"])
         wanted = self._model.mem_total_bytes + HOST_RESERVE_BYTES
         if host_bytes < wanted:
@@ -325,9 +324,10 @@ class ContainerDriver:
             )
 
     def _adopt(self, spec: str) -> bool:
-        """Take over a board of the same make that an earlier run kept; remove a kept one of another make.
+        """Take over a kept board with the same specification; remove a kept board with another one.
 
-        For as long as it is ours, its first run counts as alive, so that nobody else takes or removes it.
+        While this run uses the board, the run that created it counts as alive, so that no other run takes or
+        removes it.
         """
         marks = [f"{BOARD_LABEL}={self._target.name}", f"{CONTROLLER_LABEL}={controller()}"]
         filters: dict[str, str | list[str] | bool] = {"name": f"^/?{KEPT_PREFIX}", "label": marks}

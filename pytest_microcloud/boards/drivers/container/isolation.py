@@ -1,8 +1,9 @@
-"""What an emulated board has of the host: capabilities, and which parts of its kernel are out of reach.
+"""The access of an emulated board to the host: its capabilities, and the hidden parts of the host's kernel.
 
-A board runs systemd and Docker without `--privileged`, but CAP_SYS_ADMIN is near to it. Hiding the host's
-kernel guards against accidents, such as an OS image that sets `kernel.panic` at boot; it does not contain a
-root who means to break out (docs/emulation.md). `board-init` gives back what of /proc/sys is the board's own.
+A board runs systemd and Docker without `--privileged`, but CAP_SYS_ADMIN is close to it. Hiding the host's
+kernel guards against accidents, such as an OS image that sets `kernel.panic` at boot. It does not stop a root
+user who intends to break out (docs/emulation.md). `board-init` makes the board's own parts of /proc/sys
+writable again.
 """
 
 from __future__ import annotations
@@ -38,5 +39,5 @@ MASKED = [
 
 
 def paths() -> dict[str, Any]:
-    """Return these paths as the engine's API has them, in place of the engine's own choice."""
+    """Return the paths as options of the engine's API; they replace the engine's defaults."""
     return {"MaskedPaths": MASKED, "ReadonlyPaths": READ_ONLY}

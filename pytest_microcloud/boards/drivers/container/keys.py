@@ -1,4 +1,4 @@
-"""The SSH keys of an emulated board, made here, so that both ends know each other from the first byte."""
+"""The SSH keys of an emulated board, generated here, so that both ends know each other's keys in advance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Keys:
-    """One board's host key, and the run's login key. Private keys stay in `directory` and on the board."""
+    """A board's host key and the run's login key. Private keys exist only in `directory` and on the board."""
 
     def __init__(self, directory: Path, board: str) -> None:
         self.login = directory / "id"
@@ -29,7 +29,7 @@ class Keys:
         return public.read_text().strip() if public.exists() else ""
 
     def install(self, container: Container) -> None:
-        """Make the keys that are missing, and put them onto the board. Raises EngineError."""
+        """Generate missing keys and install them on the board. Raises EngineError."""
         for key in (self.login, self._host):
             if not key.exists():
                 _make(key)
@@ -61,5 +61,6 @@ def _make(path: Path) -> None:
     except (OSError, subprocess.SubprocessError) as error:
         output = getattr(error, "stderr", None) or b""
         raise EngineError(
-            "this machine", f"ssh-keygen made no key: {output.decode(errors='replace').strip() or error}"
+            "this machine",
+            f"ssh-keygen did not create a key: {output.decode(errors='replace').strip() or error}",
         ) from error

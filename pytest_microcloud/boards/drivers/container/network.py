@@ -1,8 +1,8 @@
-"""The network of an emulated board: a container of its own, whose network namespace the board joins.
+"""The network of an emulated board: a separate container, whose network namespace the board joins.
 
-It shapes the link (`network/network-init`) and, on kernels without sch_netem, holds the delay line, so that
-the CPU of neither is the board's. It outlives the board's reboots, as a cable does. If it ends, no packet
-reaches the board any more.
+The container shapes the link (`network/network-init`) and, on kernels without sch_netem, runs the delay line.
+So the CPU time of both is not the board's. It keeps running while the board reboots. If it ends, no packet
+reaches the board.
 """
 
 from __future__ import annotations
@@ -25,32 +25,34 @@ if TYPE_CHECKING:
 
 CAPABILITIES = ["NET_ADMIN", "SYS_NICE"]
 SHARES = 16 * 1024
-"""The engine's weight against 1024 of others: a packet that is due does not wait for the board's own work."""
+"""CPU weight, against 1024 of other containers: a packet that is due does not wait for the board's own
+work."""
 CONTROL_PORT = 1022
-"""Of the board's sshd, for the session's own commands: what they take is not to depend on the round trip."""
+"""Port of the board's sshd for the session's own commands, whose duration must not depend on the round
+trip."""
 READY_TIMEOUT_S = 30.0
 FRAME_BYTES = 1514
 PAYLOAD_BYTES = 1448
-"""Of a full frame of TCP over IPv4 with timestamps: published rates are what such a stream carries."""
+"""TCP payload of a full IPv4 frame with timestamps; published rates count payload only."""
 SUFFIX = "-network"
 
 
 def network_image(engine: DockerClient, say: Callable[[str], None]) -> str:
-    """Return the image of such a network, built from Debian's packages once. Raises EngineError."""
+    """Return the tag of the network's image, built from Debian packages once. Raises EngineError."""
     base = images.base(engine, images.WORKLOAD_SUITE, say)
     return images.build(engine, "network", Path(__file__).parent / "network", base, say)
 
 
 @dataclass(frozen=True)
 class Emulation:
-    """By what means each aspect of the link is emulated, and in sentences what of it is not."""
+    """The means by which each aspect of the link is emulated, and descriptions of what is not."""
 
     means: dict[str, str] = field(default_factory=dict)
     gaps: tuple[str, ...] = ()
 
 
 class Network:
-    """One board's network: `rate_bits_per_s` both ways, and a round trip; 0 leaves either out."""
+    """One board's network, with the same rate in both directions and a round trip; 0 means not limited."""
 
     def __init__(
         self,
@@ -74,7 +76,7 @@ class Network:
 
     @property
     def spec(self) -> tuple[str, dict[str, str]]:
-        """What a network is made of; equal ones are alike."""
+        """The network's specification; networks with equal ones are interchangeable."""
         return self._image, self._environment
 
     @property
@@ -86,17 +88,17 @@ class Network:
 
     @property
     def mode(self) -> str:
-        """What the board's container is given to join it, in the engine's terms."""
+        """The engine's network mode with which the board's container joins this network."""
         return f"container:{self.container.id}"
 
     def start(self, name: str, run_id: str) -> None:
-        """Bring it up for the board's container of that name. Raises EngineError, DeadlineExceeded."""
+        """Start the network for the board's container of that name. Raises EngineError, DeadlineExceeded."""
         api = self._engine.api
         with explained(self._board, "creating the emulated board's network"):
             created = api.create_container(
                 self._image,
                 name=f"{name}{SUFFIX}",
-                hostname=self._board,  # the board has it from here
+                hostname=self._board,  # the board shares this host name
                 labels=host_labels(run_id),
                 environment=self._environment,
                 host_config=api.create_host_config(cap_add=CAPABILITIES, cpu_shares=SHARES),
@@ -105,7 +107,7 @@ class Network:
         self.restart()
 
     def restart(self) -> None:
-        """Start it, again if need be: what joined it before is cut off until it starts again itself."""
+        """Start or restart the network. Containers that joined it are cut off until they restart as well."""
         with explained(self._board, "starting the emulated board's network"):
             self.container.restart(timeout=0)
         self._wait()
@@ -121,26 +123,26 @@ class Network:
         return not self.failure() and self._read()
 
     def hand_over(self, name: str) -> None:
-        """Give it the name that goes with a board's new one."""
+        """Rename the network to match a board's new name."""
         if self.container.name != f"{name}{SUFFIX}":
             self.container.rename(f"{name}{SUFFIX}")
 
     def address(self) -> str:
         """Return the board's address; empty if it has none. Raises EngineError."""
-        with explained(self._board, "asking for the emulated board's address"):
+        with explained(self._board, "reading the emulated board's address"):
             self.container.reload()
         networks = self.container.attrs["NetworkSettings"]["Networks"]
         return next((n["IPAddress"] for n in networks.values() if n["IPAddress"]), "")
 
     def failure(self) -> str:
-        """Return in words that it ended, so that nothing reaches the board; empty if it runs."""
+        """Report that the network ended, so that no packet reaches the board; empty if it runs."""
         from docker.errors import NotFound
 
         if self._container is None:
             return ""
         part = "delay line" if self.emulation.means.get("round_trip") == "delay line" else "network"
         try:
-            with explained(self._board, "asking for the emulated board's network"):
+            with explained(self._board, "reading the state of the emulated board's network"):
                 self._container.reload()
         except EngineError as error:
             return f"its {part} is gone" if isinstance(error.__cause__, NotFound) else ""
@@ -150,7 +152,7 @@ class Network:
         return f"its {part} ended (exit code {state['ExitCode']}), and no packet reaches the board"
 
     def stop(self) -> None:
-        """Remove it; the board that joined it should be gone."""
+        """Remove the network. The board that joined it must have been removed."""
         from docker.errors import NotFound
 
         if self._container is not None:
@@ -162,7 +164,7 @@ class Network:
         deadline = time.monotonic() + READY_TIMEOUT_S
         while not self._read():
             if failure := self.failure():
-                raise EngineError(self._board, f"{failure}: {self._output()[-300:] or 'nothing was printed'}")
+                raise EngineError(self._board, f"{failure}: {self._output()[-300:] or 'no output'}")
             if time.monotonic() > deadline:
                 raise DeadlineExceeded(
                     self._board, f"its network was not ready within {READY_TIMEOUT_S:.0f} s"
@@ -170,13 +172,13 @@ class Network:
             time.sleep(0.02)
 
     def _output(self) -> str:
-        """Return what it has printed since it was started last."""
-        with explained(self._board, "reading what the emulated board's network reports"):
+        """Return the container's output since its last start."""
+        with explained(self._board, "reading the output of the emulated board's network"):
             self.container.reload()
             return self.container.logs().decode(errors="replace").rpartition("starting\n")[2]
 
     def _read(self) -> bool:
-        """Read its report, and return whether that is complete."""
+        """Read the container's report, and return whether it is complete."""
         lines = self._output().splitlines()
         means = [line.split(" ", 2)[1:] for line in lines if line.startswith("means ")]
         gaps = [line.partition(" ")[2] for line in lines if line.startswith("gap ")]

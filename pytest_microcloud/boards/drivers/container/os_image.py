@@ -1,4 +1,4 @@
-"""The Docker image that an emulated board runs: a Debian suite, or any image, with what a board needs."""
+"""The Docker image of an emulated board: a Debian release or any image, plus the packages of a board."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Say = Callable[[str], None]
 
 
 def board_image(engine: DockerClient, suite: str, say: Say) -> str:
-    """Return the tag of a board's image, built if it is missing.
+    """Return the tag of a board's image; build it if it is missing.
 
-    `suite` is a Debian release, a Docker image's name, or the id of an image that was built here. The last is
-    used as it is. Raises EngineError.
+    `suite` is a Debian release, the name of a Docker image, or the id of an image that was built here, which
+    is used unchanged. Raises EngineError.
     """
     if suite.startswith(IMAGE_ID):
         with explained("this machine", f"looking for {suite}"):

@@ -1,8 +1,9 @@
-"""An emulated board reads its OS image from the host's page cache, always.
+"""Fills the host's page cache, so that an emulated board always reads its OS image from there.
 
-Linux charges a page of a file to whoever reads it first. A board whose image is new to the host would pay
-for its own programs, some 100 MB, and read them again from its card when memory runs short; one whose image
-another board has read would not. So that boards of a model are alike, all is read before they are powered on.
+Linux charges a page of a file to the cgroup that reads it first. A board whose image is new to the host would
+be charged for its own programs, some 100 MB, and reread them from its card when memory is short. A board
+whose image another board has read would not. To make boards of a model equal, the image is read before they
+are powered on.
 """
 
 from __future__ import annotations
