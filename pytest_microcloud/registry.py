@@ -1,4 +1,4 @@
-"""Drivers, experiments and meters by name. Ours are registered through the same hook as anybody's."""
+"""Drivers, experiments and meters by name. Shipped ones are registered through the same hook as others."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class _Driver:
-    """A driver's factory, and what an inventory may say for its hosts."""
+    """A driver's factory and the inventory rules for its hosts."""
 
     make: DriverFactory
     rules: DriverRules
 
 
 class Registry:
-    """What a session can use, by name. Filled by `pytest_microcloud_register(registry)`.
+    """The drivers, experiments and meters of a session, added by `pytest_microcloud_register(registry)`.
 
     Every method raises UserMistake if the name is already taken.
     """
@@ -43,7 +43,7 @@ class Registry:
 
     @property
     def driver_rules(self) -> Mapping[str, DriverRules]:
-        """What an inventory may say for the hosts of each registered driver, by the driver's name."""
+        """The inventory rules for the hosts of each registered driver, by the driver's name."""
         return {name: driver.rules for name, driver in self._drivers.items()}
 
     @property
@@ -68,10 +68,11 @@ class Registry:
     def driver(
         self, name: str, make: DriverFactory, *, variables: Iterable[str] = (), addressed: bool = True
     ) -> None:
-        """Register a driver under the name that `microcloud_driver` selects it by.
+        """Register a driver under the name that selects it in `microcloud_driver`.
 
-        `make` gets a DriverContext and returns a Driver. `variables` are the inventory variables that only
-        drivers which list them accept. A host of a driver that is not `addressed` may have no `ansible_host`.
+        `make` takes a DriverContext and returns a Driver. `variables` are inventory variables that are
+        accepted only for hosts of drivers that list them. If `addressed` is false, the hosts may not have
+        `ansible_host`.
         """
         rules = DriverRules(frozenset(variables), addressed)
         _add(self._drivers, "driver", name, _Driver(make, rules))

@@ -1,4 +1,4 @@
-"""What this package registers with the registry: its own drivers and experiments."""
+"""Registers the shipped drivers and experiments."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pytest_microcloud.registry import Registry
 
 
 def register(registry: Registry) -> None:
-    """Register what ships with this package, as a plugin of anybody's would."""
+    """Register the shipped drivers and experiments, as any plugin would."""
     drivers.register(registry)
     for experiment in experiments.shipped():
         registry.experiment(experiment)
 
 
 def registry() -> Registry:
-    """Return a registry of what ships with this package alone."""
+    """Return a registry of only the shipped drivers and experiments."""
     found = Registry()
     register(found)
     return found

@@ -56,7 +56,7 @@ def test_without_an_engine_it_exits_with_1_and_one_line_that_says_what_to_do(
     assert main(["clean"]) == 1
     said = capsys.readouterr()
     (line,) = said.err.splitlines()
-    assert line.startswith("microcloud: this machine: no Docker engine answers: ")
+    assert line.startswith("microcloud: this machine: no Docker engine responds: ")
     assert engine.format(tmp_path) in line
     assert "make setup" in line
     assert said.out == ""

@@ -1,4 +1,4 @@
-"""What is known beforehand: board models, workloads, limits, efforts; TOML read into frozen dataclasses."""
+"""The catalog: board models, workloads, limits and efforts, read from TOML into frozen dataclasses."""
 
 from pytest_microcloud.catalog.description import (
     Chart,

@@ -1,7 +1,7 @@
-"""What an experiment measures and how that is shown: plain data, which a run file keeps.
+"""The metrics and figures of an experiment as plain data, which a run file stores.
 
-The shipped experiments are described in `experiments/*.toml`. A description says nothing about how an
-experiment is run; the record that adds this is `pytest_microcloud.experiments.record.Experiment`.
+The shipped experiments are described in `experiments/*.toml`. A description does not define how an
+experiment is run; that is added by `pytest_microcloud.experiments.record.Experiment`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _registered: dict[str, Metric] = {}
 
 @dataclass(frozen=True)
 class Metric:
-    """What is measured: its full name ("mqtt.throughput"), SI unit, and which direction is better."""
+    """A metric: its full name ("mqtt.throughput"), SI unit, and the direction that is better."""
 
     name: str
     unit: str
@@ -35,10 +35,10 @@ class Metric:
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A figure that somebody published (`by`, such as "the paper"), shown on a chart and never judged.
+    """A published figure (`by`, such as "the paper") that is shown on a chart and never judged.
 
-    `x` and `y` are the ends of a line in SI units; without `y` it is vertical. On a bar chart it stands at
-    `x`, beside the bar named `bar`. A `hidden` one is listed in the legend only.
+    `x` and `y` are the ends of a line in SI units; without `y` it is vertical. On a bar chart it is drawn at
+    `x`, beside the bar named `bar`. A `hidden` mark only appears in the legend.
     """
 
     text: str
@@ -54,19 +54,20 @@ class Mark:
 class Chart:
     """A figure of an experiment, as data; the report draws it for every board or board model.
 
-    `metrics` maps each metric to what it is called on the chart. The kinds:
+    `metrics` maps each metric to its name on the chart. The kinds:
 
     - "curves": the median of the first metric along the label `x`, whose values are numbers ("50") or sizes
       ("64KiB").
-    - "sums": the samples of the first metric added up. `total` is the metric with the number of samples that
-      there would be, where only some were taken.
-    - "bars": a bar for the median of the first metric. Each further metric is drawn on top, from where the
-      one before it ends.
+    - "sums": the cumulative sum of the first metric's samples. `total` is the metric with the full number of
+      samples, for measurements that only took some.
+    - "bars": a bar for the median of the first metric. Each further metric is stacked on top of the previous
+    one.
 
-    There is a curve or bar for each board and each combination of the labels `series`, which are all but `x`
-    if left out; values in `order` come first. `tabled` are metrics that only the table has, and `quantiles`
-    those of all samples that it has beside p95. `log` names the axes with a logarithmic scale. `expected` are
-    the board models that the chart should have; those that no run has are listed below it.
+    There is a curve or bar for each board and each combination of the labels `series` (by default all labels
+    but `x`); values in `order` come first. `tabled` lists metrics that appear only in the table, and
+    `quantiles` the quantiles of all samples that the table has in addition to p95. `log` names the axes with
+    a logarithmic scale. `expected` lists the board models that the chart should have; those without a run are
+    listed below it.
     """
 
     title: str
@@ -90,7 +91,7 @@ class Chart:
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """An experiment as reports know it.
+    """The description of an experiment for reports.
 
     `headline` is the metric that matters most, at the labels `headline_at`; the first metric if left out.
     `title` and `about` are for people: a heading, and a sentence.
@@ -106,7 +107,7 @@ class Description:
 
     @property
     def description(self) -> Description:
-        """The description alone, without what a subclass adds."""
+        """The description without the fields that a subclass adds."""
         return Description(**{f.name: getattr(self, f.name) for f in dataclasses.fields(Description)})
 
     @property
@@ -115,7 +116,7 @@ class Description:
         return self.headline or next((metric.name for metric in self.metrics), "")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as a run file keeps it."""
+        """Return the description for the run file."""
         return dataclasses.asdict(self.description)
 
 
@@ -139,12 +140,12 @@ def _shipped_metrics() -> Mapping[str, Metric]:
 
 
 def metrics() -> Mapping[str, Metric]:
-    """Return the metrics of all experiments that this process knows, by name."""
+    """Return the metrics of all shipped and registered experiments by name."""
     return {**_registered, **_shipped_metrics()}
 
 
 def add_metrics(added: Iterable[Metric]) -> None:
-    """Let this process know the metrics of a registered experiment, so that measurements find their unit."""
+    """Add the metrics of a registered experiment, so that measurements find their units."""
     _registered.update({metric.name: metric for metric in added})
 
 

@@ -1,4 +1,4 @@
-"""One loader for every catalog file; a wrong file is a CatalogError that names the file and the key."""
+"""Loads every catalog file. An invalid file raises a CatalogError that names the file and the key."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MODEL_KEYS = ("like", *(f.name for f in dataclasses.fields(BoardModel) if f.nam
 
 @dataclass(frozen=True)
 class Catalog:
-    """All that is known: by id, except for limits, which are looked up by metric and labels."""
+    """All records by id, except for limits, which are looked up by metric and labels."""
 
     models: Mapping[str, BoardModel]
     workloads: Mapping[str, Workload]
@@ -61,16 +61,16 @@ class Catalog:
 
     @property
     def words(self) -> frozenset[str]:
-        """The names that runs and reports are written in."""
+        """The names and units that appear in runs and reports."""
         known = metrics()
         ids = (*self.models, *self.workloads, *self.efforts, *self.experiments, *known)
         names = [model.name for model in self.models.values()] + [w.name for w in self.workloads.values()]
         return frozenset((*ids, *names, *(m.unit for m in known.values())))
 
     def limit(self, model: str, metric: str, labels: Mapping[str, str | int]) -> Limit | None:
-        """Return the model's limit of a metric: the user's own before a shipped one, which it replaces.
+        """Return the model's limit of a metric; a custom limit takes precedence over shipped ones.
 
-        Of several the one with most labels in common, and then the last read.
+        Of several, the one with the most labels applies, and among those the last one read.
         """
         for limits in (self.user_limits, self.limits):
             covering = [x for x in reversed(limits) if x.model == model and x.covers(metric, labels)]
@@ -80,7 +80,7 @@ class Catalog:
 
 
 def load(extra: Iterable[Path] = (), experiments: Mapping[str, Description] | None = None) -> Catalog:
-    """Read the shipped catalog and then the user's files; what comes later replaces what has the same name.
+    """Read the shipped catalog, then the user's files. A later record replaces one of the same name.
 
     A user's file may hold `[boards.ID]`, `[workloads.ID]` and `[limits.MODEL]` tables. `experiments` are the
     registered ones; the shipped ones if left out.
@@ -120,19 +120,19 @@ def _symptoms() -> Mapping[str, Symptom]:
 
 
 def threshold(symptom: str) -> float:
-    """Return how much of a symptom is borne, or raise a CatalogError with the nearest name."""
+    """Return the threshold of a symptom, or raise a CatalogError with the nearest name."""
     return _pick(_symptoms(), symptom, "symptom").most
 
 
 @functools.cache
 def shipped() -> Catalog:
-    """Return the shipped catalog alone."""
+    """Return the catalog without user files."""
     return load()
 
 
 @functools.cache
 def revisions() -> Revisions:
-    """Return how the revision codes of Raspberry Pis are read."""
+    """Return the tables that decode the revision codes of Raspberry Pis."""
     file = SHIPPED / "revisions.toml"
     document = toml_file.read(file)
     types = _records(PiType, file, document["types"])
@@ -146,12 +146,12 @@ def revisions() -> Revisions:
     )
 
 
-LONGEST_LINE = 50
-"""Models that may be `like` each other in a row."""
+LONGEST_CHAIN = 50
+"""Maximum length of a chain of `like` references."""
 
 
 class _Models:
-    """Board models, where one may say `like = "…"` to start from another's figures."""
+    """Board models. A model with `like = "…"` inherits the figures of another one."""
 
     def __init__(self) -> None:
         self._tables: dict[str, tuple[Path, Table]] = {}
@@ -168,14 +168,14 @@ class _Models:
         file, _ = self._tables[name]
         values: Table = {}
         sources: dict[str, str] = {}
-        for each in reversed(self._line(name)):
+        for each in reversed(self._chain(name)):
             own_values, own_sources = self._figures(each)
             values |= own_values
             sources |= own_sources
         return _record(BoardModel, file, f"boards.{name}", values | {"id": name, "sources": sources})
 
-    def _line(self, name: str) -> list[str]:
-        """Return a model, the one that it is like, the one that this is like, and so on."""
+    def _chain(self, name: str) -> list[str]:
+        """Return the chain of `like` references from a model, starting with the model itself."""
         line = [name]
         while (parent := self._tables[line[-1]][1].get("like")) is not None:
             file = self._tables[line[-1]][0]
@@ -184,13 +184,13 @@ class _Models:
                 raise CatalogError(f"{where}: no board model is named {parent!r}")
             if parent in line:
                 raise CatalogError(f"{where}: {parent!r} is itself like {line[-1]!r}")
-            if len(line) == LONGEST_LINE:
-                raise CatalogError(f"{where}: more than {LONGEST_LINE} models are like each other in a row")
+            if len(line) == LONGEST_CHAIN:
+                raise CatalogError(f"{where}: the chain of `like` is longer than {LONGEST_CHAIN} models")
             line.append(parent)
         return line
 
     def _figures(self, name: str) -> tuple[Table, dict[str, str]]:
-        """Return what a model's own table has: values, and where they come from."""
+        """Return the values in a model's own table, and their sources."""
         file, own = self._tables[name]
         values: Table = {}
         sources: dict[str, str] = {}
@@ -223,7 +223,7 @@ def _workload(file: Path, name: str, table: Table, directory: Path) -> Workload:
     ready = _record(Ready, file, f"{name}.ready", _subtable(file, table.pop("ready", None), f"{name}.ready"))
     if ready.kind not in READY_KINDS:
         raise CatalogError(
-            f'{file}: key "{name}.ready.kind": {ready.kind!r} is none of {listed(READY_KINDS)}'
+            f'{file}: key "{name}.ready.kind": {ready.kind!r} is not one of {listed(READY_KINDS)}'
         )
     workload = _record(
         Workload, file, f"workloads.{name}", table | {"id": name, "ready": ready, "directory": directory}
@@ -245,13 +245,15 @@ def _limits(file: Path, model: str, table: Table, models: Mapping[str, BoardMode
             f'{file}: key "limits.{model}": no board model is named {model!r}{did_you_mean([model], models)}'
         )
     known = metrics()
-    ours = {name.partition(".")[0] for name in known}
+    registered = {name.partition(".")[0] for name in known}
     for experiment, of_experiment in table.items():
-        if experiment not in ours and (near := did_you_mean([experiment], ours)):
+        if experiment not in registered and (near := did_you_mean([experiment], registered)):
             raise CatalogError(f'{file}: key "{experiment}": unknown experiment{near}')
         for metric, entries in _subtable(file, of_experiment, experiment).items():
             name = f"{experiment}.{metric}"
-            if experiment in ours and name not in known:  # an experiment that is not registered has any
+            if (
+                experiment in registered and name not in known
+            ):  # the metrics of an unregistered experiment are not known
                 raise CatalogError(f'{file}: key "{name}": unknown metric{did_you_mean([name], known)}')
             for entry in entries if isinstance(entries, list) else [entries]:
                 limit = _record(
@@ -261,7 +263,8 @@ def _limits(file: Path, model: str, table: Table, models: Mapping[str, BoardMode
                     raise CatalogError(f'{file}: key "{name}": give exactly one of "max" and "min"')
                 if limit.statistic not in STATISTICS:
                     raise CatalogError(
-                        f'{file}: key "{name}.statistic": {limit.statistic!r} is none of {listed(STATISTICS)}'
+                        f'{file}: key "{name}.statistic": {limit.statistic!r} is not one of '
+                        f"{listed(STATISTICS)}"
                     )
                 yield limit
 
@@ -292,7 +295,7 @@ def _only(file: Path, where: str, table: Table, known: Iterable[str]) -> None:
 
 
 def _record(kind: type[Record], file: Path, where: str, table: Table) -> Record:
-    """Make a record of a table; every key is checked against the dataclass's fields and their types."""
+    """Convert a table to a record; every key is checked against the dataclass's fields and their types."""
     hints = typing.get_type_hints(kind)
     fields = dataclasses.fields(kind)  # type: ignore[arg-type]
     _only(file, f"{where}.", table, [f.name for f in fields])
@@ -336,7 +339,7 @@ def _typed(value: Any, hint: Any) -> Any:
     return value
 
 
-_WANTED = {int: "a whole number", float: "a number", str: "a text"}
+_WANTED = {int: "a whole number", float: "a number", str: "a string"}
 
 
 def _pick(known: Mapping[str, Record], name: str, what: str) -> Record:

@@ -1,4 +1,4 @@
-"""What numbers and ids of a user's catalog may be."""
+"""The valid numbers and ids of a user's catalog."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 LARGEST = 1e18
-"""Above every figure of a board, in any unit of the catalog."""
+"""An upper bound of all figures of a board, in any unit of the catalog."""
 MAY_BE_ZERO = frozenset(("round_trip_s", "max", "min", "most"))
 MAY_BE_ENDLESS = frozenset(("filling_seconds",))
 RANGES: Mapping[str, tuple[float, float]] = {"port": (1, 65535), "cores": (1, 4096)}
@@ -19,7 +19,7 @@ WORKLOAD_ID = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+){0,20}")
 
 
 def wrong_number(name: str, value: object) -> str:
-    """Return why a value cannot be what the field of that name holds; empty if it can, or is no number."""
+    """Return why a value is invalid for the field of that name; empty if it is valid or not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return ""
     if name in MAY_BE_ENDLESS and value == math.inf:
@@ -37,8 +37,8 @@ def wrong_number(name: str, value: object) -> str:
 
 
 def wrong_id(pattern: re.Pattern[str], name: str) -> str:
-    """Return why a name cannot be an id of that pattern; empty if it can."""
+    """Return why a name is not a valid id for the pattern; empty if it is."""
     if pattern.fullmatch(name) and len(name) <= 64:
         return ""
     letters = "lower-case letters" if pattern is WORKLOAD_ID else "letters"
-    return f"an id is made of {letters}, digits, and `.`, `_` and `-` between them, not {name[:80]!r}"
+    return f"an id consists of {letters}, digits, and `.`, `_` and `-` between them, not {name[:80]!r}"

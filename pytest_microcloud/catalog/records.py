@@ -1,4 +1,4 @@
-"""The catalog's records. SI units throughout; `None` means that no figure is published."""
+"""The catalog's records, in SI units. `None` means that no figure is published."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 class BoardModel:
     """A kind of board, with its specification and published figures.
 
-    `sources` maps the name of every figure to where it comes from. `revision_codes` (of a Raspberry Pi) and
-    `compatible` (first entries of a device tree) are what the board itself says of its model.
+    `sources` maps the name of every figure to its source. `revision_codes` (of a Raspberry Pi) and
+    `compatible` (first entries of a device tree) are the identifiers that the board itself reports.
     """
 
     id: str
@@ -61,7 +61,7 @@ class PiType:
 
 @dataclass(frozen=True, kw_only=True)
 class OldCode:
-    """What an old-style revision code stands for; without `ram_bytes` it stands for several sizes."""
+    """The meaning of an old-style revision code; without `ram_bytes`, the code stands for several sizes."""
 
     id: str
     type: str
@@ -72,7 +72,7 @@ class OldCode:
 
 @dataclass(frozen=True, kw_only=True)
 class Revisions:
-    """How a Raspberry Pi's revision code is read: what the numbers in it stand for."""
+    """The tables that decode a Raspberry Pi's revision code."""
 
     processors: tuple[str, ...]
     manufacturers: tuple[str, ...]
@@ -83,7 +83,7 @@ class Revisions:
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
-    """How to tell that a container of a workload does its work.
+    """The readiness probe of a workload's containers.
 
     `kind` is "http" (GET `path`, the answer contains `expect`), "tcp" (send `send`, the answer contains
     `expect`) or "stdin" (a line written to the main process is answered with `expect`).
@@ -98,7 +98,7 @@ class Ready:
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """An application that boards host. Either `image` (an official one) or a Dockerfile in `directory`.
+    """An application that boards host, from an official `image` or a Dockerfile in `directory`.
 
     `page` names the picture page (`catalog.page`) in a web server's build context and, below the server's
     root, to its clients.
@@ -126,7 +126,7 @@ class Workload:
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """What a measurement of a board model must keep. Exactly one of `max` and `min` is given."""
+    """A limit for a metric of a board model. Exactly one of `max` and `min` is set."""
 
     model: str
     metric: str
@@ -137,7 +137,7 @@ class Limit:
     source: str
 
     def covers(self, metric: str, labels: Mapping[str, str | int]) -> bool:
-        """Whether this limit is about that metric with those labels (a limit without a label takes any)."""
+        """Whether this limit applies to a metric with these labels; labels that it omits are ignored."""
         return metric == self.metric and all(
             str(labels.get(key)) == str(value) for key, value in self.labels.items()
         )
@@ -145,7 +145,7 @@ class Limit:
 
 @dataclass(frozen=True, kw_only=True)
 class Symptom:
-    """What spoils a measurement if there is more of it than `most`; the source tells why."""
+    """A symptom that invalidates a measurement if it exceeds `most`; `source` gives the reason."""
 
     id: str
     most: float
@@ -155,7 +155,7 @@ class Symptom:
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """How often things are repeated, and at which points of each axis."""
+    """The number of repetitions of each experiment, and the points of each axis."""
 
     id: str
     about: str

@@ -1,4 +1,4 @@
-"""A user's TOML file, read once: whatever is in it, the error names the file."""
+"""Reads a TOML file of a user. Every error names the file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ LARGEST_BYTES = 4_000_000
 
 
 def read(file: Path) -> dict[str, Any]:
-    """Return the document; raises CatalogError if the file cannot be read or is not TOML."""
+    """Return the document. Raises CatalogError if the file cannot be read or is not TOML."""
     try:
-        if file.exists() and not (file.is_file() or file.is_dir()):  # a FIFO or a device may never end
+        if file.exists() and not (
+            file.is_file() or file.is_dir()
+        ):  # reading a FIFO or a device may never end
             raise CatalogError(f"{file}: is not a regular file")
         with file.open("rb") as opened:
             content = opened.read(LARGEST_BYTES + 1)

@@ -1,4 +1,4 @@
-"""Docker engines, spoken to through docker-py: the host's (for emulated boards) and each board's own."""
+"""Docker engines, used through docker-py: the host's (for emulated boards) and each board's own."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ T = TypeVar("T")
 RUN_LABEL = "microcloud.run"
 CONTROLLER_LABEL = "microcloud.controller"
 LOCK_LABEL = "microcloud.lock"
-"""Where the lock of the run is on its controller: while it is held, the run is alive."""
+"""The path of the run's lock on its controller: while the lock is held, the run is alive."""
 LEASE_LABEL = "microcloud.lease"
-"""The name of the run's lease on the engine (`lease.py`): once that is gone, the run has ended."""
+"""The name of the run's lease on the engine (`lease.py`): without a lease, the run has ended."""
 KEPT_PREFIX = "microcloud-kept-"
-"""How the name of a board begins that was handed over to the next run: labels cannot be added later."""
+"""Prefix of the name of a board that is kept for the next run, since labels cannot be added later."""
 CALL_TIMEOUT_S = 120
-"""Deadline of one call to an engine. An overloaded board starts a container slowly, but not this slowly."""
+"""Timeout of one call to an engine. Even an overloaded board starts a container faster than this."""
 
 
 def connect(url: str, board: str, timeout_s: float = CALL_TIMEOUT_S) -> DockerClient:
-    """Return a client of the engine at that URL, or raise an EngineError that says what to do."""
+    """Return a client of the engine at a URL, or raise an EngineError that states what to do."""
     import docker
     from docker.errors import DockerException, InvalidVersion
 
@@ -41,19 +41,19 @@ def connect(url: str, board: str, timeout_s: float = CALL_TIMEOUT_S) -> DockerCl
             _knock(url.removeprefix("unix://"))
         client = docker.DockerClient(base_url=url, version="auto", timeout=int(timeout_s))
         if _is_podman(client):
-            # It hangs up on a connection that is idle for ten seconds, be it that a request is under way.
+            # Podman closes a connection that is idle for ten seconds, even during a request.
             client.api.headers["Connection"] = "close"
     except InvalidVersion as error:
         raise EngineTooOld(
             board,
-            f"its engine is {_make(url)}, and API 1.24 (Docker 1.12) is the oldest that will do: install a "
-            "newer one, https://docs.docker.com/engine/install has how",
+            f"its engine is {_version(url)}, but API 1.24 (Docker 1.12) or newer is needed: install a "
+            "newer one (see https://docs.docker.com/engine/install)",
         ) from error
     except DockerException as error:
-        raise EngineError(board, f"no Docker engine answers: {_first_line(error)}") from error
+        raise EngineError(board, f"no Docker engine responds: {_first_line(error)}") from error
     except OSError as error:
         kind = EngineMissing if isinstance(error, FileNotFoundError) else EngineError
-        raise kind(board, f"no Docker engine answers: {error.strerror or error}") from error
+        raise kind(board, f"no Docker engine responds: {error.strerror or error}") from error
     return client
 
 
@@ -62,23 +62,23 @@ def _is_podman(client: DockerClient) -> bool:
 
 
 def _knock(path: str) -> None:
-    """Raise OSError if nobody listens there: docker-py would say it in worse words, and leak a socket."""
+    """Raise OSError if no process listens there; docker-py's error is less clear, and leaks a socket."""
     with socket.socket(socket.AF_UNIX) as knocking:
         knocking.connect(path)
 
 
-def _make(url: str) -> str:
-    """Return what an engine says that it is, though it is too old for docker-py."""
+def _version(url: str) -> str:
+    """Return the version of an engine that is too old for docker-py."""
     from docker import APIClient
     from docker.constants import MINIMUM_DOCKER_API_VERSION
 
     with closing(APIClient(url, version=MINIMUM_DOCKER_API_VERSION, timeout=CALL_TIMEOUT_S)) as api:
-        said = api.version(api_version=False)
-    return f"Docker {said.get('Version', '?')} with API {said.get('ApiVersion', '?')}"
+        version = api.version(api_version=False)
+    return f"Docker {version.get('Version', '?')} with API {version.get('ApiVersion', '?')}"
 
 
 def host_engine() -> DockerClient:
-    """Return the engine of this machine: DOCKER_HOST, else the usual socket."""
+    """Return the engine of this machine: DOCKER_HOST, otherwise Docker's default socket."""
     url = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     try:
         return connect(url, "this machine")
@@ -92,7 +92,7 @@ def host_engine() -> DockerClient:
 
 @contextmanager
 def explained(board: str, step: str) -> Iterator[None]:
-    """Turn what docker-py raises inside into an EngineError that names the board and the step."""
+    """Convert docker-py's exceptions in the context to an EngineError that names board and step."""
     import requests.exceptions
     from docker.errors import DockerException
 
@@ -107,16 +107,16 @@ def explained(board: str, step: str) -> Iterator[None]:
 
 
 def within(timeout_s: float, board: str, step: str, call: Callable[[], T]) -> T:
-    """Call docker-py with a deadline of the whole: its own is one of silence, and a stream may trickle on.
+    """Call docker-py with a timeout for the whole call; its own timeout only limits the time without data.
 
-    Raises DeadlineExceeded, and what the call raises. A call that is late is left to its own deadline.
+    Raises DeadlineExceeded, and whatever the call raises. A late call continues until its own timeout.
     """
-    came: list[T] = []
+    results: list[T] = []
     failed: list[BaseException] = []
 
     def work() -> None:
         try:
-            came.append(call())
+            results.append(call())
         except BaseException as error:
             failed.append(error)
 
@@ -125,9 +125,9 @@ def within(timeout_s: float, board: str, step: str, call: Callable[[], T]) -> T:
     worker.join(timeout_s)
     if failed:
         raise failed[0]
-    if not came:
+    if not results:
         raise DeadlineExceeded(board, f"{step}: did not end within {timeout_s:.0f} s")
-    return came[0]
+    return results[0]
 
 
 @contextmanager
@@ -141,9 +141,9 @@ def ended(
     timeout_s: float,
     **options: Any,
 ) -> Iterator[Container]:
-    """Run a container to its end, yield it, and remove it; `options` are docker-py's.
+    """Run a container to its end, yield it, and remove it afterwards; `options` are docker-py's.
 
-    Raises EngineError when it exits with other than 0, DeadlineExceeded when it does not end in time.
+    Raises EngineError if its exit status is not 0, DeadlineExceeded if it does not end in time.
     """
     with explained(board, step):
         container = engine.containers.create(image, list(command), **options)
@@ -151,8 +151,8 @@ def ended(
             container.start()
             status = _wait(container, board, step, timeout_s)
             if status != 0:
-                said = container.logs(tail=5).decode(errors="replace")[-300:].strip()
-                raise EngineError(board, f"{step}: exited with {status}: {said or 'nothing was said'}")
+                output = container.logs(tail=5).decode(errors="replace")[-300:].strip()
+                raise EngineError(board, f"{step}: exited with {status}: {output or 'no output'}")
             yield container
         finally:
             container.remove(force=True, v=True)
@@ -171,40 +171,41 @@ def _wait(container: Container, board: str, step: str, timeout_s: float) -> int:
 
 
 def must_be_here(engine: DockerClient) -> None:
-    """Raise EngineError if that engine is not this machine's: a board on it could not be reached.
+    """Raise EngineError if the engine runs on another machine, where a board could not be reached.
 
-    An emulated board is reached at its address on the engine's bridge, which only the engine's machine has.
+    An emulated board is reached at its address on the engine's bridge, which exists only on the engine's
+    machine.
     """
-    with explained("this machine", "asking the engine where it is"):
+    with explained("this machine", "reading the engine's location"):
         info = engine.info()
     url = os.environ.get("DOCKER_HOST") or "unix://"
     same_kernel = info["KernelVersion"] == platform.release()
     if not same_kernel or (not url.startswith("unix://") and info["Name"] != socket.gethostname()):
         raise EngineError(
             "this machine",
-            f"the Docker engine is elsewhere (on {info['Name']}), and an emulated board can be reached only "
-            "from the machine that it runs on: unset DOCKER_HOST to use an engine here, or call pytest there",
+            f"the Docker engine runs on {info['Name']}, and an emulated board can only be reached "
+            "from the machine that it runs on: unset DOCKER_HOST to use an engine here, or run pytest there",
         )
 
 
 def controller() -> str:
-    """Return the name of this machine, which knows whether its runs are alive."""
+    """Return the name of this machine, on which the liveness of its runs can be checked."""
     return socket.gethostname()
 
 
 def labels(run_id: str) -> dict[str, str]:
-    """Return the labels of everything that we create on an engine; cleaning goes by them."""
+    """Return the labels of everything that a run creates on an engine; `leftovers.clean` uses them."""
     return {RUN_LABEL: run_id, CONTROLLER_LABEL: controller()}
 
 
 def host_labels(run_id: str) -> dict[str, str]:
-    """Return the labels of what we create on the host's engine: those, and what proves the run alive."""
+    """Return the labels of everything that a run creates on the host's engine, with its lock and lease."""
     marks = {LOCK_LABEL: str(workspace.lock_of(run_id)), LEASE_LABEL: lease_name(run_id)}
     return labels(run_id) | marks
 
 
 def lease_name(run_id: str) -> str:
-    """Return the name of the container that is a run's lease."""
+    """Return the name of the container that serves as a run's lease."""
     return f"microcloud-{run_id}-lease"
 
 

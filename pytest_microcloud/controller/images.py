@@ -1,7 +1,7 @@
 """Images built on the host's engine: Debian bases, emulated boards, workloads.
 
-They are built once and found again by content: an image's tag is a hash of all that goes into it, so that a
-changed Dockerfile or base gives a new image.
+Images are built once. The tag is a hash of everything that goes into the image, so a changed Dockerfile or
+base results in a new image.
 """
 
 from __future__ import annotations
@@ -32,18 +32,19 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 CACHE_LABEL = "microcloud.cache"
 WORKLOAD_SUITE = "bookworm"
-"""The Debian release whose packages the workloads are built from, on every board, so that boards compare."""
+"""The Debian release of the workloads' packages. It is the same on every board, so that boards can be
+compared."""
 BUILD_TIMEOUT_S = 1800
 DEBOOTSTRAP_TIMEOUT_S = 1200
 TRANSFER_TIMEOUT_S = 1800
-"""Of pulling an image, importing it, or loading it onto a board: hundreds of MB to a slow card."""
+"""Timeout for pulling, importing or loading an image: hundreds of MB may go to a slow card."""
 ALSO_RUNS = {"arm64": ("arm",), "amd64": ("386",)}
-"""What a processor runs besides its own, in Go's names, as Docker's."""
+"""Further architectures that a processor can run, in Docker's names."""
 ARMV6 = "armv6l"
-"""The first boards' instruction set. Images for ARM are ARMv7's unless they say otherwise, and end there with
-exit code 132 or 139; older engines pull those all the same."""
+"""The instruction set of the first boards. ARM images are for ARMv7 unless they state a variant. On ARMv6
+they end with exit code 132 or 139; older engines pull them nevertheless."""
 RUN_ON_ARMV6 = ("", "v5", "v6")
-"""Variants of images for ARM; engines before 20.10 report none."""
+"""Variants of ARM images that run on ARMv6; engines before 20.10 report an empty variant."""
 _SLIM = Path(__file__).parent / "base"
 
 
@@ -52,15 +53,15 @@ def _nothing(_tag: str) -> None:
 
 
 def base(engine: DockerClient, suite: str, say: Say, coming: Say = _nothing, isa: str | None = None) -> str:
-    """Return a Debian base image: the registry's slim one, else one made by debootstrap on this machine.
+    """Return a Debian base image: the registry's slim image, or one created by debootstrap on this machine.
 
-    `coming` is called, here as below, with each image that may not be there yet, before it is; `isa` is what
-    the engine's machine calls its instruction set.
+    `coming`, here and below, is called with the tag of each image before it may be created. `isa` is the
+    instruction set of the engine's machine as the machine reports it.
     """
     from docker.errors import APIError
 
     tag = f"microcloud/base:{suite}"
-    # Debian's armel, in a repository of its own, so that no engine has to choose among platforms.
+    # Debian's armel is in a separate repository, so the engine does not have to select a platform.
     source = f"arm32v5/debian:{suite}-slim" if isa == ARMV6 else f"debian:{suite}-slim"
     with explained("this machine", f"getting {tag}"):
         if engine.images.list(name=tag):
@@ -71,7 +72,7 @@ def base(engine: DockerClient, suite: str, say: Say, coming: Say = _nothing, isa
             say(f"pulling {source}")
             _pull(engine, source).tag("microcloud/base", suite)
         except APIError:
-            say(f"no registry answers; debootstrap {suite} (about a minute)")
+            say(f"no registry responds; running debootstrap for {suite} (about a minute)")
             _debootstrap(engine, suite, tag)
     return tag
 
@@ -85,7 +86,7 @@ def build(
     files: Mapping[str, bytes] | None = None,
     coming: Say = _nothing,
 ) -> str:
-    """Build `directory`'s Dockerfile, with `files` added to its context, on a base; return the tag."""
+    """Build the Dockerfile in `directory` on a base, with `files` added to its context; return the tag."""
     with explained("this machine", f"looking for {base_tag}"):
         base_id = str(engine.images.get(base_tag).id)
     archive, digest = _context(directory, files or {}, base_id)
@@ -104,7 +105,7 @@ def _pull(engine: DockerClient, image: str) -> Image:
 
 
 def _context(directory: Path, files: Mapping[str, bytes], base_id: str) -> tuple[io.BytesIO, str]:
-    """Return a build's context as a tar archive, and a digest of all that goes into the image."""
+    """Return a build context as a tar archive, and a digest of everything that goes into the image."""
     digest = hashlib.sha256(base_id.encode())
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
@@ -161,21 +162,21 @@ def workload(
             if isa == ARMV6 and not _is_for_armv6(engine, wanted.image):
                 raise NotMeasured(
                     f"{wanted.name}: the registry's {wanted.image} is not for ARMv6, as far as the board's "
-                    "engine can tell"
+                    "engine reports"
                 )
             coming(wanted.image)
             say(f"pulling {wanted.image}")
             _pull(engine, wanted.image)
         except APIError as error:
-            said = str(error.explanation or error).rstrip(".").rpartition(": ")[2]
+            reason = str(error.explanation or error).rstrip(".").rpartition(": ")[2]
             raise NotMeasured(
-                f"{wanted.name}: no image {wanted.image} on this machine, and no registry has it ({said})"
+                f"{wanted.name}: no image {wanted.image} on this machine, and no registry has it ({reason})"
             ) from error
     return wanted.image
 
 
 def _is_for_armv6(engine: DockerClient, image: str) -> bool:
-    """Ask a registry, through an engine, whether it has an image for ARMv6. Raises APIError."""
+    """Query a registry through the engine for an ARMv6 image. Raises APIError."""
     from docker.errors import InvalidVersion
 
     try:
@@ -186,17 +187,17 @@ def _is_for_armv6(engine: DockerClient, image: str) -> bool:
 
 
 def transfer(source: DockerClient, target: DockerClient, tag: str, board: str) -> None:
-    """Bring an image from one engine to a board's, streamed in chunks rather than held in memory."""
+    """Stream an image from one engine to a board's engine, without holding it in memory."""
     chunks = source.images.get(tag).save(named=True)
-    load = partial(target.images.load, chunks)  # type: ignore[arg-type]  # requests takes an iterator, too
-    if not within(TRANSFER_TIMEOUT_S, board, f"loading {tag}", load):  # docker-py takes a cut answer for one
-        raise EngineError(board, f"loading the image {tag}: the engine ended before it had all of it")
+    load = partial(target.images.load, chunks)  # type: ignore[arg-type]  # requests also accepts an iterator
+    if not within(TRANSFER_TIMEOUT_S, board, f"loading {tag}", load):  # docker-py accepts a truncated answer
+        raise EngineError(board, f"loading the image {tag}: the engine ended before the image was complete")
 
 
 def must_run_on(
     target: DockerClient, source: DockerClient, tag: str, board: str, isa: str | None = None
 ) -> None:
-    """Raise EngineError if the source's image is for a processor that is not the target engine's."""
+    """Raise EngineError if the source's image is for a processor other than the target engine's."""
     image = source.images.get(tag).attrs
     wanted, here = str(target.version()["Arch"]), str(image["Architecture"])
     variant = str(image.get("Variant") or "")
@@ -207,7 +208,7 @@ def must_run_on(
 
 
 def forget(engine: DockerClient) -> list[str]:
-    """Remove all images that were built here, and return their names."""
+    """Remove all images that this package built, and return their names."""
     with explained("this machine", "removing images"):
         tags = sorted(tag for image in engine.images.list(name="microcloud/*") for tag in image.tags)
         for tag in tags:
@@ -236,21 +237,21 @@ def _debootstrap(engine: DockerClient, suite: str, tag: str) -> None:
     if not here or os.geteuid() != 0 or shutil.which("debootstrap") is None:
         raise EngineError(
             "this machine",
-            f"no registry has debian:{suite}-slim for us, and a base image can be made without one only "
-            "for this machine's architecture, by root with debootstrap: apt-get install debootstrap, and run "
-            f"once as root; or import an image of your own: docker tag IMAGE {tag}",
+            f"no registry provides debian:{suite}-slim. Without one, a base image can only be built for this "
+            "machine's architecture, by root with debootstrap: apt-get install debootstrap, and run once as "
+            f"root. Or use a custom image: docker tag IMAGE {tag}",
         )
     with workspace.scratch() as directory:
         _fill(directory, suite)
         shutil.copytree(_SLIM, directory, dirs_exist_ok=True)
-        left_out = (
+        excluded = (
             "usr/share/doc",
             "usr/share/man",
             "usr/share/locale",
             "var/cache/apt/*",
             "var/lib/apt/lists/*",
         )
-        tar = ["tar", "-C", str(directory), *(f"--exclude=./{path}" for path in left_out), "-c", "."]
+        tar = ["tar", "-C", str(directory), *(f"--exclude=./{path}" for path in excluded), "-c", "."]
         repository, _, version = tag.partition(":")
         with (
             explained("this machine", f"importing {tag}"),

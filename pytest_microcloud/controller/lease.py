@@ -1,8 +1,8 @@
-"""Proof that a run is alive, on the engine itself, where every session that uses the engine sees it.
+"""Proof that a run is alive. It is on the engine itself, where every session that uses the engine sees it.
 
-A lease is a container that ends when its standard input does. That comes from a connection of the process
-that holds the lease, so the engine ends it with its holder, even by SIGKILL. A run takes its lease before it
-creates anything else: what bears the label of a lease that is gone has been left.
+A lease is a container that ends when its standard input is closed. That input is a connection of the process
+that holds the lease, so the container ends with its holder, even after SIGKILL. A run takes its lease before
+it creates anything else, so an object whose label names a lease that no longer exists is a leftover.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
 STARTING_S = 60.0
-"""How long a lease that is created and not started yet counts as held."""
+"""How long a lease whose container is created but not started counts as held."""
 
 
 class Lease:
-    """A lease that this process holds, until `release` or its end."""
+    """A lease that this process holds until `release` or until the process ends."""
 
     def __init__(self, container: Container, held_by: Any) -> None:
         self._container = container
         self._input = held_by
 
     def release(self) -> None:
-        """Release it; its container is gone when this returns, so that another session can take it."""
+        """Release the lease and wait until its container is removed, so that another session can take it."""
         from docker.errors import APIError, NotFound
 
         with contextlib.suppress(OSError):
@@ -48,9 +48,10 @@ class Lease:
 
 
 def take(engine: DockerClient, image: str, run_id: str) -> Lease | None:
-    """Take the lease of a run; None if somebody holds it. `image` is any with a shell. Raises EngineError.
+    """Take the lease of a run; None if another session holds it. Raises EngineError.
 
-    Names are the engine's to give, once each, so that of two sessions one gets it.
+    `image` is any image with a shell. Container names are unique, so only one of two sessions can take the
+    lease.
     """
     from docker.errors import APIError
 
@@ -63,7 +64,7 @@ def take(engine: DockerClient, image: str, run_id: str) -> Lease | None:
                 name=lease_name(run_id),
                 entrypoint="sh",
                 stdin_open=True,
-                detach=False,  # with its first client the standard input ends
+                detach=False,  # standard input closes with the first client
                 labels=host_labels(run_id),
                 host_config=api.create_host_config(auto_remove=True, network_mode="none"),
             )
@@ -78,15 +79,15 @@ def take(engine: DockerClient, image: str, run_id: str) -> Lease | None:
 
 
 def held(engine: DockerClient) -> set[str]:
-    """Return the ids of the runs whose leases are held, by whomever. Raises EngineError."""
-    with explained("this machine", "asking which runs are alive"):
+    """Return the ids of the runs whose leases are held by any session. Raises EngineError."""
+    with explained("this machine", "listing the runs that are alive"):
         labelled = engine.containers.list(all=True, sparse=True, filters={"label": LEASE_LABEL})
     runs = set()
     for container in labelled:
         marks = container.attrs.get("Labels") or {}
         names = [name.lstrip("/") for name in container.attrs.get("Names") or ()]
         if marks.get(LEASE_LABEL) not in names:
-            continue  # something else of the run
+            continue  # another container of the run
         state = container.attrs["State"]
         young = time.time() - container.attrs["Created"] < STARTING_S
         if state == "running" or (state == "created" and young):

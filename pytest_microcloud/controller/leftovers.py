@@ -1,4 +1,4 @@
-"""Removing what ended runs left on the host's engine; what cannot be proven to have ended is left alone."""
+"""Removes what ended runs left on the host's engine. Objects of runs that may be alive are not touched."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 
 def clean(engine: DockerClient, run_id: str | None = None, *, kept: bool = False) -> list[str]:
-    """Remove what a run left on the host's engine, and return the names of what was removed.
+    """Remove what runs left on the host's engine, and return the names of the removed objects.
 
-    With `run_id`, that run's things. Without, those of all runs that are known to have ended, on whichever
-    controller; boards that were handed over to the next run are spared unless `kept` is true.
-    Raises EngineError.
+    With `run_id`, remove the objects of that run; without, those of all runs that are known to have ended, on
+    any controller. Boards that were kept for the next run are only removed if `kept` is true. Raises
+    EngineError.
     """
     label = RUN_LABEL if run_id is None else f"{RUN_LABEL}={run_id}"
     with explained("this machine", "removing what a run left"):
         containers = engine.containers.list(all=True, sparse=True, filters={"label": label})
         volumes = engine.volumes.list(filters={"label": label})
-        # Asked last, so that no run can have begun since: its lease is the first of its things.
+        # Listed last: a run that began in the meantime took its lease before it created anything.
         alive = lease.held(engine) if run_id is None else set()
         removed = [
             _remove(container)
@@ -50,7 +50,7 @@ def clean(engine: DockerClient, run_id: str | None = None, *, kept: bool = False
 
 
 def _has_ended(found: dict[str, str], alive: set[str]) -> bool:
-    """Whether the run with these labels is known to have ended: its lease is gone, and its lock is free."""
+    """Whether the run with these labels has ended: it has no lease, and its lock is free."""
     if LEASE_LABEL not in found or found[RUN_LABEL] in alive:
         return False
     return not workspace.alive(Path(found.get(LOCK_LABEL) or workspace.lock_of(found[RUN_LABEL])))
@@ -59,7 +59,7 @@ def _has_ended(found: dict[str, str], alive: set[str]) -> bool:
 def _removed(volume: Volume) -> bool:
     from docker.errors import APIError
 
-    with suppress(APIError):  # in use by a board that was kept, or gone already
+    with suppress(APIError):  # in use by a kept board, or removed already
         volume.remove(force=True)
         return True
     return False

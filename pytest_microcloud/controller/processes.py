@@ -1,4 +1,4 @@
-"""Child processes of this machine: they end with us, and so do those that they start."""
+"""Child processes that end with this process, together with the processes that they start."""
 
 from __future__ import annotations
 

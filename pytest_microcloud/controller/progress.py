@@ -1,4 +1,4 @@
-"""Where the steps of a session are shown: on boards, and on this machine."""
+"""Progress messages of a session's steps, on boards and on this machine."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from dataclasses import dataclass
 
 
 class Progress:
-    """Receives each step as a subject (a board's name, "this machine") and a text; this one shows nothing."""
+    """Receives messages with a subject (a board's name, "this machine"). This class discards them."""
 
     def announce(self, subject: str, text: str) -> None:
-        """Show a step that is rare and long."""
+        """Show a rare, long step."""
 
     def update(self, subject: str, text: str) -> None:
-        """Show how far a step is."""
+        """Show the progress of a step."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """The steps of one subject."""
+    """The progress messages of one subject."""
 
     progress: Progress
     subject: str
 
     def announce(self, text: str) -> None:
-        """Show a step that is rare and long."""
+        """Show a rare, long step."""
         self.progress.announce(self.subject, text)
 
     def update(self, text: str) -> None:
-        """Show how far a step is."""
+        """Show the progress of a step."""
         self.progress.update(self.subject, text)

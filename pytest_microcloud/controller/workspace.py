@@ -1,7 +1,7 @@
 """The run's own directory on the controller: keys, sockets, ssh configuration.
 
-Its name is the run id and it holds a lock for as long as the controller lives, so that the leftovers of a
-killed run can be distinguished from a running one: the kernel drops the lock with the process.
+Its name is the run id, and it is locked while the controller process lives. The kernel releases the lock with
+the process, which distinguishes the leftovers of a killed run from a run that is alive.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import TextIO
 
 SCRATCH = "microcloud-scratch-"
-"""How the names of large temporary directories begin."""
+"""Prefix of the names of large temporary directories."""
 LONGEST = 82
-"""Characters of a workspace's path: a socket's is at most 107, and ssh adds 16 while it makes one."""
+"""Maximum length of a workspace's path: a socket's is at most 107 characters, and ssh appends 16
+temporarily."""
 
 
 def root() -> Path:
-    """Return the directory of all runs' workspaces, the user's own; short, as sockets' paths must be."""
+    """Return the user's directory of all workspaces; its path is short, because paths of sockets must be."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     return (
         Path(runtime) / "microcloud" if runtime else Path(tempfile.gettempdir()) / f"microcloud-{os.getuid()}"
@@ -40,7 +41,7 @@ def new_run_id() -> str:
 
 
 class Workspace:
-    """A directory of mode 0700 that belongs to one run; made by `open`, removed by `close`."""
+    """A directory of mode 0700 that belongs to one run; `open` creates it and `close` removes it."""
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
@@ -49,7 +50,7 @@ class Workspace:
         self._lock: TextIO | None = None
 
     def open(self) -> None:
-        """Make the directory and hold its lock; raises OSError."""
+        """Create the directory and take its lock. Raises OSError."""
         if self._lock is not None:
             return
         if len(str(self.path)) > LONGEST:
@@ -58,7 +59,9 @@ class Workspace:
         with _alone(root()):
             self.path.mkdir(mode=0o700)
             self._lock = lock_of(self.run_id).open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX)  # another session may be checking whether we are alive
+            fcntl.flock(
+                self._lock, fcntl.LOCK_EX
+            )  # another session may be checking whether this run is alive
         self.ssh_config.write_text(f"Include {self.path}/*.conf\n")
 
     def close(self) -> None:
@@ -71,20 +74,20 @@ class Workspace:
 
 
 def lock_of(run_id: str) -> Path:
-    """Return the lock of a run of ours; the path depends on the environment, so it is stored for others."""
+    """Return the lock of a run; the path depends on the environment, so it is stored in labels."""
     return root().absolute() / run_id / "lock"
 
 
 def alive(lock: Path) -> bool:
-    """Whether a controller on this machine still works on the run with that lock."""
+    """Whether the run with that lock is alive on this machine."""
     try:
         handle = os.open(lock, os.O_RDONLY)
     except FileNotFoundError:
         return False
-    except OSError:  # another user's: not ours to judge
+    except OSError:  # another user's: assume that it is alive
         return True
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared with others who ask
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared with other checks
     except BlockingIOError:
         return True
     finally:
@@ -94,9 +97,9 @@ def alive(lock: Path) -> bool:
 
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Be the only one who makes or removes workspaces in a directory, which is made if need be.
+    """Lock out other sessions while workspaces are created or removed; the directory is created if needed.
 
-    A workspace that is not locked yet would be taken for one that was left. Raises OSError.
+    Another session would take a workspace that is not locked yet for a leftover. Raises OSError.
     """
     _make_root(directory)
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -108,26 +111,26 @@ def _alone(directory: Path) -> Iterator[None]:
 
 
 def _make_root(directory: Path) -> None:
-    """Make a directory for workspaces, unless it is there; raises OSError if it is not the user's alone.
+    """Create the directory of workspaces if needed. Raises OSError if another user owns or can write to it.
 
-    Its name can be foretold: another user who made it first could put an ssh_config of theirs into it.
+    Its name is predictable: another user who created it first could place an ssh_config in it.
     """
     with contextlib.suppress(FileExistsError):
         directory.mkdir(mode=0o700, parents=True)
     there = directory.lstat()
     if not stat.S_ISDIR(there.st_mode) or there.st_uid != os.getuid() or there.st_mode & 0o022:
-        not_ours = (
-            "is not a directory that you own and nobody else may write to: look who put it there and remove "
-            "it, or set XDG_RUNTIME_DIR to a directory of your own"
+        problem = (
+            "is not a directory that you own and only you can write to: find out who created it and remove "
+            "it, or set XDG_RUNTIME_DIR to a private directory"
         )
-        raise PermissionError(errno.EPERM, not_ours, str(directory))
+        raise PermissionError(errno.EPERM, problem, str(directory))
 
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Make a directory for large files, where temporary ones go, and remove it in the end; raises OSError.
+    """Create a temporary directory for large files, and remove it at the end. Raises OSError.
 
-    It is locked as long as this process lives; if that is killed, the next run removes what is left.
+    It is locked while this process lives. If the process is killed, the next run removes the directory.
     """
     with _alone(root()):
         directory = Path(tempfile.mkdtemp(prefix=SCRATCH))
@@ -141,7 +144,7 @@ def scratch() -> Iterator[Path]:
 
 
 def remove_abandoned() -> list[str]:
-    """Remove the directories of runs whose controller is gone, and return their ids; raises OSError."""
+    """Remove the directories of runs whose controller has ended, and return their ids. Raises OSError."""
     if not root().exists():
         return []
     with _alone(root()):

@@ -1,4 +1,4 @@
-"""The paper's experiments: a board in, measurements out."""
+"""The paper's experiments, which take a board and return measurements."""
 
 from __future__ import annotations
 

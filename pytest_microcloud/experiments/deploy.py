@@ -1,4 +1,4 @@
-"""Putting applications on a board: images there, containers from them, the web server natively."""
+"""Deploys applications on a board: images, containers, and the native web server."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Deployment:
     image: str
 
     def options(self, **more: Any) -> dict[str, Any]:
-        """Return docker-py's options for a container of it, published on a port that Docker chooses."""
+        """Return docker-py's options for a container of the workload, on a port that Docker selects."""
         workload = self.workload
         return {
             "image": self.image,
@@ -45,18 +45,18 @@ class Deployment:
             "environment": dict(workload.environment),
             "ports": self.published(None) if workload.port else {},
             "stdin_open": workload.ready.kind == "stdin",
-            "tty": workload.ready.kind == "stdin",  # Podman closes a pipe after the first who talked
-            "detach": True,  # else Docker closes the standard input after the first who talked to it
+            "tty": workload.ready.kind == "stdin",  # Podman closes a pipe after the first client
+            "detach": True,  # otherwise Docker closes standard input after the first client
             "labels": labels(self.board.run_id),
             **more,
         }
 
     @contextmanager
     def running(self, **more: Any) -> Iterator[Container]:
-        """Run a container of it until the context ends; it is ready when the context begins.
+        """Run a container of the workload until the context ends; it is ready when the context begins.
 
-        `more` are options of docker-py's `containers.run`. Raises BoardError if it ends before it is ready,
-        DeadlineExceeded if it is not ready within the timeout of its workload.
+        `more` are options of docker-py's `containers.run`. Raises BoardError if the container ends before it
+        is ready, DeadlineExceeded if it is not ready within the workload's timeout.
         """
         board = self.board
         with explained(board.name, f"running {self.image}"):
@@ -66,8 +66,8 @@ class Deployment:
             yield container
 
     def published(self, port: int | None) -> dict[str, tuple[str, int | None]]:
-        """Return docker-py's option that publishes it on a port of the board, or on one that is free."""
-        # On IPv4 alone, as Docker runs a proxy for each; but netavark < 1.6, Podman's network, drops that.
+        """Return docker-py's option that publishes the workload on a port of the board, or on a free one."""
+        # On one IP version, as Docker runs a proxy for each; but Podman's netavark < 1.6 drops such ports.
         only = "0.0.0.0" if has_ipv4(self.board.address) else "::"  # noqa: S104
         address = "" if self.board.facts.engine == "Podman" else only
         return {f"{self.workload.port}/tcp": (address, port)}
@@ -77,8 +77,8 @@ class Deployment:
 class Server:
     """A web server on the board that clients reach at `url`; `setting` is "native" or "docker".
 
-    `address` is the IP address at which it was found ready, as the host in `url` may have several; empty if
-    that is not known.
+    `address` is the IP address at which the server responded, as the host in `url` may have several; empty if
+    it is not known.
     """
 
     board: Board
@@ -89,9 +89,9 @@ class Server:
 
 
 def deploy(board: Board, workload: Workload) -> Deployment:
-    """Bring a workload's image to the board, unless it is there; NotMeasured when there is no such image.
+    """Load a workload's image onto the board unless it is there. Raises NotMeasured if no image is available.
 
-    An image that was not there before is removed when the board is released.
+    A newly loaded image is removed when the board is released.
     """
 
     def coming(tag: str) -> None:
@@ -117,28 +117,28 @@ def deploy(board: Board, workload: Workload) -> Deployment:
 
 @contextmanager
 def _builder(board: Board) -> Iterator[DockerClient]:
-    """Yield the engine that builds for a board: this machine's if architectures agree, else the board's."""
+    """Yield the engine that builds images: this machine's if architectures match, otherwise the board's."""
     try:
         host = host_engine()
     except EngineError:
         yield board.docker
         return
     with contextlib.closing(host):
-        with explained("this machine", "asking the engine for its architecture"):
+        with explained("this machine", "reading the engine's architecture"):
             same = host.info()["Architecture"] == board.facts.isa
         yield host if same else board.docker
 
 
 def published_port(board: Board, container: Container) -> int | None:
-    """Return the board's port at which a started container is reached, if it publishes one."""
-    with explained(board.name, "asking for a container's port"):
+    """Return the board's port through which a container is reached, if it publishes one."""
+    with explained(board.name, "reading a container's port"):
         container.reload()
     ports = (container.attrs["NetworkSettings"]["Ports"] or {}).values()
     return next((int(bound[0]["HostPort"]) for bound in ports if bound), None)
 
 
 def remove(board: Board, container: Container) -> None:
-    """Remove a container from a board, running or not, or gone with a board that was brought back."""
+    """Remove a container from a board, if it still exists."""
     from docker.errors import NotFound
 
     with explained(board.name, "removing a container"), contextlib.suppress(NotFound):
@@ -175,7 +175,7 @@ def docker_server(deployment: Deployment) -> Iterator[Server]:
 
 
 def _page_bytes(deployment: Deployment, port: int | None) -> int:
-    """Return the length of the page that clients get: the stated one's, or what the server answers now."""
+    """Return the length of the page that clients get: the picture page's, or that of a response."""
     board, workload = deployment.board, deployment.workload
     if workload.page is not None or port is None:
         return PAGE_BYTES
@@ -188,7 +188,7 @@ def _page_bytes(deployment: Deployment, port: int | None) -> int:
 
 @contextmanager
 def native_server(board: Board, workload: Workload) -> Iterator[Server]:
-    """Serve the same page by the board's own Apache httpd; afterwards the board is as it was."""
+    """Serve the same page with the board's native Apache httpd; the board is restored afterwards."""
     page = f"{DOCUMENT_ROOT}/{workload.page}"
     board.need("apache2")
     was_active = board.link.run("systemctl is-active -q apache2", check=False).status == 0
@@ -198,11 +198,11 @@ def native_server(board: Board, workload: Workload) -> Iterator[Server]:
         )
 
     quoted, saved = shlex.quote(page), shlex.quote(f"{page}.before-microcloud")
-    theirs = board.link.run(f"test -e {quoted}", root=True, check=False).status == 0
+    existed = board.link.run(f"test -e {quoted}", root=True, check=False).status == 0
     with ExitStack() as stack:
-        back = f"[ ! -e {saved} ] || mv -f {saved} {quoted}" if theirs else f"rm -f {quoted}"
+        back = f"[ ! -e {saved} ] || mv -f {saved} {quoted}" if existed else f"rm -f {quoted}"
         stack.enter_context(changed(board, back))
-        if theirs:
+        if existed:
             board.link.run(f"mv {quoted} {saved}", root=True)
         board.link.run(f"cat > {quoted}", root=True, stdin=picture_page())
         if not was_active:
@@ -213,13 +213,13 @@ def native_server(board: Board, workload: Workload) -> Iterator[Server]:
 
 
 def _server(board: Board, setting: str, port: int | None, path: str, page_bytes: int) -> Server:
-    """Return a server that is ready, with the address at which it is reached."""
+    """Return a server that is ready, with the address at which it responds."""
     if port is None:
         raise BoardError(board.name, "cannot be put under load: its web server publishes no port")
     host, reached = board.reach(port)
     try:
         address = answering_address(host, reached)
     except OSError as error:
-        raise BoardError(board.name, f"its web server no longer answers at port {port}: {error}") from error
+        raise BoardError(board.name, f"its web server no longer responds at port {port}: {error}") from error
     in_url = f"[{host}]" if ":" in host else host
     return Server(board, setting, f"http://{in_url}:{reached}{path}", page_bytes, address)

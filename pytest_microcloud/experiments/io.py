@@ -1,4 +1,4 @@
-"""I/O overhead (the paper, section 4.III): time of one access to disk and memory, by size."""
+"""I/O overhead (the paper, section 4.III): time of one access to disk and memory by size."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ DIRECTORY = "/var/tmp/microcloud"  # noqa: S108 - on the board's disk, unlike /t
 FILE_BYTES = 32 * 2**20
 SYSBENCH_VERSION = re.compile(r"sysbench\s+v?(\d+)\.(\d+)\S*")
 OLDEST_SYSBENCH = (1, 0)
-"""Earlier ones take other options (`--test=`, `--max-time=`) and print another report."""
+"""Earlier versions have other options (`--test=`, `--max-time=`) and another report format."""
 MEMORY_OPERATIONS_PER_S = re.compile(r"Total operations: \d+ \(\s*([\d.]+) per second\)")
 
 
 def shown_size(size: int) -> str:
-    """Return a size in bytes as people write it, e.g. 64KiB."""
+    """Return a size in bytes with its unit, such as 64KiB."""
     for unit in ("B", "KiB", "MiB"):
         if size < 1024 or unit == "MiB":
             return f"{size:g}{unit}"
@@ -51,33 +51,35 @@ IO = shipped(
 
 
 def disk(board: Board, *, size: int, repetitions: int, seconds: float) -> list[Measurement]:
-    """Access the disk `size` bytes at a time: direct reads, direct synced writes, by fio for `seconds` each.
+    """Access the disk `size` bytes at a time with fio: direct reads and direct synced writes, `seconds` each.
 
-    A sample a repetition: the time of one access (s), that is fio's run time by its accesses. fio's own
-    latency would leave the sync out.
+    There is one sample per repetition: the time of one access (s), computed as fio's run time divided by the
+    number of accesses. fio's own latency does not include the sync.
     """
     board.need("fio")
     with changed(board, f"rm -rf {DIRECTORY}"):
-        # Anybody may have put something there, such as a link to where root should not write.
+        # Another user may have created it, for example as a link to a place where root should not write.
         board.link.run(f"rm -rf {DIRECTORY} && mkdir -m 700 {DIRECTORY}", root=True)
         return [_disk(board, kind, size, repetitions, seconds) for kind in ("read", "write")]
 
 
 def memory(board: Board, *, size: int, repetitions: int, seconds: float) -> list[Measurement]:
-    """Write `size` bytes to memory at a time, by sysbench; a sample a repetition (s of one access)."""
+    """Write to memory `size` bytes at a time with sysbench; one sample per repetition (s per access)."""
     board.need("sysbench")
     check_sysbench(board.name, board.link.run("sysbench --version").stdout)
     samples = []
     for turn in range(repetitions):
         board.say(f"io memory {shown_size(size)}: {turn + 1} of {repetitions}")
-        said = board.link.run(
+        output = board.link.run(
             f"sysbench memory --memory-block-size={size} --memory-total-size=0 --memory-oper=write "
             f"--threads=1 --time={max(1, round(seconds))} run",
             timeout_s=60 + seconds,
         ).stdout
-        found = MEMORY_OPERATIONS_PER_S.search(said)
+        found = MEMORY_OPERATIONS_PER_S.search(output)
         if found is None or float(found.group(1)) == 0:
-            raise BoardError(board.name, f"sysbench reported no operations per second: {said[-200:].strip()}")
+            raise BoardError(
+                board.name, f"sysbench reported no operations per second: {output[-200:].strip()}"
+            )
         samples.append(1 / float(found.group(1)))
     return [Measurement("io.memory_time", samples, {"size": shown_size(size)})]
 
@@ -90,23 +92,23 @@ def _disk(board: Board, kind: str, size: int, repetitions: int, seconds: float) 
         f"--time_based --runtime={shlex.quote(f'{seconds * 1000:.0f}ms')} --randrepeat=0"
     )
     if kind == "write":
-        job += " --fdatasync=1"  # O_DSYNC takes as long, but fio knows --sync=dsync from 3.23 on only
+        job += " --fdatasync=1"  # O_DSYNC takes as long, but only fio 3.23 and later support --sync=dsync
     for turn in range(repetitions):
         board.say(f"io disk {kind} {shown_size(size)}: {turn + 1} of {repetitions}")
-        said = board.link.run(job, root=True, timeout_s=120 + 4 * seconds).stdout
-        samples.append(access_s(board.name, kind, size, said))
+        output = board.link.run(job, root=True, timeout_s=120 + 4 * seconds).stdout
+        samples.append(access_s(board.name, kind, size, output))
     return Measurement(f"io.disk_{kind}_time", samples, {"size": shown_size(size)})
 
 
 def access_s(board: str, kind: str, size: int, output: str) -> float:
-    """Return the time of one access of `size` bytes (s) in fio's JSON report; raises BoardError.
+    """Return the time of one access of `size` bytes (s) from fio's JSON report. Raises BoardError.
 
-    It is computed from counts, since fio 2.1 rounds its `iops` down, below 1 to 0.
+    It is computed from counts, since fio 2.1 rounds `iops` down to an integer.
     """
     try:
         report: dict[str, Any] = json.loads(output[output.index("{") :])
         done = report["jobs"][0][kind]
-        # fio 2.1 has no count of accesses, and its `io_bytes` are KiB
+        # fio 2.1 does not count accesses, and its `io_bytes` are in KiB
         accesses = done["total_ios"] if "total_ios" in done else done["io_bytes"] * 1024 / size
         if done["runtime"] > 0 and accesses > 0:
             return float(done["runtime"]) / 1000 / float(accesses)
@@ -116,7 +118,7 @@ def access_s(board: str, kind: str, size: int, output: str) -> float:
 
 
 def check_sysbench(board: str, output: str) -> None:
-    """Raise ToolMissing if `sysbench --version` printed a version that is too old for us."""
+    """Raise ToolMissing if `sysbench --version` printed a version that is too old."""
     found = SYSBENCH_VERSION.search(output)
     if found and (int(found[1]), int(found[2])) < OLDEST_SYSBENCH:
         raise ToolMissing(

@@ -23,7 +23,7 @@ from pytest_microcloud.errors import BoardError, InvalidMeasurement, UserMistake
 REQUEST_TIMEOUT_S = 30
 """ab is ended after this time without an event on any connection."""
 GRACE_S = 15
-"""By how much ab's own timeout is longer: when that one passes, ab discards the times of all requests."""
+"""By how much ab's own timeout is longer, since ab discards all request times at its own timeout."""
 IDLE_POLL_S = 0.25
 MOST_CLIENTS = 20_000
 """ab's MAX_CONCURRENCY."""
@@ -34,17 +34,17 @@ OWN_LIMITS = (
     "Cannot allocate memory",
     "failed to set the NOFILE resource limit",
 )
-"""What ab, or what starts it, prints when a limit of this machine stops it."""
+"""Messages of ab, or of the programs that start it, when a limit of this machine stops it."""
 
 
 @dataclass(frozen=True)
 class Load:
     """One run of ab.
 
-    `request_times_s` has an entry for each request that was answered; it is empty if ab stopped before it
-    could write them. `duration_s` is by ab's own clock: without its start, and without the time that it
-    waited for requests that were never answered. `stopped` is why ab ended before its last request, or empty.
-    `bottleneck` is why this machine, not the board, may have limited the load, or empty.
+    `request_times_s` has one entry per answered request; it is empty if ab stopped before it wrote them.
+    `duration_s` is measured by ab, without its start-up and without the wait for requests that were never
+    answered. `stopped` is the reason why ab ended before its last request, or empty. `bottleneck` is the
+    reason why this machine, and not the board, may have limited the load, or empty.
     """
 
     request_times_s: list[float]
@@ -57,7 +57,7 @@ class Load:
 
 @dataclass(frozen=True)
 class _Ended:
-    """A program that ended: status, output, and times in all, on a CPU, waiting for one, without events."""
+    """A finished program: status, output, and its times: total, on a CPU, waiting for one, idle."""
 
     status: int
     stdout: str
@@ -74,7 +74,7 @@ class _Ended:
 
     @property
     def completed(self) -> int:
-        """The requests that ab completed, whether or not it printed its results."""
+        """The number of requests that ab completed, whether or not it printed its results."""
         return _figure("Complete requests:", self.stdout) or _figure("Total of", self.stdout)
 
 
@@ -88,13 +88,13 @@ def ab(
     timeout_s: float,
     address: str = "",
 ) -> Load:
-    """Send that many requests with that many concurrent clients for a page of `page_bytes`.
+    """Send `requests` requests from `clients` concurrent clients for a page of `page_bytes`.
 
-    With an `address` ab connects to it instead of resolving the host of `url`, whose name stays in the header
-    Host. Truncated pages count as failures, which ab does not count itself. Requests that ab completed before
+    With an `address`, ab connects to it instead of resolving the host of `url`; the header Host keeps the
+    name. Truncated pages count as failures, which ab itself does not count. Requests that ab completed before
     it stopped count as answered.
 
-    Raises UserMistake if there are fewer requests than clients, InvalidMeasurement if there are no figures,
+    Raises UserMistake if there are fewer requests than clients, InvalidMeasurement if ab has no results, and
     BoardError if ab cannot be run or takes longer than `timeout_s`.
     """
     check_load(requests=requests, clients=clients)
@@ -103,7 +103,7 @@ def ab(
         raise BoardError(
             board, "cannot be put under load: ab is not installed here (apt-get install apache2-utils)"
         )
-    with tempfile.TemporaryFile() as file:  # it has no name, so nothing of it stays, whatever ends us
+    with tempfile.TemporaryFile() as file:  # it has no name, so nothing remains if this process is killed
         table = Path(f"/proc/self/fd/{file.fileno()}")
         arguments = ab_arguments(url, requests=requests, clients=clients, table=table, address=address)
         try:
@@ -120,7 +120,7 @@ def ab(
             f"{tempfile.gettempdir()}: is this machine's disk full?"
         )
     failures = _failures(done, requests, page_bytes)
-    # A server that refuses all at once keeps ab busy, too, and that is no bottleneck.
+    # A server that refuses all requests at once also keeps ab busy; that is not a bottleneck.
     bottleneck = _bottleneck(done, clients) if failures < requests else ""
     duration_s = (_seconds("Time taken for tests", done.stdout) or done.duration_s) - done.idle_s
     answered = requests - failures
@@ -128,7 +128,7 @@ def ab(
 
 
 def check_load(*, requests: int, clients: int) -> None:
-    """Raise UserMistake unless ab can send that many requests with that many clients."""
+    """Raise UserMistake unless ab can send `requests` requests from `clients` clients."""
     if not 1 <= clients <= MOST_CLIENTS:
         raise UserMistake(f"clients={clients}: the load generator takes 1 to {MOST_CLIENTS:,} clients")
     if requests < clients:
@@ -139,7 +139,7 @@ def check_load(*, requests: int, clients: int) -> None:
 
 
 def _check_ran(board: str, done: _Ended, clients: int) -> None:
-    """Raise InvalidMeasurement if this machine stopped ab, or did not let it start."""
+    """Raise InvalidMeasurement if this machine stopped ab or prevented its start."""
     if done.status < 0:
         raise InvalidMeasurement(f"{board}: the load generator was ended by signal {-done.status}")
     if limit := _own_limit(done):
@@ -163,9 +163,10 @@ def _last_line(text: str) -> str:
 
 
 def _run(command: Sequence[str], timeout_s: float, file: int) -> _Ended:
-    """Run a program that prints little and inherits an open file; raises TimeoutExpired.
+    """Run a program that prints little and inherits an open file. Raises TimeoutExpired.
 
-    It is interrupted if it has no event for REQUEST_TIMEOUT_S: ab then prints results and writes its table.
+    It is interrupted after REQUEST_TIMEOUT_S without an event: ab then prints its results and writes its
+    table.
     """
     before_s, started = _children_s(), time.monotonic()
     with subprocess.Popen(
@@ -175,7 +176,7 @@ def _run(command: Sequence[str], timeout_s: float, file: int) -> _Ended:
         text=True,
         errors="replace",
         pass_fds=(file,),
-        start_new_session=True,  # Ctrl-C is for pytest; ab would end early and print what it has
+        start_new_session=True,  # Ctrl-C is for pytest; it would end ab early
     ) as process:
         try:
             idle_s = _wait_unreaped(process, timeout_s)
@@ -189,7 +190,7 @@ def _run(command: Sequence[str], timeout_s: float, file: int) -> _Ended:
 
 
 def _many_files() -> Sequence[str]:
-    """Return the prefix that gives a child as many open files as it may have (util-linux)."""
+    """Return the prefix that raises a child's limit of open files to the maximum (util-linux)."""
     usual, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if usual == most or most == resource.RLIM_INFINITY or shutil.which("prlimit") is None:
         return ()
@@ -197,9 +198,9 @@ def _many_files() -> Sequence[str]:
 
 
 def _wait_unreaped(process: subprocess.Popen[str], timeout_s: float) -> float:
-    """Wait until it has ended, and leave it unreaped so that the kernel's figures can be read.
+    """Wait until the process has ended, and leave it unreaped so that the kernel's counters can be read.
 
-    Return for how long it had no event when it was interrupted (s), 0 if it was not.
+    Return how long it had had no event when it was interrupted (s); 0 if it was not interrupted.
     """
     deadline = time.monotonic() + timeout_s
     active, events, idle_s = time.monotonic(), -1, 0.0
@@ -220,7 +221,7 @@ def _wait_unreaped(process: subprocess.Popen[str], timeout_s: float) -> float:
 
 
 def _context_switches(pid: int) -> int:
-    """Return how often a process has waited; that grows with each event, and not while it waits for one."""
+    """Return how often a process has waited, which grows with each event but not during a wait."""
     try:
         return _figure("voluntary_ctxt_switches:", Path(f"/proc/{pid}/status").read_text())
     except OSError:
@@ -228,7 +229,7 @@ def _context_switches(pid: int) -> int:
 
 
 def _waited_s(pid: int) -> float:
-    """Return for how long that process was ready to run and had no CPU; 0 where the kernel does not count."""
+    """Return how long a process was ready to run without a CPU (s); 0 if the kernel does not count it."""
     try:
         return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
     except (OSError, IndexError, ValueError):
@@ -253,15 +254,15 @@ def _bottleneck(done: _Ended, clients: int) -> str:
 
 
 def _own_limit(done: _Ended) -> str:
-    """Return which limit of this machine stopped it; empty if none did."""
+    """Return the limit of this machine that stopped the program; empty if there is none."""
     return next((words for words in OWN_LIMITS if done.status != 0 and words in done.stderr), "")
 
 
 def _failures(done: _Ended, requests: int, page_bytes: int) -> int:
-    """Return how many requests failed: by their status or by the pages that arrived, whichever is more.
+    """Return how many requests failed, by their status or by the pages received, whichever is more.
 
-    ab's own "Failed requests" counts a reset connection twice. Without ab's results only the requests that it
-    did not complete are known to have failed.
+    ab's own "Failed requests" counts a reset connection twice. Without ab's results, only the requests that
+    it did not complete count as failed.
     """
     missing = requests - done.completed
     if not done.summary:
@@ -272,9 +273,9 @@ def _failures(done: _Ended, requests: int, page_bytes: int) -> int:
 
 
 def ab_arguments(url: str, *, requests: int, clients: int, table: Path, address: str = "") -> list[str]:
-    """Return the arguments of that run of ab, which writes the times of the requests to `table`.
+    """Return the arguments of ab, which writes the times of the requests to `table`.
 
-    With an `address` that is where ab connects to, and the host of `url` is named in the header Host.
+    With an `address`, ab connects to it and sends the host of `url` in the header Host.
     """
     tolerant = ["-q", "-r", "-s", str(REQUEST_TIMEOUT_S + GRACE_S)]
     arguments = [*tolerant, "-n", str(requests), "-c", str(clients), "-g", str(table)]
@@ -293,7 +294,7 @@ def _request_times(table: str) -> list[float]:
 
 
 def _without_refused(times_s: list[float], failures: int) -> list[float]:
-    """Leave out the requests that were refused at once: ab enters them with a time of 0."""
+    """Leave out the requests that were refused at once, for which ab records a time of 0."""
     refused = min(failures, times_s.count(0.0))
     return sorted(times_s)[refused:] if refused else times_s
 

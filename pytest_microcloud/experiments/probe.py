@@ -33,7 +33,7 @@ def answers(
     container: Container | None,
     timeout_s: float = ANSWER_TIMEOUT_S,
 ) -> bool:
-    """Send one request; False if there is no response, or not the expected one."""
+    """Send one request; return False without a response or with an unexpected one."""
     try:
         if ready.kind == "stdin":
             return container is not None and _stdin(container, ready, timeout_s)
@@ -49,7 +49,7 @@ def answers(
 def wait_until_ready(
     board: Board, ready: Ready, port: int | None = None, container: Container | None = None
 ) -> float:
-    """Send requests until the application responds, and return how long that took (s).
+    """Send requests until the application responds, and return the time that it took (s).
 
     Raises BoardError if its container ended, DeadlineExceeded if it is not ready in time.
     """
@@ -67,10 +67,11 @@ def wait_until_ready(
             raise DeadlineExceeded(board.name, f"an application was not ready within {ready.timeout_s:.0f} s")
         if container is not None and waited > 1 and not _runs(board, container):
             with explained(board.name, "reading the log of a container"):
-                said = container.logs(tail=3).decode(errors="replace").strip() or "(nothing)"
+                received = container.logs(tail=3).decode(errors="replace").strip() or "(nothing)"
             status = container.attrs["State"]["ExitCode"]
             raise BoardError(
-                board.name, f"a container ended with {status} before it was ready; its log ends with: {said}"
+                board.name,
+                f"a container ended with {status} before it was ready; its log ends with: {received}",
             )
         time.sleep(POLL_S)
 
@@ -83,7 +84,7 @@ def http_answers(
     connect_timeout_s: float = ANSWER_TIMEOUT_S,
     timeout_s: float = ANSWER_TIMEOUT_S,
 ) -> bool:
-    """Whether a GET is answered with status 200 and a body that contains `expect`."""
+    """Whether the response to a GET has status 200 and a body that contains `expect`."""
     status, body = http_page(address, port, path, connect_timeout_s, timeout_s)
     return status == 200 and expect.encode() in body
 
@@ -95,7 +96,7 @@ def http_page(
     connect_timeout_s: float = ANSWER_TIMEOUT_S,
     timeout_s: float = ANSWER_TIMEOUT_S,
 ) -> tuple[int, bytes]:
-    """GET it, and return the answer's status and body. Raises OSError, HTTPException."""
+    """Send a GET, and return the response's status and body. Raises OSError, HTTPException."""
     connection = HTTPConnection(address, port, timeout=connect_timeout_s)
     with contextlib.closing(connection):
         connection.connect()
@@ -106,16 +107,16 @@ def http_page(
 
 
 def answering_address(host: str, port: int) -> str:
-    """Return the IP address of a host at which a port accepts connections: the first that does, as for a GET.
+    """Return the first IP address of a host at which a port accepts connections, as for a GET.
 
-    Raises OSError when none does.
+    Raises OSError if there is none.
     """
     with socket.create_connection((host, port), timeout=ANSWER_TIMEOUT_S) as connection:
         return str(connection.getpeername()[0])
 
 
 def has_ipv4(host: str) -> bool:
-    """Whether a name or address stands for an IPv4 address, as far as this machine can resolve it."""
+    """Whether a name or address resolves to an IPv4 address; False for an unresolvable IPv6 address."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError:
@@ -127,34 +128,34 @@ def _tcp(address: str, port: int, ready: Ready, timeout_s: float) -> bool:
     with socket.create_connection((address, port), timeout=timeout_s) as connection:
         connection.sendall(ready.send.encode())
         connection.shutdown(socket.SHUT_WR)
-        return _says(connection, ready.expect)
+        return _responds(connection, ready.expect)
 
 
 def _stdin(container: Container, ready: Ready, timeout_s: float) -> bool:
-    """Write a line to the main process and read until the expected response is there."""
+    """Write a line to the main process and read until the expected response."""
     channel = container.attach_socket(params={"stdin": 1, "stdout": 1, "stream": 1})
     raw = cast("socket.socket", getattr(channel, "_sock", channel))  # docker-py wraps it in a SocketIO
     try:
         raw.settimeout(timeout_s)
         raw.sendall(ready.send.encode() + b"\n")
-        return _says(raw, ready.expect)
+        return _responds(raw, ready.expect)
     finally:
         raw.close()
         channel.close()
 
 
-def _says(connection: socket.socket, expect: str) -> bool:
-    """Read until the expected response is there; False if the other side closes the connection first."""
-    said = b""
-    while expect.encode() not in said:
+def _responds(connection: socket.socket, expect: str) -> bool:
+    """Read until the expected response; return False if the peer closes the connection first."""
+    received = b""
+    while expect.encode() not in received:
         part = connection.recv(4096)
         if not part:
             return False
-        said += part
+        received += part
     return True
 
 
 def _runs(board: Board, container: Container) -> bool:
-    with explained(board.name, "asking for a container's state"):
+    with explained(board.name, "reading a container's state"):
         container.reload()
     return bool(container.status == "running")

@@ -1,4 +1,4 @@
-"""An experiment as one record: what it measures, how it is swept, planned, watched and shown."""
+"""An experiment as one record: its metrics, axes, symptoms, tools, time estimate and figures."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from pytest_microcloud.suggest import did_you_mean, listed
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 DIRECTIONS = ("lower", "higher")
 REFERENCE_MIPS = 4000.0
-"""7-Zip MIPS of the core that the workloads' typical start times are given for."""
+"""7-Zip MIPS of the core to which the workloads' typical start times refer."""
 KINDS = ("curves", "sums", "bars")
 Points = Callable[[Effort, Catalog], Sequence[Any]]
 
 
 @dataclass(frozen=True)
 class Axis:
-    """The points that a test is run at by `@pytest.mark.sweep`.
+    """The points at which `@pytest.mark.sweep` runs a test.
 
     `points` is a sequence, a mapping from each effort ("quick", "standard", "paper") to a sequence, or a
-    function of the effort and the catalog. `shown` returns a point as the test's id has it.
+    function of the effort and the catalog. `shown` returns a point's text in the test's id.
     """
 
     points: Sequence[Any] | Mapping[str, Sequence[Any]] | Points
@@ -52,7 +52,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Step:
-    """A test of the plan: its name, the points of its axes, and what it would run on."""
+    """A test of the plan: its name, the points of its axes, board model, effort and catalog."""
 
     test: str
     parameters: Mapping[str, Any]
@@ -62,7 +62,7 @@ class Step:
 
     @property
     def slowness(self) -> float:
-        """How much longer the board's CPU takes than the one that workloads' start times are given for."""
+        """How much slower the board's CPU is than the reference core of the workloads' start times."""
         return REFERENCE_MIPS / self.model.sevenzip_mips_all_cores
 
 
@@ -70,11 +70,10 @@ class Step:
 class Experiment(Description):
     """Everything the plugin knows about an experiment; register it with `pytest_microcloud_register`.
 
-    `axes` are what its tests can sweep over. `tolerates` are symptoms (catalog/health.toml) that it causes
-    itself, so that they do not invalidate its measurements. `tools` maps each program that it runs on the
-    board to the Debian package that has it. `estimate` is how long a test takes (s), or a function that
-    returns it for a `Step`; it is shown by --microcloud-plan and judges nothing.
-    Raises UserMistake if the record contradicts itself.
+    `axes` are the axes that its tests can sweep over. `tolerates` lists symptoms (catalog/health.toml) that
+    it causes itself, so that they do not invalidate its measurements. `tools` maps each program that it runs
+    on the board to its Debian package. `estimate` is the duration of a test (s), or a function that returns
+    it for a `Step`; only --microcloud-plan uses it. Raises UserMistake if the record contradicts itself.
     """
 
     axes: Mapping[str, Axis] = field(default_factory=dict)
@@ -88,7 +87,7 @@ class Experiment(Description):
 
     @property
     def words(self) -> Iterator[str]:
-        """The texts among the points of its axes that are the same for every effort."""
+        """The points of its axes that are strings and the same for every effort."""
         for axis in self.axes.values():
             if not callable(axis.points) and not isinstance(axis.points, Mapping):
                 yield from (point for point in axis.points if isinstance(point, str))
@@ -100,12 +99,12 @@ class Experiment(Description):
     def _mistakes(self) -> Iterator[str]:
         names = [metric.name for metric in self.metrics]
         if not NAME.fullmatch(self.name):
-            yield "its name is made of lower-case letters, digits and _, and starts with a letter"
+            yield "its name consists of lower-case letters, digits and _, and starts with a letter"
         if not names:
             yield "it has no metrics"
         for metric in self.metrics:
             if not metric.name.startswith(f"{self.name}.") or metric.name.endswith("."):
-                yield f"the metric {metric.name!r} has to be named {self.name}.…"
+                yield f"the metric {metric.name!r} must be named {self.name}.…"
             if names.count(metric.name) > 1:
                 yield f"there are two metrics {metric.name!r}"
             if metric.better not in DIRECTIONS:
@@ -117,24 +116,24 @@ class Experiment(Description):
                 yield f"it has no metric {name!r}{did_you_mean([name], names)} (there are: {listed(names)})"
         for chart in self.figures:
             if chart.kind not in KINDS:
-                yield f"figure {chart.title!r}: {chart.kind!r} is none of {listed(KINDS)}"
+                yield f"figure {chart.title!r}: {chart.kind!r} is not one of {listed(KINDS)}"
             if not chart.metrics:
                 yield f"figure {chart.title!r}: it shows no metrics"
             if chart.kind == "curves" and not chart.x:
-                yield f"figure {chart.title!r}: curves need the label that they run along: x"
+                yield f"figure {chart.title!r}: curves need x, the label of their horizontal axis"
         for symptom in self.tolerates:
             threshold(symptom)
 
 
 def shipped(name: str, **how: Any) -> Experiment:
-    """Return the record of a shipped experiment: its description from the catalog, and how it is run."""
+    """Return the record of a shipped experiment: its description in the catalog, plus the other fields."""
     return Experiment(**vars(descriptions()[name]), **how)
 
 
 def axes(experiments: Mapping[str, Experiment], name: str) -> dict[str, Axis]:
-    """Return all axes that a test of an experiment can sweep over; its own come before those of others."""
+    """Return all axes that a test of an experiment can sweep over; its own take precedence over others'."""
     found: dict[str, Axis] = {}
-    for experiment in reversed(list(experiments.values())):  # of others, the first that was registered counts
+    for experiment in reversed(list(experiments.values())):  # the first registered axis of a name counts
         found |= experiment.axes
     return found | (dict(experiments[name].axes) if name in experiments else {})
 

@@ -1,4 +1,4 @@
-"""Serving latency (the paper, section 4.I): a page with a picture, and more and more concurrent clients."""
+"""Serving latency (the paper, section 4.I): a page with a picture, and a growing number of clients."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from pytest_microcloud.experiments.deploy import Server
 
 SLOWEST_PAGES_PER_S = 2.0
-"""Below this rate a server is given up: a deadline, not a limit."""
+"""The load is aborted below this rate. It is a timeout, not a limit."""
 SERVER_START_S = 3.0
 PAGE_CPU_S = 0.002
-"""What a page takes of a core of the reference MIPS."""
+"""CPU time of a page on a core of the reference MIPS."""
 
 
 def _estimate(step: Step) -> float:
@@ -41,9 +41,9 @@ SERVING = shipped(
 
 
 def load(server: Server, *, clients: int, requests: int) -> list[Measurement]:
-    """Send `requests` requests of `clients` concurrent clients: page time of each, throughput, failures.
+    """Send `requests` requests from `clients` concurrent clients; measure page time, throughput, failures.
 
-    They are invalid if ab itself was the bottleneck, or had to wait for a busy controller. Raises UserMistake
+    The results are invalid if ab was the bottleneck, or had to wait for a busy controller. Raises UserMistake
     if there are fewer requests than clients.
     """
     check_load(requests=requests, clients=clients)
@@ -57,7 +57,7 @@ def load(server: Server, *, clients: int, requests: int) -> list[Measurement]:
         times = Measurement("serving.page_time", seen.request_times_s, dict(labels), reason=failed)
         throughput = Measurement("serving.throughput", [seen.answered / seen.duration_s], dict(labels))
         measured = [times, throughput, *measured]
-    elif not seen.answered:  # whatever the limits are
+    elif not seen.answered:  # regardless of the limits
         measured[0].verdict = "infeasible"
     if seen.bottleneck:
         for m in measured:
@@ -66,15 +66,15 @@ def load(server: Server, *, clients: int, requests: int) -> list[Measurement]:
 
 
 def capacity(server: Server, *, requests: int, most: int = MOST_CLIENTS) -> list[Measurement]:
-    """Find the largest number of clients that is served without a failure.
+    """Find the largest number of clients that the server handles without a failure.
 
-    `most` is tried first; only if that fails is a ladder of ×1.1 steps below it searched, by bisection.
-    Raises InvalidMeasurement if ab itself was the bottleneck.
+    `most` is tried first. If that fails, a ladder of ×1.1 steps below it is searched by bisection.
+    Raises InvalidMeasurement if ab was the bottleneck.
     """
     board, setting = server.board, server.setting
 
     def served(clients: int) -> bool:
-        board.say(f"serving {setting}: can it serve {clients} clients?")
+        board.say(f"serving {setting}: trying {clients} clients")
         one_more = clients + 1  # ab sends the first request alone
         seen = _ab(server, clients, max(requests, one_more))
         if seen.bottleneck:
@@ -86,7 +86,7 @@ def capacity(server: Server, *, requests: int, most: int = MOST_CLIENTS) -> list
 
 
 def _highest_rung(rungs: Sequence[int], served: Callable[[int], bool]) -> int:
-    """Return the highest rung that is served, or 0; what is served is taken to be served below, too."""
+    """Return the highest rung that is served, or 0. All rungs below a served one count as served."""
     low, high = -1, len(rungs)
     while high - low > 1:
         middle = (low + high) // 2
@@ -98,7 +98,7 @@ def _highest_rung(rungs: Sequence[int], served: Callable[[int], bool]) -> int:
 
 
 def _failed(seen: Load, requests: int) -> str:
-    """Return how many requests failed, and why if that is known; empty if none did."""
+    """Return how many requests failed, with the reason if it is known; empty if none failed."""
     if not seen.failures:
         return ""
     why = f" ({seen.stopped})" if seen.stopped else ""
@@ -106,7 +106,7 @@ def _failed(seen: Load, requests: int) -> str:
 
 
 def _ab(server: Server, clients: int, requests: int) -> Load:
-    """Send the requests; that some fail is a result if the board is as it was, and an error if it is not."""
+    """Send the requests. Failed ones are a result if the board is well, and raise BoardError if it is not."""
     seen = ab(
         server.board.name,
         server.url,

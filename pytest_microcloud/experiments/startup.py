@@ -1,4 +1,4 @@
-"""Startup latency (the paper, section 4.IV): from power-on to a login, and to a container's first answer."""
+"""Startup latency (the paper, section 4.IV): from power-on to a login and to a container's first response."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def _estimate(step: Step) -> float:
 
 STARTUP = shipped(
     "startup",
-    # The board is busy with itself before it is ready, and NTP sets its clock afterwards.
+    # Booting loads the board before it is ready, and NTP sets its clock afterwards.
     tolerates=("reboot", "load", "clock"),
     estimate=_estimate,
 )
 
 
 def reboot(deployment: Deployment) -> list[Measurement]:
-    """Reboot once: time until a user can log in, and until a container that starts with the engine answers.
+    """Reboot once; measure the time until a user can log in, and until a container responds.
 
-    Both in board time since its clock began, which is an emulated board's power-on and the start of a real
-    one's kernel; where a command cuts the power, on the controller's clock since that command ended, too.
-    Only if the board proves to have booted anew.
+    Both times are on the board's clock, which starts at the power-on of an emulated board and with the kernel
+    of a real one. If a command cuts the power, both are also measured on the controller's clock, from the end
+    of that command. The container starts with the engine. Raises BoardError if no new boot is detected.
     """
     board, workload = deployment.board, deployment.workload
     board.say("startup: a container that starts with the board")
@@ -73,7 +73,7 @@ def reboot(deployment: Deployment) -> list[Measurement]:
 
 
 class _Watch:
-    """Watches from the controller when a server comes to answer; use it as a context manager."""
+    """Watches from the controller when a server starts to respond. Use it as a context manager."""
 
     def __init__(self, deployment: Deployment, port: int) -> None:
         self._deployment = deployment
@@ -92,9 +92,9 @@ class _Watch:
         self._thread.join()
 
     def first_answer_after(self, moment_s: float) -> float:
-        """Return when it came to answer after that moment, on the controller's monotonic clock.
+        """Return when the server first responded after a moment, on the controller's monotonic clock.
 
-        What answered before the new boot's power-on was the old boot's server, on its way down.
+        Responses before the new boot's power-on come from the old boot, which is shutting down.
         """
 
         def later() -> float | None:
@@ -104,7 +104,7 @@ class _Watch:
             if not self._changed.wait_for(lambda: later() is not None, ANSWER_TIMEOUT_S):
                 raise DeadlineExceeded(
                     self._deployment.board.name,
-                    f"its container did not answer within {ANSWER_TIMEOUT_S:.0f} s of a reboot",
+                    f"its container did not respond within {ANSWER_TIMEOUT_S:.0f} s of a reboot",
                 )
             return later() or moment_s
 
@@ -127,7 +127,7 @@ class _Watch:
 
 
 def _free_port(deployment: Deployment) -> int:
-    """Return a port that Docker finds free now: one of its own choice would be another after a reboot."""
+    """Return a port that is free now; a port that Docker selects would change with a reboot."""
     board = deployment.board
     with explained(board.name, f"running {deployment.image}"):
         container = board.docker.containers.run(**deployment.options())

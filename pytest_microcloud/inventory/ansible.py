@@ -1,7 +1,7 @@
-"""From an Ansible inventory (`hosts.ini`) and a pattern of hosts to targets.
+"""Reads an Ansible inventory (`hosts.ini`) and returns the targets that a pattern selects.
 
-`ansible-inventory` reads the file, so that groups, ranges, `:children`, `:vars` and group_vars mean what they
-mean to Ansible. It runs as a program of its own, since Ansible's licence is not this package's.
+`ansible-inventory` parses the file, so that groups, ranges, `:children`, `:vars` and group_vars have
+Ansible's meaning. It runs as a separate process, because its licence differs from this package's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pytest_microcloud.redaction import redact
 from pytest_microcloud.suggest import did_you_mean, listed
 
 TIMEOUT_S = 60.0
-# Whatever an ansible.cfg or the user's shell says: plain JSON of the whole file, or an exit code.
+# Overrides ansible.cfg and the user's shell: the output is plain JSON of the whole file, or an exit status.
 ENVIRONMENT = {
     "ANSIBLE_DEBUG": "0",
     "ANSIBLE_FORCE_COLOR": "0",
@@ -48,12 +48,12 @@ def read(
     drivers: Mapping[str, DriverRules],
     default_driver: str,
 ) -> list[Target]:
-    """Return the hosts of an inventory that one of Ansible's patterns chooses, in the inventory's order.
+    """Return the hosts of an inventory that an Ansible pattern selects, in the inventory's order.
 
-    `pattern` is a list, with commas, of host names, groups, `all`, wildcards (`pi*`), exclusions (`!pi2b`)
-    and intersections (`&lab`). `default_driver` is that of a host without `microcloud_driver`.
-    Raises InventoryError if the file cannot be read, a word of the pattern matches no host, no host is left,
-    or a chosen host has no model in `models`, no driver in `drivers`, or a variable that its driver does not
+    `pattern` is a comma-separated list of host names, groups, `all`, wildcards (`pi*`), exclusions (`!pi2b`)
+    and intersections (`&lab`). `default_driver` is the driver of a host without `microcloud_driver`. Raises
+    InventoryError if the file cannot be read, a word of the pattern matches no host, no host remains, or a
+    selected host has no model in `models`, no driver in `drivers`, or a variable that its driver does not
     accept.
     """
     inventory = _Inventory(file, _listing(file))
@@ -61,9 +61,9 @@ def read(
 
 
 def holds_boards(file: Path, pattern: str, models: Collection[str]) -> bool:
-    """Tell whether a chosen host, or any if the choice is wrong, has a board model or a variable of ours.
+    """Return whether a selected host has a board model or a `microcloud_` variable.
 
-    Raises InventoryError for a file that cannot be read.
+    If the pattern is invalid, all hosts are checked. Raises InventoryError if the file cannot be read.
     """
     listed = _Inventory(file, _listing(file))
     try:
@@ -76,7 +76,7 @@ def holds_boards(file: Path, pattern: str, models: Collection[str]) -> bool:
 
 
 class _Inventory:
-    """What `ansible-inventory --list` returns: the groups, who is in them, and everybody's variables."""
+    """The output of `ansible-inventory --list`: the groups, their members, and the variables of all hosts."""
 
     def __init__(self, file: Path, listing: dict[str, Any]) -> None:
         self.file = file
@@ -86,22 +86,22 @@ class _Inventory:
         self._below: dict[str, list[str]] = {
             name: group.get("children", []) for name, group in groups.items()
         }
-        self.groups = _unique(self._below, *self._below.values())  # an empty group only stands among children
+        self.groups = _unique(self._below, *self._below.values())  # an empty group is listed only as a child
         self.hosts = self.members("all")
 
     def members(self, group: str) -> list[str]:
-        """Return the hosts of a group and of the groups in it."""
+        """Return the hosts of a group and of its child groups."""
         return _unique(self._named.get(group, []), *map(self.members, self._below.get(group, [])))
 
     def groups_of(self, host: str) -> Iterator[list[str]]:
-        """Yield the groups that name the host, then the groups that these are in, and so on."""
+        """Yield the groups that name the host, then their parent groups, and so on."""
         level = [name for name, hosts in self._named.items() if host in hosts]
         while level:
             yield [name for name in level if name not in ("all", "ungrouped")]
             level = [name for name, below in self._below.items() if not set(level).isdisjoint(below)]
 
     def choose(self, pattern: str) -> list[str]:
-        """Return the hosts that a pattern leaves: those it names, less its intersections and exclusions."""
+        """Return the hosts that a pattern selects, after its intersections and exclusions."""
         words = [word.strip() for word in re.split(r"[,:](?!//)", pattern) if word.strip()]
         chosen: set[str] = set()
         for word in [word for word in words if word[0] not in "&!"] or ["all"]:
@@ -143,8 +143,8 @@ def _target(
     where = f"{inventory.file}: host {host!r}"
     if redact(host) != host:
         raise InventoryError(
-            f"{where} is named by an address or by what looks like a key, which reports redact, so that they "
-            "could not tell boards apart: give it another name, and put an address into ansible_host"
+            f"{where}: the name is an address or looks like a key. Reports would redact it, so that boards "
+            "could not be distinguished: choose another name, and set ansible_host to the address"
         )
     variables = inventory.variables.get(host, {})
     levels = list(inventory.groups_of(host))
@@ -157,7 +157,7 @@ def _target(
     address = connection.spelling("ansible_host", variables)
     if not drivers[driver].addressed and address in variables:
         raise InventoryError(
-            f"{where} has an address ({address}), but its driver makes the board itself "
+            f"{where} has an address ({address}), but its driver creates the board itself "
             f"(microcloud_driver={driver}): a real board has microcloud_driver={default_driver}, or none, "
             "and is in no group that sets another driver"
         )
@@ -171,7 +171,7 @@ def _target(
 def _check_variables(
     where: str, variables: Iterable[str], driver: str, drivers: Mapping[str, DriverRules]
 ) -> None:
-    """Raise InventoryError for a variable of ours that does not exist or that the driver does not accept."""
+    """Raise InventoryError for a `microcloud_` variable that is unknown or not accepted by the driver."""
     own = [name for rules in drivers.values() for name in rules.variables]
     accepted = sorted({*VARIABLES, *drivers[driver].variables})
     for name in variables:
@@ -187,13 +187,13 @@ def _check_variables(
 
 
 def _model_of(where: str, levels: list[list[str]], models: Collection[str]) -> str:
-    """Return the model that the nearest of a host's groups is named after."""
+    """Return the model that gives the nearest of the host's groups its name."""
     for level in levels:
         named = [name for name in level if name in models]
         if len(named) > 1:
             raise InventoryError(
                 f"{where} is in groups of several board models ({listed(named)}): "
-                "set microcloud_model to the one that it is"
+                "set microcloud_model to the right one"
             )
         if named:
             return named[0]
@@ -211,10 +211,12 @@ def _listing(file: Path) -> dict[str, Any]:
         near = did_you_mean([file.name], there)
         raise InventoryError(f"{file}: no such inventory file{near} (there are: {listed(there) or 'none'})")
     try:
-        with tempfile.TemporaryDirectory(prefix="microcloud-ansible-") as home:  # else it makes a ~/.ansible
+        with tempfile.TemporaryDirectory(
+            prefix="microcloud-ansible-"
+        ) as home:  # otherwise Ansible creates ~/.ansible
             answer = subprocess.run(
                 [_ansible_inventory(), "-i", str(file.absolute()), "--list"],
-                cwd=file.parent,  # the answer does not depend on where pytest was started
+                cwd=file.parent,  # the result does not depend on pytest's working directory
                 env=os.environ | ENVIRONMENT | {"ANSIBLE_HOME": home},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -230,7 +232,9 @@ def _listing(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise InventoryError(f"{file}: ansible-inventory does not start: {error}") from None
     except ValueError:
-        raise InventoryError(f"{file}: ansible-inventory gave no JSON but {answer.stdout[:80]!r}") from None
+        raise InventoryError(
+            f"{file}: ansible-inventory printed no JSON but {answer.stdout[:80]!r}"
+        ) from None
     return listing
 
 
@@ -252,7 +256,7 @@ def _complaint(stderr: str) -> str:
     if found := re.search(r"Failed to parse (?:inventory: |.+? with ini plugin: )(.+?)" + end, text):
         return found[1]
     found = re.search(r"\bERROR\S* (.+?)" + end, text)
-    return f"{found[1] if found else text} (look at group_vars, host_vars and ansible.cfg beside it, too)"
+    return f"{found[1] if found else text} (also check group_vars, host_vars and ansible.cfg beside it)"
 
 
 def _unique(*lists: Iterable[str]) -> list[str]:

@@ -1,7 +1,7 @@
-"""Ansible's variables for a connection: their other names, and those that cannot be honoured here.
+"""Ansible's connection variables: their aliases, and those that the plugin cannot honour.
 
-Source: the options of Ansible's connection plugin `ssh` and become plugin `sudo`. Of several names of one
-variable Ansible takes the last in the order below.
+Source: the options of Ansible's connection plugin `ssh` and become plugin `sudo`. If several names of a
+variable are set, Ansible uses the last in the order below.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ _REFUSED: Mapping[str, str] = {
 
 
 def spelling(variable: str, variables: Mapping[str, object]) -> str:
-    """Return under which of its names a variable is set; its own name if it is not set at all."""
+    """Return the name under which a variable is set, or its own name if it is not set."""
     set_as = [name for name in NAMES.get(variable, (variable,)) if variables.get(name) is not None]
     return set_as[-1] if set_as else variable
 
 
 def refused(variables: Mapping[str, object]) -> Iterator[str]:
-    """Yield, for each variable that Ansible would honour and we cannot, its name and what to do."""
+    """Yield the name of each variable that only Ansible can honour, and what to do instead."""
     for name, remedy in _REFUSED.items():
         value = variables.get(name)
         if value not in (None, "") and str(value).lower() not in _ALLOWED.get(name, ()):

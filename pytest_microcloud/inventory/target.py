@@ -1,4 +1,4 @@
-"""One host of the inventory, with its variables in their kinds and units."""
+"""One host of the inventory, with typed variables in SI units."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ VARIABLES = (
     "microcloud_rate_mbps",
     "microcloud_rtt_ms",
 )
-"""Our variables that a host of any driver may have."""
+"""The `microcloud_` variables that hosts of any driver may have."""
 BOOLEANS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
 
-# A host's name stands in ssh_config, in file names and in testinfra's specs.
+# A host's name is used in ssh_config, in file names and in testinfra's specs.
 NAME = re.compile(r"\w[\w.-]*")
-# What OpenSSH from 9.6 on refuses as host and user, so that neither is read as an option of ssh or by the
-# shell of a ProxyCommand.
+# What OpenSSH 9.6 and later reject as host and user, so that ssh does not parse them as an option, nor the
+# shell of a ProxyCommand as a command.
 UNSAFE = re.compile(r"""^-|[\s\0-\x1f\x7f'`"$;&<>|(){}]|\\$""")
 NOT_IN_ADDRESS = re.compile(r"://|[@/\[\]]")
 LONGEST_ROUND_TRIP_MS = 60_000.0
 HIGHEST_RATE_MBPS = 1e6
-SOCKET = re.compile(r"/[\w.+@/-]*")  # ssh takes `:`, `%` and `$` for its own
+SOCKET = re.compile(r"/[\w.+@/-]*")  # `:`, `%` and `$` have a meaning for ssh
 SSH_OPTIONS = "46AaB:b:Cc:D:F:I:i:J:KkL:l:m:o:p:qR:vXxYy"
-"""ssh's options that say how a host is reached, in getopt's terms; the others would take its place."""
+"""ssh's options for reaching a host, in getopt's notation; other options would replace the connection."""
 
 
 @dataclass(frozen=True)
 class DriverRules:
-    """What an inventory may say for the hosts of a driver.
+    """The inventory rules for the hosts of a driver.
 
-    `variables` are accepted for this driver's hosts only. `addressed` says whether its hosts have an address
-    of their own (`ansible_host`).
+    `variables` are accepted only for hosts of drivers that list them. `addressed` states whether the hosts
+    have an address (`ansible_host`).
     """
 
     variables: frozenset[str] = frozenset()
@@ -55,23 +55,23 @@ class DriverRules:
 class Target:
     """One host of the inventory with its variables; nothing is connected yet.
 
-    `model` is a board model's id in the catalog, `variables` are the host's own and its groups' as Ansible
-    merges them, and `groups` are those that it is in, the nearest first.
-    Raises InventoryError when it is made, if a variable that is used here is of the wrong kind.
+    `model` is a board model's id in the catalog. `variables` are those of the host and its groups as Ansible
+    merges them, and `groups` are the host's groups, the nearest first.
+    The constructor raises InventoryError if a variable that is used here has an invalid value.
     """
 
     name: str
     model: str
     driver: str
-    # A password may be among them, and pytest shows what things look like when a test fails.
+    # They may contain a password, and pytest shows reprs when a test fails.
     variables: Mapping[str, object] = field(default_factory=dict, hash=False, repr=False)
     groups: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise InventoryError(
-                f"host {self.name!r}: a name should be of letters, digits, `.`, `-` and `_`; "
-                "put an address into ansible_host"
+                f"host {self.name!r}: a name should consist of letters, digits, `.`, `-` and `_`; "
+                "set ansible_host to the address"
             )
         if wrong := next(connection.refused(self.variables), ""):
             raise InventoryError(f"host {self.name!r}: {wrong}")
@@ -81,7 +81,7 @@ class Target:
 
     @property
     def address(self) -> str:
-        """Where SSH finds it: `ansible_host`, else its name; maybe one that only ssh's config knows."""
+        """The address for SSH: `ansible_host` or the host's name; may be an alias in ssh's configuration."""
         wanted = "a host's address or name, without scheme, user, brackets and port"
         address = self._word("ansible_host", wanted) or self.name
         if NOT_IN_ADDRESS.search(address) or address.count(":") == 1:
@@ -90,7 +90,7 @@ class Target:
 
     @property
     def port(self) -> int | None:
-        """SSH's port: `ansible_port`."""
+        """The SSH port: `ansible_port`."""
         port = self._number("ansible_port", "a port from 1 to 65535", 1, 65535)
         if port is not None and not port.is_integer():
             raise self._wrong("ansible_port", "a port from 1 to 65535")
@@ -98,23 +98,23 @@ class Target:
 
     @property
     def user(self) -> str | None:
-        """Who logs in: `ansible_user`."""
+        """The user for the login: `ansible_user`."""
         return self._word("ansible_user", "a user's name")
 
     @property
     def private_key_file(self) -> str | None:
-        """SSH's identity file: `ansible_ssh_private_key_file`."""
+        """The SSH identity file: `ansible_ssh_private_key_file`."""
         return self._text("ansible_ssh_private_key_file")
 
     @property
     def ssh_arguments(self) -> tuple[str, ...]:
-        """Further options for ssh: `ansible_ssh_args`, `…_common_args`, `…_extra_args`, in this order."""
+        """Additional options of ssh: `ansible_ssh_args`, `…_common_args`, `…_extra_args`, in this order."""
         variables = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
         return tuple(word for variable in variables for word in self._ssh_options(variable))
 
     @property
     def unused_passwords(self) -> tuple[str, ...]:
-        """The names of variables with passwords, which Ansible would use and we do not: keys only."""
+        """The names of variables with passwords, which Ansible uses and the plugin ignores."""
         return tuple(sorted(connection.PASSWORDS & self.variables.keys()))
 
     @property
@@ -124,12 +124,12 @@ class Target:
 
     @property
     def install(self) -> bool:
-        """Whether what experiments need may be installed for as long as a run lasts: `microcloud_install`."""
+        """Whether missing tools are installed for the duration of a run: `microcloud_install`."""
         return self._yes("microcloud_install")
 
     @property
     def docker_socket(self) -> str | None:
-        """Where the engine's socket is on the board, if not at Docker's usual place."""
+        """The path of the engine's socket on the board, if it is not Docker's default."""
         path = self._text("microcloud_docker_socket")
         if path is not None and not SOCKET.fullmatch(path):
             raise self._wrong("microcloud_docker_socket", "the path of a socket, such as /run/docker.sock")
@@ -137,41 +137,41 @@ class Target:
 
     @property
     def image(self) -> str | None:
-        """What an emulated board is made from, or a real one was flashed with: `microcloud_image`."""
+        """The image of an emulated board, or the flashed image of a real one: `microcloud_image`."""
         return self._text("microcloud_image")
 
     @property
     def flash(self) -> str | None:
         """A command on the controller that writes an OS image onto the board: `microcloud_flash`.
 
-        It finds the image, as `microcloud_image` names it, in the environment variable MICROCLOUD_IMAGE.
+        The environment variable MICROCLOUD_IMAGE has the value of `microcloud_image`.
         """
         return self._command("microcloud_flash")
 
     @property
     def cpu_share(self) -> float:
-        """How much of its model's CPU an emulated board gets, from `microcloud_cpu_share`; usually all."""
+        """The emulated board's share of its model's CPU, from `microcloud_cpu_share`; 1.0 by default."""
         wanted = "a share of the model's CPU, such as 0.8"
         share = self._number("microcloud_cpu_share", wanted, 0.001, 1.0)
         return 1.0 if share is None else share
 
     @property
     def round_trip_s(self) -> float | None:
-        """Round trip of an emulated board's link, from `microcloud_rtt_ms`; None means its model's own."""
+        """The round trip of an emulated board's link (s), from `microcloud_rtt_ms`; None for the model's."""
         wanted = "a round trip in ms, such as 12.5"
         milliseconds = self._number("microcloud_rtt_ms", wanted, 0, LONGEST_ROUND_TRIP_MS)
         return None if milliseconds is None else milliseconds / 1000
 
     @property
     def link_bits_per_s(self) -> float | None:
-        """Rate of an emulated board's link, from `microcloud_rate_mbps`; None means its model's own."""
+        """The rate of an emulated board's link, from `microcloud_rate_mbps`; None for the model's."""
         wanted = "a rate in Mbit/s, such as 94"
         megabits = self._number("microcloud_rate_mbps", wanted, 0.001, HIGHEST_RATE_MBPS)
         return None if megabits is None else megabits * 1e6
 
     @property
     def power_cycle(self) -> str | None:
-        """A command on the controller that cuts and restores its power: `microcloud_power_cycle`."""
+        """A command on the controller that cuts and restores the board's power: `microcloud_power_cycle`."""
         return self._command("microcloud_power_cycle")
 
     def _text(self, variable: str) -> str | None:
@@ -179,11 +179,11 @@ class Target:
         if isinstance(value, dict | list):
             raise self._wrong(variable, "a plain text")
         if "{{" in str(value):
-            raise self._wrong(variable, "the value itself, as Ansible's templates are not evaluated here")
+            raise self._wrong(variable, "a literal value, since Ansible's templates are not evaluated here")
         return None if value in (None, "") else str(value)
 
     def _command(self, variable: str) -> str | None:
-        """Return a command, run without a shell; a wrong one is not quoted, as it may hold passwords."""
+        """Return a command that runs without a shell. Errors do not quote it: it may contain passwords."""
         text = self._text(variable)
         try:
             if text is None or any(shlex.split(text)[:1]):
@@ -212,10 +212,10 @@ class Target:
         try:
             options, more = getopt.getopt(shlex.split(self._text(variable) or ""), SSH_OPTIONS)
         except (ValueError, getopt.GetoptError) as error:
-            raise self._wrong(variable, f"options of ssh that say how it is reached ({error})") from None
+            raise self._wrong(variable, f"options of ssh for reaching the host ({error})") from None
         if more:
-            raise self._wrong(variable, f"options of ssh, and {more[0]!r} belongs to none")
-        # ssh's verbosity stays ours: its messages identify the failure.
+            raise self._wrong(variable, f"options of ssh, but {more[0]!r} does not belong to an option")
+        # ssh's verbosity is fixed, because its messages identify the failure.
         return tuple(word for option in options if option[0] not in ("-q", "-v") for word in option if word)
 
     def _number(self, variable: str, wanted: str, least: float, most: float = math.inf) -> float | None:
@@ -236,6 +236,6 @@ class Target:
 
 
 def _quoted(value: object) -> str:
-    """Return a value as it was written, unless that would not be one line of text."""
+    """Return a value as it was written, or its repr if that is not one printable line."""
     text = str(value)
     return text if text.isprintable() else repr(text)

@@ -281,7 +281,7 @@ def test_an_empty_file_adds_nothing(tmp_path: Path) -> None:
         pytest.param(
             BOARD.replace('"My board"', "5"),
             "boards.mine.name",
-            "a text is needed, not 5",
+            "a string is needed, not 5",
             id="number for a text",
         ),
         pytest.param(
@@ -351,7 +351,7 @@ def test_an_empty_file_adds_nothing(tmp_path: Path) -> None:
         pytest.param(
             LIMIT + 'statistic = "p97"',
             "serving.page_time.statistic",
-            "'p97' is none of median, mean",
+            "'p97' is not one of median, mean",
             id="unknown statistic",
         ),
         pytest.param(
@@ -405,7 +405,7 @@ def test_an_empty_file_adds_nothing(tmp_path: Path) -> None:
         pytest.param(
             WORKLOAD.replace('"http"', '"ping"'),
             "mine.ready.kind",
-            "'ping' is none of http, tcp, stdin",
+            "'ping' is not one of http, tcp, stdin",
             id="unknown kind of ready",
         ),
         pytest.param(
@@ -514,7 +514,7 @@ typical_start_s = 1.0
 def test_a_workload_id_that_cannot_stand_in_a_tests_id_is_refused(tmp_path: Path, name: str) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(WORKLOAD_TABLE.format(id=json.dumps(name), port=80, timeout_s=5))
-    with pytest.raises(CatalogError, match=r"key .workloads.*: an id is made of lower-case letters"):
+    with pytest.raises(CatalogError, match=r"key .workloads.*: an id consists of lower-case letters"):
         load([file])
 
 
@@ -522,7 +522,7 @@ def test_a_workload_id_that_cannot_stand_in_a_tests_id_is_refused(tmp_path: Path
 def test_a_board_id_that_cannot_be_a_groups_name_is_refused(tmp_path: Path, name: str) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(f'[boards.{json.dumps(name)}]\nname = "Mine"\nlike = "pi3b"\n')
-    with pytest.raises(CatalogError, match=r"mine.toml: key .boards.*: an id is made of letters"):
+    with pytest.raises(CatalogError, match=r"mine.toml: key .boards.*: an id consists of letters"):
         load([file])
 
 

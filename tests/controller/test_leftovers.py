@@ -240,7 +240,7 @@ def test_a_container_that_fails_or_does_not_end_is_an_error_and_is_removed(
 
 def test_an_engine_elsewhere_is_refused_and_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
     engine.must_be_here(cast("DockerClient", Engine()))
-    with pytest.raises(EngineError, match=r"elsewhere .on desktop.*unset DOCKER_HOST"):
+    with pytest.raises(EngineError, match=r"the Docker engine runs on desktop.*unset DOCKER_HOST"):
         engine.must_be_here(cast("DockerClient", Engine(Name="desktop", KernelVersion="1.0")))
     monkeypatch.setenv("DOCKER_HOST", "tcp://farm:2375")
     engine.must_be_here(cast("DockerClient", Engine()))

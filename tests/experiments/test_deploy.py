@@ -35,7 +35,7 @@ def container(**calls: object) -> Any:
 
 
 def test_an_engine_that_dies_before_a_port_is_known_is_an_error_of_the_board() -> None:
-    with pytest.raises(EngineError, match="desk: asking for a container's port: the connection was aborted"):
+    with pytest.raises(EngineError, match="desk: reading a container's port: the connection was aborted"):
         published_port(DESK, container(reload=dies))
 
 
@@ -49,7 +49,7 @@ def test_an_engine_of_this_machine_that_dies_is_an_error_that_names_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(deploying, "host_engine", lambda: SimpleNamespace(info=dies, close=lambda: None))
-    with pytest.raises(EngineError, match="this machine: asking the engine for its architecture: the conn"):
+    with pytest.raises(EngineError, match="this machine: reading the engine's architecture: the conn"):
         deploy(DESK, catalogs.load().workload("httpd"))
 
 

@@ -26,17 +26,17 @@ def wire(**how: Any) -> Experiment:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"name": "Wire speed"}, "its name is made of lower-case letters"),
+        ({"name": "Wire speed"}, "its name consists of lower-case letters"),
         ({"metrics": ()}, "it has no metrics"),
-        ({"metrics": (Metric("rate", "B/s", "higher"),)}, r"has to be named wire\."),
+        ({"metrics": (Metric("rate", "B/s", "higher"),)}, r"must be named wire\."),
         ({"metrics": (RATE, RATE)}, "two metrics 'wire.rate'"),
         ({"metrics": (Metric("wire.rate", "B/s", WORSE),)}, 'better is "lower" or "higher"'),
         ({"metrics": (Metric("wire.rate", "", "higher"),)}, "has no unit"),
         ({"headline": "wire.rat"}, "it has no metric 'wire.rat'; did you mean 'wire.rate'?"),
         ({"figures": (Chart(title="T", metrics={"wire.late": "late"}, x="size"),)}, "no metric 'wire.late'"),
         ({"figures": (Chart(title="T", metrics={}, x="size"),)}, "it shows no metrics"),
-        ({"figures": (Chart(title="T", metrics={"wire.rate": "rate"}),)}, "the label that they run along"),
-        ({"figures": (Chart(title="T", metrics={"wire.rate": "rate"}, kind=PIE),)}, "'pie' is none of"),
+        ({"figures": (Chart(title="T", metrics={"wire.rate": "rate"}),)}, "curves need x, the label"),
+        ({"figures": (Chart(title="T", metrics={"wire.rate": "rate"}, kind=PIE),)}, "'pie' is not one of"),
     ],
 )
 def test_a_record_that_contradicts_itself_is_refused(how: dict[str, Any], message: str) -> None:

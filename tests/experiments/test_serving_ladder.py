@@ -131,13 +131,13 @@ def test_a_server_that_serves_the_most_is_asked_once(serve: Serve) -> None:
     assert capacity(small, requests=10, most=60) == 60
     assert small.requests == 61, "ab sends one request alone, and then as many at a time as it has clients"
     assert small.most_clients == 60
-    assert small.board.said == ["serving native: can it serve 60 clients?"]
+    assert small.board.said == ["serving native: trying 60 clients"]
 
 
 def test_a_server_that_fails_at_the_most_is_put_on_the_ladder(serve: Serve) -> None:
     small = serve(23)
     assert capacity(small, requests=1, most=60) == max(rung for rung in rungs(60) if rung <= 23)
-    assert small.board.said[0] == "serving native: can it serve 60 clients?"
+    assert small.board.said[0] == "serving native: trying 60 clients"
     assert len(small.board.said) < 8
 
 

@@ -203,7 +203,7 @@ def test_a_port_that_is_not_sshds(real_board: RealBoard) -> None:
     with listener(lambda connection: connection.shutdown(socket.SHUT_RDWR)) as port:
         said = refused(real_board, LinkError, ansible_host="127.0.0.1", ansible_port=port)
     assert "closed the connection before the login was complete" in said
-    assert "or it is no sshd" in said
+    assert "or the port is not sshd's" in said
 
 
 def test_a_name_that_stands_for_no_address(real_board: RealBoard) -> None:
@@ -288,7 +288,7 @@ def test_an_unknown_host_key_is_told_with_its_fingerprint_and_accepted_by_hand_a
 def test_an_ssh_that_is_told_to_keep_no_keys(real_board: RealBoard) -> None:
     arguments = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
     said = refused(real_board, HostKeyUnknown, ansible_ssh_common_args=arguments)
-    assert "first take `UserKnownHostsFile /dev/null` out of ansible_ssh_common_args or your" in said
+    assert "first remove `UserKnownHostsFile /dev/null` from ansible_ssh_common_args or your" in said
 
 
 def test_a_changed_host_key_is_refused_until_the_old_one_is_forgotten_by_hand(

@@ -248,7 +248,7 @@ def test_a_command_that_is_none_is_told_without_the_passwords_in_it(
 
 def test_a_board_with_an_address_is_not_emulated(write: Write) -> None:
     told = mistake(write("[pi3b]\ndesk ansible_host=192.0.2.13\n[all:vars]\nmicrocloud_driver=container\n"))
-    assert "host 'desk' has an address (ansible_host), but its driver makes the board itself" in told
+    assert "host 'desk' has an address (ansible_host), but its driver creates the board itself" in told
     assert "microcloud_driver=ssh" in told
 
 
@@ -461,7 +461,7 @@ def test_a_broken_file_of_group_vars_is_told(write: Write, tmp_path: Path) -> No
     (tmp_path / "group_vars" / "pi3b.yml").write_text("ansible_user: [pi\n")
     told = mistake(write("[pi3b]\nboard\n"))
     assert "did not find expected ',' or ']'" in told
-    assert "look at group_vars" in told
+    assert "also check group_vars" in told
 
 
 def test_an_empty_file_holds_no_host(write: Write) -> None:
@@ -525,7 +525,7 @@ def test_an_empty_file_holds_no_host(write: Write) -> None:
         pytest.param("[pi3b]\nboard ansible_user=\"['pi']\"", "should be a plain text", id="a list"),
         pytest.param(
             "[pi3b]\nboard ansible_host='{{ inventory_hostname }}.lan'",
-            "ansible_host={{ inventory_hostname }}.lan should be the value itself",
+            "ansible_host={{ inventory_hostname }}.lan should be a literal value",
             id="a template",
         ),
     ],
@@ -541,8 +541,8 @@ def test_a_wrong_host_is_told_with_file_host_and_the_right_form(write: Write, ho
 )
 def test_a_name_that_reports_would_redact_is_refused(write: Write, name: str) -> None:
     said = mistake(write(f"[pi3b]\n{name}\nother\n"))
-    assert f"host '{name}' is named by an address or by what looks like a key" in said
-    assert "put an address into ansible_host" in said
+    assert f"host '{name}': the name is an address or looks like a key" in said
+    assert "set ansible_host to the address" in said
 
 
 def test_a_host_with_an_address_that_is_not_chosen_is_not_refused(write: Write) -> None:
@@ -579,7 +579,7 @@ def test_the_ansible_inventory_of_the_running_python_comes_before_the_one_on_pat
     [
         pytest.param("exec /bin/sleep 60", "ansible-inventory did not answer within 0.2 s", id="hangs"),
         pytest.param(
-            "echo hello", "ansible-inventory gave no JSON but 'hello\\n'", id="prints something else"
+            "echo hello", "ansible-inventory printed no JSON but 'hello\\n'", id="prints something else"
         ),
         pytest.param("exit 3", "Ansible cannot read it: ", id="dies without a word"),
     ],
