@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from pytest_microcloud.errors import LimitMissed, NotMeasured
+from pytest_microcloud.session.claims import CLAIM, UNMEASURED
 from pytest_microcloud.session.items import ENTRY, board_name, note, stage_of
 from pytest_microcloud.session.measuring import Measure, store
 from pytest_microcloud.session.state import SESSION
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from pytest_microcloud.verdict.results import Results
 
 OURS = frozenset(("board", "effort", "deploy", "serve", "measure", "limit"))
-CLAIMS: pytest.StashKey[list[Claim]] = pytest.StashKey()
-UNMEASURED = ("claim", "not measured")
-"""The property, in JUnit's XML too, of a claim's test that no run has the figures for."""
 
 
 def uses(item: pytest.Item, names: Collection[str]) -> bool:
@@ -149,7 +147,7 @@ def judge_claim(request: pytest.FixtureRequest) -> Callable[[Claim], None]:
 
     def judge(claim: Claim) -> None:
         __tracebackhide__ = True
-        request.config.stash.setdefault(CLAIMS, []).append(claim)
+        request.node.stash[CLAIM] = claim
         if claim.verdict == NOT_MEASURED:
             request.node.user_properties.append(UNMEASURED)
             pytest.skip(f"not measured: {'; '.join(claim.missing)}")

@@ -50,7 +50,7 @@ WITH_PYTEST = {"plugin", "fixtures", "hookspecs", "session"}
 # needed fails its test.
 UPWARDS: set[tuple[str, str]] = set()
 IMPORTS_PYTEST: set[str] = {"options"}
-TOO_LONG: set[str] = {"plugin.py"}
+TOO_LONG: set[str] = set()
 
 
 def _name(path: Path) -> str:

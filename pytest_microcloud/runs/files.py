@@ -28,7 +28,7 @@ from pytest_microcloud.runs.plan import Plan
 from pytest_microcloud.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from pytest_microcloud.runs.document import Document, StoredMeasurement
+    from pytest_microcloud.runs.document import Document, Outcome, StoredMeasurement
 
 SCHEMA = 1
 LARGEST_BYTES = 256 * 2**20
@@ -56,10 +56,18 @@ class Entry:
     boot: int = 1
     stage: str = ""
 
-    def as_dict(self, *, measured: bool) -> dict[str, Any]:
-        """Return it as the run file holds it; without its measurements if a benchmark has them."""
-        told = {key: value for key, value in vars(self).items() if key != "measurements"}
-        return told | ({"measurements": [m.as_dict() for m in self.measurements]} if measured else {})
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as the run file holds it."""
+        return vars(self) | {"measurements": [m.as_dict() for m in self.measurements]}
+
+    @classmethod
+    def of(cls, outcome: Mapping[str, Any]) -> Entry:
+        """Return the entry that `as_dict` gave; raises msgspec.ValidationError."""
+        from msgspec import convert
+
+        from pytest_microcloud.runs.document import Outcome
+
+        return _entry(convert(outcome, Outcome))
 
 
 @dataclass(frozen=True)
@@ -295,7 +303,24 @@ def _entries(document: Document) -> Iterator[Entry]:
             ours.stage,
         )
     for outcome in outcomes.values():
-        yield Entry(**vars(outcome) | {"measurements": list(map(_measurement, outcome.measurements))})
+        yield _entry(outcome)
+
+
+def _entry(outcome: Outcome) -> Entry:
+    return Entry(**vars(outcome) | {"measurements": list(map(_measurement, outcome.measurements))})
+
+
+def unstorable(measured: Measurement) -> str:
+    """Return why no run file could hold a measurement; empty if one can."""
+    from msgspec import ValidationError, convert
+
+    from pytest_microcloud.runs.document import StoredMeasurement
+
+    try:
+        convert(measured.as_dict(), StoredMeasurement)
+    except ValidationError as error:
+        return printable(str(error))
+    return ""
 
 
 def worst(verdicts: Iterable[str]) -> str:

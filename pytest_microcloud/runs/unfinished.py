@@ -118,7 +118,7 @@ def _taken_over(run: runs.Run, document: Mapping[str, Any]) -> Unfinished:
     )
 
 
-def joined(plan: Plan, before: Unfinished | None, skipped: Collection[str] = ()) -> Plan:
-    """Return a plan with what an interrupted run had planned, less what turned out to be skipped."""
+def joined(plan: Plan, before: Unfinished | None, left_out: Collection[str] = ()) -> Plan:
+    """Return a plan with what an interrupted run had planned, without the tests that are `left_out`."""
     tests = dict.fromkeys((*(before.plan.tests if before else ()), *plan.tests))
-    return replace(plan, tests=tuple(test for test in tests if test not in skipped))
+    return replace(plan, tests=tuple(test for test in tests if test not in left_out))

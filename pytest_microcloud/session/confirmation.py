@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
     from pytest_microcloud.runs import Run
-    from pytest_microcloud.session.record import Record
     from pytest_microcloud.session.resume import Resume
-    from pytest_microcloud.session.write_errors import Unwritten
+    from pytest_microcloud.session.run_file import RunFile
+    from pytest_microcloud.session.write_errors import WriteErrors
     from pytest_microcloud.verdict.comparison import Comparison
     from pytest_microcloud.verdict.gate import Finding
 
@@ -38,12 +38,14 @@ COLOURS = {"regressed": {"red": True}, "improved": {"green": True}}
 class Gate:
     """The hooks of a session that is compared with a baseline."""
 
-    def __init__(self, config: pytest.Config, against: Against, record: Record, unwritten: Unwritten) -> None:
+    def __init__(
+        self, config: pytest.Config, against: Against, run_file: RunFile, write_errors: WriteErrors
+    ) -> None:
         self._config = config
         self._session = config.stash[SESSION]
         self._against = against
-        self._record = record
-        self._unwritten = unwritten
+        self._run_file = run_file
+        self._write_errors = write_errors
         self._unconfirmed: Comparison | None = None
 
     @pytest.hookimpl(wrapper=True)
@@ -55,16 +57,16 @@ class Gate:
         except RunError as error:
             self._session.refused = str(error)
         else:
-            self._record.write()
+            self._run_file.write()
             self._tell_forge(self._session.comparison)
         return result
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Let a regression fail the session, and a comparison that could not be made; tell JUnit's XML."""
-        from pytest_microcloud.report import junit
-        from pytest_microcloud.session.outcome import file_of
+        """Fail the session for a regression, and for a comparison that could not be made.
 
+        A resumed session has its exit status by now (`tryfirst`).
+        """
         if self._session.comparison is None and self._unconfirmed is not None:
             self._session.comparison = self._unconfirmed
             self._tell_forge(self._unconfirmed)
@@ -72,11 +74,7 @@ class Gate:
         failed = comparison.fails if comparison is not None else bool(self._session.refused)
         if failed and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        result = yield
-        if comparison is not None and (xml := self._config.getoption("xmlpath", None)):
-            with self._unwritten.noted(f"the gate's verdict in {xml}"):
-                junit.add_gate(file_of(xml), comparison)
-        return result
+        return (yield)
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         """Show the table."""
@@ -199,7 +197,7 @@ class Gate:
         from pytest_microcloud.report import comparison_table
 
         if file := os.environ.get(SUMMARY):
-            with self._unwritten.noted(f"the step summary {file}"), Path(file).open("a") as summary:
+            with self._write_errors.noted(f"the step summary {file}"), Path(file).open("a") as summary:
                 summary.write(self._session.redactor.for_page(comparison_table.markdown(comparison)))
 
 

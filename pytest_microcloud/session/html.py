@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Generator
-from contextlib import suppress
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
     from pytest_microcloud.runs import Run
-    from pytest_microcloud.session.write_errors import Unwritten
+    from pytest_microcloud.session.write_errors import WriteErrors
 
 LOG = "log of "
 """How the name of what holds a board's log begins, among the extras of a test."""
@@ -31,9 +30,10 @@ LOG = "log of "
 class Page:
     """The hooks that make it ours."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, write_errors: WriteErrors) -> None:
         self._config = config
         self._session = config.stash[SESSION]
+        self._write_errors = write_errors
         self._data: Any = None
         self._written = False
 
@@ -73,8 +73,7 @@ class Page:
             return
         from pytest_microcloud.report import generations
 
-        unwritten: Unwritten = self._config.pluginmanager.getplugin("microcloud-unwritten")
-        with unwritten.noted(str(self._generations)):
+        with self._write_errors.noted(str(self._generations)):
             generations.write(self._session.run_file.parent, self._generations, self._session.catalog)
             self._written = True
 
@@ -114,39 +113,36 @@ class Page:
         from dataclasses import replace
 
         from pytest_microcloud import runs
-        from pytest_microcloud.errors import RunError
-        from pytest_microcloud.runs.fingerprint import Fingerprint
         from pytest_microcloud.runs.plan import Plan
-        from pytest_microcloud.session.record import fingerprint
 
-        session = self._session
-        boards = {name: Fingerprint.of(fingerprint(board)) for name, board in session.boards.items()}
-        with suppress(RunError):  # nothing was to be measured, or there was no room for the file
-            boards |= runs.load(session.run_file).boards
-        for name, board in session.boards.items():  # for those who want to know: no run file has it
-            boards[name] = replace(boards[name], address=board.target.address)
-        taken = session.run_file.stem
-        return runs.Run(session.run_file, taken, session.effort.id, boards, tuple(session.entries), Plan())
+        session, collected = self._session, self._session.collected
+        boards = {name: collected.fingerprint(name) for name in collected.fingerprints}
+        for name in collected.boards:  # for --microcloud-identify: no run file has it
+            boards[name] = replace(boards[name], address=session.rack.targets[name].address)
+        taken, entries = session.run_file.stem, tuple(collected.entries)
+        return runs.Run(session.run_file, taken, session.effort.id, boards, entries, Plan())
 
 
 class KeptPage:
-    """The hooks that keep the page of the session before if no board was asked for anything in this one."""
+    """The hooks that keep the page of the previous session if no board was used in this one."""
 
-    def __init__(self, config: pytest.Config, page: Path) -> None:
+    def __init__(self, config: pytest.Config, page: Path, write_errors: WriteErrors) -> None:
         self._session = config.stash[SESSION]
         self._page = page
+        self._write_errors = write_errors
         self._kept: bytes | None = None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self) -> Generator[None, None, None]:
-        """Put the page back that pytest-html writes over, whatever was asked for."""
-        if self._page.is_file() and not self._session.boards and not self._session.entries:
+        """Restore the page that pytest-html overwrites."""
+        if self._page.is_file() and not self._session.boards and not self._session.collected.entries:
             self._kept = self._page.read_bytes()
         try:
             return (yield)
         finally:
             if self._kept is not None:
-                self._page.write_bytes(self._kept)
+                with self._write_errors.noted(str(self._page)):
+                    self._page.write_bytes(self._kept)
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:

@@ -13,16 +13,16 @@ from pytest_microcloud.session.outcome import verdict_of
 from pytest_microcloud.session.state import SESSION
 
 if TYPE_CHECKING:
-    from pytest_microcloud.session.write_errors import Unwritten
+    from pytest_microcloud.session.write_errors import WriteErrors
 
 
-class Aftermath:
+class IncidentLog:
     """The hooks that ask a board after a failure, and keep its logs beside the run file."""
 
-    def __init__(self, config: pytest.Config, unwritten: Unwritten) -> None:
+    def __init__(self, config: pytest.Config, write_errors: WriteErrors) -> None:
         self._config = config
         self._session = config.stash[SESSION]
-        self._unwritten = unwritten
+        self._write_errors = write_errors
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -62,7 +62,7 @@ class Aftermath:
         phase = self._session.phases.get(name)
         again = self._session.rack.workspace.run_id if self._session.resumed else None
         file = directory / ".".join([name, *(str(part) for part in (phase, again) if part), "log"])
-        with self._unwritten.noted(f"log {file}"):
+        with self._write_errors.noted(f"log {file}"):
             directory.mkdir(parents=True, exist_ok=True)
             file.write_text(log)
         return log

@@ -34,14 +34,12 @@ def note(item: pytest.Item, verdict: str, reason: str, measurements: list[Measur
     """Keep what a test came to, for the matrix; a later note of the same test replaces verdict and reason."""
     from pytest_microcloud.runs import Entry
 
-    session = item.config.stash[SESSION]
     entry = item.stash.get(ENTRY, None)
     if entry is None:
         entry = Entry(board_of(item) or "?", experiment_of(item), item.nodeid, verdict)
         entry.boot, entry.stage = boot_of(item), stage_of(item)
         item.stash[ENTRY] = entry
-        (session.confirmations if entry.stage else session.entries).append(entry)
-    entry.verdict, entry.reason = verdict, session.redactor.without_secrets(reason)
+    entry.verdict, entry.reason = verdict, item.config.stash[SESSION].redactor.without_secrets(reason)
     if measurements is not None:
         entry.measurements = measurements
 

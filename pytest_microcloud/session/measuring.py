@@ -109,11 +109,22 @@ class Measure:
         self._item.config.hook.pytest_microcloud_measured(
             board=self._board, measurements=measurements, item=self._item
         )
+        self._check(measurements)
         wrong = [m for m in measurements if m.verdict == "infeasible"]
         reason = "; ".join(f"{m.metric}: {m.reason}" for m in wrong)
         note(self._item, "infeasible" if wrong else "feasible", reason, [*measurements, *self._doubted])
         store(self._item, self._benchmark, self._board)
         return measurements
+
+    def _check(self, measurements: Iterable[Measurement]) -> None:
+        """Raise a UsageError for a measurement that no run file could hold."""
+        from pytest_microcloud.runs import unstorable
+
+        __tracebackhide__ = True
+        for measured in measurements:
+            if reason := unstorable(measured):
+                self._benchmark.has_error = True
+                raise pytest.UsageError(f"measure(…): {measured.metric} cannot be stored: {reason}")
 
     def _trusted(self, experiment: Callable[[], list[Measurement]]) -> list[Measurement]:
         """Run the experiment on a board that is watched; again if it was invalid, as often as is allowed.

@@ -1,4 +1,4 @@
-"""What a test came to, told apart: invalid from failed, and a board that broke in a test as an error.
+"""Outcomes of tests: invalid is shown apart from failed, and a board that broke in a test as an error.
 
 To pytest both are failures, so that its exit code, -x, --maxfail and --lf work as ever. They get a letter, a
 count and a colour of their own here: in the terminal, in JUnit's XML, and on pytest-html's page.
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
     from pytest_microcloud.report.rows import Rows
-    from pytest_microcloud.session.write_errors import Unwritten
+    from pytest_microcloud.session.write_errors import WriteErrors
 
 Status = tuple[str, str, str | tuple[str, Mapping[str, bool]]]
 PROPERTY = "microcloud"
-"""The property of a test that tells "invalid" or "error": JUnit's XML has it, too."""
+"""The property of a test that holds "invalid" or "error": JUnit's XML has it, too."""
 STATUS: dict[str, Status] = {
     "invalid": ("invalid", "I", ("INVALID", {"yellow": True})),
     "error": ("error", "E", "ERROR"),
@@ -31,7 +31,7 @@ STATUS: dict[str, Status] = {
 def mark(item: pytest.Item, report: pytest.TestReport, verdict: str) -> None:
     """Give a failed report its verdict, "invalid" or "error".
 
-    A test that is expected to fail is not expected to tell nothing, unless its mark names the exception.
+    An invalid measurement does not satisfy an xfail mark, unless the mark names the exception.
     """
     named = any("raises" in own.kwargs for own in item.iter_markers("xfail"))
     if verdict == "invalid" and hasattr(report, "wasxfail") and not named:
@@ -56,9 +56,9 @@ def file_of(option: str) -> Path:
 class Outcomes:
     """The hooks that show them."""
 
-    def __init__(self, config: pytest.Config, unwritten: Unwritten) -> None:
+    def __init__(self, config: pytest.Config, write_errors: WriteErrors) -> None:
         self._config = config
-        self._unwritten = unwritten
+        self._write_errors = write_errors
         self._rows: Rows | None = None
 
     @pytest.hookimpl(tryfirst=True)
@@ -87,18 +87,13 @@ class Outcomes:
             self._rows.add_filter()
         return result
 
-    @pytest.hookimpl(wrapper=True)
+    @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self) -> Generator[None, object, object]:
-        """Mend what pytest and pytest-html have written."""
-        from pytest_microcloud.report import junit
-
+        """Add our outcomes to the page that pytest-html has written, before the terminal's summary."""
         result = yield
-        if self._rows is not None:
-            with self._unwritten.noted("the report's filter"):
+        if self._rows is not None and not self._write_errors.lost("htmlpath"):
+            with self._write_errors.noted("the report's filter"):
                 self._rows.add_filter()
-        if xml := self._config.getoption("xmlpath", None):
-            with self._unwritten.noted(f"the outcomes in {xml}"):
-                junit.mend(file_of(xml), PROPERTY)
         return result
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:

@@ -1,14 +1,17 @@
-"""What a session would do, test by test with estimated times: `--microcloud-plan`."""
+"""With --microcloud-plan, the steps of a session are listed with estimated times, and nothing is run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pytest_microcloud.session.items import board_of, experiment_of, phase_of
+from pytest_microcloud.session.state import SESSION
 
 if TYPE_CHECKING:
-    import pytest
+    from _pytest.terminal import TerminalReporter
 
     from pytest_microcloud.session.state import Session
 
@@ -16,6 +19,28 @@ POWER_ON_S = 13.0
 BOOT_S = 20.0
 UNKNOWN_S = 1.0
 """A test of an experiment that is not registered."""
+
+
+class PlanOnly:
+    """The hook that prints the plan instead of running tests."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._session = config.stash[SESSION]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """Print it."""
+        from pytest_microcloud.session import terminal
+
+        if self._config.option.collectonly:
+            return None
+        reporter: TerminalReporter | None = self._config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None:
+            rules, targets = self._session.registry.driver_rules, self._session.rack.targets
+            real = {name for name, target in targets.items() if rules[target.driver].addressed}
+            terminal.plan(reporter, steps(self._session, session.items), POWER_ON_S, real)
+        return True
 
 
 def steps(session: Session, items: Iterable[pytest.Item]) -> dict[str, list[tuple[str, float]]]:

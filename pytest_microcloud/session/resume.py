@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,16 +13,20 @@ from pytest_microcloud.session.state import SESSION, Phase
 if TYPE_CHECKING:
     from pytest_microcloud.runs.unfinished import Unfinished
 
+MOST_NAMED = 3
+"""So many tests that the suite no longer has are named."""
+
 
 class Resume:
-    """The hooks of a session that goes on with a run."""
+    """The hooks of a session that resumes a run."""
 
     def __init__(self, config: pytest.Config, unfinished: Unfinished) -> None:
         self._config = config
         self._unfinished = unfinished
         self._deselected: list[pytest.Item] = []
-        session = config.stash[SESSION]
-        session.entries += unfinished.entries
+        self._collected: set[str] = set()
+        self._modules: set[str] = set()
+        self._session = session = config.stash[SESSION]
         if session.boots > 1:
             boards = session.rack.targets
             session.phases |= {name: Phase(unfinished.last_boot(name)) for name in boards}
@@ -31,18 +36,36 @@ class Resume:
         """The tests that are taken over."""
         return self._deselected
 
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Learn which tests the suite has, before any is deselected."""
+        self._collected.add(item.nodeid)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Learn which modules were read."""
+        if report.passed:
+            self._modules.add(report.nodeid)
+
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Leave out what is taken over."""
+        """Leave out what is taken over, and find out which planned tests the suite no longer has."""
         self._deselected = [item for item in items if item.nodeid in self._unfinished.tests]
         items[:] = [item for item in items if item.nodeid not in self._unfinished.tests]
         self._config.hook.pytest_deselected(items=self._deselected)
+        self._session.gone = frozenset(self._gone())
 
-    def pytest_report_collectionfinish(self) -> str:
-        """Say how many they are."""
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """Report how many they are."""
         count = len(self._unfinished.entries)
         tests = f"{count} finished test{'s are' if count != 1 else ' is'}"
-        return f"microcloud: goes on with run {self._unfinished.file.stem}; {tests} taken over"
+        lines = [f"microcloud: goes on with run {self._unfinished.file.stem}; {tests} taken over"]
+        if gone := sorted(self._session.gone):
+            names = ", ".join(gone[:MOST_NAMED]) + (", …" if gone[MOST_NAMED:] else "")
+            tests = "test is" if len(gone) == 1 else "tests are"
+            lines.append(
+                f"microcloud: {len(gone)} planned {tests} no longer in the suite ({names}); "
+                "the run is complete without them"
+            )
+        return lines
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> object:
@@ -50,7 +73,26 @@ class Resume:
         if options.nothing_runs(self._config):
             return (yield)
         failed = any(entry.verdict == "infeasible" for entry in self._unfinished.entries)
-        nothing_to_do = session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self._deselected
+        nothing_to_do = session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and (
+            self._deselected or self._session.gone
+        )
         if session.exitstatus == pytest.ExitCode.OK or nothing_to_do:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED if failed else pytest.ExitCode.OK
         return (yield)
+
+    def _gone(self) -> Iterator[str]:
+        """Yield the planned tests whose file is gone, or whose module was collected without them.
+
+        Where only single tests were asked for, a module says nothing about its others.
+        """
+        asked = self._config.args
+        by_test = any("::" in str(word) for word in asked)
+        narrowed = by_test or any(
+            self._config.getoption(name, False) for name in ("lf", "last_failed", "stepwise")
+        )
+        for test in self._unfinished.plan.tests:
+            module = test.partition("::")[0]
+            collected = module in self._modules and not narrowed
+            missing = not (self._config.rootpath / module).exists()
+            if test not in self._collected and (missing or collected):
+                yield test

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_microcloud.session.collected import Collected
+
 if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
     from pytest_microcloud.boards.rack import Rack
     from pytest_microcloud.catalog import Catalog, Effort
     from pytest_microcloud.redaction import Redactor
     from pytest_microcloud.registry import Registry
-    from pytest_microcloud.runs import Entry, Run
+    from pytest_microcloud.runs import Run
     from pytest_microcloud.runs.unfinished import Unfinished
     from pytest_microcloud.session.progress import Shown
     from pytest_microcloud.verdict.comparison import Comparison
@@ -28,8 +30,9 @@ class Session:
 
     Invalid measurements are retried, `retries` times a test.
     `boots` is in how many boots each test that measures runs, and `phases` in which one each board is.
-    `entries` are what the tests came to, `confirmations` what the gate's own came to. `gate` is what the run
-    is compared with, if it is, and `comparison` what came of it, or `refused` why nothing did.
+    `boards` are those that were powered on, and `collected` is what the reports brought. `gate` is what the
+    run is compared with, if it is, `comparison` the result, or `refused` the reason why there is none. `gone`
+    are tests that a resumed run had planned and that its suite no longer has.
     """
 
     registry: Registry
@@ -41,14 +44,14 @@ class Session:
     progress: Shown
     retries: int = 0
     boots: int = 1
-    entries: list[Entry] = field(default_factory=list)
-    confirmations: list[Entry] = field(default_factory=list)
     boards: dict[str, Board] = field(default_factory=dict)
     phases: dict[str, Phase] = field(default_factory=dict)
     resumed: Unfinished | None = None
     gate: Against | None = None
     comparison: Comparison | None = None
     refused: str = ""
+    gone: frozenset[str] = frozenset()
+    collected: Collected = field(default_factory=Collected)
 
 
 @dataclass(frozen=True)
@@ -71,4 +74,10 @@ class Phase:
         return f"boot{self.boot}{f'-{self.stage}' if self.stage else ''}"
 
 
+class WithoutBoards(Exception):
+    """--hosts is for testinfra alone; the text is why, for a test that needs a board nevertheless."""
+
+
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
+WITHOUT_BOARDS: pytest.StashKey[str] = pytest.StashKey()
+"""Why the session has no boards."""

@@ -11,8 +11,8 @@ from pytest_microcloud.measurement import shown
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
-    from pytest_microcloud.boards.board import Board
     from pytest_microcloud.inventory.target import Target
+    from pytest_microcloud.runs.fingerprint import Fingerprint
     from pytest_microcloud.verdict.claims import Claim
     from pytest_microcloud.verdict.matrix import Cell
 
@@ -37,21 +37,20 @@ def header(targets: Iterable[Target], run_id: str, effort: str, about: str) -> l
     return [f"microcloud: run {run_id}, effort {effort} ({about})", f"boards: {boards}", *unused]
 
 
-def board_lines(board: Board) -> list[str]:
+def board_lines(name: str, model: str, facts: Fingerprint) -> list[str]:
     """Return what a board that is up is, what of its model is not emulated, what of it cannot be watched."""
-    facts = board.facts
-    size = f"{facts.cpus} CPU{'' if facts.cpus == 1 else 's'}, {shown(facts.memory_bytes, 'B')}"
+    size = f"{facts.cpus} CPU{'' if facts.cpus == 1 else 's'}, {shown(facts.memory_bytes or 0.0, 'B')}"
     which = "" if facts.identity else ", as the inventory says (not recognised)"
-    if board.driver.labelled:
+    if facts.emulated:
         which = ", emulated"
     lines = [
-        f"{board.name}: {board.model.name}{which}; {facts.os_release or 'an unknown system'}; "
+        f"{name}: {model}{which}; {facts.os_release or 'an unknown system'}; "
         f"{facts.engine} {facts.docker_version}; {size}"
     ]
     for what, told in (
-        ("not emulated", "; ".join(board.gaps)),
-        ("not watched", "; ".join(board.unwatched)),
-        ("load of others", _containers(board.others)),
+        ("not emulated", "; ".join(facts.not_emulated)),
+        ("not watched", "; ".join(facts.not_watched)),
+        ("load of others", _containers(facts.others_containers)),
     ):
         text = f"{what}: {told}" if told else ""
         lines += textwrap.wrap(text, width=100, initial_indent="  ", subsequent_indent="    ")
@@ -65,18 +64,19 @@ def _containers(names: Sequence[str]) -> str:
 def closing_table(
     reporter: TerminalReporter,
     table: Mapping[str, Mapping[str, Cell]],
-    boards: Mapping[str, Board],
+    boards: Mapping[str, str],
     before: Collection[str] = (),
 ) -> None:
     """Write board × experiment: the verdict and the one number that matters, and then the reasons.
 
-    `before` are the boards that were up before the run was interrupted.
+    `boards` describes those that were up, a line each, and `before` are those that were up before the run was
+    interrupted.
     """
     reporter.section("micro-cloud verdicts")
     told: set[str] = set()
     for name, cells in table.items():
         never = f"{name}: {'as it was before the run was interrupted' if name in before else 'never came up'}"
-        reporter.write_line(board_lines(boards[name])[0] if name in boards else never)
+        reporter.write_line(boards.get(name, never))
         for experiment, cell in cells.items():
             reporter.write(f"  {experiment:<10}")
             reporter.write(f"{cell.verdict:<14}", **(COLOURS[cell.verdict] if cell.judged else {}))

@@ -57,6 +57,11 @@ class Claim:
     missing: tuple[str, ...]
     emulated: tuple[str, ...]
 
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Claim:
+        """Return a claim from its fields, its tuples as lists."""
+        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in plain.items()})  # type: ignore[arg-type]
+
     @property
     def so_far(self) -> bool:
         """Whether it holds, but a part of its boards or figures is not measured."""

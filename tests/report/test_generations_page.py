@@ -261,7 +261,7 @@ def test_missing_boards_emulation_claims_and_skipped_files_are_told(wide: Page) 
 
 def test_a_board_that_did_not_come_up_is_told_until_it_does(tmp_path: Path, catalog: Catalog) -> None:
     down = Entry("shelf", "serving", "test_serving.py::test_page[shelf]", "error", "ssh: no route")
-    run_files.store(tmp_path / "1.json", [], {}, outcomes=[down.as_dict(measured=True)])
+    run_files.store(tmp_path / "1.json", [], {}, outcomes=[down.as_dict()])
     told = generations.page(generations.read(tmp_path), catalog)
     assert "did not come up" in told
     assert "ssh: no route" in told

@@ -1,0 +1,86 @@
+"""What the reports of a session brought: the run file, the page and the terminal are made from this alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_microcloud.runs import Entry
+    from pytest_microcloud.runs.fingerprint import Fingerprint
+    from pytest_microcloud.runs.unfinished import Unfinished
+
+
+ATTRIBUTE = "microcloud"
+"""Of a test's report: its record (`record.py`)."""
+
+
+def record_of(report: pytest.TestReport) -> dict[str, Any] | None:
+    """Return a report's record, if it has one."""
+    record: dict[str, Any] | None = getattr(report, ATTRIBUTE, None)
+    return record
+
+
+class Collected:
+    """The newest record of each test, the boards' fingerprints, in the order of the reports.
+
+    With `before`, what that interrupted run finished comes first.
+    """
+
+    def __init__(self, before: Unfinished | None = None) -> None:
+        self._before = before
+        self._records: dict[str, Mapping[str, Any]] = {}
+        self._entries: dict[str, Entry] = {}
+        self.fingerprints: dict[str, Mapping[str, Any]] = dict(before.boards) if before else {}
+        self.boards: dict[str, None] = {}
+        """The names of the boards that were up in this session."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take a report's record in before any other hook needs it."""
+        if (brought := record_of(report)) is not None:
+            self.add(brought)
+
+    def add(self, brought: Mapping[str, Any]) -> None:
+        """Take in a record; a later one of the same test replaces it."""
+        test, board = brought["test"], brought["board"]
+        if brought["fingerprint"] is not None:
+            self.boards[board] = None
+            if not brought["stage"]:  # the gate's confirmation exchanges what a board is made of
+                self.fingerprints[board] = brought["fingerprint"]
+        if brought["outcome"] is not None:
+            self._records[test] = brought
+            self._entries.pop(test, None)
+
+    @property
+    def records(self) -> Mapping[str, Mapping[str, Any]]:
+        """The records of this session's tests that have an outcome, by test."""
+        return self._records
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The outcomes of the run's tests; those of the gate's confirmation are left out."""
+        taken_over = list(self._before.entries) if self._before else []
+        return taken_over + [entry for entry in self._typed() if not entry.stage]
+
+    @property
+    def experiments(self) -> list[str]:
+        """The experiments that tests of this session belong to."""
+        taken_over = self._before.entries if self._before else ()
+        return list(dict.fromkeys(entry.experiment for entry in (*taken_over, *self._typed())))
+
+    def fingerprint(self, board: str) -> Fingerprint:
+        """Return the fingerprint of a board that was up in this session, or before it was interrupted."""
+        from pytest_microcloud.runs.fingerprint import Fingerprint
+
+        return Fingerprint.of(self.fingerprints[board])
+
+    def _typed(self) -> list[Entry]:
+        from pytest_microcloud.runs import Entry
+
+        for test, brought in self._records.items():
+            if test not in self._entries:
+                self._entries[test] = Entry.of(brought["outcome"])
+        return [self._entries[test] for test in self._records]

@@ -1,0 +1,94 @@
+"""Boards of a session: powered on for their first test, booted as each test needs, released at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_microcloud.session.items import board_of, phase_of
+from pytest_microcloud.session.record import fingerprint
+from pytest_microcloud.session.signals import cleaning_up
+from pytest_microcloud.session.state import SESSION, Phase
+
+if TYPE_CHECKING:
+    from pytest_microcloud.boards.board import Board
+    from pytest_microcloud.session.incident_log import IncidentLog
+
+
+class Power:
+    """The hooks that power boards on and off."""
+
+    def __init__(self, config: pytest.Config, log: IncidentLog) -> None:
+        self._config = config
+        self._session = config.stash[SESSION]
+        self._log = log
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Power a test's board on, so that plain testinfra tests find it up, too, and boot it as needed.
+
+        Called after pytest's check of skip marks, which is `tryfirst`, and before fixtures are set up.
+        """
+        name = board_of(item)
+        if name is None or self._config.getoption("setupplan", False):
+            return
+        board = self._session.rack.board(name)
+        if name not in self._session.boards:
+            self._learn(board)
+            self._config.hook.pytest_microcloud_board_ready(board=board, config=self._config)
+        self._boot(item, name)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """Release all boards after the fixtures; a session that leaves something on a board fails."""
+        try:
+            return (yield)
+        finally:
+            try:
+                if self._session.boards:
+                    self._session.progress.announce("boards", "cleaning up")
+            finally:
+                self._release()
+            self._session.progress.clear()
+            if self._session.rack.not_cleaned_up and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_unconfigure(self) -> None:
+        """Release all boards even if the session never finished."""
+        self._release()
+
+    def _release(self) -> None:
+        with cleaning_up():
+            self._session.rack.close()
+
+    def _learn(self, board: Board) -> None:
+        """Take in what a board that came up is; a resumed run must find it as it was."""
+        from pytest_microcloud.boards import health
+        from pytest_microcloud.redaction import in_all
+        from pytest_microcloud.runs.fingerprint import Fingerprint
+        from pytest_microcloud.session.terminal import board_lines
+
+        session = self._session
+        session.redactor.learn(names=board.facts.names, identifiers=board.facts.identifiers)
+        board.unwatched, board.others = health.unwatched(board), health.others(board)
+        shown = in_all(fingerprint(board), session.redactor.without_secrets)  # as the run file has it
+        if session.resumed is not None:
+            session.resumed.must_be(board.name, shown)
+        session.boards[board.name] = board
+        session.progress.keep(board_lines(board.name, board.model.name, Fingerprint.of(shown)))
+
+    def _boot(self, item: pytest.Item, name: str) -> None:
+        """Bring a board into the boot that a test needs."""
+        session, needed = self._session, phase_of(item)
+        if needed is None or needed == session.phases.setdefault(name, Phase()):
+            return
+        self._log.keep(name)
+        session.phases[name] = needed
+        if needed.stage:
+            gate = session.gate
+            in_baseline = gate is not None and needed.stage == "baseline"
+            made_of = gate.made_of[name] if gate and in_baseline else session.rack.original(name)
+            session.rack.exchange(name, made_of, f"{needed.stage}, boot {needed.boot}")
+        else:
+            session.rack.reboot(name, f"boot {needed.boot} of {session.boots}")

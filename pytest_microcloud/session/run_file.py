@@ -1,0 +1,159 @@
+"""The run file: written after every test, so that an interrupted session keeps what it measured.
+
+A test's record is encoded once, when it arrives: writing stays cheap in a long session.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_microcloud import fixtures, options
+from pytest_microcloud.session.collected import record_of
+from pytest_microcloud.session.state import SESSION
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+    from pytest_microcloud.runs.plan import Plan
+    from pytest_microcloud.session.write_errors import WriteErrors
+
+
+class RunFile:
+    """The hooks that write it; `plan` is what the session sets out to do, apart from its tests."""
+
+    def __init__(self, config: pytest.Config, write_errors: WriteErrors, plan: Plan) -> None:
+        self._config = config
+        self._session = config.stash[SESSION]
+        self._write_errors = write_errors
+        self._plan = plan
+        self._planned = plan
+        self._skipped: set[str] = set()
+        self._known: set[str] = set()
+        self._encoded: dict[str, tuple[list[str], str]] = {}
+        self._machine: tuple[dict[str, Any], dict[str, Any]] | None = None
+        self._taken_over: tuple[list[str], list[str]] = [], []
+        if before := self._session.resumed:
+            self._taken_over = (
+                list(map(json.dumps, before.benchmarks)),
+                list(map(json.dumps, before.outcomes)),
+            )
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Complete the plan by the tests; an interrupted run forgets those that its suite no longer has."""
+        from dataclasses import replace
+
+        from pytest_microcloud.runs.unfinished import joined
+
+        tests = tuple(item.nodeid for item in session.items if fixtures.uses(item, ("measure",)))
+        self._planned = joined(replace(self._plan, tests=tests), self._session.resumed, self._session.gone)
+        if self._session.gone and not options.nothing_runs(self._config):
+            self.write()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write it after each test, and once a board is up, so that the run can be resumed."""
+        brought = record_of(report) or {}
+        if report.when == "teardown":
+            if report.nodeid in self._session.collected.records:
+                self._encode(report.nodeid)
+                self.write()
+            elif report.nodeid in self._planned.tests:
+                self._skipped.add(report.nodeid)
+                if self._session.run_file.is_file():
+                    self.write()
+        elif brought.get("fingerprint") and brought["board"] not in self._known:
+            self._known.add(brought["board"])
+            if self._planned.tests:
+                self.write()
+
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        """Report how an interrupted session is continued."""
+        done = {entry.test for entry in self._session.collected.entries} | self._skipped
+        left = sum(test not in done for test in self._planned.tests)
+        if left and self._session.run_file.is_file():
+            tests = f"{left} test{'s are' if left > 1 else ' is'}"
+            terminalreporter.write_line(
+                f"{tests} still to be done: the same command with --microcloud-resume goes on from here"
+            )
+
+    def write(self) -> None:
+        """Write all that is known by now."""
+        from pytest_microcloud import runs
+
+        with self._write_errors.noted(f"run file {self._session.run_file}"):
+            runs.write_text(self._session.run_file, self._document())
+
+    def _document(self) -> str:
+        """Return the run file's JSON, as pytest-benchmark writes it, with ours in it."""
+        session, collected = self._session, self._session.collected
+        taken_over = session.resumed.tests if session.resumed else frozenset()
+        own = [test for test in collected.records if test not in taken_over]
+        for test in own:
+            if test not in self._encoded:
+                self._encode(test)
+        ours = {
+            "effort": json.dumps(session.effort.id),
+            "boards": json.dumps(collected.fingerprints),
+            "plan": self._redacted(self._remaining().as_dict()),
+            "experiments": self._redacted(self._described()),
+            **({"gate": self._redacted(session.comparison.as_dict())} if session.comparison else {}),
+            "outcomes": _array([*self._taken_over[1], *(self._encoded[test][1] for test in own)]),
+        }
+        document = self._of_pytest_benchmark()
+        machine = {key: self._redacted(value) for key, value in document["machine_info"].items()}
+        parts = {key: self._redacted(value) for key, value in document.items()}
+        parts["machine_info"] = _object(machine | {"microcloud": _object(ours)})
+        measured = [part for test in own for part in self._encoded[test][0]]
+        parts["benchmarks"] = _array([*self._taken_over[0], *measured])
+        return _object(parts)
+
+    def _encode(self, test: str) -> None:
+        """Encode a test's record; its measurements are in its benchmark, if there is one."""
+        brought = self._session.collected.records[test]
+        outcome = dict(brought["outcome"])
+        if brought["benchmarks"]:
+            del outcome["measurements"]
+        self._encoded[test] = list(map(json.dumps, brought["benchmarks"])), json.dumps(outcome)
+
+    def _of_pytest_benchmark(self) -> dict[str, Any]:
+        hook = self._config.hook
+        if self._machine is None:
+            commit_info = hook.pytest_benchmark_generate_commit_info(config=self._config)
+            self._machine = hook.pytest_benchmark_generate_machine_info(config=self._config), commit_info
+        machine_info, commit_info = self._machine
+        document: dict[str, Any] = hook.pytest_benchmark_generate_json(
+            config=self._config,
+            benchmarks=[],
+            include_data=True,
+            machine_info=machine_info,
+            commit_info=commit_info,
+        )
+        return document
+
+    def _remaining(self) -> Plan:
+        from pytest_microcloud.runs.unfinished import joined
+
+        return joined(self._planned, None, self._skipped)
+
+    def _described(self) -> dict[str, dict[str, Any]]:
+        """Return what readers need of the experiments, who may not have the registry of this session."""
+        known = self._session.registry.experiments
+        return {name: known[name].as_dict() for name in self._session.collected.experiments if name in known}
+
+    def _redacted(self, value: Any) -> str:
+        from pytest_microcloud.redaction import in_all
+
+        return json.dumps(in_all(value, self._session.redactor.without_secrets), default=str)
+
+
+def _object(parts: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f"{json.dumps(key)}: {value}" for key, value in parts.items()) + "}"
+
+
+def _array(parts: Iterable[str]) -> str:
+    return "[" + ", ".join(parts) + "]"

@@ -1,0 +1,95 @@
+"""SIGTERM, SIGHUP and a closed terminal end a session as Ctrl-C does.
+
+Fixtures are torn down, boards are released, and reports are written.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import stat
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+STILL_CLEANING_UP = b"still cleaning up (Ctrl-C again leaves the rest to the boards and to the next run)\n"
+
+
+class Signals:
+    """The hooks that handle the signals during a session.
+
+    The first signal interrupts the test. Later ones are ignored: a closed terminal or a stopped service often
+    sends several, and none may interrupt the cleaning up that the first one started.
+    """
+
+    def __init__(self) -> None:
+        self._usual: dict[signal.Signals, Any] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Handle them, except those that are ignored on purpose, as under nohup."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in ENDING:
+            if signal.getsignal(number) == signal.SIG_DFL:
+                self._usual[number] = signal.signal(number, self._end)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> Generator[None, object, object]:
+        """Ignore them from now on: the session is ending."""
+        self._ignore()
+        return (yield)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """Restore the previous handlers."""
+        for number, usual in self._usual.items():
+            signal.signal(number, usual)
+
+    def _end(self, number: int, _frame: FrameType | None) -> None:
+        self._ignore()
+        _detach_closed_terminals()
+        pytest.exit(f"ended by {signal.Signals(number).name}", returncode=pytest.ExitCode.INTERRUPTED)
+
+    def _ignore(self) -> None:
+        for number in self._usual:
+            signal.signal(number, lambda *_: None)  # child processes would inherit SIG_IGN
+
+
+@contextmanager
+def cleaning_up() -> Iterator[None]:
+    """Let the first Ctrl-C wait for the end of the block; the second one interrupts it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def wait(*_: object) -> None:
+        signal.signal(signal.SIGINT, usual)
+        os.write(2, STILL_CLEANING_UP)  # print and pytest's terminal may be in the middle of a line
+
+    usual = signal.getsignal(signal.SIGINT) or signal.default_int_handler
+    signal.signal(signal.SIGINT, wait)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def _detach_closed_terminals() -> None:
+    """Redirect what still writes to a closed terminal to the null device: writing to the terminal fails."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in [int(file.name) for file in Path("/dev/fd").iterdir()]:
+        try:
+            if stat.S_ISCHR(os.fstat(fd).st_mode):
+                os.write(fd, b"")
+        except OSError as error:
+            if error.errno == errno.EIO:
+                os.dup2(null, fd, inheritable=os.get_inheritable(fd))
+    os.close(null)
