@@ -476,6 +476,8 @@ def test_a_project_that_does_not_use_the_plugin_imports_nothing_heavy_for_it(
         "options",
         "fixtures",
         "session",
+        "session.claims",
+        "session.collected",
         "session.items",
         "session.measuring",
         "session.state",

@@ -312,12 +312,23 @@ def _entry(outcome: Outcome) -> Entry:
 
 def unstorable(measured: Measurement) -> str:
     """Return why no run file could hold a measurement; empty if one can."""
-    from msgspec import ValidationError, convert
-
     from pytest_microcloud.runs.document import StoredMeasurement
 
+    return _mismatch(measured.as_dict(), StoredMeasurement)
+
+
+def unreadable(outcome: Mapping[str, Any]) -> str:
+    """Return why a test's outcome could not be read back from a run file; empty if it can."""
+    from pytest_microcloud.runs.document import Outcome
+
+    return _mismatch(outcome, Outcome)
+
+
+def _mismatch(plain: Mapping[str, Any], form: type) -> str:
+    from msgspec import ValidationError, convert
+
     try:
-        convert(measured.as_dict(), StoredMeasurement)
+        convert(plain, form)
     except ValidationError as error:
         return printable(str(error))
     return ""

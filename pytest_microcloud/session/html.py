@@ -135,7 +135,11 @@ class KeptPage:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self) -> Generator[None, None, None]:
         """Restore the page that pytest-html overwrites."""
-        if self._page.is_file() and not self._session.boards and not self._session.collected.entries:
+        if (
+            self._page.is_file()
+            and not self._session.collected.boards
+            and not self._session.collected.entries
+        ):
             self._kept = self._page.read_bytes()
         try:
             return (yield)

@@ -109,22 +109,11 @@ class Measure:
         self._item.config.hook.pytest_microcloud_measured(
             board=self._board, measurements=measurements, item=self._item
         )
-        self._check(measurements)
         wrong = [m for m in measurements if m.verdict == "infeasible"]
         reason = "; ".join(f"{m.metric}: {m.reason}" for m in wrong)
         note(self._item, "infeasible" if wrong else "feasible", reason, [*measurements, *self._doubted])
         store(self._item, self._benchmark, self._board)
         return measurements
-
-    def _check(self, measurements: Iterable[Measurement]) -> None:
-        """Raise a UsageError for a measurement that no run file could hold."""
-        from pytest_microcloud.runs import unstorable
-
-        __tracebackhide__ = True
-        for measured in measurements:
-            if reason := unstorable(measured):
-                self._benchmark.has_error = True
-                raise pytest.UsageError(f"measure(…): {measured.metric} cannot be stored: {reason}")
 
     def _trusted(self, experiment: Callable[[], list[Measurement]]) -> list[Measurement]:
         """Run the experiment on a board that is watched; again if it was invalid, as often as is allowed.
@@ -139,7 +128,7 @@ class Measure:
             measurements: list[Measurement] = []
             try:
                 with health.Watch(self._board, expected=tolerated(self._item)) as watch:
-                    measurements = _told(experiment())
+                    measurements = _measurements(experiment())
                 doubts = (m.reason for m in measurements if m.verdict == "invalid")
                 if reasons := [*watch.verdict(), *dict.fromkeys(doubts)]:
                     raise InvalidMeasurement(f"{self._board.name}: {'; '.join(reasons)}")
@@ -157,14 +146,20 @@ class Measure:
             time.sleep(PAUSE_S)
 
 
-def _told(found: object) -> list[Measurement]:
-    """Return what an experiment gave; a UsageError if it is not measurements."""
+def _measurements(found: object) -> list[Measurement]:
+    """Return what an experiment returned; a UsageError if it is not measurements that a run file can hold."""
     from pytest_microcloud.measurement import Measurement
+    from pytest_microcloud.runs import unstorable
 
     __tracebackhide__ = True
-    if isinstance(found, list | tuple) and all(isinstance(one, Measurement) for one in found):
-        return list(found)
-    raise pytest.UsageError(f"measure(experiment, …): it should return a list of Measurement, not {found!r}")
+    if not isinstance(found, list | tuple) or not all(isinstance(one, Measurement) for one in found):
+        raise pytest.UsageError(
+            f"measure(experiment, …): it should return a list of Measurement, not {found!r}"
+        )
+    for measured in found:
+        if reason := unstorable(measured):
+            raise pytest.UsageError(f"measure(…): {measured.metric} cannot be stored: {reason}")
+    return list(found)
 
 
 def store(item: pytest.Item, benchmark: BenchmarkFixture, board: Board) -> None:

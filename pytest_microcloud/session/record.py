@@ -45,10 +45,10 @@ class Records:
 
     def _record(self, item: pytest.Item) -> dict[str, Any]:
         from pytest_microcloud.redaction import in_all
+        from pytest_microcloud.runs import unreadable
 
         board = board_of(item)
         up = self._session.boards.get(board or "")
-        benchmarks = self._benchmarks(item)
         entry = item.stash.get(ENTRY, None)
         record = {
             "test": item.nodeid,
@@ -56,9 +56,13 @@ class Records:
             "stage": stage_of(item),
             "fingerprint": fingerprint(up) if up else None,
             "outcome": entry.as_dict() if entry else None,
-            "benchmarks": benchmarks,
+            "benchmarks": self._benchmarks(item),
         }
         plain: dict[str, Any] = json.loads(json.dumps(record, default=str))
+        if plain["outcome"] and (reason := unreadable(plain["outcome"])):  # a hook or the test changed it
+            reason = f"its measurements cannot be stored: {reason}"
+            plain["outcome"] |= {"verdict": "error", "reason": reason, "measurements": []}
+            plain["benchmarks"] = []
         return dict(in_all(plain, self._session.redactor.without_secrets))
 
     def _benchmarks(self, item: pytest.Item) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
+from io import IOBase
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -72,9 +73,8 @@ class WriteErrors:
         named = self._config.getoption(option, None) if option else None
         if option:
             self._lost.add(option)
-        self._why[str(getattr(named, "name", named) or f"the report of {module}")] = error.strerror or str(
-            error
-        )
+        file = getattr(named, "name", "?") if isinstance(named, IOBase) else named  # as of --benchmark-json
+        self._why[str(file or f"the report of {module}")] = error.strerror or str(error)
         for impl in self._config.hook.pytest_terminal_summary.get_hookimpls():
             if impl.plugin is lost.plugin and not inspect.isgeneratorfunction(impl.function):
                 _replace(impl, lambda *_: None)

@@ -147,7 +147,7 @@ def test_a_disk_that_fills_up_during_the_run_leaves_what_was_measured_before(pro
     assert "3 passed" in said
     assert "micro-cloud verdicts" in said
     assert ".json was not written: No space left on device" in said
-    assert "the report was not written: No space left on device" in said
+    assert ".html was not written: No space left on device" in said
     (file,) = (project / "kept" / "runs").glob("*.json")
     (benchmark,) = json.loads(file.read_text())["benchmarks"]
     assert benchmark["name"].startswith("test_a")

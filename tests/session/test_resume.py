@@ -335,3 +335,37 @@ def test_killed_at_any_moment_every_finished_test_is_kept_and_the_run_can_be_com
         (b["extra_info"]["microcloud"]["boot"], b["params"]["number"]) for b in document["benchmarks"]
     )
     assert numbers == [(boot, number) for boot in (1, 2) for number in range(8)]
+
+
+def test_a_planned_test_that_the_suite_no_longer_has_is_named_and_not_waited_for(killed: Project) -> None:
+    suite = (killed.path / "test_desk.py").read_text()
+    (killed.path / "test_desk.py").write_text(suite.replace("def test_last(", "def test_renamed("))
+    result = killed.run("--microcloud-resume")
+    assert "1 planned test is no longer in the suite (test_desk.py::test_last[ssh://desk])" in said(result)
+    assert "still to be done" not in said(result)
+    result = killed.run("--microcloud-resume")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "finished" in said(result)
+
+
+def test_a_run_whose_remaining_tests_are_all_gone_is_complete(project: Project) -> None:
+    project.tests("def test_first(measure, board):\n    measure(took, board)")
+    project.tests("def test_kill(measure, board):\n    os.kill(os.getpid(), 9)", "test_later")
+    project.run()
+    (project.path / "test_later.py").unlink()
+    result = project.run("--microcloud-resume")
+    assert result.ret == pytest.ExitCode.OK, said(result)
+    assert "1 planned test is no longer in the suite (test_later.py::test_kill[ssh://desk])" in said(result)
+    assert "still to be done" not in said(result)
+    again = project.run("--microcloud-resume")
+    assert "(desk; standard; 1 boot; finished)" in said(again)
+
+
+@pytest.mark.parametrize(
+    "only", [["test_desk.py::test_first"], ["-k", "first"], ["--lf"]], ids=["::", "-k", "--lf"]
+)
+def test_tests_that_were_not_selected_are_not_taken_for_gone(killed: Project, only: list[str]) -> None:
+    result = killed.run("--microcloud-resume", "-p", "cacheprovider", *only)
+    assert "no longer in the suite" not in said(result)
+    planned = killed.document()["machine_info"]["microcloud"]["plan"]["tests"]
+    assert "test_desk.py::test_last[ssh://desk]" in planned
