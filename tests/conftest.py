@@ -17,7 +17,8 @@ from pytest_microcloud.controller import engine
 from pytest_microcloud.controller.progress import Progress
 from pytest_microcloud.controller.workspace import Workspace, new_run_id
 from pytest_microcloud.shipped import registry as shipped_registry
-from tests.support.real import How, RealBoard, RealBoards
+from tests.support.machines import How
+from tests.support.real import RealBoard, RealBoards
 
 if TYPE_CHECKING:
     from docker import DockerClient

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_microcloud.controller.engine import RUN_LABEL
-from tests.support.real import LABEL, PI_2, hypriot, remove_left
+from tests.support.machines import PI_2, hypriot
+from tests.support.real import LABEL, remove_left
 
 if TYPE_CHECKING:
     from pathlib import Path

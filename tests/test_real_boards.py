@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.real import RealBoard, RealBoards, hypriot
+from tests.support.machines import hypriot
+from tests.support.real import RealBoard, RealBoards
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 

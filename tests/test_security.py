@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.real import PI_2
+from tests.support.machines import PI_2
 
 if TYPE_CHECKING:
     from tests.support.real import RealBoard, RealBoards

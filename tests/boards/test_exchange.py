@@ -15,7 +15,7 @@ from pytest_microcloud.boards.drivers.container import ContainerDriver, calibrat
 from pytest_microcloud.controller import images
 from pytest_microcloud.controller.engine import RUN_LABEL
 from pytest_microcloud.errors import BoardError
-from tests.support.real import HYPRIOTOS
+from tests.support.machines import HYPRIOTOS
 
 if TYPE_CHECKING:
     from pathlib import Path

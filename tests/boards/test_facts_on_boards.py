@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.real import hypriot
+from tests.support.machines import hypriot
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board

@@ -16,7 +16,7 @@ from pytest_microcloud.boards.undo import LEDGER
 from pytest_microcloud.controller.engine import host_labels, labels
 from pytest_microcloud.errors import BoardError
 from pytest_microcloud.experiments.deploy import changed, deploy, native_server
-from tests.support.real import OTHERS
+from tests.support.machines import OTHERS
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board

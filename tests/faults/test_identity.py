@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from pytest_microcloud.errors import BoardError, WrongBoard
-from tests.support.real import PI_2
+from tests.support.machines import PI_2
 
 if TYPE_CHECKING:
     from tests.support.real import RealBoard, RealBoards

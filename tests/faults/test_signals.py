@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.ended import started
-from tests.support.real import hypriot
+from tests.support.machines import hypriot
 
 if TYPE_CHECKING:
     from tests.support.real import RealBoard, RealBoards

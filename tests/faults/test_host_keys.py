@@ -1,0 +1,118 @@
+"""Unknown and changed host keys: of a board, of a jump host, and of a board behind one."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import shlex
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_microcloud.boards import board as boards
+from pytest_microcloud.errors import (
+    HostKeyChanged,
+    HostKeyUnknown,
+)
+from tests.support.logins import BEHIND, PATIENCE_S, config, jump, refused
+
+if TYPE_CHECKING:
+    from tests.conftest import NewRealBoard
+    from tests.support.real import RealBoard
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boards, "CONNECT_TIMEOUT_S", PATIENCE_S)
+
+
+def fingerprint(board: RealBoard) -> str:
+    said = board.shell("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub")
+    return said.split()[1]
+
+
+def command_after(words: str, said: str) -> list[str]:
+    found = re.search(rf"{words}: (.+)", said)
+    assert found, said
+    return shlex.split(found[1])
+
+
+def accept(command: list[str]) -> str:
+    """Run a command at a terminal and say yes; return what it said."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvp(command[0], command)  # noqa: S606
+    said = b""
+    with suppress(OSError):  # a terminal's way to say that nobody is at its other end
+        while part := os.read(terminal, 4096):
+            said += part
+            if b"(yes/no" in part:
+                os.write(terminal, b"yes\n")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, said
+    os.close(terminal)
+    return said.decode()
+
+
+def test_an_unknown_host_key_is_told_with_its_fingerprint_and_accepted_by_hand_alone(
+    new_real_board: NewRealBoard,
+) -> None:
+    board = new_real_board(known=False)
+    lax = f"-o UserKnownHostsFile={board.known_hosts} -o StrictHostKeyChecking=no"
+    for arguments in (lax, f"{lax} {config(board, 'Host *' + chr(10) + ' StrictHostKeyChecking no')}"):
+        said = refused(board, HostKeyUnknown, ansible_ssh_common_args=arguments)
+        assert f"desk: the host key of {board.address} is not known to your ssh" in said
+        assert f"ssh-ed25519 {fingerprint(board)}" in said
+        assert "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub" in said
+        assert board.known_hosts.read_text() == ""
+    assert fingerprint(board) in accept(command_after("Then accept it", said))
+    assert board.in_rack().board("desk").docker.ping()
+
+
+def test_an_ssh_that_is_told_to_keep_no_keys(real_board: RealBoard) -> None:
+    arguments = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+    said = refused(real_board, HostKeyUnknown, ansible_ssh_common_args=arguments)
+    assert "first remove `UserKnownHostsFile /dev/null` from ansible_ssh_common_args or your" in said
+
+
+def test_a_changed_host_key_is_refused_until_the_old_one_is_forgotten_by_hand(
+    new_real_board: NewRealBoard,
+) -> None:
+    board = new_real_board()
+    before = board.known_hosts.read_text()
+    board.shell("rm /etc/ssh/ssh_host_*; ssh-keygen -qt ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key")
+    board.shell("systemctl restart ssh")
+    said = refused(board, HostKeyChanged)
+    assert f"desk: the host key of {board.address} is not the one that your ssh knows" in said
+    assert fingerprint(board) in said
+    assert board.known_hosts.read_text() == before
+    subprocess.run(command_after("remove the old key", said), check=True, capture_output=True)
+    refused(board, HostKeyUnknown)
+    accept(command_after("Then accept the new key", said))
+    assert board.in_rack().board("desk").docker.ping()
+
+
+def test_the_fingerprint_of_a_board_behind_a_jump_host(new_real_board: NewRealBoard, gate: RealBoard) -> None:
+    board = new_real_board(known=False)
+    said = refused(board, HostKeyUnknown, **BEHIND, ansible_ssh_common_args=jump(board, gate))
+    key = f"ssh-ed25519 {fingerprint(board)}"
+    assert f"the host key of {board.address} is not known to your ssh: {key}" in said
+    accept(command_after("Then accept it", said))
+    link = board.in_rack("pi3b", **BEHIND, ansible_ssh_common_args=jump(board, gate)).board("desk").link
+    assert link.run("hostname").stdout == "desk\n"
+
+
+def test_a_jump_host_that_is_not_known(real_board: RealBoard, gate: RealBoard, tmp_path: Path) -> None:
+    known = tmp_path / "known"
+    arguments = jump(real_board, gate, known=known)
+    said = refused(real_board, HostKeyUnknown, **BEHIND, ansible_ssh_common_args=arguments)
+    key = f"ssh-ed25519 {fingerprint(gate)}"
+    assert f"the host key of {gate.address} is not known to your ssh: {key}" in said
+    assert not known.exists()
+    accept(command_after("Then accept it", said))
+    assert known.exists()
