@@ -134,7 +134,7 @@ class NotMeasured(MicrocloudError):
 
 
 class InvalidMeasurement(MicrocloudError):
-    """The measurement was made but cannot be trusted; the text is the reason."""
+    """The measurement was made but is invalid; the text is the reason."""
 
 
 class LimitMissed(MicrocloudError, AssertionError):

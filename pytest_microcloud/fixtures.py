@@ -29,7 +29,7 @@ OURS = frozenset(("board", "effort", "deploy", "serve", "measure", "limit"))
 
 
 def uses(item: pytest.Item, names: Collection[str]) -> bool:
-    """Tell whether a test uses fixtures of those names and they are ours, or a user's that wrap ours."""
+    """Return whether a test uses fixtures with these names that are ours, or a user's that wrap ours."""
     definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})  # private to pytest
     return any(_is_ours(name, definitions.get(name, ())) for name in names)
 
@@ -51,7 +51,7 @@ def board(request: pytest.FixtureRequest, host: Host) -> Board:
 
 @pytest.fixture
 def effort(request: pytest.FixtureRequest) -> Effort:
-    """How often to repeat, as chosen by --microcloud-effort."""
+    """Return the repetitions chosen by --microcloud-effort."""
     return request.config.stash[SESSION].effort
 
 
@@ -97,14 +97,14 @@ def measure(request: pytest.FixtureRequest, board: Board, benchmark: BenchmarkFi
     measure = Measure(request.node, board, benchmark)
     yield measure
     if not measure.used:
-        benchmark.skipped = True  # the test ended before it measured; that is no misuse of pytest-benchmark
+        benchmark.skipped = True  # the test ended before it measured: pytest-benchmark must not complain
 
 
 @pytest.fixture
 def limit(request: pytest.FixtureRequest, board: Board) -> Callable[[list[Measurement]], None]:
-    """`limit(measurements)` judges them by the limits of the board's model; a limit missed fails the test.
+    """`limit(measurements)` judges them by the limits of the board's model; a missed limit fails the test.
 
-    What the gate measures again has been judged, or is the baseline's: only the comparison counts.
+    Measurements of the gate's confirmation are not judged: only the comparison counts there.
     """
     from pytest_microcloud.verdict.limits import judge
 
@@ -126,7 +126,7 @@ def limit(request: pytest.FixtureRequest, board: Board) -> Callable[[list[Measur
 
 @pytest.fixture(scope="session")
 def results(request: pytest.FixtureRequest) -> Results:
-    """All that the runs in the reports' directory measured, and this session so far; it takes no board."""
+    """Return the measurements of all runs in the reports' directory, and of this session so far."""
     from pytest_microcloud import options, runs
     from pytest_microcloud.verdict.results import Results
 
@@ -136,9 +136,9 @@ def results(request: pytest.FixtureRequest) -> Results:
 
 @pytest.fixture
 def judge_claim(request: pytest.FixtureRequest) -> Callable[[Claim], None]:
-    """`judge_claim(claim)` keeps what came of a claim for the summary; one not measured is counted as such.
+    """`judge_claim(claim)` records a claim for the summary; a claim without figures is counted as unmeasured.
 
-    One that does not hold is a finding: with --microcloud-claims=strict it fails the test.
+    With --microcloud-claims=strict, a claim that does not hold fails its test.
     """
     from pytest_microcloud import options
     from pytest_microcloud.verdict.claims import FAILS, NOT_MEASURED

@@ -1,4 +1,4 @@
-"""The options, each with an ini twin, and what was chosen by them."""
+"""The options, each with an ini twin, and their values."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def add(parser: pytest.Parser) -> None:
         "--microcloud-wait",
         type=float,
         metavar="SECONDS",
-        help="wait so long for a board that somebody else works on (default: 0)",
+        help="timeout for a board that is in use by another session (default: 0)",
     )
     group.addoption(
         "--microcloud-command-timeout",
         type=float,
         metavar="SECONDS",
-        help="what a command of a test's own gets to end on a board: host.run(…) (default: 600)",
+        help="timeout for a test's own commands on a board: host.run(…) (default: 600)",
     )
     group.addoption(
         "--microcloud-identify", action="store_true", help="show addresses and serial numbers in the report"
@@ -56,7 +56,7 @@ def add(parser: pytest.Parser) -> None:
         "--microcloud-retry-invalid",
         type=int,
         metavar="N",
-        help="measure up to N times again, after a pause, what was invalid in a test (default: 0)",
+        help="retry invalid measurements of a test up to N times, after a pause (default: 0)",
     )
     group.addoption(
         "--microcloud-boots",
@@ -67,12 +67,12 @@ def add(parser: pytest.Parser) -> None:
     group.addoption(
         "--microcloud-resume",
         action="store_true",
-        help="go on with the newest unfinished run of the same hosts, effort and boots",
+        help="resume the newest unfinished run of the same hosts, effort and boots",
     )
     group.addoption(
         "--microcloud-baseline",
         metavar="RUN",
-        help="gate against this run: a file, a run's name, or an OS release, whose newest run it is",
+        help="gate against this run: a file, a run's name, or an OS release (its newest run)",
     )
     group.addoption(
         "--microcloud-claims",
@@ -86,16 +86,20 @@ def add(parser: pytest.Parser) -> None:
     parser.addini(
         "microcloud_keep", "leave emulated boards running for the next run", type="bool", default=False
     )
-    parser.addini("microcloud_wait", "seconds to wait for a board that somebody else works on", default="0")
-    parser.addini("microcloud_command_timeout", "seconds for a command of a test's own", default="600")
+    parser.addini(
+        "microcloud_wait", "timeout in seconds for a board that is in use by another session", default="0"
+    )
+    parser.addini(
+        "microcloud_command_timeout", "timeout in seconds for a test's own commands on a board", default="600"
+    )
     parser.addini(
         "microcloud_identify", "show addresses and serial numbers in the report", type="bool", default=False
     )
     parser.addini(
-        "microcloud_retry_invalid", "how often to measure again what was invalid", type="int", default=0
+        "microcloud_retry_invalid", "how often to retry invalid measurements", type="int", default=0
     )
     parser.addini("microcloud_boots", "boots of each board", type="int", default=1)
-    parser.addini("microcloud_resume", "go on with the newest unfinished run", type="bool", default=False)
+    parser.addini("microcloud_resume", "resume the newest unfinished run", type="bool", default=False)
     parser.addini("microcloud_baseline", "gate against this run", default="")
     parser.addini("microcloud_claims", "strict or report", default="report")
     parser.addini("microcloud_gate", "TOML files with rules of the gate", type="paths", default=[])
@@ -108,7 +112,7 @@ def flag(config: pytest.Config, name: str) -> bool:
 
 
 def path(config: pytest.Config, name: str) -> Path:
-    """Return a path as its option means it where pytest was called, or its ini twin in the root directory."""
+    """Return an option's path, from the working directory, or its ini twin's, from the root directory."""
     given: str | None = config.getoption(f"microcloud_{name}")
     return (
         config.invocation_params.dir / given
@@ -124,7 +128,7 @@ def nothing_runs(config: pytest.Config) -> bool:
 
 
 def retries(config: pytest.Config) -> int:
-    """Return how often a test's invalid measurements are made again. Raises UserMistake."""
+    """Return how often a test's invalid measurements are retried. Raises UserMistake."""
     return _count(config, "retry_invalid", least=0)
 
 
@@ -134,7 +138,7 @@ def boots(config: pytest.Config) -> int:
 
 
 def baseline(config: pytest.Config) -> str:
-    """Return the run that is gated against, as it was named; empty without a gate."""
+    """Return the baseline's name; empty without a gate."""
     return str(config.getoption("microcloud_baseline") or config.getini("microcloud_baseline"))
 
 
@@ -147,12 +151,12 @@ def strict_claims(config: pytest.Config) -> bool:
 
 
 def wait_s(config: pytest.Config) -> float:
-    """Return for how long a board that somebody else works on is waited for (s). Raises UserMistake."""
+    """Return the timeout for a board that another session uses (s). Raises UserMistake."""
     return _seconds(config, "wait")
 
 
 def command_timeout_s(config: pytest.Config) -> float:
-    """Return what a command of a test's own gets to end on a board (s). Raises UserMistake."""
+    """Return the timeout for a test's own commands on a board (s). Raises UserMistake."""
     if not (seconds := _seconds(config, "command_timeout")):
         raise UserMistake("--microcloud-command-timeout=0: give a number of seconds above 0")
     return seconds
@@ -164,14 +168,14 @@ def _given(config: pytest.Config, name: str) -> object:
     return config.getini(f"microcloud_{name}") if given is None else given
 
 
-def _told(name: str, value: object) -> str:
+def _as_option(name: str, value: object) -> str:
     return f"--microcloud-{name.replace('_', '-')}={value}"
 
 
 def _count(config: pytest.Config, name: str, *, least: int) -> int:
     chosen = int(str(_given(config, name)))
     if chosen < least:
-        raise UserMistake(f"{_told(name, chosen)}: give {least} or more")
+        raise UserMistake(f"{_as_option(name, chosen)}: give {least} or more")
     return chosen
 
 
@@ -182,5 +186,5 @@ def _seconds(config: pytest.Config, name: str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < float("inf"):
-        raise UserMistake(f"{_told(name, given)}: give a number of seconds")
+        raise UserMistake(f"{_as_option(name, given)}: give a number of seconds")
     return seconds

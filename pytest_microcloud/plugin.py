@@ -92,7 +92,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test of ours at every point of the axes that its `sweep` marks name."""
     if not fixtures.uses(metafunc.definition, fixtures.OURS):
-        return  # somebody else's mark of that name
+        return  # another plugin's mark with that name
     from pytest_microcloud.session import sweep
 
     sweep.parametrize(metafunc)

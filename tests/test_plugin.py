@@ -259,7 +259,7 @@ def test_collecting_leaves_the_report_of_the_last_run_alone(project: pytest.Pyte
 # Sweeps and efforts
 
 
-def test_a_sweep_over_an_unknown_axis_is_told_with_the_axes_there_are(project: pytest.Pytester) -> None:
+def test_a_sweep_over_an_unknown_axis_is_refused_with_the_axes_there_are(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_board="""
         import pytest

@@ -54,11 +54,11 @@ def run_suites(board: RealBoard, reports: Path, only: str) -> str:
 def passed(said: str, reports: Path, *experiments: str) -> bool:
     """Whether all went well, and those experiments were measured.
 
-    This machine may be too busy for a load generator beside a board: what that spoils is not its fault.
+    A busy controller starves its load generator, which invalidates measurements though the board is fine.
     """
-    told = [line for line in said.splitlines() if line.startswith(("FAILED ", "ERROR ", "INVALID "))]
-    bad = [line for line in told if "the load generator was starved" not in line]
-    seen = {metric.partition(".")[0] for metric in measured(reports)} | ({"serving"} if told else set())
+    outcomes = [line for line in said.splitlines() if line.startswith(("FAILED ", "ERROR ", "INVALID "))]
+    bad = [line for line in outcomes if "the load generator was starved" not in line]
+    seen = {metric.partition(".")[0] for metric in measured(reports)} | ({"serving"} if outcomes else set())
     return " passed" in said and bad == [] and seen == set(experiments)
 
 
@@ -108,7 +108,7 @@ def test_nothing_of_ours_is_left_on_the_board(pirates: RealBoard, before: list[s
     assert pirates.changes_since(before) == []
 
 
-def test_somebody_elses_containers_are_untouched_and_told_as_load(pirates: RealBoard, reports: Path) -> None:
+def test_containers_of_others_are_untouched_and_reported_as_load(pirates: RealBoard, reports: Path) -> None:
     running = pirates.shell("docker ps --format '{{.Names}}'").split()
     assert sorted(running) == [f"theirs-{n + 1}" for n in range(THEIRS)]
     stated = f"{THEIRS} running containers that are not ours: theirs-1, theirs-2"

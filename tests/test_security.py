@@ -1,4 +1,4 @@
-"""Hostile text becomes no markup, and no key, password or token is told: a whole run against a real board."""
+"""Hostile text becomes no markup, and no secret is shown: a whole run against a real board."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def page_of(project: Path) -> Path:
     return project / "reports" / "feasibility.html"
 
 
-def told_by_the_page(project: Path) -> str:
+def shown_on_the_page(project: Path) -> str:
     """Return the page as it stands, as a browser reads it, and what is attached to it."""
     blob = Page(page_of(project)).blob
     attached = [base64.b64decode(text).decode() for text in re.findall(r";base64,([\w+/=]+)", blob)]
@@ -191,7 +191,7 @@ def everything(project: Path) -> str:
     """Return all that a run wrote into its project."""
     wrote = [file for file in (project / "reports" / "runs").rglob("*") if file.is_file()]
     texts = [file.read_text() for file in (*wrote, project / "junit.xml")]
-    return "\n".join([*texts, told_by_the_page(project)])
+    return "\n".join([*texts, shown_on_the_page(project)])
 
 
 def browsed(page: Path, directory: Path) -> str:
@@ -217,7 +217,7 @@ def test_hostile_text_becomes_no_markup_in_the_page(of_the_hostile: tuple[Path, 
     assert page.elements.count("script") == 4, "pytest-html's own, and three that draw the figure"
     assert "svg" not in page.elements
     assert {"onerror", "onload"}.isdisjoint(page.attributes)
-    assert page_of(project).read_text().count("&lt;script&gt;") > 5, "and all of it is told"
+    assert page_of(project).read_text().count("&lt;script&gt;") > 5, "and all of it is shown"
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium")
@@ -248,9 +248,9 @@ def test_the_page_is_without_addresses_and_serial_numbers(
     project, _ = of_the_hostile
     logs = [file.read_text() for file in (project / "reports" / "runs").rglob("*.log")]
     assert any("of serial [masked] from [masked]" in log for log in logs)
-    for told in (told_by_the_page(project), *logs):
+    for text in (shown_on_the_page(project), *logs):
         for private in (hostile.address, SERIAL, "192.0.2.77"):
-            assert private not in told
+            assert private not in text
 
 
 def test_the_page_has_addresses_and_serial_numbers_where_they_are_asked_for(
@@ -265,9 +265,9 @@ def test_the_page_has_addresses_and_serial_numbers_where_they_are_asked_for(
 
 def test_no_key_is_in_what_a_run_says_and_writes(of_the_secretive: tuple[Path, str]) -> None:
     project, said = of_the_secretive
-    for told in (said, everything(project)):
-        assert [found[0] for found in HORSES.finditer(told)] == []
-        assert "[masked]" in told
+    for text in (said, everything(project)):
+        assert [found[0] for found in HORSES.finditer(text)] == []
+        assert "[masked]" in text
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_no_password_is_quoted_from_an_inventory_that_cannot_be_used(tmp_path: P
     assert "hosts.ini: " in done.stderr
 
 
-def test_what_is_around_a_key_is_told(of_the_secretive: tuple[Path, str]) -> None:
+def test_the_text_around_a_secret_is_shown(of_the_secretive: tuple[Path, str]) -> None:
     project, said = of_the_secretive
     assert "BoardError: hostile: `curl -u [masked] --token [masked] http://[masked]@127.0.0.1:1/`" in said
     (run_file,) = (project / "reports" / "runs").glob("*.json")

@@ -1,6 +1,6 @@
-"""testinfra's own commands on a board: with a deadline, and with our errors where the connection broke.
+"""testinfra's own commands on a board: with a timeout, and with our errors for a broken connection.
 
-testinfra waits for a command for as long as it takes, and tells a broken connection as a bare RuntimeError.
+testinfra waits for a command without a timeout, and raises a bare RuntimeError for a broken connection.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SSH_FAILED = 255
 
 
 class Commands:
-    """The hook that gives each command of a test's `host` a deadline (s), there on the board."""
+    """The hook that gives each command of a test's `host` a timeout (s), applied on the board."""
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
@@ -33,9 +33,9 @@ class Commands:
 
 
 def bound(backend: BaseBackend, board: str, timeout_s: float) -> None:
-    """Let each command that a backend runs end within that time; then it raises DeadlineExceeded.
+    """Have a backend raise DeadlineExceeded for a command that takes longer than `timeout_s`.
 
-    Where the connection broke it raises LinkError. A backend may be bound more than once.
+    A broken connection raises LinkError. A backend may be bound more than once.
     """
     usual = type(backend).run.__get__(backend)
 

@@ -1,7 +1,7 @@
-"""The gate at the end of a session: its run against a baseline, and what is suspect measured again.
+"""The gate at the end of a session: its run is compared with a baseline, and suspects are measured again.
 
-What is suspect is confirmed with fresh boots of both sides in alternation, by the very tests that raised the
-suspicion, where the board can boot what the baseline was made of; else the one look at the run has to do.
+A suspect is confirmed by the tests that measured it, in fresh boots of both sides in alternation. Where the
+board cannot boot what the baseline was made of, the single-stage rule applies to the comparison.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Gate:
             self._session.refused = str(error)
         else:
             self._run_file.write()
-            self._tell_forge(self._session.comparison)
+            self._write_step_summary(self._session.comparison)
         return result
 
     @pytest.hookimpl(wrapper=True)
@@ -69,7 +69,7 @@ class Gate:
         """
         if self._session.comparison is None and self._unconfirmed is not None:
             self._session.comparison = self._unconfirmed
-            self._tell_forge(self._unconfirmed)
+            self._write_step_summary(self._unconfirmed)
         comparison = self._session.comparison
         failed = comparison.fails if comparison is not None else bool(self._session.refused)
         if failed and session.exitstatus == pytest.ExitCode.OK:
@@ -88,25 +88,25 @@ class Gate:
                 self._session.redactor.without_secrets(why), red=bool(self._session.refused)
             )
             return
-        told = comparison_table.text(comparison, verbose=self._config.get_verbosity() > 0)
-        for line in self._session.redactor.without_secrets(told).splitlines():
+        text = comparison_table.text(comparison, verbose=self._config.get_verbosity() > 0)
+        for line in self._session.redactor.without_secrets(text).splitlines():
             first = next((colour for verdict, colour in COLOURS.items() if line.startswith(verdict)), {})
             terminalreporter.write_line(line, **first)
 
     def _judged(self, session: pytest.Session) -> Comparison:
-        """Return what came of it; raises RunError if nothing can."""
+        """Return the comparison, confirmed if it can be; raises RunError."""
         from pytest_microcloud.verdict import comparison, gate
 
         run = self._run()
         found = comparison.compare(self._against.baseline, run, self._against.rules)
         suspects = gate.suspects(found.findings)
-        suspects += [f for f in found.findings if f.fails and f not in suspects]  # by a q of one's own
+        suspects += [f for f in found.findings if f.fails and f not in suspects]  # by a q of the user's rules
         if not suspects:
             return found
         items = self._items_of(session, run, suspects)
         if why := self._cannot_confirm(run, suspects, items):
-            told = f"suspects were not measured again ({why}): the single-stage rule applies"
-            return dataclasses.replace(found, warnings=[*found.warnings, told])
+            text = f"suspects were not measured again ({why}): the single-stage rule applies"
+            return dataclasses.replace(found, warnings=[*found.warnings, text])
         cut_off = "the confirmation was interrupted: the single-stage rule applies"
         self._unconfirmed = dataclasses.replace(found, warnings=[*found.warnings, cut_off])
         boots = gate.fresh_boots(suspects, self._against.rules)
@@ -140,7 +140,7 @@ class Gate:
     def _cannot_confirm(
         self, run: Run, suspects: Iterable[Finding], items: Mapping[tuple[str, ...], pytest.Function]
     ) -> str:
-        """Return why both sides of a suspect's board cannot be booted; empty if they can, each of them."""
+        """Return why both sides of a suspect's board cannot be booted; empty if all can."""
         from pytest_microcloud.verdict import comparison
 
         theirs = {ours: name for name, ours in comparison.paired(self._against.baseline, run).items()}
@@ -167,7 +167,7 @@ class Gate:
         for item, following in pairwise([*again, None]):
             if item is None:
                 continue
-            # What fixtures made on a board goes with it: they are taken down before another takes its place.
+            # Fixtures are torn down before their board is exchanged.
             same = following is not None and phase_of(item) == phase_of(following)
             self._config.hook.pytest_runtest_protocol(item=item, nextitem=following if same else None)
             if session.shouldfail:
@@ -176,7 +176,7 @@ class Gate:
                 raise session.Interrupted(session.shouldstop)
 
     def _confirmed(self, found: Comparison, suspects: Iterable[Finding]) -> Comparison:
-        """Return the comparison with the final verdicts on what was suspect."""
+        """Return the comparison with the final verdicts on the suspects."""
         from pytest_microcloud.verdict import gate
 
         keys = {_key(finding) for finding in suspects}
@@ -193,7 +193,7 @@ class Gate:
         confirmed = all(_is_final(finals.get(key)) for key in keys)
         return dataclasses.replace(found, findings=findings, confirmed=confirmed)
 
-    def _tell_forge(self, comparison: Comparison) -> None:
+    def _write_step_summary(self, comparison: Comparison) -> None:
         from pytest_microcloud.report import comparison_table
 
         if file := os.environ.get(SUMMARY):
@@ -236,14 +236,14 @@ def _key(finding: Finding) -> tuple[str, str, tuple[tuple[str, str], ...]]:
 
 
 def _is_final(finding: Finding | None) -> bool:
-    """Whether a second look at a suspect was good enough to decide."""
+    """Whether the confirmation of a suspect was conclusive."""
     from pytest_microcloud.verdict.gate import TOO_FEW
 
     return finding is not None and finding.verdict != TOO_FEW
 
 
 def _final(suspect: Finding, again: Finding | None) -> Finding:
-    """Return the verdict on a suspect after it was measured again, or was tried to be."""
+    """Return the verdict on a suspect after its confirmation, conclusive or not."""
     from pytest_microcloud.verdict.gate import NO_EVIDENCE, REGRESSED
 
     if again is None or not _is_final(again):

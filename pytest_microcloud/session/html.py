@@ -1,6 +1,6 @@
 """pytest-html's page, with the verdicts on top, and the page over all runs.
 
-What is not ours is text on both, without keys and addresses.
+On both, everything that is not ours is text, without secrets and addresses.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LOG = "log of "
 
 
 class Page:
-    """The hooks that make it ours."""
+    """The hooks that add verdicts to pytest-html's page."""
 
     def __init__(self, config: pytest.Config, write_errors: WriteErrors) -> None:
         self._config = config
@@ -39,7 +39,7 @@ class Page:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Take keys out of what pytest-metadata tells of this machine: CI variables are part of it."""
+        """Redact what pytest-metadata reports of this machine: CI variables are part of it."""
         if self._config.pluginmanager.hasplugin("metadata"):
             from pytest_metadata.plugin import metadata_key
 
@@ -64,7 +64,7 @@ class Page:
         tests = [test for tests in self._data.data["tests"].values() for test in tests] if self._data else []
         logs = _logs(tests)
         prefix[:0] = feasibility.summary(self._run(), session.catalog, session.redactor, logs, gate)
-        for test in tests:  # pytest-html adds what a teardown said past its own hooks
+        for test in tests:  # pytest-html adds a teardown's output without calling its hooks
             test["log"] = session.redactor.without_addresses(test["log"])
 
     def pytest_sessionfinish(self) -> None:
@@ -79,7 +79,7 @@ class Page:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """Say where that page is."""
+        """Print where that page is."""
         if self._written:
             terminalreporter.write_line(f"all runs: {self._generations.as_uri()}")
 
@@ -101,7 +101,7 @@ class Page:
 
     @pytest.hookimpl(trylast=True, optionalhook=True)
     def pytest_html_results_table_html(self, data: list[str]) -> None:
-        """Leave addresses and serial numbers out of what a test said."""
+        """Redact addresses and serial numbers in a test's output."""
         data[:] = [self._session.redactor.without_addresses(text) for text in data]
 
     @property
@@ -150,7 +150,7 @@ class KeptPage:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """Say so, as pytest-html says that it wrote one."""
+        """Print it, since pytest-html prints that it wrote one."""
         if self._kept is not None:
             terminalreporter.write_line("no board was used: the page is that of the previous session")
 

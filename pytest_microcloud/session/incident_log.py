@@ -1,4 +1,4 @@
-"""After a test had trouble with its board: what happened to it, in a sentence, and the board's own logs."""
+"""After a test failed on its board: what happened to the board, in a sentence, and the board's own logs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class IncidentLog:
-    """The hooks that ask a board after a failure, and keep its logs beside the run file."""
+    """The hooks that check a board after a failure, and keep its logs beside the run file."""
 
     def __init__(self, config: pytest.Config, write_errors: WriteErrors) -> None:
         self._config = config
@@ -28,7 +28,7 @@ class IncidentLog:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Say what happened before any other hook tells the error, and attach the logs."""
+        """Add what happened to the error before any other hook reports it, and attach the logs."""
         name = board_of(item)
         error = call.excinfo.value if call.excinfo is not None else None
         if name is None or error is None:
@@ -45,19 +45,19 @@ class IncidentLog:
         return report
 
     def pytest_sessionfinish(self) -> None:
-        """Keep the logs of the boards' whole life in this run."""
+        """Keep the logs of all boards at the end of the session."""
         for name in self._session.boards:
             self.keep(name)
 
     def keep(self, name: str) -> str:
-        """Write the logs of a board's boot, as they may be shown, beside the run file, and return them."""
+        """Write the redacted logs of a board's boot beside the run file, and return them."""
         board = self._session.rack.boards.get(name)
         if board is None:
             return ""
         try:
             log = self._session.redactor.for_page(board.logs.log())
         except BoardError:
-            return ""  # it is out of reach, which the test has told
+            return ""  # it is out of reach, as the test has reported
         directory = self._session.run_file.with_suffix("")
         phase = self._session.phases.get(name)
         again = self._session.rack.workspace.run_id if self._session.resumed else None

@@ -1,4 +1,4 @@
-"""What a test says of itself: its board, its boot, its experiment; and what it came to."""
+"""A test's board, boot and experiment, and its outcome."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ENTRY: pytest.StashKey[Entry] = pytest.StashKey()
 PHASE = "microcloud_phase"
-"""The parameter of a test that says in which boot it runs, if there are several."""
+"""The parameter of a test that gives its boot, if there are several."""
 
 
 def board_name(host: Host) -> str:
@@ -31,7 +31,7 @@ def experiment_of(item: pytest.Item) -> str:
 
 
 def note(item: pytest.Item, verdict: str, reason: str, measurements: list[Measurement] | None = None) -> None:
-    """Keep what a test came to, for the matrix; a later note of the same test replaces verdict and reason."""
+    """Keep a test's outcome; a later note of the same test replaces verdict and reason."""
     from pytest_microcloud.runs import Entry
 
     entry = item.stash.get(ENTRY, None)
@@ -65,13 +65,13 @@ def board_of(item: pytest.Item) -> str | None:
 
 
 def phase_of(item: pytest.Item) -> Phase | None:
-    """Return the boot that a test is to run in, if it is not all the same."""
+    """Return the boot that a test needs, if it needs a certain one."""
     phase = _parameters(item).get(PHASE)
     return phase if isinstance(phase, Phase) else None
 
 
 def boot_of(item: pytest.Item) -> int:
-    """Return which boot a test runs in: of several that were asked for, else of the board's own."""
+    """Return the number of the boot that a test runs in."""
     if phase := phase_of(item):
         return phase.boot
     board = item.config.stash[SESSION].boards.get(board_of(item) or "")

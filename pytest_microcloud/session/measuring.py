@@ -1,4 +1,4 @@
-"""What the fixture `measure` gives: pytest-benchmark around an experiment, on a board that is watched."""
+"""The fixture `measure`: pytest-benchmark around an experiment, on a board that is watched."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 PAUSE_S = 30.0
-"""What a board gets to cool down, or somebody else to finish, before what was invalid is measured again."""
+"""The pause before invalid measurements are retried: a board cools down, another user finishes."""
 ONCE = (
     "measure(...) once a test: use measure.repeat(n, …), "
     "or one test a setting (@pytest.mark.sweep), as each test is one benchmark of the run file"
@@ -29,7 +29,7 @@ DOUBTED: pytest.StashKey[list[Measurement]] = pytest.StashKey()
 
 
 class BoardClock:
-    """pytest-benchmark's timer: it shows board time (s), the sum of what was measured on the board."""
+    """pytest-benchmark's timer: board time (s), the sum of the times measured on the board."""
 
     __name__ = "board_time"
 
@@ -41,7 +41,7 @@ class BoardClock:
         return self._now_s
 
     def advance(self, seconds: float) -> None:
-        """Let board time pass."""
+        """Advance board time."""
         self._now_s += seconds
 
 
@@ -116,7 +116,7 @@ class Measure:
         return measurements
 
     def _trusted(self, experiment: Callable[[], list[Measurement]]) -> list[Measurement]:
-        """Run the experiment on a board that is watched; again if it was invalid, as often as is allowed.
+        """Run the experiment on a board that is watched, and retry it as often as allowed if it was invalid.
 
         Raises InvalidMeasurement with all reasons.
         """
@@ -137,11 +137,11 @@ class Measure:
                 _distrust(measurements, str(invalid))
                 self._doubted += measurements
                 if self._repeated >= session.retries or self._board.booted != booted:
-                    raise  # after a reboot, what was set up to be measured is not there any more
+                    raise  # after a reboot, the set-up of the measurement is gone
                 self._repeated += 1
                 turn = f"{self._repeated} of {session.retries}"
                 session.progress.announce(
-                    self._board.name, f"invalid: {invalid}; measured again in {PAUSE_S:.0f} s ({turn})"
+                    self._board.name, f"invalid: {invalid}; retried in {PAUSE_S:.0f} s ({turn})"
                 )
             time.sleep(PAUSE_S)
 
@@ -163,7 +163,7 @@ def _measurements(found: object) -> list[Measurement]:
 
 
 def store(item: pytest.Item, benchmark: BenchmarkFixture, board: Board) -> None:
-    """Put what the test measured into the benchmark, as it is judged by now."""
+    """Store the test's measurements, with their present verdicts, in the benchmark."""
     from pytest_microcloud.runs import SCHEMA
 
     benchmark.extra_info["microcloud"] = {
@@ -185,7 +185,7 @@ def _plain(value: Any) -> Any:
 
 
 def doubt(item: pytest.Item, reason: str) -> None:
-    """Let nothing that a test measured be trusted: it stays in the run, as invalid, and is no benchmark."""
+    """Mark all measurements of a test as invalid: they stay in the run, without a benchmark."""
     _distrust(item.stash[ENTRY].measurements if ENTRY in item.stash else (), reason)
     if benchmark := getattr(item, "funcargs", {}).get("benchmark"):
         benchmark.has_error = True

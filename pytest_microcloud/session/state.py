@@ -1,4 +1,4 @@
-"""What a session with boards knows, and its hooks and fixtures share."""
+"""The state that the hooks and fixtures of a session with boards share."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Session:
-    """What a session with boards knows: kept in `config.stash[SESSION]`.
+    """The state of a session with boards: kept in `config.stash[SESSION]`.
 
     Invalid measurements are retried, `retries` times a test.
-    `boots` is in how many boots each test that measures runs, and `phases` in which one each board is.
+    `boots` is the number of boots that each measuring test runs in, `phases` the boot that each board is in.
     `boards` are those that were powered on, and `collected` is what the reports brought. `gate` is what the
     run is compared with, if it is, `comparison` the result, or `refused` the reason why there is none. `gone`
     are tests that a resumed run had planned and that its suite no longer has.
@@ -56,7 +56,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Against:
-    """What a run is compared with; `made_of` tells what the baseline's boards were, by our boards' names."""
+    """The baseline of a run, its rules, and what the baseline's boards were made of, by our boards' names."""
 
     baseline: Run
     rules: Rules

@@ -26,7 +26,7 @@ COLOURS = {
 
 
 def header(targets: Iterable[Target], run_id: str, effort: str, about: str) -> list[str]:
-    """Return the lines on top: what was chosen, before anything is connected."""
+    """Return the lines of the header: the chosen boards, before anything is connected."""
     targets = list(targets)
     boards = ", ".join(f"{t.name} ({t.model}, {t.driver})" for t in targets)
     unused = [
@@ -38,7 +38,7 @@ def header(targets: Iterable[Target], run_id: str, effort: str, about: str) -> l
 
 
 def board_lines(name: str, model: str, facts: Fingerprint) -> list[str]:
-    """Return what a board that is up is, what of its model is not emulated, what of it cannot be watched."""
+    """Return a description of a board that is up, with what is not emulated and not watched."""
     size = f"{facts.cpus} CPU{'' if facts.cpus == 1 else 's'}, {shown(facts.memory_bytes or 0.0, 'B')}"
     which = "" if facts.identity else ", as the inventory says (not recognised)"
     if facts.emulated:
@@ -47,12 +47,12 @@ def board_lines(name: str, model: str, facts: Fingerprint) -> list[str]:
         f"{name}: {model}{which}; {facts.os_release or 'an unknown system'}; "
         f"{facts.engine} {facts.docker_version}; {size}"
     ]
-    for what, told in (
+    for what, items in (
         ("not emulated", "; ".join(facts.not_emulated)),
         ("not watched", "; ".join(facts.not_watched)),
         ("load of others", _containers(facts.others_containers)),
     ):
-        text = f"{what}: {told}" if told else ""
+        text = f"{what}: {items}" if items else ""
         lines += textwrap.wrap(text, width=100, initial_indent="  ", subsequent_indent="    ")
     return lines
 
@@ -73,7 +73,7 @@ def closing_table(
     interrupted.
     """
     reporter.section("micro-cloud verdicts")
-    told: set[str] = set()
+    written: set[str] = set()
     for name, cells in table.items():
         never = f"{name}: {'as it was before the run was interrupted' if name in before else 'never came up'}"
         reporter.write_line(boards.get(name, never))
@@ -82,16 +82,16 @@ def closing_table(
             reporter.write(f"{cell.verdict:<14}", **(COLOURS[cell.verdict] if cell.judged else {}))
             reporter.write_line(f"{cell.headline}{f'; {cell.remark}' if cell.remark else ''}")
             for reason in cell.reasons:
-                for line in ["as above"] if reason in told else reason.splitlines():
+                for line in ["as above"] if reason in written else reason.splitlines():
                     reporter.write_line(f"    {line}")
-            told.update(cell.reasons)
+            written.update(cell.reasons)
 
 
 def claims(reporter: TerminalReporter, judged: Sequence[Claim]) -> None:
-    """Write how many of the paper's claims hold, and of each but those that simply do: numbers and doubts.
+    """Write how many of the paper's claims hold, with numbers and doubts for those that do not simply hold.
 
     A doubt is what is not measured, and which models' figures are those of emulated boards. Claims that are
-    not measured at all are told with -v: most boards of the paper are in nobody's cupboard.
+    not measured at all are listed with -v only: few users have all boards of the paper.
     """
     from pytest_microcloud.verdict.claims import FAILS, HOLDS, NOT_MEASURED
 
@@ -105,12 +105,12 @@ def claims(reporter: TerminalReporter, judged: Sequence[Claim]) -> None:
     )
     for claim in judged:
         missing, emulated = "; ".join(claim.missing), ", ".join(claim.emulated)
-        told = {
+        details = {
             HOLDS: f"not measured: {missing}" if claim.so_far else "",
             FAILS: "; ".join(claim.numbers),
             NOT_MEASURED: missing,
         }[claim.verdict]
-        doubts = "; ".join(filter(None, (told, f"emulated: {emulated}" if emulated else "")))
+        doubts = "; ".join(filter(None, (details, f"emulated: {emulated}" if emulated else "")))
         if brief and claim.verdict == NOT_MEASURED:
             continue
         if doubts or claim.verdict != HOLDS:
@@ -138,7 +138,7 @@ def plan(
 
 
 def shown_time(seconds: float) -> str:
-    """Return a duration as people say it."""
+    """Return a duration in seconds, minutes or hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

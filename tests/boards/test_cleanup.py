@@ -157,6 +157,21 @@ def test_an_interrupted_run_leaves_nothing(project: Path, host_engine: DockerCli
     assert nothing_is_left(run, host_engine)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_terminated_run_leaves_nothing(
+    project: Path, host_engine: DockerClient, number: signal.Signals
+) -> None:
+    with started(project, "pi3b", "test_hosting") as run:
+        run.wait_for(MOMENTS["hosting"])
+        assert left(run, host_engine)
+        run.process.send_signal(number)
+        assert run.wait() == pytest.ExitCode.INTERRUPTED, run.output
+    assert f"ended by {number.name}" in run.output
+    assert "micro-cloud verdicts" in run.output
+    assert (project / "reports" / "feasibility.html").exists()
+    assert nothing_is_left(run, host_engine)
+
+
 def test_the_next_run_removes_what_a_killed_one_left_and_leaves_nothing_itself(
     project: Path, host_engine: DockerClient
 ) -> None:

@@ -49,8 +49,8 @@ def test_a_claim_that_holds_so_far_says_what_is_missing_and_whose_figures_are_em
     run: pytest.Pytester,
 ) -> None:
     text = said(run.runpytest_subprocess())
-    told = "  holds so far: It is early (4.IV): not measured: a run of pi2b; emulated: pi3b, pi1b"
-    assert told in text
+    line = "  holds so far: It is early (4.IV): not measured: a run of pi2b; emulated: pi3b, pi1b"
+    assert line in text
     assert "Newer is faster" not in text, "what simply holds is only counted"
 
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 BOOTS = 6
-"""As many as it takes to tell, among two metrics."""
+"""As many as are needed for a conclusion, among two metrics."""
 FRESH = 7
-"""Boots of each side in a confirmation: those that can just tell, and two to spare."""
+"""Boots of each side in a confirmation: as few as are conclusive, and two more."""
 OPTION = f"--microcloud-boots={BOOTS}"
 CACHE = platformdirs.user_cache_path()
 KEPT = "20261123T101500-3fa9.json"
@@ -116,8 +116,8 @@ def regression(
 
 def judged(project: Project) -> dict[str, dict[str, Any]]:
     """Return the findings of the newest run by metric."""
-    told = project.document()["machine_info"]["microcloud"]["gate"]
-    return {finding["metric"]: finding for finding in told["metrics"]}
+    stored = project.document()["machine_info"]["microcloud"]["gate"]
+    return {finding["metric"]: finding for finding in stored["metrics"]}
 
 
 # What is suspect is measured again
@@ -189,9 +189,9 @@ def test_where_the_board_cannot_boot_the_baseline_the_one_look_has_to_do_and_it_
     result = against(project, baseline, "new", microcloud_flash="")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert result.parseoutcomes() == {"passed": 2 * BOOTS}
-    told = said(result)
-    assert "suspects were not measured again (desk: there is no command that flashes it" in told
-    assert "confirmed" not in told
+    stored = said(result)
+    assert "suspects were not measured again (desk: there is no command that flashes it" in stored
+    assert "confirmed" not in stored
     assert project.done() == ["desk on", *["desk boots"] * (BOOTS - 1), "desk off"]
 
 
@@ -226,7 +226,7 @@ def test_a_board_gets_its_own_image_back_when_the_confirmation_is_interrupted(
     assert "gate" not in project.document()["machine_info"]["microcloud"]
 
 
-# What it comes to
+# The outcome
 
 
 def test_the_same_system_again_passes_and_nothing_is_measured_twice(project: Project, baseline: str) -> None:
@@ -395,7 +395,7 @@ def test_a_confirmation_that_was_killed_is_made_again(project: Project, baseline
     assert [sum(e.stage == stage for e in run.entries) for stage in ("", "baseline")] == [2 * BOOTS, FRESH]
 
 
-# Where it is told
+# Where it is reported
 
 
 def test_junit_has_a_test_of_the_gate_for_each_board(regression: Regression) -> None:
@@ -411,10 +411,10 @@ def test_junit_has_a_test_of_the_gate_for_each_board(regression: Regression) -> 
 
 
 def test_a_forges_step_summary_gets_the_table(regression: Regression) -> None:
-    told = (regression.path / "summary.md").read_text()
-    assert told.startswith("# Build\n### Micro-cloud gate: regressed, confirmed")
-    assert "| verdict | board | metric |" in told
-    assert "| regressed | desk | io.memory\\_time |" in told
+    stored = (regression.path / "summary.md").read_text()
+    assert stored.startswith("# Build\n### Micro-cloud gate: regressed, confirmed")
+    assert "| verdict | board | metric |" in stored
+    assert "| regressed | desk | io.memory\\_time |" in stored
 
 
 def test_a_step_summary_that_cannot_be_written_is_told(
@@ -434,7 +434,7 @@ def test_the_page_has_the_table(regression: Regression) -> None:
 
 
 def finding(verdict: str, **more: Any) -> gate.Finding:
-    told: dict[str, Any] = {
+    stored: dict[str, Any] = {
         "board": "desk",
         "metric": "serving.page_time",
         "labels": {"clients": "50"},
@@ -445,7 +445,7 @@ def finding(verdict: str, **more: Any) -> gate.Finding:
         "boots": (10, 10),
         "reason": "+21.3%",
     }
-    return gate.Finding(**(told | more))
+    return gate.Finding(**(stored | more))
 
 
 def test_the_table_has_what_regressed_first_and_is_aligned() -> None:
@@ -485,10 +485,14 @@ def test_addresses_are_masked_on_the_page() -> None:
 
 
 def test_a_comparison_is_stored_as_the_command_prints_it(regression: Regression) -> None:
-    told = regression.document["machine_info"]["microcloud"]["gate"]
-    assert json.loads(json.dumps(told)) == told
-    assert (told["verdict"], told["baseline"], told["confirmed"]) == ("regressed", Path(KEPT).stem, True)
-    assert regression.run.id == told["candidate"]
+    stored = regression.document["machine_info"]["microcloud"]["gate"]
+    assert json.loads(json.dumps(stored)) == stored
+    assert (stored["verdict"], stored["baseline"], stored["confirmed"]) == (
+        "regressed",
+        Path(KEPT).stem,
+        True,
+    )
+    assert regression.run.id == stored["candidate"]
 
 
 SPIN = """\
@@ -530,10 +534,10 @@ def test_an_emulated_board_with_half_its_cpu_is_a_confirmed_regression(
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert result.parseoutcomes() == {"passed": 2 * BOOTS + 2 * FRESH}
     (candidate,) = {*(pytester.path / "reports" / "runs").glob("*.json")} - {baseline}
-    told = json.loads(candidate.read_text())["machine_info"]["microcloud"]["gate"]
-    verdicts = {finding["metric"]: finding["verdict"] for finding in told["metrics"]}
+    stored = json.loads(candidate.read_text())["machine_info"]["microcloud"]["gate"]
+    verdicts = {finding["metric"]: finding["verdict"] for finding in stored["metrics"]}
     assert verdicts == {"io.memory_time": "regressed", "io.disk_read_time": "no evidence"}
-    assert told["confirmed"]
-    assert any("CPU: 0.5 of the model's" in warning for warning in told["warnings"])
+    assert stored["confirmed"]
+    assert any("CPU: 0.5 of the model's" in warning for warning in stored["warnings"])
     labels: dict[str, str | list[str] | bool] = {"label": f"{BOARD_LABEL}=desk"}
     assert host_engine.containers.list(all=True, filters=labels) == []

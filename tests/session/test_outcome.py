@@ -1,4 +1,4 @@
-"""What a test comes to, in the terminal, the run file, JUnit's XML and the page: error, failure, invalid."""
+"""The outcome of a test on the terminal, the run file, JUnit's XML and the page: error, failure, invalid."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_it_is_an_error_of_the_test_and_no_failure(run_against: RunAgainst, clos
     result.assert_outcomes(errors=2, passed=1)
 
 
-def test_it_is_told_in_one_line_with_the_boards_name_and_no_traceback(
+def test_it_is_reported_in_one_line_with_the_boards_name_and_no_traceback(
     run_against: RunAgainst, closed_port: int
 ) -> None:
     result = run_against(closed_port)
@@ -215,7 +215,7 @@ UP = """\
     Rack.board = board
 
     class Watch:
-        found = []  # what it is told to find, once each
+        found = []  # what it is to find, once each
 
         def __init__(self, board, expected=()):
             pass
@@ -291,7 +291,7 @@ ENDS = """\
 
 @pytest.fixture
 def ends(run_against: RunAgainst, closed_port: int, pytester: pytest.Pytester) -> pytest.RunResult:
-    """Run tests that end in every way, on a board that is said to be up: nothing is connected."""
+    """Run tests that end in every way, on a fake board: nothing is connected."""
     pytester.makeconftest(UP)
     pytester.makepyfile(test_desk=ENDS)
     (pytester.path / "mine.toml").write_text(
@@ -344,7 +344,7 @@ def test_what_no_limit_was_judged_on_says_so_in_the_table_the_page_and_the_run_f
     assert (unjudged["verdict"], unjudged["reason"]) == ("feasible", "no limit is set")
 
 
-def test_measuring_twice_in_a_test_is_told_with_what_to_do_instead(ends: pytest.RunResult) -> None:
+def test_measuring_twice_in_a_test_is_refused_with_what_to_do_instead(ends: pytest.RunResult) -> None:
     verdict, (reason,) = verdicts(ends)["twice"]
     assert verdict.startswith("error")
     assert "measure(...) once a test: use measure.repeat(n, …), or one test a setting" in reason
@@ -388,11 +388,11 @@ def test_junit_has_what_each_test_came_to_as_a_property(
 ) -> None:
     del ends
     cases = ElementTree.parse(pytester.path / "junit.xml").iter("testcase")  # noqa: S314 - pytest wrote it
-    told = {
+    properties = {
         case.get("name", "").partition("[")[0]: case.find("properties/property[@name='microcloud']")
         for case in cases
     }
-    values = {name: None if found is None else found.get("value") for name, found in told.items()}
+    values = {name: None if found is None else found.get("value") for name, found in properties.items()}
     assert (values["test_wire"], values["test_doubt"], values["test_crash"]) == ("error", "invalid", None)
 
 
@@ -400,7 +400,7 @@ def test_junit_has_what_each_test_came_to_as_a_property(
 def outcomes(
     run_against: RunAgainst, closed_port: int, pytester: pytest.Pytester
 ) -> Callable[..., pytest.RunResult]:
-    """Run tests on a board that is said to be up; `found` is what the watch finds in each measurement."""
+    """Run tests on a fake board; `found` is what the watch finds in each measurement."""
 
     def run(
         tests: str, *arguments: str, found: Sequence[Sequence[str]] = (), first: str = ""
@@ -435,7 +435,7 @@ def run_of(pytester: pytest.Pytester) -> dict[str, Any]:
     return document
 
 
-def told(measurements: list[dict[str, Any]]) -> list[tuple[list[float], str]]:
+def samples_and_verdicts(measurements: list[dict[str, Any]]) -> list[tuple[list[float], str]]:
     return [(m["samples"], m["verdict"]) for m in measurements]
 
 
@@ -459,7 +459,7 @@ def test_what_is_invalid_is_in_the_run_file_but_no_benchmark_of_it(
     assert kept["test"] == "test_desk.py::test_boot[ssh://desk]"
     assert (kept["board"], kept["experiment"]) == ("desk", "desk")
     assert (kept["verdict"], kept["reason"]) == ("invalid", "desk: it was 81 °C hot")
-    assert told(kept["measurements"]) == [([1.0], "invalid"), ([2.0], "invalid")]
+    assert samples_and_verdicts(kept["measurements"]) == [([1.0], "invalid"), ([2.0], "invalid")]
 
 
 def test_limits_are_not_asked_about_what_is_invalid(
@@ -492,13 +492,13 @@ def test_what_is_invalid_is_measured_again_as_often_as_is_asked_for(
     assert (result.ret, result.parseoutcomes()) == (pytest.ExitCode.OK, {"passed": 1})
     result.stdout.fnmatch_lines(
         [
-            "  desk: invalid: desk: it was 81 °C hot; measured again in 0 s (1 of 2)",
-            "  desk: invalid: desk: it was 81 °C hot; measured again in 0 s (2 of 2)",
+            "  desk: invalid: desk: it was 81 °C hot; retried in 0 s (1 of 2)",
+            "  desk: invalid: desk: it was 81 °C hot; retried in 0 s (2 of 2)",
         ]
     )
     (benchmark,) = run_of(pytester)["benchmarks"]
     assert benchmark["stats"]["data"] == [1.0, 4.0, 5.0]
-    assert told(benchmark["extra_info"]["microcloud"]["measurements"]) == [
+    assert samples_and_verdicts(benchmark["extra_info"]["microcloud"]["measurements"]) == [
         ([1.0, 4.0, 5.0], "feasible"),
         ([2.0], "invalid"),
         ([3.0], "invalid"),
@@ -511,7 +511,7 @@ def test_what_stays_invalid_is_given_up_after_that(
     result = outcomes(BOOT, "-o", "microcloud_retry_invalid=1", found=[HOT, HOT, HOT])
     assert result.parseoutcomes() == {"invalid": 1}
     (kept,) = run_of(pytester)["machine_info"]["microcloud"]["outcomes"]
-    assert told(kept["measurements"]) == [([1.0], "invalid"), ([2.0], "invalid")]
+    assert samples_and_verdicts(kept["measurements"]) == [([1.0], "invalid"), ([2.0], "invalid")]
 
 
 def test_a_wrong_call_is_an_error_of_its_test_without_a_traceback(
@@ -552,7 +552,7 @@ def test_a_board_that_breaks_between_rounds_leaves_those_that_were_made_in_the_r
     )
     (kept,) = run_of(pytester)["machine_info"]["microcloud"]["outcomes"]
     assert (kept["verdict"], kept["reason"]) == ("error", "desk: the wire was cut")
-    assert told(kept["measurements"]) == [([1.0, 2.0], "invalid")]
+    assert samples_and_verdicts(kept["measurements"]) == [([1.0, 2.0], "invalid")]
 
 
 def test_what_is_not_measured_is_in_the_run_file_with_the_reason(
@@ -723,7 +723,7 @@ def test_another_pytest_html_shows_what_is_invalid_as_failed_rather_than_not_at_
     ],
     ids=["experiment", "limit"],
 )
-def test_a_mistake_in_a_test_is_told_in_a_sentence(
+def test_a_mistake_in_a_test_is_reported_in_a_sentence(
     outcomes: Callable[..., pytest.RunResult], test: str, mistake: str
 ) -> None:
     result = outcomes(f"def test_mistaken(measure, limit):\n    {test}\n")

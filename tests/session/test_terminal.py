@@ -149,7 +149,7 @@ def test_in_a_log_progress_is_a_line_every_ten_seconds_and_not_more(
     ]
 
 
-def test_in_a_log_a_rare_step_is_told_at_once_and_progress_waits_for_it(
+def test_in_a_log_a_rare_step_is_shown_at_once_and_progress_waits_for_it(
     pytestconfig: pytest.Config, log: io.StringIO, clock: SimpleNamespace
 ) -> None:
     shown = progress(pytestconfig, log)
@@ -231,7 +231,7 @@ def test_a_real_board_is_on_already(pytestconfig: pytest.Config, log: io.StringI
     ]
 
 
-def test_a_reason_that_holds_for_several_experiments_is_told_once(
+def test_a_reason_that_holds_for_several_experiments_is_shown_once(
     pytestconfig: pytest.Config, log: io.StringIO
 ) -> None:
     broken = Cell("error", "–", ("desk: no SSH connection\nto the board",))

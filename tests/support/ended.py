@@ -57,9 +57,9 @@ class Run:
     def directory(self) -> Path:
         return workspace.root() / self.id
 
-    def wait_for(self, told: str) -> None:
+    def wait_for(self, line: str) -> None:
         deadline = time.monotonic() + PATIENCE_S
-        while not (self._said.is_file() and told in self._said.read_text()):
+        while not (self._said.is_file() and line in self._said.read_text()):
             assert self.process.poll() is None, self.output
             assert time.monotonic() < deadline, self.output
             time.sleep(0.02)
