@@ -21,13 +21,13 @@ def test_a_board_as_its_model_is_not_altered(catalog: Catalog, model: str) -> No
     assert of(catalog, model) == {}
 
 
-def test_the_models_own_figures_are_no_alteration(catalog: Catalog) -> None:
+def test_the_models_own_figures_are_not_an_alteration(catalog: Catalog) -> None:
     assert of(catalog, "pi3b", cpu_share=1, rate_mbps=94, rtt_ms=20) == {}
     assert of(catalog, "ec2_tokyo", rtt_ms=166) == {}
     assert of(catalog, "t2_small", rtt_ms=0) == {}
 
 
-def test_cpu_and_link_are_told_in_short_and_as_gaps(catalog: Catalog) -> None:
+def test_changes_of_cpu_and_link_are_reported_as_short_phrases_and_as_gaps(catalog: Catalog) -> None:
     assert of(catalog, "pi3b", cpu_share=0.8, rate_mbps=1000, rtt_ms=50) == {
         "0.8 of the model's CPU": "CPU: 0.8 of the model's (microcloud_cpu_share)",
         "a link of 1000 Mbit/s": "link rate: 1000 Mbit/s, and not the model's (microcloud_rate_mbps)",

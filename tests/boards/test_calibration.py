@@ -31,7 +31,5 @@ def test_models_with_the_same_processor_are_calibrated_once(catalog: Catalog) ->
     ],
     ids=["few", "alike", "scattered"],
 )
-def test_readings_are_taken_until_their_mean_is_known_well_enough(
-    readings: list[float], enough: bool
-) -> None:
+def test_readings_are_taken_until_their_mean_is_precise_enough(readings: list[float], enough: bool) -> None:
     assert calibration._settled(readings) is enough

@@ -149,7 +149,7 @@ def test_the_boards_own_engine_runs_a_container(pi3b: Board, catalog: Catalog) -
     assert pi3b.docker.info()["Name"] == "shared"
 
 
-def test_what_is_not_emulated_is_told_in_words(pi3b: Board) -> None:
+def test_what_is_not_emulated_is_described(pi3b: Board) -> None:
     assert all(len(gap.split()) > 2 for gap in pi3b.gaps), pi3b.gaps
     assert any("instruction set" in gap for gap in pi3b.gaps)
 
@@ -200,7 +200,7 @@ def test_a_reboot_is_a_new_boot(pi3b: Board) -> None:
     assert rebooted.ready_s > 0
 
 
-def test_a_boot_that_never_ended_is_not_mistaken_for_a_new_one(
+def test_an_old_boot_that_never_ended_is_not_mistaken_for_a_new_one(
     pi3b: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number = pi3b.boot

@@ -44,7 +44,7 @@ def quota(board: Board) -> float:
     return float(limits["CpuQuota"] / limits["CpuPeriod"])
 
 
-def test_an_emulated_board_tells_what_it_is_made_of(pi3b: Board, host_engine: DockerClient) -> None:
+def test_an_emulated_board_reports_what_it_is_made_of(pi3b: Board, host_engine: DockerClient) -> None:
     made_of = pi3b.driver.made_of()
     assert made_of["image"] == images.WORKLOAD_SUITE
     assert host_engine.images.get(made_of["image_id"]).tags[0].startswith("microcloud/board:")
@@ -78,7 +78,7 @@ def test_an_emulated_board_is_exchanged_for_one_with_less_cpu_and_back(
     assert rack.not_cleaned_up == []
 
 
-def test_an_image_that_is_gone_cannot_be_booted(shared_rack: object, pi3b: Board) -> None:
+def test_a_removed_image_cannot_be_booted(shared_rack: object, pi3b: Board) -> None:
     del shared_rack
     gone = pi3b.driver.made_of() | {"image_id": f"sha256:{'0' * 64}"}
     with pytest.raises(BoardError, match="the image that bookworm stood for then no longer exists"):
@@ -101,7 +101,7 @@ def flash(desk: RealBoard, flashed: Path) -> Path:
 
 
 @pytest.mark.parametrize("powered", [False, True], ids=["reboots", "power-cycles"])
-def test_a_real_board_is_flashed_boots_the_image_and_gets_its_own_back(
+def test_a_real_board_is_flashed_boots_the_image_and_gets_its_original_image_back(
     new_real_board: NewRealBoard, flashed: Path, powered: bool
 ) -> None:
     desk = new_real_board("desk", os_release=HYPRIOTOS)
@@ -160,7 +160,7 @@ def test_a_flash_that_fails_is_an_error_of_that_board_that_quotes_it(
         ("true", "its image is not known: set microcloud_image"),
     ],
 )
-def test_a_real_board_without_the_means_says_which_is_missing(
+def test_an_exchange_without_its_requirements_names_the_missing_one(
     real_board: RealBoard, command: str | None, why: str
 ) -> None:
     with closing(real_board.in_rack(microcloud_flash=command)) as rack:

@@ -109,7 +109,7 @@ def test_a_raspberry_pis_own_files_are_read(tmp_path: Path, shell: str) -> None:
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash"])
-def test_a_machine_with_none_of_these_files_says_so_without_an_error(tmp_path: Path, shell: str) -> None:
+def test_a_machine_without_these_files_reports_nothing_and_no_error(tmp_path: Path, shell: str) -> None:
     told = asked(tmp_path, shell)
     assert (told.identity, told.card, told.frequency, told.swap_bytes, told.os_release) == (None,) * 5
 
@@ -142,7 +142,7 @@ def test_the_fingerprint_is_plain_json_for_the_run_file() -> None:
 @pytest.mark.parametrize(
     "engine", [({}, {}), (None, None), ([], "x"), ({"Driver": 7}, {"Components": [1, {}]})]
 )
-def test_a_board_that_says_nothing_has_facts_that_are_none(engine: tuple[object, object]) -> None:
+def test_the_facts_of_a_board_that_reports_nothing_are_none(engine: tuple[object, object]) -> None:
     told = parsed({}, 925 * MIB, *engine)
     assert told == Facts(None, None, None, None, 925 * MIB, "/", None, None, None)
 
@@ -160,7 +160,7 @@ def test_a_hostile_value_is_one_short_line_of_printable_text_or_nothing(key: str
         assert len(text) <= 2 * LONGEST + 20
 
 
-def test_a_hostile_engine_is_no_better() -> None:
+def test_hostile_text_of_an_engine_is_not_trusted() -> None:
     info = dict.fromkeys(("ServerVersion", "Driver", "CgroupVersion"), HOSTILE)
     parts = {
         "Components": [{"Name": HOSTILE, "Version": HOSTILE}, {"Name": "containerd", "Version": HOSTILE}]
@@ -178,7 +178,7 @@ def texts(value: object) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def test_podman_is_named_and_what_it_does_not_tell_is_none() -> None:
+def test_podman_is_named_and_what_it_does_not_report_is_none() -> None:
     version = {"Version": "4.3.1", "Components": [{"Name": "Podman Engine", "Version": "4.3.1"}]}
     told = parsed(
         SAID, 925 * MIB, {"ServerVersion": "4.3.1", "Driver": "overlay", "CgroupVersion": "2"}, version
@@ -187,24 +187,24 @@ def test_podman_is_named_and_what_it_does_not_tell_is_none() -> None:
     assert (told.storage_driver, told.cgroup_version) == ("overlay", "2")
 
 
-def test_without_the_firmwares_word_the_gpu_has_what_linux_has_not() -> None:
+def test_without_a_firmware_report_the_gpu_has_the_ram_that_linux_lacks() -> None:
     silent = {key: value for key, value in SAID.items() if key != "vc.gpu"}
     assert parsed(silent, 925 * MIB, DOCKER, VERSION).gpu_bytes == 99 * MIB
     assert parsed(silent, 2048 * MIB, DOCKER, VERSION).gpu_bytes is None
 
 
 @pytest.mark.parametrize("serial", ["0000000000000000", "", "none", "12345678 90", "f" * 40])
-def test_what_is_no_serial_number_is_none(serial: str) -> None:
+def test_text_that_is_not_a_serial_number_is_none(serial: str) -> None:
     assert parsed({"cpuinfo.Serial": serial}, 925 * MIB, {}, {}).serial is None
 
 
-def test_a_card_without_anything_is_no_card() -> None:
+def test_a_card_without_any_field_is_none() -> None:
     assert parsed({"card.cid": " \n"}, 925 * MIB, {}, {}).card is None
     only = parsed({"card.name": "SL16G"}, 925 * MIB, {}, {}).card
     assert only == Card(None, "SL16G", None, None, None, None)
 
 
-def test_an_os_release_with_an_open_quote_is_told_as_it_stands() -> None:
+def test_an_os_release_with_an_open_quote_is_reported_unchanged() -> None:
     assert parsed({"os.PRETTY_NAME": '"Rasp'}, 925 * MIB, {}, {}).os_release == '"Rasp'
 
 

@@ -25,7 +25,7 @@ def facts_of(board: RealBoard) -> Facts:
         rack.close()
 
 
-def test_hypriotos_is_told_by_its_own_fields_first_to_a_user_who_is_not_root(
+def test_hypriotos_is_reported_by_its_own_fields_to_a_user_without_root(
     new_real_board: NewRealBoard,
 ) -> None:
     desk = new_real_board("desk", **hypriot())
@@ -49,7 +49,7 @@ def test_hypriotos_is_told_by_its_own_fields_first_to_a_user_who_is_not_root(
     assert facts.swap_bytes is not None
 
 
-def test_podman_is_named_as_what_answers_at_dockers_socket(new_real_board: NewRealBoard) -> None:
+def test_podman_at_dockers_socket_is_named(new_real_board: NewRealBoard) -> None:
     facts = facts_of(new_real_board("pod", engine="podman"))
     assert (facts.engine, facts.containerd_version) == ("Podman", None)
     assert facts.docker_version
@@ -57,7 +57,7 @@ def test_podman_is_named_as_what_answers_at_dockers_socket(new_real_board: NewRe
     assert facts.cgroup_version
 
 
-def test_an_emulated_board_does_not_pass_the_hosts_hardware_off_as_its_own(pi3b: Board) -> None:
+def test_an_emulated_board_does_not_report_the_hosts_hardware(pi3b: Board) -> None:
     facts = pi3b.facts
     hardware = (facts.identity, facts.revision_code, facts.tree_model, facts.serial, facts.card)
     assert hardware == (None,) * 5

@@ -58,7 +58,7 @@ def test_a_gauge_leaves_nothing_running_on_the_board(pi3b: Board) -> None:
     assert pi3b.link.run(gone, check=False).status == 0
 
 
-def test_a_gauge_whose_shell_ended_says_that_the_connection_broke(pi3b: Board) -> None:
+def test_a_gauge_whose_shell_ended_reports_a_broken_connection(pi3b: Board) -> None:
     with Gauge(pi3b.link) as gauge:
         gauge.read()
         pi3b.link.run("pkill -f '[M]emAvailable'")

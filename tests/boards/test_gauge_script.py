@@ -31,5 +31,5 @@ def test_mem_available_is_taken_as_the_kernel_reports_it(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("meminfo", ["", "MemFree: 300 kB\n"])
-def test_a_meminfo_without_a_total_is_named_and_is_no_reading(tmp_path: Path, meminfo: str) -> None:
+def test_a_meminfo_without_a_total_is_reported_and_is_not_a_reading(tmp_path: Path, meminfo: str) -> None:
     assert reading(tmp_path, meminfo) == f"no MemTotal in {tmp_path / 'meminfo'}\n"

@@ -68,9 +68,7 @@ def says(machine: RealBoard) -> Iterator[Callable[[str, str], None]]:
 
 
 @pytest.mark.engine
-def test_a_board_that_is_well_is_given_no_reason_and_keeps_no_process(
-    machine: RealBoard, board: Board
-) -> None:
+def test_a_healthy_board_yields_no_reason_and_keeps_no_process(machine: RealBoard, board: Board) -> None:
     before = machine.shell("pgrep -c sh || true")
     assert found(board, polled) == []
     assert machine.shell("pgrep -c sh || true") == before
@@ -93,7 +91,7 @@ def test_a_board_that_is_well_is_given_no_reason_and_keeps_no_process(
         ),
     ],
 )
-def test_what_the_firmware_throttles_is_found_even_if_it_passes(
+def test_brief_throttling_by_the_firmware_is_found(
     board: Board, says: Callable[[str, str], None], bits: str, reasons: list[str]
 ) -> None:
     says("vcgencmd", "throttled=0x0")
@@ -117,7 +115,7 @@ def test_bits_of_any_time_since_boot_count_if_they_are_new(
 
 
 @pytest.mark.engine
-def test_bits_that_hide_new_events_are_told(board: Board, says: Callable[[str, str], None]) -> None:
+def test_bits_that_hide_new_events_are_reported(board: Board, says: Callable[[str, str], None]) -> None:
     says("vcgencmd", "throttled=0x50000")
     told = "; ".join(health.unwatched(board))
     assert "short new events of a kind that has already happened since boot" in told
@@ -126,7 +124,9 @@ def test_bits_that_hide_new_events_are_told(board: Board, says: Callable[[str, s
 
 
 @pytest.mark.engine
-def test_a_vcgencmd_that_cannot_tell_counts_as_none(board: Board, says: Callable[[str, str], None]) -> None:
+def test_a_vcgencmd_without_a_result_counts_as_missing(
+    board: Board, says: Callable[[str, str], None]
+) -> None:
     says("vcgencmd", "VCHI initialization failed")
     assert found(board, polled) == []
     assert "throttling" in "; ".join(health.unwatched(board))
@@ -160,7 +160,7 @@ def test_text_of_the_kernel_log_is_shown_without_control_characters(
 
 
 @pytest.mark.engine
-def test_a_process_killed_for_want_of_memory_is_found_unless_it_is_what_is_measured(
+def test_an_oom_killed_process_is_found_unless_the_experiment_tolerates_it(
     machine: RealBoard, board: Board
 ) -> None:
     machine.shell(HOG)
@@ -176,7 +176,7 @@ def test_a_process_killed_for_want_of_memory_is_found_unless_it_is_what_is_measu
 
 
 @pytest.mark.engine
-def test_a_reboot_is_found_unless_it_is_what_is_measured(new_real_board: NewRealBoard) -> None:
+def test_a_reboot_is_found_unless_the_experiment_tolerates_it(new_real_board: NewRealBoard) -> None:
     real = new_real_board("desk")
     board = real.in_rack().board("desk")
     boot_id = "cat /proc/sys/kernel/random/boot_id"
@@ -193,7 +193,7 @@ def test_a_reboot_is_found_unless_it_is_what_is_measured(new_real_board: NewReal
 
 
 @pytest.mark.engine
-def test_a_board_that_is_gone_is_an_error_unless_that_is_what_is_measured(
+def test_a_lost_board_is_an_error_unless_the_experiment_tolerates_it(
     new_real_board: NewRealBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(health, "RECOVERY_S", 3.0)
@@ -210,7 +210,7 @@ def test_a_board_that_is_gone_is_an_error_unless_that_is_what_is_measured(
 
 
 @pytest.mark.engine
-def test_load_of_others_before_the_start_is_found(
+def test_foreign_load_before_the_start_is_found(
     machine: RealBoard, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(health, "SETTLE_S", 1.0)
@@ -225,7 +225,7 @@ def test_load_of_others_before_the_start_is_found(
 
 
 @pytest.mark.engine
-def test_load_that_ends_in_time_was_our_own(machine: RealBoard, board: Board) -> None:
+def test_load_that_ends_in_time_does_not_count_as_foreign(machine: RealBoard, board: Board) -> None:
     spinning = threading.Thread(target=machine.shell, args=[f"{SPIN.format(seconds=3)} || true"])
     spinning.start()
     time.sleep(0.5)
@@ -236,7 +236,7 @@ def test_load_that_ends_in_time_was_our_own(machine: RealBoard, board: Board) ->
 
 
 @pytest.mark.engine
-def test_what_is_measured_may_fail_and_is_then_watched_no_more(machine: RealBoard, board: Board) -> None:
+def test_watching_ends_if_the_measurement_fails(machine: RealBoard, board: Board) -> None:
     before = machine.shell("pgrep -c sh || true")
     with pytest.raises(ZeroDivisionError), Watch(board, expected=["load"]) as watch:
         raise ZeroDivisionError
@@ -245,20 +245,20 @@ def test_what_is_measured_may_fail_and_is_then_watched_no_more(machine: RealBoar
 
 
 @pytest.mark.engine
-def test_a_system_container_says_once_what_it_has_not(board: Board) -> None:
+def test_a_system_container_reports_once_what_cannot_be_watched(board: Board) -> None:
     told = health.unwatched(board)
     missing = "throttling, under-voltage, temperature, CPU frequency (a system container has none of its own)"
     assert missing in told
 
 
 @pytest.mark.engine
-def test_containers_of_others_are_told_by_name(new_real_board: NewRealBoard) -> None:
+def test_foreign_containers_are_reported_by_name(new_real_board: NewRealBoard) -> None:
     board = new_real_board("desk", others_containers=2).in_rack().board("desk")
     assert health.others(board) == ("theirs-1", "theirs-2")
 
 
 @pytest.mark.engine
-def test_a_user_with_sudo_sees_what_only_root_may(new_real_board: NewRealBoard) -> None:
+def test_a_user_with_sudo_reads_what_only_root_can_read(new_real_board: NewRealBoard) -> None:
     real = new_real_board("desk", user="pirate")
     real.shell("printf '#!/bin/sh\\n[ $(id -u) = 0 ] && echo nothing\\n' > /usr/local/bin/dmesg")
     real.shell("chmod 755 /usr/local/bin/dmesg")

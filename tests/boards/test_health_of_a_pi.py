@@ -85,7 +85,7 @@ def test_a_pi_is_watched_in_all(pi_board: Board) -> None:
         (TEMPERATURE, "79200", "48312", []),
     ],
 )
-def test_what_a_pi_tells_in_passing_is_found(
+def test_brief_events_on_a_pi_are_found(
     pi: RealBoard, pi_board: Board, file: str, text: str, well: str, reasons: list[str]
 ) -> None:
     def trouble() -> None:
@@ -107,7 +107,7 @@ def test_a_clock_that_is_slow_while_the_board_is_busy_is_found(pi: RealBoard, pi
 
 
 @pytest.mark.engine
-def test_swapping_is_found_unless_it_is_what_is_measured(pi: RealBoard, pi_board: Board) -> None:
+def test_swapping_is_found_unless_the_experiment_tolerates_it(pi: RealBoard, pi_board: Board) -> None:
     swapped = "sed -i 's/^pswpout .*/pswpout {pages}/' /run/vmstat && cat /run/vmstat > /run/vmstat.now"
     pi.shell(f"{swapped.format(pages=0)} && mount --bind /run/vmstat.now /proc/vmstat")
     try:
@@ -132,7 +132,7 @@ def test_a_wall_clock_that_jumps_is_found(pi: RealBoard, pi_board: Board) -> Non
 
 
 @pytest.mark.engine
-def test_a_clock_that_does_not_run_as_the_controllers_does_is_found(pi: RealBoard, pi_board: Board) -> None:
+def test_a_clock_that_drifts_from_the_controllers_is_found(pi: RealBoard, pi_board: Board) -> None:
     pi.shell("mount --bind /run/uptime /proc/uptime")
     try:
         (reason,) = found(pi_board, lambda: time.sleep(2))
@@ -144,7 +144,7 @@ def test_a_clock_that_does_not_run_as_the_controllers_does_is_found(pi: RealBoar
 
 
 @pytest.mark.engine
-def test_a_board_that_tells_nonsense_is_told(pi: RealBoard, pi_board: Board) -> None:
+def test_a_board_with_implausible_readings_is_reported(pi: RealBoard, pi_board: Board) -> None:
     pi.shell("echo 'soon enough' > /run/uptime.now && mount --bind /run/uptime.now /proc/uptime")
     try:
         with pytest.raises(BoardError, match="pi: its state cannot be read; it reported "):

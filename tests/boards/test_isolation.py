@@ -30,7 +30,7 @@ FILE_SYSTEMS = ["configfs", "debugfs", "efivarfs", "pstore", "securityfs", "trac
 
 
 @pytest.mark.parametrize("path", OF_THE_HOST)
-def test_root_on_a_board_cannot_write_what_is_the_hosts(pi3b: Board, path: str) -> None:
+def test_root_on_a_board_cannot_write_to_the_hosts_files(pi3b: Board, path: str) -> None:
     if not Path(path).exists():
         pytest.skip(f"this kernel has no {path}")
     before = Path(path).read_text()

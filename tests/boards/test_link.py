@@ -124,11 +124,11 @@ def test_a_command_that_runs_too_long_is_ended_on_the_board(pi3b: Board, command
 
 
 @pytest.mark.parametrize("status", [0, 1, 2, 42, 126, 127, 130, 254])
-def test_exit_codes_come_through(pi3b: Board, status: int) -> None:
+def test_exit_codes_are_returned(pi3b: Board, status: int) -> None:
     assert pi3b.link.run(f"exit {status}", check=False).status == status
 
 
-def test_a_command_that_fails_is_an_error_that_quotes_what_it_said(pi3b: Board) -> None:
+def test_a_failing_command_is_an_error_that_quotes_its_output(pi3b: Board) -> None:
     with pytest.raises(BoardError, match=r"shared: `.*` exited with 3: no such luck") as caught:
         pi3b.link.run("echo fine; echo no such luck >&2; exit 3")
     assert type(caught.value) is BoardError
@@ -140,14 +140,14 @@ def test_output_and_errors_are_kept_apart(pi3b: Board) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_comes_through_unchanged(pi3b: Board, text: str) -> None:
+def test_hostile_text_is_transferred_unchanged(pi3b: Board, text: str) -> None:
     assert pi3b.link.run(f"printf %s {shlex.quote(text)}").stdout == text
     assert pi3b.link.run("cat", stdin=text).stdout == text
     assert pi3b.link.run("cat; printf %s \"$(printf '%s' 'a\"b')\"", stdin=text).stdout == text + 'a"b'
     assert pi3b.link.run("ls /tmp/owned", check=False).status != 0
 
 
-def test_bytes_come_through_unchanged(pi3b: Board) -> None:
+def test_bytes_are_transferred_unchanged(pi3b: Board) -> None:
     data = bytes(range(256)) * 4096
     told = pi3b.link.run("sha256sum", stdin=data).stdout.split()[0]
     assert told == hashlib.sha256(data).hexdigest()
@@ -192,7 +192,7 @@ def test_closing_leaves_no_process_and_no_socket(second: Link, workspace: Worksp
     second.close()
 
 
-def test_before_it_is_opened_it_says_so(workspace: Workspace) -> None:
+def test_a_link_that_is_not_open_raises_an_error(workspace: Workspace) -> None:
     link = Link("shelf", 0, workspace.path)
     with pytest.raises(LinkError, match="shelf: is not connected"):
         link.run("true")

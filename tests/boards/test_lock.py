@@ -73,7 +73,7 @@ def wait_until(true: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def test_a_second_controller_is_told_who_has_it_and_since_when(controller: Controller) -> None:
+def test_a_second_controller_is_shown_the_holder_and_since_when(controller: Controller) -> None:
     first, second = controller(run_id="20260101T000000-aaaa"), controller()
     first.take()
     assert first.held
@@ -88,7 +88,7 @@ def test_a_second_controller_is_told_who_has_it_and_since_when(controller: Contr
     assert second.held
 
 
-def test_it_can_be_waited_for_which_is_told(controller: Controller) -> None:
+def test_waiting_for_the_lock_is_announced(controller: Controller) -> None:
     said: list[str] = []
     first, second = controller(run_id="first"), controller(say=said)
     first.take()
@@ -101,7 +101,7 @@ def test_it_can_be_waited_for_which_is_told(controller: Controller) -> None:
     assert len(said) == 1
 
 
-def test_it_is_given_up_without_a_trace(controller: Controller, real_board: RealBoard) -> None:
+def test_releasing_the_lock_leaves_no_trace(controller: Controller, real_board: RealBoard) -> None:
     lock = controller()
     before = real_board.shell(f"ls /run/lock {LEDGER} 2>&1", check=False)
     lock.take()
@@ -112,7 +112,7 @@ def test_it_is_given_up_without_a_trace(controller: Controller, real_board: Real
     lock.release()
 
 
-def test_it_is_gone_soon_after_its_controller_died(
+def test_the_lock_is_released_soon_after_its_controller_dies(
     controller: Controller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shorten(monkeypatch, grace_s=2)
@@ -125,7 +125,7 @@ def test_it_is_gone_soon_after_its_controller_died(
     assert said[0].startswith("is being cleaned up after ")
 
 
-def test_it_is_gone_soon_after_a_controller_fell_silent(
+def test_the_lock_is_released_soon_after_a_controller_falls_silent(
     controller: Controller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shorten(monkeypatch, grace_s=1, silence_s=2)
@@ -147,7 +147,7 @@ def test_a_controller_that_lives_keeps_it(controller: Controller, monkeypatch: p
     assert first.held
 
 
-def test_a_connection_of_the_same_run_takes_its_own_lock_over(controller: Controller) -> None:
+def test_a_new_connection_of_the_same_run_takes_over_its_lock(controller: Controller) -> None:
     first, second = (controller(run_id="one-run") for _ in range(2))
     first.take()
     Ledger(first._link).open()
@@ -180,7 +180,7 @@ def test_the_file_that_another_user_left_is_locked_and_written_to(
     assert not second.held
 
 
-def test_hostile_text_in_its_file_is_shown_as_text_and_kills_nobody(
+def test_hostile_text_in_the_lock_file_is_shown_as_text_and_kills_no_process(
     controller: Controller, real_board: RealBoard
 ) -> None:
     first, second = controller(run_id="first"), controller(run_id="second")
@@ -196,7 +196,7 @@ def test_hostile_text_in_its_file_is_shown_as_text_and_kills_nobody(
     assert real_board.shell("ls /tmp/owned", check=False).startswith("ls: cannot access")
 
 
-def test_what_stays_is_told_when_it_is_released(controller: Controller) -> None:
+def test_changes_that_stay_are_reported_when_the_lock_is_released(controller: Controller) -> None:
     lock = controller()
     lock.take()
     ledger = Ledger(lock._link)

@@ -97,7 +97,7 @@ def brought_up(directory: Path, lacks: str, **link: str) -> list[str]:
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_each_means_of_a_kernel_is_tried_and_what_none_can_do_is_a_gap(tmp_path: Path, kernel: str) -> None:
+def test_each_means_of_a_kernel_is_tried_and_a_gap_remains_if_none_works(tmp_path: Path, kernel: str) -> None:
     lacks, round_trip, rate, gaps = KERNELS[kernel]
     lines = brought_up(tmp_path, lacks, **BOTH_WAYS)
     assert lines[0] == "starting"
@@ -127,7 +127,7 @@ def test_netem_delays_all_of_it_on_the_way_out_where_the_way_in_cannot_be_shaped
     )
 
 
-def test_netem_delays_all_packets_where_the_kernel_cannot_tell_the_sessions_own(tmp_path: Path) -> None:
+def test_netem_delays_all_packets_if_the_kernel_cannot_classify_them(tmp_path: Path) -> None:
     brought_up(tmp_path, "prio", **BOTH_WAYS)
     assert "tc qdisc add dev eth0 root handle 1: netem delay 10000us" in (tmp_path / "calls").read_text()
 
@@ -219,7 +219,7 @@ def test_the_link_is_the_same_after_a_reboot(pi3b: Board) -> None:
 
 
 @on_an_engine
-def test_a_board_whose_network_ended_is_unreachable_named_so_and_comes_back(pi3b: Board) -> None:
+def test_a_board_whose_network_ended_is_reported_as_unreachable_and_comes_back(pi3b: Board) -> None:
     driver = driver_of(pi3b)
     driver.network.container.kill()
     with pytest.raises(OSError, match=r"timed out|unreachable|refused"):

@@ -163,7 +163,7 @@ def test_each_row_of_the_documentation_is_recognised(
     assert board.name.startswith("Raspberry Pi ")
 
 
-def test_the_processor_of_a_code_is_told_and_tells_the_two_kinds_of_2b_apart() -> None:
+def test_the_processor_of_a_code_distinguishes_the_two_kinds_of_2b() -> None:
     told = {
         code: board.soc for code in ("000e", "a01041", "a02042", "c03111") if (board := facts(code).identity)
     }
@@ -192,18 +192,18 @@ def test_an_old_code_may_have_the_prefix_of_a_voided_warranty(code: str, model: 
 @pytest.mark.parametrize(
     "code", ["0000", "0001", "000a", "0016", "beef", "8007f0", "xyz", "a02082 a02082", "-1"]
 )
-def test_a_code_that_nobody_knows_is_no_identity_and_no_error(code: str) -> None:
+def test_an_unknown_code_yields_no_identity_and_no_error(code: str) -> None:
     assert facts(code).identity is None
 
 
-def test_a_code_of_another_makers_board_is_not_read_as_a_raspberry_pis() -> None:
+def test_the_code_of_another_vendors_board_is_not_read_as_a_raspberry_pis() -> None:
     assert facts("000d", **{"cpuinfo.Hardware": "ODROID-C1"}).identity is None
     assert facts("000d", **{"tree.model": "Hardkernel ODROID-C1"}).identity is None
     assert facts("000d", **{"cpuinfo.Hardware": "BCM2708"}).identity is not None
     assert facts("000d", **{"tree.model": "Raspberry Pi Model B Rev 2"}).identity is not None
 
 
-def test_hardware_bcm2835_alone_says_nothing() -> None:
+def test_hardware_bcm2835_alone_does_not_identify_a_board() -> None:
     assert facts(**{"cpuinfo.Hardware": "BCM2835"}).identity is None
 
 
@@ -223,19 +223,19 @@ def test_each_row_of_the_documentations_device_trees_is_recognised(compatible: s
         ("4-compute-module-s", "CM4S"),
     ],
 )
-def test_variants_in_device_trees_are_recognised_as_what_they_name(compatible: str, kind: str) -> None:
+def test_variants_in_device_trees_are_recognised(compatible: str, kind: str) -> None:
     board = facts(compatible=f"raspberrypi,{compatible} brcm,bcm2837 ").identity
     assert board is not None
     assert board.kind == kind
 
 
 @pytest.mark.parametrize("code", ["0", "0000", "00000000"])
-def test_a_revision_of_zeros_is_no_code(code: str) -> None:
+def test_a_revision_of_zeros_is_not_a_code(code: str) -> None:
     assert facts(code).revision_code is None
     assert facts(code, **{"tree.revision": "00a02082"}).revision_code == "a02082"
 
 
-def test_without_a_code_the_device_tree_tells_the_model_and_the_pcb() -> None:
+def test_without_a_code_the_device_tree_identifies_model_and_pcb() -> None:
     board = facts(
         None, "raspberrypi,3-model-b brcm,bcm2837 ", **{"tree.model": "Raspberry Pi 3 Model B Rev 1.2 "}
     )
@@ -244,19 +244,19 @@ def test_without_a_code_the_device_tree_tells_the_model_and_the_pcb() -> None:
     assert board.tree_model == "Raspberry Pi 3 Model B Rev 1.2"
 
 
-def test_the_device_trees_own_revision_is_as_good_as_cpuinfos() -> None:
+def test_the_revision_of_the_device_tree_is_used_like_that_of_cpuinfo() -> None:
     assert facts(**{"tree.revision": "00a02082"}).revision_code == "a02082"
     assert facts(**{"tree.revision": "0000000e"}).revision_code == "000e"
 
 
-def test_a_board_of_another_maker_is_known_by_its_device_tree() -> None:
+def test_a_board_of_another_vendor_is_identified_by_its_device_tree() -> None:
     board = facts(None, "pine64,pine64-plus allwinner,sun50i-a64", **{"tree.model": "Pine64+"}).identity
     assert board is not None
     assert (board.model, board.name) == ("pine64", "Pine64+")
 
 
 @pytest.mark.parametrize(("mebibytes", "model"), [(182, "pi1b_256"), (429, "pi1b"), (4000, "pi1b")])
-def test_a_model_b_without_a_code_is_told_by_its_memory(mebibytes: int, model: str) -> None:
+def test_a_model_b_without_a_code_is_identified_by_its_memory(mebibytes: int, model: str) -> None:
     board = parsed({"tree.compatible": "raspberrypi,model-b-rev2"}, mebibytes * 2**20, {}, {}).identity
     assert board is not None
     assert board.model == model
@@ -270,7 +270,7 @@ def check(model: BoardModel | str, board: Facts, **variables: str) -> None:
 @pytest.mark.parametrize(
     ("model", "code"), [(model, code) for model, codes in MODELS.items() if model for code in codes]
 )
-def test_a_board_that_is_what_the_inventory_says_passes(model: str, code: str) -> None:
+def test_a_board_that_matches_the_inventory_passes(model: str, code: str) -> None:
     check(model, facts(code))
 
 
@@ -295,7 +295,7 @@ def test_another_board_is_named_beside_what_the_inventory_says(said: str, code: 
     assert f"desk: the inventory says {name} ({said}), but it is a {is_a}" in str(raised.value)
 
 
-def test_a_wrong_boards_error_says_what_to_put_into_the_inventory() -> None:
+def test_a_wrong_boards_error_states_the_right_inventory_entry() -> None:
     with pytest.raises(WrongBoard, match=r"put it into the group \[pi2b\]$"):
         check("pi3b", facts("a01041"))
     with pytest.raises(WrongBoard, match=r"set microcloud_model=pi2b$"):
@@ -304,7 +304,7 @@ def test_a_wrong_boards_error_says_what_to_put_into_the_inventory() -> None:
         check("pi3b", facts("9000c1"))
 
 
-def test_a_board_known_by_its_device_tree_alone_is_checked_but_not_for_its_memory() -> None:
+def test_a_board_identified_by_device_tree_alone_is_checked_but_its_memory_is_not() -> None:
     tree = facts(compatible="raspberrypi,model-b")
     for model in ("pi1b", "pi1b_256"):
         check(model, tree)
@@ -313,7 +313,7 @@ def test_a_board_known_by_its_device_tree_alone_is_checked_but_not_for_its_memor
 
 
 @pytest.mark.parametrize("model", ["pi3b", "pi1b", "pine64", "t2_small"])
-def test_a_board_that_nobody_knows_is_taken_for_what_the_inventory_says(model: str) -> None:
+def test_an_unrecognised_board_is_what_the_inventory_states(model: str) -> None:
     check(model, facts())
     check(model, facts("beef"))
 
@@ -323,7 +323,7 @@ def own(tmp_path: Path, text: str) -> Catalog:
     return catalogs.load([tmp_path / "own.toml"])
 
 
-def test_a_model_of_ones_own_is_met_by_its_parents_hardware_and_by_no_other(tmp_path: Path) -> None:
+def test_a_custom_model_accepts_only_its_parents_hardware(tmp_path: Path) -> None:
     mine = own(tmp_path, '[boards.kiosk]\nname = "Kiosk"\nlike = "pi3b"\n').model("kiosk")
     check(mine, facts("a22083"))
     check(mine, facts())
@@ -331,21 +331,21 @@ def test_a_model_of_ones_own_is_met_by_its_parents_hardware_and_by_no_other(tmp_
         check(mine, facts("a01041"))
 
 
-def test_a_larger_model_of_ones_own_is_met_by_any_memory_of_its_parent(tmp_path: Path) -> None:
+def test_a_custom_model_with_more_memory_accepts_any_memory_of_its_parent(tmp_path: Path) -> None:
     text = '[boards.pi4b_4gb]\nname = "Pi 4, 4 GB"\nlike = "pi4b"\n'
     mine = own(tmp_path, f'{text}ram_bytes = {{ value = {4 * GIB}, source = "own" }}\n').model("pi4b_4gb")
     check(mine, facts("c03111"))
     check("pi4b", facts("c03111"))
 
 
-def test_a_model_of_ones_own_that_says_nothing_of_its_hardware_is_met_by_all(tmp_path: Path) -> None:
+def test_a_custom_model_without_codes_accepts_any_hardware(tmp_path: Path) -> None:
     figures = "cores = { value = 4, source = 'own' }\nmem_total_bytes = { value = 1, source = 'own' }\n"
     speed = "sevenzip_mips_all_cores = { value = 1, source = 'own' }\n"
     mine = own(tmp_path, f"[boards.rock]\nname = 'Rock'\n{figures}{speed}").model("rock")
     check(mine, facts("a01041"))
 
 
-def test_a_model_of_ones_own_may_bring_its_codes_as_the_documentation_shows(tmp_path: Path) -> None:
+def test_a_custom_model_can_have_revision_codes_as_documented(tmp_path: Path) -> None:
     shown = (ROOT / "docs" / "real-boards.md").read_text().partition("```toml\n")[2].partition("```")[0]
     zero = own(tmp_path, shown).model("zerow")
     check(zero, facts("9000c1"))
@@ -353,7 +353,7 @@ def test_a_model_of_ones_own_may_bring_its_codes_as_the_documentation_shows(tmp_
         check(zero, facts("000e"))
 
 
-def test_a_model_of_ones_own_may_bring_its_device_tree(tmp_path: Path) -> None:
+def test_a_custom_model_can_have_a_device_tree_entry(tmp_path: Path) -> None:
     tree = 'compatible = { value = ["friendlyarm,nanopi-neo2"], source = "own" }\n'
     nano = own(tmp_path, f'[boards.nano]\nname = "NanoPi"\nlike = "pine64"\n{tree}').model("nano")
     check(nano, facts(compatible="friendlyarm,nanopi-neo2 allwinner,sun50i-h5"))
@@ -361,7 +361,7 @@ def test_a_model_of_ones_own_may_bring_its_device_tree(tmp_path: Path) -> None:
         check(nano, facts(compatible="pine64,pine64 allwinner,sun50i-a64"))
 
 
-def test_every_model_of_the_catalog_is_told_from_every_other_by_its_own_codes() -> None:
+def test_the_codes_of_every_model_distinguish_it_from_all_others() -> None:
     for model in catalogs.shipped().models.values():
         for code in model.revision_codes:
             assert model_of(code) == model.id

@@ -51,7 +51,7 @@ def test_notes_are_executed_as_root_in_reverse_order_and_struck_out(board: Board
     assert take_all_back(board) == ""
 
 
-def test_one_that_fails_is_told_and_stays_and_the_others_are_executed(board: Board) -> None:
+def test_a_failing_note_is_reported_and_kept_and_the_others_are_executed(board: Board) -> None:
     board.undo("touch /tmp/taken-back")
     board.undo("echo 'the disk is gone' >&2; exit 1")
     board.undo("touch /tmp/taken-back-too")
@@ -63,14 +63,14 @@ def test_one_that_fails_is_told_and_stays_and_the_others_are_executed(board: Boa
     board.link.run(f"rm {LEDGER}/00002")
 
 
-def test_a_note_that_was_cut_off_by_a_power_failure_is_no_note(board: Board) -> None:
+def test_an_incomplete_note_is_ignored_after_a_power_failure(board: Board) -> None:
     board.link.run(f"echo 'touch /tmp/half' > {LEDGER}/00001.part")
     assert board.undo("true") == "00002"
     assert take_all_back(board) == ""
     assert board.link.run("ls /tmp/half", check=False).status != 0
 
 
-def test_a_change_that_lasts_as_long_as_a_context_is_taken_back_and_struck_out_once(board: Board) -> None:
+def test_a_change_within_a_context_is_reverted_once_and_its_note_deleted(board: Board) -> None:
     with changed(board, "echo back >> /tmp/times"):
         assert board.link.run(f"ls {LEDGER}").stdout.split() == ["00001"]
     assert board.link.run(f"ls {LEDGER}").stdout == ""
@@ -86,7 +86,7 @@ def test_a_change_that_lasts_as_long_as_a_context_is_taken_back_and_struck_out_o
     board.link.run(f"rm {LEDGER}/*")
 
 
-def test_hostile_text_in_a_note_is_not_executed_when_it_is_noted(board: Board) -> None:
+def test_hostile_text_in_a_note_is_not_executed_when_it_is_recorded(board: Board) -> None:
     note = board.undo(undo.unload("'; touch /tmp/owned; $(touch /tmp/owned) `touch /tmp/owned`"))
     board.revert(note)
     assert board.link.run("ls /tmp/owned", check=False).status != 0
@@ -128,9 +128,7 @@ LEFT = {
 
 
 @pytest.mark.parametrize("engine", ["docker", "podman"])
-def test_what_bears_our_label_is_removed_and_what_is_somebody_elses_is_not(
-    new_real_board: NewRealBoard, engine: str
-) -> None:
+def test_only_objects_with_the_runs_label_are_removed(new_real_board: NewRealBoard, engine: str) -> None:
     real = new_real_board(engine=engine)  # type: ignore[arg-type]
     real.shell(OTHERS.format(count=1).replace("docker", engine))
     board = real.in_rack().board(real.name)
@@ -139,7 +137,7 @@ def test_what_bears_our_label_is_removed_and_what_is_somebody_elses_is_not(
     assert there(board) == LEFT
 
 
-def test_an_engine_without_its_command_line_is_asked_by_curl(
+def test_an_engine_without_its_command_line_client_is_queried_with_curl(
     new_real_board: NewRealBoard, tmp_path: Path
 ) -> None:
     if shutil.which("curl") is None:
@@ -167,7 +165,7 @@ def test_an_engine_without_its_command_line_is_asked_by_curl(
     assert not notes.exists()
 
 
-def test_while_the_engine_is_down_nothing_is_struck_out_that_takes_it(new_real_board: NewRealBoard) -> None:
+def test_notes_that_need_the_engine_stay_while_it_is_down(new_real_board: NewRealBoard) -> None:
     real = new_real_board()
     board = real.in_rack().board(real.name)
     board.undo(undo.unload("microcloud/loaded:1"))
@@ -182,7 +180,7 @@ def test_while_the_engine_is_down_nothing_is_struck_out_that_takes_it(new_real_b
     assert board.link.run(f"ls {LEDGER}", check=False).status != 0
 
 
-def test_a_board_is_left_as_it_was_and_images_that_were_there_stay(
+def test_a_board_is_restored_and_keeps_its_existing_images(
     new_real_board: NewRealBoard, catalog: Catalog
 ) -> None:
     real = new_real_board(others_containers=1)

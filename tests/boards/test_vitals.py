@@ -28,7 +28,7 @@ def happened(action: str, container: str, **attributes: str) -> dict[str, Any]:
     ],
     ids=["told", "goes-on", "told-too-late", "on-request", "by-themselves"],
 )
-def test_a_container_that_sigkill_ended_unasked_counts_as_out_of_memory(
+def test_a_container_that_got_an_unrequested_sigkill_counts_as_out_of_memory(
     events: list[dict[str, Any]], count: int
 ) -> None:
     assert health.killed_for_memory(events) == count
@@ -45,11 +45,11 @@ def symptoms(*seen: Vitals) -> list[str]:
     return [finding.symptom for finding in judged(seen)]
 
 
-def test_one_look_is_not_enough_to_find_anything() -> None:
+def test_a_single_reading_yields_no_findings() -> None:
     assert symptoms(look(0, throttled=0xF)) == []
 
 
-def test_a_new_boot_starts_to_count_anew() -> None:
+def test_counters_restart_with_a_new_boot() -> None:
     before = look(0, throttled=0x50000, swapped_pages=9000, oom_kills=3, log=("[1] Under-voltage detected!",))
     after = look(60, boot="b/1", booted_at_s=2e9, uptime_s=5.0)
     well = dataclasses.replace(after, throttled=0, swapped_pages=0, oom_kills=0, log=())
@@ -75,7 +75,7 @@ def test_a_boards_clock_may_differ_by_a_second_and_by_a_thousandth(
     assert symptoms(look(0), look(took_s, uptime_s=100 + told_s)) == ["clock"] * is_found
 
 
-def test_an_answer_that_took_long_is_no_proof_of_a_wrong_clock() -> None:
+def test_a_slow_answer_is_not_proof_of_a_wrong_clock() -> None:
     slow = dataclasses.replace(look(10, uptime_s=117.0), answered_s=18.0)
     assert symptoms(look(0), slow) == []
 
@@ -108,7 +108,7 @@ def test_a_slow_clock_counts_only_between_busy_moments(seen: list[Vitals], is_fo
     assert [finding.symptom for finding in judged(seen)] == ["frequency"] * is_found
 
 
-def test_kills_are_taken_from_the_log_only_of_a_kernel_that_does_not_count_them() -> None:
+def test_kills_are_read_from_the_log_only_if_the_kernel_does_not_count_them() -> None:
     line = "[9.1] Killed process 42 (java) total-vm:1kB"
     assert symptoms(look(0, log=()), look(9, log=(line,))) == ["oom"]
     assert symptoms(look(0, log=(), oom_kills=0), look(9, log=(line,), oom_kills=1)) == ["oom"]
@@ -117,12 +117,12 @@ def test_kills_are_taken_from_the_log_only_of_a_kernel_that_does_not_count_them(
 @pytest.mark.parametrize(
     "answer", [[], ["busy_us 1"], ["uptime_s nan", "busy_us 1"], ["uptime_s 1", "busy_us inf"]]
 )
-def test_an_answer_without_a_clock_is_none(answer: list[str]) -> None:
+def test_an_answer_without_a_clock_is_an_error(answer: list[str]) -> None:
     with pytest.raises(BoardError, match="desk: its state cannot be read"):
         parsed("desk", answer, 0.0, 0.1)
 
 
-def test_what_makes_no_sense_is_unknown() -> None:
+def test_implausible_values_are_unknown() -> None:
     answer = [
         "uptime_s 1",
         "busy_us 1",
@@ -173,14 +173,14 @@ def test_a_temperature_is_read_in_degrees_and_in_millidegrees(reading: str, degr
 
 
 @pytest.mark.parametrize("reading", ["-274000", "2147483647", "160000", "-32768000"])
-def test_a_temperature_that_cannot_be_is_not_watched_and_that_is_said(reading: str) -> None:
+def test_an_impossible_temperature_is_not_watched_and_is_reported(reading: str) -> None:
     seen = board_at(0, big_khz=2_000_000, zone1=reading)
     assert list(seen.zones_c) == ["thermal_zone0"]
     assert f"thermal_zone1 reads {reading}, which is not a temperature" in list(health._unwatched(seen))
 
 
 @pytest.mark.parametrize("khz", [0, -1, 10**9])
-def test_a_frequency_that_cannot_be_is_not_watched_and_that_is_said(khz: int) -> None:
+def test_an_impossible_frequency_is_not_watched_and_is_reported(khz: int) -> None:
     seen = board_at(0, big_khz=khz, zone1=48_000)
     assert list(seen.clocks) == ["cpu0"]
     assert f"cpu4 reads {khz:g} kHz, which is not a frequency" in list(health._unwatched(seen))

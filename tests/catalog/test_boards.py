@@ -138,7 +138,7 @@ def test_the_first_boards_share_the_figures_of_their_soc(models: Mapping[str, Bo
         ("ec2_singapore", "round_trip_s"),
     ],
 )
-def test_an_estimated_figure_says_so_in_its_source(
+def test_the_source_of_an_estimated_figure_states_that_it_is_an_estimate(
     models: Mapping[str, BoardModel], name: str, figure: str
 ) -> None:
     assert models[name].sources[figure].startswith("estimate: ")
@@ -191,7 +191,7 @@ def test_no_two_models_share_a_revision_code(models: Mapping[str, BoardModel]) -
         ("pi5", 0x17),
     ],
 )
-def test_new_revision_codes_bear_the_models_type_and_memory(
+def test_new_revision_codes_contain_the_models_type_and_memory(
     models: Mapping[str, BoardModel], name: str, board_type: int
 ) -> None:
     codes = [int(code, 16) for code in models[name].revision_codes]

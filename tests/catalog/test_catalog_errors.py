@@ -195,7 +195,7 @@ from tests.support.catalog_files import BOARD, LIMIT, WORKLOAD, without, written
         ),
     ],
 )
-def test_a_wrong_file_is_a_catalog_error_that_names_file_and_key(
+def test_an_invalid_file_is_a_catalog_error_that_names_file_and_key(
     tmp_path: Path, text: str, key: str, said: str
 ) -> None:
     file = written(tmp_path, text)
@@ -207,7 +207,7 @@ def test_a_wrong_file_is_a_catalog_error_that_names_file_and_key(
     assert said in message
 
 
-def test_of_two_files_the_wrong_one_is_named(tmp_path: Path) -> None:
+def test_of_two_files_the_invalid_one_is_named(tmp_path: Path) -> None:
     right = written(tmp_path, BOARD, "right.toml")
     wrong = written(tmp_path, '[boards.other]\nlike = "mine"\nbord = 1\n', "wrong.toml")
     with pytest.raises(CatalogError, match=r'wrong\.toml: key "boards\.other\.bord": unknown'):
@@ -222,7 +222,7 @@ def test_a_workload_without_image_and_dockerfile_names_both(tmp_path: Path) -> N
     assert str(caught.value) == f"{file}: workload 'mine' names no \"image\", and there is no {dockerfile}"
 
 
-def test_a_file_that_is_not_there_is_a_catalog_error(tmp_path: Path) -> None:
+def test_a_missing_file_is_a_catalog_error(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match=r"none\.toml: cannot be read: No such file or directory"):
         load([tmp_path / "none.toml"])
 
@@ -239,7 +239,7 @@ def test_a_file_that_is_not_text_is_a_catalog_error(tmp_path: Path) -> None:
         load([file])
 
 
-def test_a_catalog_error_is_a_mistake_that_the_user_can_mend() -> None:
+def test_a_catalog_error_is_a_user_mistake() -> None:
     assert issubclass(CatalogError, UserMistake)
 
 
@@ -249,9 +249,7 @@ FIGURES = ("sevenzip_mips_all_cores", "ethernet_bits_per_s", "disk_read_iops", "
 
 @pytest.mark.parametrize("value", ["nan", "-1.0", "0.0", "inf", "1e300"])
 @pytest.mark.parametrize("key", FIGURES)
-def test_a_figure_that_no_board_can_have_is_named_with_file_and_key(
-    tmp_path: Path, key: str, value: str
-) -> None:
+def test_an_impossible_figure_is_reported_with_file_and_key(tmp_path: Path, key: str, value: str) -> None:
     like = f'[boards.mine]\nname = "Mine"\nlike = "pi3b"\n{key} = {{ value = {value}, source = "x" }}\n'
     file = tmp_path / "mine.toml"
     file.write_text(like)
@@ -290,7 +288,7 @@ typical_start_s = 1.0
 
 
 @pytest.mark.parametrize("name", ["", "a[b]", "a::b", "a\nb", "Upper", "-a", "a" * 65, "a b", "a/b", "../a"])
-def test_a_workload_id_that_cannot_stand_in_a_tests_id_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_workload_id_that_is_invalid_in_a_test_id_is_refused(tmp_path: Path, name: str) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(WORKLOAD_TABLE.format(id=json.dumps(name), port=80, timeout_s=5))
     with pytest.raises(CatalogError, match=r"key .workloads.*: an id consists of lower-case letters"):
@@ -298,7 +296,7 @@ def test_a_workload_id_that_cannot_stand_in_a_tests_id_is_refused(tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["", "a[b]", "a::b", "a\nb", "-a", "a" * 65, "a b"])
-def test_a_board_id_that_cannot_be_a_groups_name_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_board_id_that_is_invalid_as_a_group_name_is_refused(tmp_path: Path, name: str) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(f'[boards.{json.dumps(name)}]\nname = "Mine"\nlike = "pi3b"\n')
     with pytest.raises(CatalogError, match=r"mine.toml: key .boards.*: an id consists of letters"):
@@ -323,7 +321,9 @@ def chain(length: int) -> str:
     ["a = " + "9" * 5000, "a = " + "[" * 100_000, "a = " + "{b = " * 5000, chain(1500)],
     ids=["an integer of 5,000 digits", "nested lists", "nested tables", "1,500 models like each other"],
 )
-def test_what_is_too_much_for_the_parser_is_an_error_with_the_file(tmp_path: Path, content: str) -> None:
+def test_a_file_that_is_too_much_for_the_parser_is_an_error_that_names_it(
+    tmp_path: Path, content: str
+) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(content)
     with pytest.raises(CatalogError, match=r"mine\.toml: "):

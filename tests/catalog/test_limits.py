@@ -62,7 +62,7 @@ def test_the_oldest_board_serves_250_clients_natively_and_30_dockerized(catalog:
 
 
 @pytest.mark.parametrize("name", ["page_time", "failures", "throughput"])
-def test_nothing_is_asked_of_the_oldest_boards_docker_above_30_clients(catalog: Catalog, name: str) -> None:
+def test_the_oldest_board_has_no_docker_limits_above_30_clients(catalog: Catalog, name: str) -> None:
     def limit(setting: str, clients: int) -> Limit | None:
         return catalog.limit("pi1b_256", f"serving.{name}", {"setting": setting, "clients": clients})
 
@@ -89,7 +89,7 @@ def test_no_generation_may_take_longer_for_a_page_than_the_one_before(
     assert allowed == sorted(allowed, reverse=True)
 
 
-def test_a_page_time_is_three_times_what_the_slower_of_ethernet_and_cpu_takes(catalog: Catalog) -> None:
+def test_the_page_time_limit_is_three_times_the_slower_of_ethernet_and_cpu(catalog: Catalog) -> None:
     for limit in of(catalog, "serving.page_time"):
         model = catalog.model(limit.model)
         assert model.ethernet_bits_per_s is not None

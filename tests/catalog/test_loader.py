@@ -24,7 +24,7 @@ def test_every_effort_has_at_least_four_requests_a_client() -> None:
         assert effort.requests >= 4 * max(effort.clients), effort.id
 
 
-def test_a_name_that_is_not_there_is_answered_with_the_nearest() -> None:
+def test_an_unknown_name_is_reported_with_the_nearest_one() -> None:
     catalog = load()
     with pytest.raises(CatalogError, match="no board model is named 'pi3'; did you mean 'pi3b"):
         catalog.model("pi3")
@@ -34,7 +34,7 @@ def test_a_name_that_is_not_there_is_answered_with_the_nearest() -> None:
         catalog.effort("papers")
 
 
-def test_a_symptom_that_is_not_there_is_answered_with_the_nearest() -> None:
+def test_an_unknown_symptom_is_reported_with_the_nearest_one() -> None:
     assert threshold("oom") == 0
     with pytest.raises(CatalogError, match="no symptom is named 'swapp'; did you mean 'swap'"):
         threshold("swapp")
@@ -55,7 +55,7 @@ def test_a_users_file_replaces_a_shipped_board_model_as_a_whole(tmp_path: Path) 
     assert model.soc is None
 
 
-def test_of_two_files_the_later_one_holds(tmp_path: Path) -> None:
+def test_of_two_files_the_later_one_applies(tmp_path: Path) -> None:
     first = written(tmp_path, BOARD, "first.toml")
     second = written(tmp_path, BOARD.replace("My board", "My other board"), "second.toml")
     assert load([first, second]).model("mine").name == "My other board"
@@ -76,14 +76,14 @@ def test_a_model_like_a_vm_is_a_vm(tmp_path: Path) -> None:
     assert load([written(tmp_path, text)]).model("mine").kind == "vm"
 
 
-def test_like_may_name_a_model_that_is_like_another_and_stands_in_a_later_file(tmp_path: Path) -> None:
+def test_like_can_name_a_derived_model_of_a_later_file(tmp_path: Path) -> None:
     first = written(tmp_path, '[boards.one]\nlike = "two"\n', "first.toml")
     second = written(tmp_path, '[boards.two]\nname = "Two"\nlike = "pi3b"\n', "second.toml")
     model = load([first, second]).model("one")
     assert (model.id, model.name, model.cores) == ("one", "Two", 4)
 
 
-def test_what_is_like_a_replaced_model_changes_with_it(tmp_path: Path) -> None:
+def test_a_model_like_a_replaced_model_changes_with_it(tmp_path: Path) -> None:
     catalog = load([written(tmp_path, BOARD.replace("boards.mine", "boards.pi1b"))])
     assert catalog.model("pi1bplus").cores == 2
     assert catalog.model("pi1bplus").name == "Raspberry Pi 1 Model B+"
@@ -144,7 +144,7 @@ def test_a_users_file_replaces_any_shipped_limit(tmp_path: Path) -> None:
         assert (mine.min, mine.max, mine.source) == (0.125, None, "my users")
 
 
-def test_a_users_limit_comes_before_shipped_ones_with_more_labels(tmp_path: Path) -> None:
+def test_a_custom_limit_takes_precedence_over_shipped_ones_with_more_labels(tmp_path: Path) -> None:
     labelled = next(limit for limit in load().limits if limit.labels)
     text = f'[limits.{labelled.model}.{labelled.metric}]\nmin = 0.125\nsource = "my users"\n'
     catalog = load([written(tmp_path, text)])
@@ -161,7 +161,7 @@ def test_a_limit_may_be_that_of_a_board_model_in_a_later_file(tmp_path: Path) ->
     assert limit.max == 0.5
 
 
-def test_of_two_limits_about_the_same_the_later_read_holds(tmp_path: Path) -> None:
+def test_of_two_equal_limits_the_later_one_applies(tmp_path: Path) -> None:
     first = written(tmp_path, LIMIT, "first.toml")
     second = written(tmp_path, LIMIT.replace("0.5", "0.25"), "second.toml")
     limit = load([first, second]).limit("pi3b", "serving.page_time", {})
@@ -169,7 +169,7 @@ def test_of_two_limits_about_the_same_the_later_read_holds(tmp_path: Path) -> No
     assert limit.max == 0.25
 
 
-def test_of_several_limits_the_one_with_the_most_labels_in_common_holds(tmp_path: Path) -> None:
+def test_of_several_limits_the_one_with_the_most_labels_applies(tmp_path: Path) -> None:
     text = """
     [[limits.pi3b.mine.latency]]
     max = 3

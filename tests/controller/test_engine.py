@@ -31,7 +31,7 @@ def test_a_stream_that_trickles_on_for_ever_has_a_deadline(host_engine: DockerCl
         container.remove(force=True)
 
 
-def test_a_call_in_time_gives_what_it_gives_without_a_deadline(host_engine: DockerClient) -> None:
+def test_a_call_within_its_timeout_returns_its_result(host_engine: DockerClient) -> None:
     assert within(30, "desk", "asking", host_engine.ping) is True
     with pytest.raises(NotFound):
         within(30, "desk", "asking", lambda: host_engine.containers.get("no-such-container"))

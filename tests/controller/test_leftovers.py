@@ -107,7 +107,7 @@ PLANTED: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("planted", PLANTED)
-def test_a_directory_that_somebody_else_put_there_is_not_used(
+def test_a_directory_that_another_user_created_is_not_used(
     runtime: Path, monkeypatch: pytest.MonkeyPatch, planted: str
 ) -> None:
     PLANTED[planted](workspace.root())
@@ -153,7 +153,7 @@ def _left(host_engine: DockerClient, run_id: str) -> set[str | None]:
 
 
 @pytest.mark.engine
-def test_a_run_whose_lease_is_held_is_left_alone_though_its_lock_is_not_seen(
+def test_a_run_with_a_held_lease_is_not_touched_even_if_its_lock_is_not_visible(
     host_engine: DockerClient, base: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     run_id = new_run_id()
@@ -200,7 +200,7 @@ time.sleep(60)
 
 @pytest.mark.engine
 @pytest.mark.parametrize("doubt", ["no lease", "lock held"])
-def test_what_may_belong_to_a_live_run_is_left_alone(
+def test_objects_that_may_belong_to_a_live_run_are_not_removed(
     host_engine: DockerClient, base: str, own: Workspace, doubt: str
 ) -> None:
     marks = engine.host_labels(own.run_id)
@@ -238,7 +238,7 @@ def test_a_container_that_fails_or_does_not_end_is_an_error_and_is_removed(
     assert host_engine.containers.list(all=True, filters={"label": label}) == []
 
 
-def test_an_engine_elsewhere_is_refused_and_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_on_another_machine_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     engine.must_be_here(cast("DockerClient", Engine()))
     with pytest.raises(EngineError, match=r"the Docker engine runs on desktop.*unset DOCKER_HOST"):
         engine.must_be_here(cast("DockerClient", Engine(Name="desktop", KernelVersion="1.0")))
@@ -248,7 +248,7 @@ def test_an_engine_elsewhere_is_refused_and_told_why(monkeypatch: pytest.MonkeyP
         engine.must_be_here(cast("DockerClient", Engine(Name="farm")))
 
 
-def test_what_fails_at_the_end_is_told_and_the_workspace_is_removed(own: Workspace) -> None:
+def test_failures_of_the_cleanup_are_reported_and_the_workspace_is_removed(own: Workspace) -> None:
     class Dead:
         name = "shelf"
 
@@ -267,7 +267,7 @@ def test_what_fails_at_the_end_is_told_and_the_workspace_is_removed(own: Workspa
 
 
 @pytest.mark.parametrize("error", [OSError("no space"), ValueError("a bug")], ids=["system", "bug"])
-def test_whatever_fails_while_a_board_is_powered_on_is_not_tried_again(
+def test_a_board_that_fails_to_power_on_is_not_tried_again(
     own: Workspace, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     tried: list[str] = []

@@ -55,7 +55,7 @@ def test_ending_a_group_kills_what_ignores_sigterm(monkeypatch: pytest.MonkeyPat
     assert child.returncode == -signal.SIGKILL
 
 
-def test_ending_a_group_that_has_ended_is_no_error() -> None:
+def test_ending_a_group_that_has_ended_does_not_fail() -> None:
     child = subprocess.Popen(["true"], start_new_session=True)
     child.wait()
     end_group(child)

@@ -109,7 +109,7 @@ def test_the_plan_has_a_line_with_the_estimate_for_each_point_of_its_sweep(examp
         assert 10 < int(seconds[1]) < 30, "from the record's own estimate"
 
 
-def test_an_unknown_axis_is_answered_with_those_of_the_experiment(example: Project) -> None:
+def test_an_unknown_axis_is_reported_with_the_experiments_axes(example: Project) -> None:
     test = example.path / "kiosk" / "test_mqtt.py"
     test.write_text(test.read_text().replace('sweep("publishers")', 'sweep("publisher")'))
     text = example.run("kiosk", "--microcloud-plan").stdout.str()

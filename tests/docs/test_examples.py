@@ -105,7 +105,7 @@ def test_a_python_file_is_collected_without_an_error(project: pytest.Pytester, b
 
 
 @of("sh")
-def test_a_script_is_one_that_a_shell_can_read(block: Block) -> None:
+def test_a_shell_can_parse_the_script(block: Block) -> None:
     subprocess.run(["sh", "-n"], input=block.text, text=True, check=True, timeout=10)
 
 

@@ -50,7 +50,7 @@ def after_containers(pi3b: Board, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
 
 
 @pytest.mark.slow
-def test_a_filling_that_takes_too_long_is_projected_and_says_so(pi3b: Board, catalog: Catalog) -> None:
+def test_a_filling_that_takes_too_long_is_projected_and_labelled(pi3b: Board, catalog: Catalog) -> None:
     seen = by_metric(hosting.fill(deploy(pi3b, catalog.workload("zookeeper")), at_most_s=0.1))
     started = len(seen["start_time"].samples)
     assert started == hosting.FEWEST_TO_PROJECT
@@ -65,7 +65,7 @@ def test_a_filling_that_takes_too_long_is_projected_and_says_so(pi3b: Board, cat
     assert pi3b.docker.containers.list(all=True) == []
 
 
-def test_an_engine_that_dies_ends_the_filling_with_what_still_answers(
+def test_an_engine_that_dies_ends_the_filling_with_the_containers_that_still_respond(
     pi3b: Board, catalog: Catalog, after_containers: Callable[[int, str], None]
 ) -> None:
     deployment = deploy(pi3b, catalog.workload("httpd"))
@@ -78,7 +78,7 @@ def test_an_engine_that_dies_ends_the_filling_with_what_still_answers(
     assert len(seen["response_time"].samples) == 3
 
 
-def test_an_engine_that_takes_its_containers_along_is_a_result_of_none(
+def test_an_engine_that_ends_with_its_containers_results_in_0_containers(
     pi3b: Board, catalog: Catalog, after_containers: Callable[[int, str], None]
 ) -> None:
     after_containers(2, AWAY)

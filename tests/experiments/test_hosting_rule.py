@@ -38,7 +38,7 @@ def test_a_larger_container_than_those_before_ends_the_filling_if_less_than_50_m
 
 @pytest.mark.parametrize("each", [5 * MB, 12 * MB, 26 * MB, 50 * MB, 200 * MB])
 @pytest.mark.parametrize("available", [60 * MB, 330 * MB, 801 * MB, 1900 * MB])
-def test_what_is_projected_is_what_would_have_been_started(available: int, each: int) -> None:
+def test_a_projection_counts_the_containers_that_would_have_been_started(available: int, each: int) -> None:
     first = 1  # before anything is known of its size, one is started
     whole, _, _ = started(available, each)
     assert first + hosting._more(available - each, each) == whole

@@ -51,7 +51,7 @@ def test_a_fio_that_does_not_know_dsync_is_good_enough(real_board: RealBoard) ->
     assert real_board.changes_since(before) == []
 
 
-def test_what_somebody_else_put_at_our_directorys_place_is_not_followed(real_board: RealBoard) -> None:
+def test_a_link_that_another_user_created_is_not_followed(real_board: RealBoard) -> None:
     real_board.shell(f"mkdir /srv/theirs && ln -s /srv/theirs {io.DIRECTORY}")
     before = real_board.shell("ls -lA /srv/theirs")
     try:

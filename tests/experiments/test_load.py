@@ -96,7 +96,7 @@ def test_running_out_of_local_ports_is_not_a_board_failure(url: str, instead: Pa
         loaded(url)
 
 
-def test_it_may_open_as_many_files_as_this_machine_allows(url: str) -> None:
+def test_ab_can_open_as_many_files_as_this_machine_allows(url: str) -> None:
     program = (
         "import resource; from pytest_microcloud.experiments.load import ab; "
         "_, most = resource.getrlimit(resource.RLIMIT_NOFILE); "

@@ -58,7 +58,7 @@ def test_the_points_of_an_axis_are_those_of_the_effort(catalog: Catalog) -> None
         Axis({"quick": [3]}).at(catalog.effort("paper"), catalog)
 
 
-def test_an_axis_of_the_experiment_itself_comes_before_those_of_others() -> None:
+def test_an_experiments_own_axis_takes_precedence_over_others() -> None:
     own, other = Axis((1,)), Axis((2,))
     known = {"wire": wire(axes={"size": own}), "air": wire(axes={"size": other, "channel": other})}
     assert axes(known, "wire")["size"] is own
@@ -75,7 +75,7 @@ def test_an_estimate_is_a_number_or_a_function_of_the_step(catalog: Catalog) -> 
 
 
 @pytest.mark.parametrize("experiment", list(shipped()), ids=lambda experiment: experiment.name)
-def test_a_description_comes_back_from_a_run_file_as_it_was(experiment: Experiment) -> None:
+def test_a_description_is_unchanged_after_storing_and_reading_it(experiment: Experiment) -> None:
     stored = json.loads(json.dumps(experiment.as_dict()))
     assert msgspec.convert(stored, Description) == experiment.description
     assert "estimate" not in stored

@@ -112,7 +112,7 @@ def capacity(small: SmallServer, *, requests: int, most: int) -> float:
     return value
 
 
-def test_the_search_finds_the_highest_rung_that_is_served_whatever_it_is() -> None:
+def test_the_search_finds_the_highest_served_rung() -> None:
     lower = rungs()[:-1]
     for most in range(250):
         asked: list[int] = []
@@ -126,7 +126,7 @@ def test_the_search_finds_the_highest_rung_that_is_served_whatever_it_is() -> No
         assert len(asked) == len(set(asked)) <= 6
 
 
-def test_a_server_that_serves_the_most_is_asked_once(serve: Serve) -> None:
+def test_a_server_that_handles_all_clients_is_tried_once(serve: Serve) -> None:
     small = serve(60)
     assert capacity(small, requests=10, most=60) == 60
     assert small.requests == 61, "ab sends one request alone, and then as many at a time as it has clients"
@@ -141,7 +141,7 @@ def test_a_server_that_fails_at_the_most_is_put_on_the_ladder(serve: Serve) -> N
     assert len(small.board.said) < 8
 
 
-def test_a_server_that_serves_nobody_has_no_capacity(serve: Serve) -> None:
+def test_a_server_that_serves_no_client_has_capacity_0(serve: Serve) -> None:
     assert capacity(serve(0), requests=1, most=12) == 0
 
 
@@ -165,7 +165,7 @@ def test_pages_that_do_not_arrive_whole_are_failures_and_not_throughput(serve: S
     assert measured["serving.throughput"].median > 0
 
 
-def test_a_page_that_no_client_gets_is_infeasible_whatever_the_limits_are(serve: Serve) -> None:
+def test_a_page_that_no_client_receives_is_infeasible_regardless_of_limits(serve: Serve) -> None:
     (failures,) = serving.load(cast("Server", serve(0)), clients=10, requests=20)
     assert (failures.metric, failures.samples) == ("serving.failures", [20])
     assert (failures.verdict, failures.reason) == ("infeasible", "20 of 20 requests failed")

@@ -159,7 +159,7 @@ def test_a_server_with_few_places_gets_the_capacity_that_the_ladder_finds(
     assert min(crowded["page_time"].samples) > 0  # what was refused has no page time
 
 
-def test_a_server_that_is_not_there_serves_nobody(pi3b: Board) -> None:
+def test_a_missing_server_serves_no_client(pi3b: Board) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     server = Server(pi3b, "native", f"http://127.0.0.1:{port}/")
@@ -210,7 +210,7 @@ def test_a_load_generator_that_waits_for_a_busy_controller_makes_the_measurement
     assert reason.startswith("the load generator was starved: this machine was busy with something else")
 
 
-def test_without_ab_it_says_what_to_install(
+def test_a_missing_ab_is_reported_with_the_package_to_install(
     pi3b: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -65,12 +65,12 @@ def test_a_command_that_does_not_end_is_ended_and_an_error_that_quotes_it(outcom
     assert "desk: did not finish `sleep 601` within 2 s" in said
 
 
-def test_a_command_that_ends_is_what_it_would_be_without_us(outcome: Outcome) -> None:
+def test_a_command_that_ends_has_testinfras_usual_result(outcome: Outcome) -> None:
     status, said = outcome("plainly or failing")
     assert (status, "2 passed" in said) == (pytest.ExitCode.OK, True), said
 
 
-def test_a_connection_that_breaks_under_a_command_is_an_error_and_no_failure(outcome: Outcome) -> None:
+def test_a_connection_that_breaks_during_a_command_is_an_error_and_not_a_failure(outcome: Outcome) -> None:
     status, said = outcome("cut_off")
     assert status == pytest.ExitCode.TESTS_FAILED
     assert "1 error in" in said

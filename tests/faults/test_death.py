@@ -100,7 +100,7 @@ def test_a_reboot_between_two_tests_is_noticed_before_the_second(
     assert rack.board("desk").boot == number + 1
 
 
-def test_a_board_whose_network_is_gone_is_given_up_and_cleaned_by_the_next_run(
+def test_a_board_whose_network_is_gone_is_released_and_the_next_run_cleans_it(
     desk: RealBoard, rack: Rack, host_engine: DockerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(boards, "RECOVERY_S", 3.0)
@@ -166,7 +166,7 @@ def test_an_engine_that_is_killed_and_comes_back_is_a_result_of_the_filling(
 
 
 @pytest.mark.parametrize("cut", ["the controller's ssh", "the board's sshd"])
-def test_a_connection_that_breaks_during_a_filling_makes_no_result_of_it(
+def test_a_filling_whose_connection_breaks_has_no_result(
     desk: RealBoard, rack: Rack, catalog: Catalog, cut: str
 ) -> None:
     board = rack.board("desk")
@@ -194,7 +194,7 @@ def masters(directory: Path) -> list[int]:
     return found
 
 
-def test_an_engine_that_does_not_come_back_is_told(
+def test_an_engine_that_does_not_come_back_is_reported(
     desk: RealBoard, rack: Rack, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(boards, "RECOVERY_S", 3.0)
@@ -219,7 +219,7 @@ READ_ONLY = "mount -o bind /var /var && mount -o remount,bind,ro /var"
     ],
     ids=["full", "read-only"],
 )
-def test_a_disk_that_is_full_or_read_only_is_told(
+def test_a_full_or_read_only_disk_is_reported(
     desk: RealBoard, rack: Rack, fault: str, told: str, mended: str
 ) -> None:
     board = rack.board("desk")
@@ -233,7 +233,7 @@ def test_a_disk_that_is_full_or_read_only_is_told(
     desk.shell(mended)
 
 
-def test_a_board_that_runs_out_of_memory_is_told(new_real_board: NewRealBoard) -> None:
+def test_a_board_that_runs_out_of_memory_is_reported(new_real_board: NewRealBoard) -> None:
     small = new_real_board("small", memory=400 * 2**20)
     with closing(small.in_rack()) as rack:
         board = rack.board("small")
@@ -276,7 +276,7 @@ SUITE = """
     """
 
 
-def test_the_session_tells_it_in_one_sentence_and_goes_on(
+def test_the_session_reports_a_reboot_in_one_sentence_and_continues(
     desk: RealBoard, real_board: RealBoard, pytester: pytest.Pytester
 ) -> None:
     pytester.makeini("[pytest]\n")

@@ -107,7 +107,7 @@ def test_under_voltage_makes_a_measurement_invalid(
 
 
 @pytest.mark.long
-def test_what_was_invalid_is_measured_again_if_the_user_wants_it(
+def test_invalid_measurements_are_retried_on_request(
     run: Callable[..., tuple[int, str, dict[str, Any]]], ill: RealBoard
 ) -> None:
     ill.shell(VCGENCMD)
@@ -123,13 +123,13 @@ def test_what_was_invalid_is_measured_again_if_the_user_wants_it(
     assert verdicts == ["feasible", "invalid"]
 
 
-def test_a_board_that_reboots_by_itself_makes_a_measurement_invalid(
+def test_a_board_that_reboots_by_itself_invalidates_the_measurement(
     run: Callable[..., tuple[int, str, dict[str, Any]]],
 ) -> None:
     assert_invalid(run("systemctl reboot", takes_s=5.0), "it rebooted")
 
 
-def test_a_process_that_is_killed_for_want_of_memory_makes_a_measurement_invalid(
+def test_an_oom_killed_process_invalidates_the_measurement(
     run: Callable[..., tuple[int, str, dict[str, Any]]], ill: RealBoard
 ) -> None:
     ill.shell(HOG)
@@ -140,7 +140,7 @@ def test_a_process_that_is_killed_for_want_of_memory_makes_a_measurement_invalid
 
 
 @pytest.mark.long
-def test_load_of_others_makes_a_measurement_invalid(
+def test_foreign_load_invalidates_the_measurement(
     run: Callable[..., tuple[int, str, dict[str, Any]]], ill: RealBoard
 ) -> None:
     ill.shell("rm -f /dev/shm/enough")

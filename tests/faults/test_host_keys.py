@@ -59,7 +59,7 @@ def accept(command: list[str]) -> str:
     return said.decode()
 
 
-def test_an_unknown_host_key_is_told_with_its_fingerprint_and_accepted_by_hand_alone(
+def test_an_unknown_host_key_is_reported_with_its_fingerprint_and_only_accepted_by_hand(
     new_real_board: NewRealBoard,
 ) -> None:
     board = new_real_board(known=False)
@@ -74,13 +74,13 @@ def test_an_unknown_host_key_is_told_with_its_fingerprint_and_accepted_by_hand_a
     assert board.in_rack().board("desk").docker.ping()
 
 
-def test_an_ssh_that_is_told_to_keep_no_keys(real_board: RealBoard) -> None:
+def test_an_ssh_configured_to_store_no_keys_is_reported(real_board: RealBoard) -> None:
     arguments = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
     said = refused(real_board, HostKeyUnknown, ansible_ssh_common_args=arguments)
     assert "first remove `UserKnownHostsFile /dev/null` from ansible_ssh_common_args or your" in said
 
 
-def test_a_changed_host_key_is_refused_until_the_old_one_is_forgotten_by_hand(
+def test_a_changed_host_key_is_refused_until_the_old_key_is_removed_by_hand(
     new_real_board: NewRealBoard,
 ) -> None:
     board = new_real_board()
@@ -97,7 +97,9 @@ def test_a_changed_host_key_is_refused_until_the_old_one_is_forgotten_by_hand(
     assert board.in_rack().board("desk").docker.ping()
 
 
-def test_the_fingerprint_of_a_board_behind_a_jump_host(new_real_board: NewRealBoard, gate: RealBoard) -> None:
+def test_the_fingerprint_of_a_board_behind_a_jump_host_is_shown(
+    new_real_board: NewRealBoard, gate: RealBoard
+) -> None:
     board = new_real_board(known=False)
     said = refused(board, HostKeyUnknown, **BEHIND, ansible_ssh_common_args=jump(board, gate))
     key = f"ssh-ed25519 {fingerprint(board)}"
@@ -107,7 +109,9 @@ def test_the_fingerprint_of_a_board_behind_a_jump_host(new_real_board: NewRealBo
     assert link.run("hostname").stdout == "desk\n"
 
 
-def test_a_jump_host_that_is_not_known(real_board: RealBoard, gate: RealBoard, tmp_path: Path) -> None:
+def test_an_unknown_jump_host_is_reported_with_its_fingerprint(
+    real_board: RealBoard, gate: RealBoard, tmp_path: Path
+) -> None:
     known = tmp_path / "known"
     arguments = jump(real_board, gate, known=known)
     said = refused(real_board, HostKeyUnknown, **BEHIND, ansible_ssh_common_args=arguments)

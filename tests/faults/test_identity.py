@@ -68,7 +68,7 @@ def test_a_pi_2_that_hosts_ini_calls_a_pi3b_is_refused_and_nothing_is_started(
     assert pi_2.changes_since(before) == []
 
 
-def test_the_same_board_in_the_right_group_is_taken_with_its_fingerprint(pi_2: RealBoard) -> None:
+def test_the_same_board_in_the_right_group_is_accepted_with_its_fingerprint(pi_2: RealBoard) -> None:
     rack = pi_2.in_rack("pi2b")
     facts = rack.board("shelf").facts
     rack.close()
@@ -77,7 +77,7 @@ def test_the_same_board_in_the_right_group_is_taken_with_its_fingerprint(pi_2: R
     assert (facts.revision_code, facts.serial) == ("a01041", "00000000feedface")
 
 
-def test_a_board_that_was_refused_is_refused_again_without_being_asked(pi_2: RealBoard) -> None:
+def test_a_refused_board_is_refused_again_without_a_connection(pi_2: RealBoard) -> None:
     rack = pi_2.in_rack("pi3b")
     with pytest.raises(WrongBoard):
         rack.board("shelf")

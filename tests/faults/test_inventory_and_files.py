@@ -87,7 +87,7 @@ def reads_well(said: str) -> bool:
 
 
 @pytest.mark.parametrize("variable", VARIABLES)
-def test_hostile_text_in_a_variable_is_told_and_run_by_no_shell(
+def test_hostile_text_in_a_variable_is_reported_and_no_shell_runs_it(
     real_boards: RealBoards, real_board: RealBoard, tmp_path: Path, variable: str
 ) -> None:
     owned = tmp_path / "owned"
@@ -107,7 +107,7 @@ def test_hostile_text_in_a_variable_is_told_and_run_by_no_shell(
     assert not real_board.shell(f"ls {owned} 2>/dev/null", check=False)
 
 
-def test_a_variable_that_is_none_of_ours_is_told_with_the_nearest_that_is(project: Path) -> None:
+def test_an_unknown_variable_is_reported_with_the_nearest_one(project: Path) -> None:
     (project / "hosts.ini").write_text("[pi3b]\nreal microcloud_docker_sokcet=/run/docker.sock\n")
     code, said = run(project)
     assert code == pytest.ExitCode.USAGE_ERROR, said
@@ -115,7 +115,7 @@ def test_a_variable_that_is_none_of_ours_is_told_with_the_nearest_that_is(projec
     assert "did you mean 'microcloud_docker_socket'" in said
 
 
-def test_reports_that_cannot_be_written_are_told_before_anything_is_measured(project: Path) -> None:
+def test_unwritable_reports_are_reported_before_anything_is_measured(project: Path) -> None:
     (project / "taken").write_text("a file")
     (project / "reports").mkdir()
     read_only = "mount -t tmpfs -o ro none reports"
@@ -133,7 +133,7 @@ def test_reports_that_cannot_be_written_are_told_before_anything_is_measured(pro
         assert reads_well(said), said
 
 
-def test_a_disk_that_fills_up_during_the_run_leaves_what_was_measured_before(project: Path) -> None:
+def test_a_disk_that_fills_up_during_the_run_keeps_the_earlier_measurements(project: Path) -> None:
     (project / "reports").mkdir()
     code, said = run(
         project,
@@ -153,7 +153,7 @@ def test_a_disk_that_fills_up_during_the_run_leaves_what_was_measured_before(pro
     assert benchmark["name"].startswith("test_a")
 
 
-def test_a_full_disk_for_temporary_files_makes_no_measurement_of_what_is_not_there(project: Path) -> None:
+def test_a_full_disk_for_temporary_files_invalidates_the_measurement(project: Path) -> None:
     (project / "small").mkdir()
     code, said = run(
         project,
@@ -169,16 +169,14 @@ def test_a_full_disk_for_temporary_files_makes_no_measurement_of_what_is_not_the
     assert reads_well(said), said
 
 
-def test_a_path_that_is_too_long_for_sockets_is_told_with_the_variable_to_set(project: Path) -> None:
+def test_a_path_too_long_for_sockets_is_reported_with_the_variable_to_set(project: Path) -> None:
     code, said = run(project, "-k", "test_a", before=f'export XDG_RUNTIME_DIR="$PWD/{"x" * 60}"')
     assert code == pytest.ExitCode.TESTS_FAILED, said
     assert "too long for sockets (set XDG_RUNTIME_DIR, or TMPDIR, to a short path)" in said
     assert reads_well(said), said
 
 
-def test_a_killed_controller_leaves_a_run_file_that_is_whole_or_none(
-    project: Path, real_board: RealBoard
-) -> None:
+def test_a_killed_controller_leaves_a_complete_run_file_or_none(project: Path, real_board: RealBoard) -> None:
     before = real_board.state()
     suite = """
         import os, signal

@@ -55,7 +55,7 @@ def another_session(real_board: RealBoard, pytester: pytest.Pytester) -> Iterato
             process.wait(PATIENCE_S)
 
 
-def test_the_second_of_two_sessions_is_told_who_has_the_board_and_since_when(
+def test_the_second_of_two_sessions_is_shown_the_holder_and_since_when(
     real_board: RealBoard, pytester: pytest.Pytester
 ) -> None:
     with another_session(real_board, pytester) as first:
@@ -83,7 +83,7 @@ def test_a_session_can_wait_for_another_to_end(real_board: RealBoard, pytester: 
 
 
 @pytest.mark.parametrize("wrong", ["soon", "-1", "inf", "nan"])
-def test_a_wait_that_is_no_time_is_a_usage_error(pytester: pytest.Pytester, wrong: str) -> None:
+def test_an_invalid_wait_time_is_a_usage_error(pytester: pytest.Pytester, wrong: str) -> None:
     (pytester.path / "hosts.ini").write_text("[pi3b]\ndesk ansible_host=192.0.2.1\n")
     pytester.makeini(f"[pytest]\nmicrocloud_wait = {wrong}\n")
     pytester.makepyfile(SUITE)

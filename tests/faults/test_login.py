@@ -47,7 +47,7 @@ def test_output_of_the_shells_start_up_files_is_ignored(new_real_board: NewRealB
     ],
     ids=["expired-password", "nologin", "forced-command", "exit-in-bashrc"],
 )
-def test_a_login_that_runs_no_command_is_an_error_in_its_own_words(
+def test_a_login_that_cannot_run_commands_is_an_error_with_its_message(
     new_real_board: NewRealBoard, spoil: str, sentence: str, remedy: str
 ) -> None:
     desk = new_real_board(user="pirate")
@@ -58,7 +58,7 @@ def test_a_login_that_runs_no_command_is_an_error_in_its_own_words(
     assert remedy in said
 
 
-def test_a_key_with_windows_line_ends_is_named_with_what_ssh_says(
+def test_a_key_with_windows_line_endings_is_reported_with_sshs_message(
     real_board: RealBoard, tmp_path: Path
 ) -> None:
     key = tmp_path / "windows"
@@ -92,7 +92,7 @@ def test_a_failing_script_is_quoted_by_its_first_line(real_board: RealBoard) -> 
 @pytest.mark.parametrize(
     ("program", "sentence"), [("flock", "flock: command not found"), ("bash", "bash: not found")]
 )
-def test_a_board_without_what_its_lock_needs_is_not_in_use(
+def test_a_board_without_bash_or_flock_is_not_reported_as_in_use(
     new_real_board: NewRealBoard, program: str, sentence: str
 ) -> None:
     desk = new_real_board(user="pirate")
@@ -105,7 +105,7 @@ def test_a_board_without_what_its_lock_needs_is_not_in_use(
     assert "in use by" not in said
 
 
-def test_a_lock_file_that_the_user_may_not_read_is_not_in_use(new_real_board: NewRealBoard) -> None:
+def test_an_unreadable_lock_file_is_not_reported_as_in_use(new_real_board: NewRealBoard) -> None:
     desk = new_real_board(user="pirate")
     desk.shell("install -m 600 /dev/null /run/lock/microcloud.lock")
     said = refused(desk, BoardError)

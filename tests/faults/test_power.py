@@ -60,7 +60,7 @@ def test_without_a_command_the_board_reboots_by_itself(
             board.driver.cut_power()
 
 
-def test_a_command_that_fails_is_told_in_its_last_words_without_its_arguments(tmp_path: Path) -> None:
+def test_a_failing_command_is_reported_with_its_last_line_and_without_its_arguments(tmp_path: Path) -> None:
     script = tmp_path / "switch"
     script.write_text("#!/bin/sh\necho trying >&2\necho 'no such outlet' >&2\nexit 3\n")
     script.chmod(0o755)
@@ -72,7 +72,7 @@ def test_a_command_that_fails_is_told_in_its_last_words_without_its_arguments(tm
     assert not (tmp_path / "owned").exists()
 
 
-def test_a_command_that_is_not_there_is_told() -> None:
+def test_a_missing_command_is_reported() -> None:
     with pytest.raises(
         BoardError, match=r"desk: microcloud_power_cycle: pduclint cannot be run: No such file"
     ):
@@ -87,7 +87,7 @@ def runs(pid: int) -> bool:
     return state != "Z"
 
 
-def test_a_command_that_hangs_is_ended_with_all_that_it_started(
+def test_a_hanging_command_is_ended_with_its_child_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(power, "POWER_TIMEOUT_S", 1.0)
@@ -100,7 +100,7 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(
         time.sleep(0.01)
 
 
-def test_a_command_that_leaves_something_running_counts_from_its_own_end(tmp_path: Path) -> None:
+def test_a_command_counts_from_its_own_end_even_if_it_leaves_a_process_running(tmp_path: Path) -> None:
     pid, started = tmp_path / "pid", time.monotonic()
     on_at_s = power.cycle("desk", f"sh -c 'sleep 600 & echo $! > {pid}'")
     assert started < on_at_s < time.monotonic()

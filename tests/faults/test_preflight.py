@@ -70,7 +70,7 @@ def refused(board: RealBoard, error: type[BoardError], **variables: object) -> s
 # Root
 
 
-def test_sudo_that_asks_for_a_password(new_real_board: NewRealBoard) -> None:
+def test_sudo_that_asks_for_a_password_is_reported(new_real_board: NewRealBoard) -> None:
     board = new_real_board(user="pirate", sudo="password")
     board.shell("echo LANG=de_DE.UTF-8 >> /etc/default/locale")
     said = refused(board, SudoNeedsPassword)
@@ -78,7 +78,7 @@ def test_sudo_that_asks_for_a_password(new_real_board: NewRealBoard) -> None:
     assert "NOPASSWD" in said
 
 
-def test_no_sudo_at_all(new_real_board: NewRealBoard) -> None:
+def test_a_missing_sudo_is_reported(new_real_board: NewRealBoard) -> None:
     board = new_real_board(user="pirate", sudo="no")
     board.shell("mv /usr/bin/sudo /usr/bin/sudo.away")
     assert "sudo: not found" in refused(board, SudoNeedsPassword)
@@ -87,12 +87,12 @@ def test_no_sudo_at_all(new_real_board: NewRealBoard) -> None:
 # The engine
 
 
-def test_no_engine(new_real_board: NewRealBoard) -> None:
+def test_a_missing_engine_is_reported(new_real_board: NewRealBoard) -> None:
     said = refused(new_real_board(engine=None), EngineMissing)
     assert "desk: has no container engine at /var/run/docker.sock: sudo apt-get install docker.io" in said
 
 
-def test_an_engine_that_does_not_run(new_real_board: NewRealBoard) -> None:
+def test_a_stopped_engine_is_reported(new_real_board: NewRealBoard) -> None:
     board = new_real_board()
     board.shell("systemctl stop docker.socket docker")
     said = refused(board, EngineMissing)
@@ -102,22 +102,22 @@ def test_an_engine_that_does_not_run(new_real_board: NewRealBoard) -> None:
     )
 
 
-def test_a_socket_that_is_none(real_board: RealBoard) -> None:
+def test_a_socket_path_that_is_a_file_is_reported(real_board: RealBoard) -> None:
     said = refused(real_board, EngineMissing, microcloud_docker_socket="/etc/hosts")
     assert "/etc/hosts is not a socket: remove it, then sudo systemctl restart docker.socket docker" in said
 
 
-def test_podman_at_another_place_than_dockers(new_real_board: NewRealBoard) -> None:
+def test_podman_at_its_own_socket_is_reported(new_real_board: NewRealBoard) -> None:
     said = refused(new_real_board(engine="podman"), EngineMissing, microcloud_docker_socket=None)
     assert "microcloud_docker_socket=/run/podman/podman.sock" in said
 
 
-def test_a_user_who_may_not_use_the_engine(new_real_board: NewRealBoard) -> None:
+def test_a_user_without_access_to_the_engine_is_reported(new_real_board: NewRealBoard) -> None:
     said = refused(new_real_board(user="pirate", docker_group=False), EngineForbidden)
     assert "pirate may not use /var/run/docker.sock: sudo usermod -aG docker pirate" in said
 
 
-def test_a_socket_at_which_nobody_listens_any_more(real_board: RealBoard) -> None:
+def test_a_socket_without_a_listening_process_is_reported(real_board: RealBoard) -> None:
     listen = 'IO::Socket::UNIX->new(Local => "/run/stale.sock", Listen => 1)'
     real_board.shell(f"perl -MIO::Socket::UNIX -e '{listen}'")
     said = refused(real_board, EngineMissing, microcloud_docker_socket="/run/stale.sock")
@@ -125,7 +125,7 @@ def test_a_socket_at_which_nobody_listens_any_more(real_board: RealBoard) -> Non
     assert "no process listens at /run/stale.sock: sudo systemctl enable --now docker" in said
 
 
-def test_an_engine_that_is_too_old(real_board: RealBoard) -> None:
+def test_an_engine_that_is_too_old_is_reported(real_board: RealBoard) -> None:
     real_board.shell(f"cat > /run/old.pl <<'END'\n{OLD}\nEND\nsystemd-run --unit=old perl /run/old.pl")
     real_board.shell("until [ -S /run/old.sock ]; do sleep 0.1; done")
     said = refused(real_board, EngineTooOld, microcloud_docker_socket="/run/old.sock")
@@ -133,7 +133,7 @@ def test_an_engine_that_is_too_old(real_board: RealBoard) -> None:
     assert "its engine is Docker 1.11.2 with API 1.23, and API 1.24 (Docker 1.12) is the oldest" in said
 
 
-def test_no_memory_cgroup(new_real_board: NewRealBoard) -> None:
+def test_a_missing_memory_cgroup_is_reported(new_real_board: NewRealBoard) -> None:
     board = new_real_board()
     board.shell(NO_MEMORY_CGROUP)
     said = refused(board, MemoryCgroupOff)
@@ -168,7 +168,7 @@ def everything(board: RealBoard) -> dict[str, str]:
     return {line.partition(" ")[2]: line.partition(" ")[0] for line in said.splitlines()}
 
 
-def test_a_tool_that_is_missing_is_told_where_it_is_needed(bare: RealBoard) -> None:
+def test_a_missing_tool_is_reported_by_the_tests_that_need_it(bare: RealBoard) -> None:
     with closing(bare.in_rack()) as rack:
         board = rack.board("desk")
         with pytest.raises(ToolMissing, match="no fio: apt-get install fio on it, or set microcloud_install"):
@@ -177,7 +177,7 @@ def test_a_tool_that_is_missing_is_told_where_it_is_needed(bare: RealBoard) -> N
             io.memory(board, size=4096, repetitions=1, seconds=1)
 
 
-def test_what_is_missing_is_installed_for_as_long_as_a_run_lasts(bare: RealBoard) -> None:
+def test_missing_tools_are_installed_for_the_duration_of_a_run(bare: RealBoard) -> None:
     before = everything(bare)
     with closing(bare.in_rack(microcloud_install="true")) as rack:
         board = rack.board("desk")
@@ -189,7 +189,7 @@ def test_what_is_missing_is_installed_for_as_long_as_a_run_lasts(bare: RealBoard
     assert set(everything(bare).items()) ^ set(before.items()) == set()
 
 
-def test_an_installation_that_would_change_what_is_there_is_refused(bare: RealBoard) -> None:
+def test_an_installation_that_would_change_existing_packages_is_refused(bare: RealBoard) -> None:
     bare.shell(OLDER_THAN_FIO_NEEDS)
     said = refused(bare, ToolMissing, microcloud_install="true")
     bare.shell("dpkg --purge libaio1")
@@ -197,7 +197,7 @@ def test_an_installation_that_would_change_what_is_there_is_refused(bare: RealBo
     assert "apt-get install p7zip-full apache2 fio sysbench on it" in said
 
 
-def test_an_installation_without_a_mirror_is_told_in_apts_words(
+def test_an_installation_without_a_mirror_is_reported_in_apts_words(
     bare: RealBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(install, "UPDATE_TIMEOUT_S", 60)
@@ -211,7 +211,7 @@ def test_an_installation_without_a_mirror_is_told_in_apts_words(
 
 
 @pytest.mark.long
-def test_an_installation_that_is_cut_off_is_taken_back_by_the_board_itself(bare: RealBoard) -> None:
+def test_the_board_reverts_an_interrupted_installation_itself(bare: RealBoard) -> None:
     before = everything(bare)
     with closing(bare.in_rack(microcloud_install="true")) as rack:
 

@@ -65,26 +65,26 @@ def test_refused(real_board: RealBoard) -> None:
     assert f"real: {real_board.address} refuses SSH at port 4: start its sshd" in said
 
 
-def test_nobody_at_the_address(real_board: RealBoard) -> None:
+def test_an_address_without_a_host_is_reported(real_board: RealBoard) -> None:
     nobody = real_board.address.rpartition(".")[0] + ".254"
     said = refused(real_board, LinkError, ansible_host=nobody)
     assert re.search(rf"real: {nobody} does not respond at port 22 \(.+\): is it powered", said)
 
 
-def test_packets_that_are_dropped(new_real_board: NewRealBoard) -> None:
+def test_dropped_packets_are_reported(new_real_board: NewRealBoard) -> None:
     board = new_real_board()
     board.shell("iptables -I INPUT -p tcp --dport 22 -j DROP")
     said = refused(board, LinkError)
     assert f"{board.address} does not respond at port 22 (Connection timed out)" in said
 
 
-def test_a_port_that_never_speaks(real_board: RealBoard) -> None:
+def test_a_port_without_an_ssh_banner_is_reported(real_board: RealBoard) -> None:
     with listener(lambda _: None) as port:
         said = refused(real_board, LinkError, ansible_host="127.0.0.1", ansible_port=port)
     assert "its port is open, but sends no SSH banner in time" in said
 
 
-def test_an_sshd_that_hangs_in_the_middle_of_the_login(real_board: RealBoard) -> None:
+def test_an_sshd_that_hangs_during_the_login_is_reported(real_board: RealBoard) -> None:
     def greet(connection: socket.socket) -> None:
         connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
 
@@ -94,27 +94,27 @@ def test_an_sshd_that_hangs_in_the_middle_of_the_login(real_board: RealBoard) ->
     assert "the login does not complete" in said
 
 
-def test_a_port_that_is_not_sshds(real_board: RealBoard) -> None:
+def test_a_port_that_is_not_sshds_is_reported(real_board: RealBoard) -> None:
     with listener(lambda connection: connection.shutdown(socket.SHUT_RDWR)) as port:
         said = refused(real_board, LinkError, ansible_host="127.0.0.1", ansible_port=port)
     assert "closed the connection before the login was complete" in said
     assert "or the port is not sshd's" in said
 
 
-def test_a_name_that_stands_for_no_address(real_board: RealBoard) -> None:
+def test_an_unresolvable_name_is_reported(real_board: RealBoard) -> None:
     said = refused(real_board, LinkError, ansible_host="no-such-board.invalid")
     assert "real: the name no-such-board.invalid cannot be resolved" in said
     assert "ansible_host" in said
 
 
-def test_a_jump_host_that_is_not_there(real_board: RealBoard, gate: RealBoard) -> None:
+def test_a_jump_host_that_refuses_is_named(real_board: RealBoard, gate: RealBoard) -> None:
     arguments = jump(real_board, gate).removeprefix("-F ")
     Path(arguments).write_text(Path(arguments).read_text().replace("Host gate\n", "Host gate\n Port 4\n"))
     said = refused(real_board, LinkError, **BEHIND, ansible_ssh_common_args=f"-F {arguments}")
     assert f"{gate.address} refuses SSH at port 4" in said
 
 
-def test_a_board_that_its_jump_host_does_not_reach(real_board: RealBoard, gate: RealBoard) -> None:
+def test_a_board_that_its_jump_host_cannot_reach_is_reported(real_board: RealBoard, gate: RealBoard) -> None:
     arguments = f"{jump(real_board, gate)} -p 4"
     said = refused(real_board, LinkError, **BEHIND, ansible_ssh_common_args=arguments)
     assert "the jump host cannot connect to it (connect failed: Connection refused)" in said
@@ -123,14 +123,14 @@ def test_a_board_that_its_jump_host_does_not_reach(real_board: RealBoard, gate: 
 # Not let in
 
 
-def test_a_key_that_the_board_does_not_know(real_board: RealBoard, tmp_path: Path) -> None:
+def test_a_rejected_key_is_reported_with_user_and_address(real_board: RealBoard, tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")], check=True)
     said = refused(real_board, LoginRejected, ansible_ssh_private_key_file=tmp_path / "other")
     assert f"the login as root@{real_board.address} was rejected (publickey" in said
     assert "ssh-copy-id" in said
 
 
-def test_a_key_with_a_passphrase_is_asked_of_the_agent_alone(
+def test_a_key_with_a_passphrase_comes_from_the_agent_only(
     real_board: RealBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DISPLAY", ":0")
@@ -143,7 +143,7 @@ def test_a_key_with_a_passphrase_is_asked_of_the_agent_alone(
     assert "a key that has one must be in ssh-agent (ssh-add)" in said
 
 
-def test_a_key_that_others_may_read(real_board: RealBoard, tmp_path: Path) -> None:
+def test_a_key_readable_by_others_is_reported_with_its_mode(real_board: RealBoard, tmp_path: Path) -> None:
     key = tmp_path / "open"
     key.write_bytes(real_board.key.read_bytes())
     key.chmod(0o644)
@@ -152,12 +152,12 @@ def test_a_key_that_others_may_read(real_board: RealBoard, tmp_path: Path) -> No
     assert f"chmod 600 {key}" in said
 
 
-def test_a_key_that_is_not_there(real_board: RealBoard, tmp_path: Path) -> None:
+def test_a_missing_key_is_reported_with_its_path(real_board: RealBoard, tmp_path: Path) -> None:
     said = refused(real_board, LoginRejected, ansible_ssh_private_key_file=tmp_path / "lost")
     assert f"the key {tmp_path / 'lost'} does not exist" in said
 
 
-def test_ssh_options_that_ssh_does_not_know(real_board: RealBoard) -> None:
+def test_unknown_ssh_options_are_reported(real_board: RealBoard) -> None:
     said = refused(real_board, LinkError, ansible_ssh_common_args="-o NoSuchOption=yes")
     assert "Bad configuration option: nosuchoption" in said
 
@@ -181,7 +181,9 @@ def test_a_board_behind_a_jump_host_is_used_like_any_other(real_board: RealBoard
     assert not processes("-W [")
 
 
-def test_a_key_in_the_agent(real_board: RealBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_in_the_agent_is_used(
+    real_board: RealBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(tmp_path / "agent")], stdout=subprocess.DEVNULL)
     try:
         while not (tmp_path / "agent").exists():
@@ -196,7 +198,7 @@ def test_a_key_in_the_agent(real_board: RealBoard, tmp_path: Path, monkeypatch: 
         agent.wait()
 
 
-def test_another_port(new_real_board: NewRealBoard) -> None:
+def test_another_port_is_used(new_real_board: NewRealBoard) -> None:
     board = new_real_board()
     board.shell("sed -i 's/^Port 22$/Port 2222/' /etc/ssh/sshd_config && systemctl restart ssh")
     known = board.known_hosts.read_text()
@@ -210,7 +212,7 @@ def test_another_port(new_real_board: NewRealBoard) -> None:
     refused(board, LinkError)
 
 
-def test_a_configuration_meant_for_a_person_does_no_harm(real_board: RealBoard) -> None:
+def test_interactive_options_of_the_users_ssh_configuration_have_no_effect(real_board: RealBoard) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         arguments = config(
             real_board,
@@ -240,7 +242,7 @@ def test_a_configuration_meant_for_a_person_does_no_harm(real_board: RealBoard) 
 # What sshd on the board does not allow
 
 
-def test_an_sshd_that_forwards_no_sockets(new_real_board: NewRealBoard) -> None:
+def test_an_sshd_that_does_not_forward_sockets_is_reported(new_real_board: NewRealBoard) -> None:
     board = new_real_board()
     board.shell("echo AllowStreamLocalForwarding no >> /etc/ssh/sshd_config && systemctl restart ssh")
     assert "its sshd does not forward sockets: remove AllowStreamLocalForwarding" in refused(
@@ -248,7 +250,7 @@ def test_an_sshd_that_forwards_no_sockets(new_real_board: NewRealBoard) -> None:
     )
 
 
-def test_an_sshd_that_allows_a_single_session(new_real_board: NewRealBoard) -> None:
+def test_an_sshd_that_allows_a_single_session_is_reported(new_real_board: NewRealBoard) -> None:
     board = new_real_board()
     board.shell("echo MaxSessions 1 >> /etc/ssh/sshd_config && systemctl restart ssh")
     assert "set MaxSessions to 10 or more" in refused(board, LinkError)
@@ -289,7 +291,7 @@ def test_the_forwarded_socket_is_in_a_directory_for_the_user_alone(real_board: R
     ],
     ids=lambda variables: " ".join(map(str, *variables.items())),
 )
-def test_a_value_that_ssh_would_take_for_something_else_is_a_mistake(
+def test_a_value_that_ssh_would_misinterpret_is_a_usage_error(
     real_board: RealBoard, variables: dict[str, object]
 ) -> None:
     with pytest.raises(InventoryError, match=f"host 'real': {next(iter(variables))}="):

@@ -84,7 +84,7 @@ def httpd(catalog: Catalog) -> Workload:
     return catalog.workload("httpd")
 
 
-def test_an_image_for_another_architecture_is_told_before_it_is_loaded(
+def test_an_image_for_another_architecture_is_reported_before_it_is_loaded(
     desk: Board, host_engine: DockerClient, httpd: Workload
 ) -> None:
     with an_image(host_engine, architecture="arm64"):
@@ -109,7 +109,7 @@ def no_registry() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("registry", [no_registry, silent_registry])
-def test_a_registry_that_is_down_or_silent_makes_a_workload_not_measured(
+def test_a_workload_is_not_measured_if_the_registry_is_down_or_silent(
     desk: Board, httpd: Workload, registry: object
 ) -> None:
     assert callable(registry)
@@ -119,7 +119,7 @@ def test_a_registry_that_is_down_or_silent_makes_a_workload_not_measured(
             deploy(desk, elsewhere)
 
 
-def test_a_disk_that_is_too_small_for_an_image_is_told_and_nothing_of_it_stays(
+def test_a_disk_too_small_for_an_image_is_reported_and_no_layer_remains(
     new_real_board: NewRealBoard, httpd: Workload
 ) -> None:
     board = new_real_board()
@@ -134,7 +134,7 @@ def test_a_disk_that_is_too_small_for_an_image_is_told_and_nothing_of_it_stays(
     assert int(board.shell(free)) - used_kib < 2**10
 
 
-def test_an_engine_that_is_killed_during_the_load_is_told_and_the_next_run_works(
+def test_an_engine_killed_while_loading_is_reported_and_the_next_run_works(
     new_real_board: NewRealBoard, httpd: Workload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     board = new_real_board()
@@ -155,7 +155,7 @@ def test_an_engine_that_is_killed_during_the_load_is_told_and_the_next_run_works
     assert board.changes_since(before) == []
 
 
-def test_an_engine_that_hangs_is_given_up_at_its_deadline(
+def test_an_engine_that_hangs_is_an_error_after_its_timeout(
     new_real_board: NewRealBoard, httpd: Workload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     board = new_real_board()
@@ -169,14 +169,16 @@ def test_an_engine_that_hangs_is_given_up_at_its_deadline(
         board.shell("pkill -CONT dockerd")
 
 
-def test_an_application_that_ends_at_once_is_told_with_how_it_ended(desk: Board, httpd: Workload) -> None:
+def test_an_application_that_ends_at_once_is_reported_with_its_exit_code_and_log(
+    desk: Board, httpd: Workload
+) -> None:
     dies = dataclasses.replace(httpd, command=("sh", "-c", "echo my last words; exit 132"))
     told = pytest.raises(BoardError, match=r"^real: a container ended .*132.*my last words")
     with told, docker_server(deploy(desk, dies)):
         pass
 
 
-def test_a_port_that_somebody_else_has_is_told_and_their_server_stays(
+def test_a_port_in_use_is_reported_and_the_other_server_keeps_running(
     desk: Board, real_board: RealBoard, httpd: Workload
 ) -> None:
     real_board.container.exec_run(["sh", "-c", WEB_SERVER], detach=True)

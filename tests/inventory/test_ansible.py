@@ -48,7 +48,7 @@ def test_a_pattern_chooses_hosts_as_ansible_does_in_the_inventorys_order(
     assert names(lab(pattern)) == hosts
 
 
-def test_a_host_that_bears_a_groups_name_is_the_host(write: Write) -> None:
+def test_a_host_with_a_groups_name_is_the_host(write: Write) -> None:
     file = write("""\
         [pi3b]
         pi3b
@@ -86,7 +86,7 @@ def test_a_target_names_its_groups_the_nearest_first(lab: Choose) -> None:
     assert target.groups[2:] == ("old-boards", "boards")
 
 
-def test_variables_come_as_what_they_are_in_si_units(lab: Choose) -> None:
+def test_variables_are_typed_and_in_si_units(lab: Choose) -> None:
     (desk,) = lab("pi3b-desk")
     assert (desk.address, desk.port, desk.user) == ("192.0.2.13", 2222, "pirate")
     assert (desk.private_key_file, desk.become, desk.driver) == ("~/.ssh/lab", True, "ssh")
@@ -96,7 +96,7 @@ def test_variables_come_as_what_they_are_in_si_units(lab: Choose) -> None:
     assert vm.link_bits_per_s == pytest.approx(50e6)
 
 
-def test_what_the_inventory_leaves_out_is_none_and_the_address_is_the_name(lab: Choose) -> None:
+def test_omitted_variables_are_none_and_the_address_is_the_name(lab: Choose) -> None:
     (vm,) = lab("vm")
     assert (vm.address, vm.become) == ("vm", False)
     assert [vm.port, vm.user, vm.private_key_file, vm.docker_socket] == [None] * 4
@@ -124,7 +124,7 @@ def test_an_emulated_board_may_get_a_share_of_its_models_cpu(write: Write) -> No
 
 
 @pytest.mark.parametrize("share", ["0", "1.2", "half", "80%"])
-def test_a_share_that_is_none_is_told(write: Write, share: str) -> None:
+def test_an_invalid_cpu_share_is_reported(write: Write, share: str) -> None:
     hosts = write(f"[pi3b]\ndesk microcloud_driver=container microcloud_cpu_share={share}\n")
     assert f"'desk': microcloud_cpu_share={share} should be a share of the model's CPU" in mistake(hosts)
 
@@ -145,7 +145,7 @@ def test_a_real_board_may_have_a_command_that_flashes_it(write: Write) -> None:
     ],
     ids=["quotes", "backslash", "blank", "no program"],
 )
-def test_a_command_that_is_none_is_told_without_the_passwords_in_it(
+def test_an_invalid_command_is_reported_without_its_passwords(
     write: Write, variable: str, command: str, wrong: str
 ) -> None:
     told = mistake(write(f"[pi3b]\ndesk\n[pi3b:vars]\n{variable}={command}\n"))
@@ -194,7 +194,7 @@ def test_variables_are_read_from_group_vars_and_host_vars_beside_the_inventory(
     assert (two.user, two.driver, two.become, two.port) == ("pirate", "container", True, 2022)
 
 
-def test_a_relative_path_is_found_from_where_pytest_stands(
+def test_a_relative_path_is_resolved_from_pytests_working_directory(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "lab").mkdir()
@@ -205,7 +205,7 @@ def test_a_relative_path_is_found_from_where_pytest_stands(
     assert names(read(Path("hosts.ini"), "pi3b", MODELS)) == "board"
 
 
-def test_the_users_own_ansible_settings_and_locale_do_not_stand_in_the_way(
+def test_the_users_ansible_settings_and_locale_have_no_effect(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tmp_path.chmod(0o755)
@@ -231,12 +231,12 @@ def test_the_users_own_ansible_settings_and_locale_do_not_stand_in_the_way(
 # Which model and driver a target has
 
 
-def test_the_model_is_the_group_that_bears_a_models_name(lab: Choose) -> None:
+def test_the_model_is_the_group_named_after_a_model(lab: Choose) -> None:
     models = {target.name: target.model for target in lab("all,!pi3b-?")}
     assert models == {"vm": "t2_small", "pi2b-shelf": "pi2b", "pi3b-desk": "pi3b"}
 
 
-def test_the_nearest_group_that_bears_a_models_name_is_the_model(write: Write) -> None:
+def test_the_nearest_group_named_after_a_model_is_the_model(write: Write) -> None:
     file = write("""\
         [pi3b:children]
         shelf
@@ -279,7 +279,7 @@ def test_a_host_without_a_model_matters_only_when_it_is_chosen(write: Write) -> 
     assert "'laser'" in mistake(file)
 
 
-def test_the_caller_says_which_drivers_there_are(write: Write) -> None:
+def test_the_caller_defines_the_drivers(write: Write) -> None:
     (target,) = read(
         write("[pi3b]\nboard microcloud_driver=qemu\n"), "all", MODELS, drivers={"qemu": DriverRules()}
     )
@@ -317,7 +317,7 @@ def test_the_shipped_inventorys_links_are_those_of_its_models(shipped: list[Targ
     assert {(target.round_trip_s, target.link_bits_per_s) for target in shipped} == {(None, None)}
 
 
-def test_the_shipped_inventorys_example_of_a_real_board_works_once_it_is_no_comment(write: Write) -> None:
+def test_the_shipped_inventorys_commented_example_of_a_real_board_works(write: Write) -> None:
     real, count = re.subn(r"(?m)^# (pi\w+-\w+ ansible_host)", r"\1", SHIPPED.read_text(encoding="utf-8"))
     assert count == 2
     targets = read(write(real), "pi3b", catalog.load().models)

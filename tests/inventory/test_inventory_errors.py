@@ -42,7 +42,7 @@ from tests.support.inventories import MODELS, Choose, Write, mistake, names, rea
         pytest.param(" , ", "' , ' leaves no host", id="only a comma"),
     ],
 )
-def test_a_pattern_that_chooses_nobody_is_told_with_what_there_is(
+def test_a_pattern_that_selects_no_host_is_reported_with_the_existing_ones(
     lab: Choose, pattern: str, said: str
 ) -> None:
     with pytest.raises(InventoryError, match=re.escape(said)) as raised:
@@ -54,12 +54,12 @@ def test_a_pattern_that_chooses_nobody_is_told_with_what_there_is(
     assert hosts == "vm, pi2b-shelf, pi3b-1, pi3b-2, pi3b-3, pi3b-desk"
 
 
-def test_an_inventory_of_hundreds_is_not_listed_to_the_last_host(write: Write) -> None:
+def test_the_error_of_a_large_inventory_does_not_list_every_host(write: Write) -> None:
     text = mistake(write("[pi3b]\nboard-[001:200]\n"), "zebra")
     assert "board-029, board-030 and 170 more)" in text
 
 
-def test_no_such_file_is_told_with_the_nearest_that_is_there(write: Write, tmp_path: Path) -> None:
+def test_a_missing_inventory_is_reported_with_the_nearest_file(write: Write, tmp_path: Path) -> None:
     write("[pi3b]\nboard\n")
     text = mistake(tmp_path / "host.ini")
     assert (
@@ -80,7 +80,7 @@ def test_no_such_file_is_told_with_the_nearest_that_is_there(write: Write, tmp_p
         pytest.param("---\npi3b:\n  hosts:\n    board:\n", "YAML", id="another format"),
     ],
 )
-def test_a_file_that_ansible_cannot_parse_is_told_in_ansibles_words(
+def test_a_file_that_ansible_cannot_parse_is_reported_in_ansibles_words(
     write: Write, text: str, said: str
 ) -> None:
     told = mistake(write(text), "pi3b")
@@ -90,7 +90,7 @@ def test_a_file_that_ansible_cannot_parse_is_told_in_ansibles_words(
     assert "Completely failed" not in told
 
 
-def test_a_broken_file_of_group_vars_is_told(write: Write, tmp_path: Path) -> None:
+def test_an_invalid_group_vars_file_is_reported(write: Write, tmp_path: Path) -> None:
     (tmp_path / "group_vars").mkdir()
     (tmp_path / "group_vars" / "pi3b.yml").write_text("ansible_user: [pi\n")
     told = mistake(write("[pi3b]\nboard\n"))
@@ -164,7 +164,9 @@ def test_an_empty_file_holds_no_host(write: Write) -> None:
         ),
     ],
 )
-def test_a_wrong_host_is_told_with_file_host_and_the_right_form(write: Write, hosts: str, said: str) -> None:
+def test_an_invalid_host_is_reported_with_file_host_and_the_correct_form(
+    write: Write, hosts: str, said: str
+) -> None:
     told = mistake(write(hosts + "\n"))
     assert "hosts.ini: host 'board'" in told
     assert said in told
@@ -188,7 +190,7 @@ def test_a_name_that_reports_show_is_accepted(write: Write, name: str) -> None:
     assert names(read(write(f"[pi3b]\n{name}\n"), "all", MODELS)) == name
 
 
-def test_a_missing_ansible_inventory_is_told_with_the_command_that_installs_it(
+def test_a_missing_ansible_inventory_is_reported_with_the_command_that_installs_it(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = write("[pi3b]\nboard\n")
@@ -215,7 +217,7 @@ def test_the_ansible_inventory_of_the_running_python_comes_before_the_one_on_pat
         pytest.param("exit 3", "Ansible cannot read it: ", id="dies without a word"),
     ],
 )
-def test_an_ansible_inventory_that_fails_in_its_own_way_is_told(
+def test_a_failing_ansible_inventory_is_reported(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str
 ) -> None:
     program(tmp_path, script)
@@ -224,7 +226,7 @@ def test_an_ansible_inventory_that_fails_in_its_own_way_is_told(
     assert said in mistake(write("[pi3b]\nboard\n"))
 
 
-def test_an_ansible_inventory_whose_interpreter_is_gone_is_told(
+def test_an_ansible_inventory_without_its_interpreter_is_reported(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program(tmp_path, "", interpreter="/nowhere/python")

@@ -26,7 +26,7 @@ def test_connection_variables_are_honoured_under_their_other_names() -> None:
     assert target.ssh_arguments == ("-C", "-o", "ControlMaster=auto", "-J", "gate")
 
 
-def test_of_two_names_the_one_that_ansible_takes_is_taken() -> None:
+def test_of_two_names_of_a_variable_ansibles_choice_is_used() -> None:
     assert desk(ansible_host="a", ansible_ssh_host="b").address == "b"
     assert desk(ansible_user="a", ansible_ssh_user="b").user == "b"
     keys = desk(ansible_private_key_file="/a", ansible_ssh_private_key_file="/b")
@@ -48,7 +48,7 @@ def test_of_two_names_the_one_that_ansible_takes_is_taken() -> None:
         ("ansible_ssh_pkcs11_provider", "/usr/lib/opensc.so"),
     ],
 )
-def test_what_cannot_be_honoured_is_refused_by_name(variable: str, value: str) -> None:
+def test_variables_that_cannot_be_honoured_are_refused_by_name(variable: str, value: str) -> None:
     with pytest.raises(InventoryError, match=f"host 'desk': {variable}.* cannot be honoured: ") as caught:
         desk(**{variable: value})
     assert "hunter2" not in str(caught.value)
@@ -66,7 +66,7 @@ def test_what_cannot_be_honoured_is_refused_by_name(variable: str, value: str) -
         ),
     ],
 )
-def test_what_changes_nothing_is_accepted(variable: str, value: object) -> None:
+def test_variables_without_an_effect_are_accepted(variable: str, value: object) -> None:
     assert desk(**{variable: value}).address == "desk"
 
 
@@ -88,7 +88,7 @@ def test_an_address_is_an_address_alone(variable: str, address: str) -> None:
 @pytest.mark.parametrize(
     "address", ["192.0.2.13", "2001:db8::1", "fe80::1%eth0", "board.example.org", "my_pi"]
 )
-def test_an_address_is_taken_as_it_is(address: str) -> None:
+def test_an_address_is_used_unchanged(address: str) -> None:
     assert desk(ansible_host=address).address == address
 
 
