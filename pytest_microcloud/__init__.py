@@ -1,6 +1,7 @@
 """Can this board host a micro-cloud? A pytest plugin that answers the question with a test suite.
 
-What is exported here is the public interface; everything else is private.
+What is exported here is the public interface, with the functions of `pytest_microcloud.experiments` and
+`pytest_microcloud.verdict.claims` that suites call. Everything else is private.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pytest_microcloud.errors import (
     LimitMissed,
     MicrocloudError,
     NotMeasured,
+    UserMistake,
 )
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ __all__ = [
     "NotMeasured",
     "Server",
     "Step",
+    "UserMistake",
 ]
 __version__ = "0.1.0"
 
