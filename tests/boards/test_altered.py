@@ -1,4 +1,4 @@
-"""What an inventory has otherwise than the model: such a board does not stand for its model."""
+"""Boards that the inventory alters; they do not represent their model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_microcloud.inventory.target import Target
 
 def of(catalog: Catalog, model: str, **variables: object) -> dict[str, str]:
     target = Target(
-        "desk", model, "container", {f"microcloud_{key}": told for key, told in variables.items()}
+        "desk", model, "container", {f"microcloud_{key}": value for key, value in variables.items()}
     )
     return altered(target, catalog.model(model))
 

@@ -1,4 +1,4 @@
-"""Which models of one host share a calibration, and when enough readings have been taken."""
+"""Models that share a calibration on a host, and the number of readings."""
 
 from __future__ import annotations
 

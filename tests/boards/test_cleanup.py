@@ -1,4 +1,4 @@
-"""What is left of a run on this machine: nothing, however it ended."""
+"""A run leaves nothing on this machine, however it ends."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
-# Tells what the experiments tell, line by line, so that a test can choose the moment.
+# Logs the progress of experiments, line by line, so that a test can choose the moment.
 CONFTEST = """\
 import pytest
 
 @pytest.fixture(autouse=True)
-def told(board, monkeypatch):
+def logged(board, monkeypatch):
     usual = board.say
 
     def say(text):
@@ -83,7 +83,7 @@ def left(run: Run, host_engine: DockerClient) -> list[str]:
 
 
 def processes(text: str) -> Iterator[str]:
-    """Yield the command lines that contain a text, of processes that are not ended."""
+    """Yield the command lines of live processes that contain a text."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
@@ -94,7 +94,7 @@ def processes(text: str) -> Iterator[str]:
 
 
 def nothing_is_left(run: Run, host_engine: DockerClient) -> bool:
-    """Wait for processes that were told to end, and say whether all is gone."""
+    """Wait for processes that are ending, and return whether all have ended."""
     deadline = time.monotonic() + 10
     while there := left(run, host_engine):
         if time.monotonic() > deadline:
@@ -125,7 +125,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def neighbours(host_engine: DockerClient) -> Iterator[list[Container]]:
-    """What others have on the same engine: a container without labels, and a run on another controller."""
+    """Foreign objects on the same engine: a container without labels, and a run of another controller."""
     elsewhere = {engine.RUN_LABEL: "20200101T000000-abcd", engine.CONTROLLER_LABEL: "another-machine"}
     made = [
         host_engine.containers.create("microcloud/base:bookworm", "true", labels=labels)

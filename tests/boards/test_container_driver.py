@@ -1,4 +1,4 @@
-"""Emulated boards on this machine's engine: what they are, what limits them, how they come and go."""
+"""Emulated boards on this machine's engine: their properties, limits, creation and removal."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ def test_the_os_image_is_in_the_hosts_page_cache_before_a_board_is_powered_on(
     evicted = "dd if=/usr/bin/docker iflag=nocache count=0 of=/dev/null 2>/dev/null"
 
     def pages(script: str) -> tuple[int, int]:
-        said = host_engine.containers.run(image, ["-c", script], entrypoint="sh", remove=True)
-        resident, size = map(int, said.split())
+        reported = host_engine.containers.run(image, ["-c", script], entrypoint="sh", remove=True)
+        resident, size = map(int, reported.split())
         return resident, size
 
     resident, size = pages(f"{evicted}; {cached}")
@@ -105,8 +105,8 @@ def test_the_cpu_quota_is_the_calibrated_one_and_in_force(
     assert limits["CpuQuota"] / limits["CpuPeriod"] == pytest.approx(share, rel=0.01)
 
     def cpu_s() -> float:
-        told = cast("dict[str, Any]", container.stats(stream=False))
-        return float(told["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9
+        message = cast("dict[str, Any]", container.stats(stream=False))
+        return float(message["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9
 
     spin = "timeout 4 sh -c 'while :; do :; done'"
     used, started = cpu_s(), time.monotonic()
@@ -166,7 +166,7 @@ def test_netem_is_preferred_where_the_kernel_has_it(pi3b: Board) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"mem_total_bytes": 2**50}, "this host .* MiB"),
         ({"sevenzip_mips_all_cores": 1e6}, "MIPS of 7-Zip"),
@@ -174,10 +174,10 @@ def test_netem_is_preferred_where_the_kernel_has_it(pi3b: Board) -> None:
     ids=["memory", "cpu"],
 )
 def test_a_model_too_large_for_this_host_is_refused_with_what_it_would_need(
-    new_rack: NewRack, catalog: Catalog, host_engine: DockerClient, change: dict[str, Any], told: str
+    new_rack: NewRack, catalog: Catalog, host_engine: DockerClient, change: dict[str, Any], message: str
 ) -> None:
     rack = new_rack("giant", catalog=model_of(catalog, **change))
-    with pytest.raises(HostTooSmall, match=f"(?s){told}.*at least.*or use a real board"):
+    with pytest.raises(HostTooSmall, match=f"(?s){message}.*at least.*or use a real board"):
         rack.board("giant")
     rack.close()
     assert left_of(rack, host_engine) == []
@@ -224,12 +224,12 @@ def test_a_kept_board_is_adopted_by_the_next_rack_and_removed_at_its_end(
     assert host_engine.containers.get(str(kept.id)).status == "running"
     assert not first.workspace.path.exists()
 
-    said: list[str] = []
-    second = new_rack("kept", announce=lambda _board, text: said.append(text))
+    reported: list[str] = []
+    second = new_rack("kept", announce=lambda _board, text: reported.append(text))
     adopted = second.board("kept")
     assert container_of(adopted).id == kept.id
     assert facts.boot_identity(adopted.link) == identity
-    assert any("kept" in text for text in said)
+    assert any("kept" in text for text in reported)
     second.close()
     with pytest.raises(NotFound):
         host_engine.containers.get(str(kept.id))
@@ -240,16 +240,16 @@ def test_an_image_is_rebuilt_when_its_dockerfile_changes_and_only_then(
     host_engine: DockerClient, tmp_path: Path
 ) -> None:
     base = images.base(host_engine, "bookworm", print)
-    said: list[str] = []
+    reported: list[str] = []
 
     def built(text: str) -> str:
         (tmp_path / "Dockerfile").write_text(f"ARG BASE\nFROM ${{BASE}}\nLABEL content={text}\n")
-        return images.build(host_engine, "tests", tmp_path, base, said.append)
+        return images.build(host_engine, "tests", tmp_path, base, reported.append)
 
     tags = [built("one"), built("one"), built("another")]
     try:
         assert tags[0] == tags[1] != tags[2]
-        assert len(said) == 2
+        assert len(reported) == 2
         assert [host_engine.images.get(tag).labels["content"] for tag in tags] == ["one", "one", "another"]
     finally:
         for tag in set(tags):

@@ -1,4 +1,4 @@
-"""One board in another's place: an emulated one of another make, a real one that is flashed."""
+"""Booting another image: an emulated board is replaced, a real one is flashed."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def flashed(tmp_path: Path) -> Path:
 
 
 def flash(desk: RealBoard, flashed: Path) -> Path:
-    """Return a command that flashes that board."""
+    """Return a command that flashes the board."""
     command = flashed.with_name("flash")
     command.write_text(FLASH.format(container=desk.container.name, flashed=flashed))
     command.chmod(0o755)

@@ -1,4 +1,4 @@
-"""A board's fingerprint: what it says is taken where it has the form that it should have."""
+"""Parsing a board's fingerprint: values are accepted only in their expected form."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VERSION: dict[str, Any] = {
     "Version": "19.03.12",
     "Components": [{"Name": "Engine", "Version": "19.03.12"}, {"Name": "containerd", "Version": "1.2.13"}],
 }
-SAID = {
+REPORTED = {
     "boot": "f00d",
     "init": "12",
     "kernel": "4.19.97-v7+",
@@ -72,8 +72,8 @@ FILES = {
 }
 
 
-def asked(root: Path, shell: str) -> Facts:
-    """Ask a shell on this machine as a board is asked, where files are below that directory."""
+def read_by(root: Path, shell: str) -> Facts:
+    """Run the facts script in a shell on this machine, with its files below that directory."""
     script = facts.BOOT + facts.SYSTEM + facts.HARDWARE
     for top in ("/proc/", "/proc\n", "/sys/", "/etc/", "/opt/"):
         script = re.sub(rf"(?<![\w}}]){top}", f"{root}{top}", script)
@@ -89,53 +89,72 @@ def test_a_raspberry_pis_own_files_are_read(tmp_path: Path, shell: str) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
     (tmp_path / "opt/vc/bin/vcgencmd").chmod(0o755)
-    told = asked(tmp_path, shell)
-    assert (told.boot, told.os_release) == ("f00d/22", "Raspbian")
-    assert told.kernel not in (None, "forged")
-    assert (told.tree_model, told.compatible) == (
+    fingerprint = read_by(tmp_path, shell)
+    assert (fingerprint.boot, fingerprint.os_release) == ("f00d/22", "Raspbian")
+    assert fingerprint.kernel not in (None, "forged")
+    assert (fingerprint.tree_model, fingerprint.compatible) == (
         "Raspberry Pi 3 Model B Rev 1.2",
         ("raspberrypi,3-model-b", "brcm,bcm2837"),
     )
-    assert told.identity is not None
-    assert (told.identity.model, told.revision_code, told.serial) == ("pi3b", "2a02082", "00000000765fc593")
-    assert told.card == Card(
+    assert fingerprint.identity is not None
+    assert (fingerprint.identity.model, fingerprint.revision_code, fingerprint.serial) == (
+        "pi3b",
+        "2a02082",
+        "00000000765fc593",
+    )
+    assert fingerprint.card == Card(
         "035344534c31364780deadbeef012300", "SL16G", "0xdeadbeef", "0x000003", "0x5344", "01/2016"
     )
-    assert told.frequency == Frequency("ondemand", 600e6, 1200e6, 600e6)
-    assert (told.gpu_bytes, told.swap_bytes) == (64 * MIB, 102396 * 1024)
+    assert fingerprint.frequency == Frequency("ondemand", 600e6, 1200e6, 600e6)
+    assert (fingerprint.gpu_bytes, fingerprint.swap_bytes) == (64 * MIB, 102396 * 1024)
     (tmp_path / "proc/cpuinfo").unlink()
-    mainline = asked(tmp_path, shell)
+    mainline = read_by(tmp_path, shell)
     assert (mainline.revision_code, mainline.serial) == ("a02082", "00000000765fc593")
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash"])
 def test_a_machine_without_these_files_reports_nothing_and_no_error(tmp_path: Path, shell: str) -> None:
-    told = asked(tmp_path, shell)
-    assert (told.identity, told.card, told.frequency, told.swap_bytes, told.os_release) == (None,) * 5
+    fingerprint = read_by(tmp_path, shell)
+    assert (
+        fingerprint.identity,
+        fingerprint.card,
+        fingerprint.frequency,
+        fingerprint.swap_bytes,
+        fingerprint.os_release,
+    ) == (None,) * 5
 
 
 def test_a_boards_whole_fingerprint_is_read() -> None:
-    told = parsed(SAID, 925 * MIB, DOCKER, VERSION)
-    assert (told.os_release, told.hypriot_image_version) == (
+    fingerprint = parsed(REPORTED, 925 * MIB, DOCKER, VERSION)
+    assert (fingerprint.os_release, fingerprint.hypriot_image_version) == (
         "HypriotOS v1.12.3, Raspbian GNU/Linux 10 (buster)",
         "v1.12.3",
     )
-    assert (told.hypriot_device, told.hypriot_os) == ("Raspberry Pi", "HypriotOS/armhf")
-    assert (told.kernel, told.isa, told.cpus, told.boot) == ("4.19.97-v7+", "armv7l", 4, "f00d/12")
-    assert (told.engine, told.docker_version, told.containerd_version) == ("Docker", "19.03.12", "1.2.13")
-    assert (told.storage_driver, told.cgroup_version) == ("overlay2", "1")
-    assert (told.revision_code, told.serial) == ("a02082", "00000000765fc593")
-    assert (told.gpu_bytes, told.swap_bytes) == (64 * MIB, 0)
-    assert told.card is not None
-    assert (told.card.cid, told.card.name) == ("035344534c31364780deadbeef012300", "SL16G")
-    assert told.frequency == Frequency("ondemand", 600e6, 1200e6, 600e6)
+    assert (fingerprint.hypriot_device, fingerprint.hypriot_os) == ("Raspberry Pi", "HypriotOS/armhf")
+    assert (fingerprint.kernel, fingerprint.isa, fingerprint.cpus, fingerprint.boot) == (
+        "4.19.97-v7+",
+        "armv7l",
+        4,
+        "f00d/12",
+    )
+    assert (fingerprint.engine, fingerprint.docker_version, fingerprint.containerd_version) == (
+        "Docker",
+        "19.03.12",
+        "1.2.13",
+    )
+    assert (fingerprint.storage_driver, fingerprint.cgroup_version) == ("overlay2", "1")
+    assert (fingerprint.revision_code, fingerprint.serial) == ("a02082", "00000000765fc593")
+    assert (fingerprint.gpu_bytes, fingerprint.swap_bytes) == (64 * MIB, 0)
+    assert fingerprint.card is not None
+    assert (fingerprint.card.cid, fingerprint.card.name) == ("035344534c31364780deadbeef012300", "SL16G")
+    assert fingerprint.frequency == Frequency("ondemand", 600e6, 1200e6, 600e6)
 
 
 def test_the_fingerprint_is_plain_json_for_the_run_file() -> None:
-    document = json.loads(json.dumps(parsed(SAID, 925 * MIB, DOCKER, VERSION).as_dict()))
+    document = json.loads(json.dumps(parsed(REPORTED, 925 * MIB, DOCKER, VERSION).as_dict()))
     assert document["identity"]["model"] == "pi3b"
     assert document["identity"]["ram_bytes"] == 1024 * MIB
-    assert document["card"]["cid"] == SAID["card.cid"]
+    assert document["card"]["cid"] == REPORTED["card.cid"]
     assert document["frequency"]["max_hz"] == 1200e6
 
 
@@ -143,19 +162,19 @@ def test_the_fingerprint_is_plain_json_for_the_run_file() -> None:
     "engine", [({}, {}), (None, None), ([], "x"), ({"Driver": 7}, {"Components": [1, {}]})]
 )
 def test_the_facts_of_a_board_that_reports_nothing_are_none(engine: tuple[object, object]) -> None:
-    told = parsed({}, 925 * MIB, *engine)
-    assert told == Facts(None, None, None, None, 925 * MIB, "/", None, None, None)
+    fingerprint = parsed({}, 925 * MIB, *engine)
+    assert fingerprint == Facts(None, None, None, None, 925 * MIB, "/", None, None, None)
 
 
-@pytest.mark.parametrize("missing", sorted(SAID))
+@pytest.mark.parametrize("missing", sorted(REPORTED))
 def test_any_fact_may_be_missing(missing: str) -> None:
-    parsed({key: value for key, value in SAID.items() if key != missing}, 925 * MIB, DOCKER, VERSION)
+    parsed({key: value for key, value in REPORTED.items() if key != missing}, 925 * MIB, DOCKER, VERSION)
 
 
-@pytest.mark.parametrize("key", sorted(SAID))
+@pytest.mark.parametrize("key", sorted(REPORTED))
 def test_a_hostile_value_is_one_short_line_of_printable_text_or_nothing(key: str) -> None:
-    told = parsed({**SAID, key: HOSTILE}, 925 * MIB, DOCKER, VERSION)
-    for text in texts(told.as_dict()):
+    fingerprint = parsed({**REPORTED, key: HOSTILE}, 925 * MIB, DOCKER, VERSION)
+    for text in texts(fingerprint.as_dict()):
         assert text.isprintable()
         assert len(text) <= 2 * LONGEST + 20
 
@@ -165,7 +184,7 @@ def test_hostile_text_of_an_engine_is_not_trusted() -> None:
     parts = {
         "Components": [{"Name": HOSTILE, "Version": HOSTILE}, {"Name": "containerd", "Version": HOSTILE}]
     }
-    for text in texts(parsed(SAID, 925 * MIB, info, parts).as_dict()):
+    for text in texts(parsed(REPORTED, 925 * MIB, info, parts).as_dict()):
         assert text.isprintable()
         assert len(text) <= 2 * LONGEST
 
@@ -180,15 +199,19 @@ def texts(value: object) -> list[str]:
 
 def test_podman_is_named_and_what_it_does_not_report_is_none() -> None:
     version = {"Version": "4.3.1", "Components": [{"Name": "Podman Engine", "Version": "4.3.1"}]}
-    told = parsed(
-        SAID, 925 * MIB, {"ServerVersion": "4.3.1", "Driver": "overlay", "CgroupVersion": "2"}, version
+    fingerprint = parsed(
+        REPORTED, 925 * MIB, {"ServerVersion": "4.3.1", "Driver": "overlay", "CgroupVersion": "2"}, version
     )
-    assert (told.engine, told.docker_version, told.containerd_version) == ("Podman", "4.3.1", None)
-    assert (told.storage_driver, told.cgroup_version) == ("overlay", "2")
+    assert (fingerprint.engine, fingerprint.docker_version, fingerprint.containerd_version) == (
+        "Podman",
+        "4.3.1",
+        None,
+    )
+    assert (fingerprint.storage_driver, fingerprint.cgroup_version) == ("overlay", "2")
 
 
 def test_without_a_firmware_report_the_gpu_has_the_ram_that_linux_lacks() -> None:
-    silent = {key: value for key, value in SAID.items() if key != "vc.gpu"}
+    silent = {key: value for key, value in REPORTED.items() if key != "vc.gpu"}
     assert parsed(silent, 925 * MIB, DOCKER, VERSION).gpu_bytes == 99 * MIB
     assert parsed(silent, 2048 * MIB, DOCKER, VERSION).gpu_bytes is None
 

@@ -1,4 +1,4 @@
-"""The fingerprint as real machines tell it: HypriotOS's user without root, Podman, an emulated board."""
+"""The fingerprints of machines: HypriotOS with a user without root, Podman, and an emulated board."""
 
 from __future__ import annotations
 

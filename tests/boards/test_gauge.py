@@ -1,4 +1,4 @@
-"""What the gauge says of a board's memory while something takes memory there."""
+"""The gauge's readings of a board's memory while a process allocates memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gauge's script on files as kernels of different ages write them."""
+"""The gauge's script with the files of different kernel versions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OLD = "MemTotal: 1000 kB\nMemFree: 300 kB\nBuffers: 50 kB\nCached: 250 kB\nSwapC
 
 
 def reading(tmp_path: Path, meminfo: str) -> str:
-    """Return what the script prints for a /proc/meminfo of that content, on a machine without cgroups."""
+    """Return the script's output for a /proc/meminfo with that content, on a machine without cgroups."""
     file = tmp_path / "meminfo"
     file.write_text(meminfo)
     script = f"{gauge._SCRIPT}\nv1=/nowhere v2=/nowhere meminfo={file}\nanswer"

@@ -1,4 +1,4 @@
-"""What a watch finds on a board that is not well; the faults are made on the board, while it is watched."""
+"""The findings of a watch on an unhealthy board. The faults are caused on the board while it is watched."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from tests.support.real import RealBoard, RealBoards
 
 # `vcgencmd` and `dmesg` as they come before the system's own.
-TOLD = """\
+PRINTS = """\
 #!/bin/sh
-cat /run/told-by-{name}
+cat /run/output-of-{name}
 """
 HOG = """
 tar -ch /usr/bin/tail $(ldd /usr/bin/tail | grep -o '/[^ ]*') 2>/dev/null | docker import - somebody/hog:1
@@ -35,7 +35,7 @@ tar -ch /usr/bin/tail $(ldd /usr/bin/tail | grep -o '/[^ ]*') 2>/dev/null | dock
 
 @pytest.fixture(scope="module")
 def machine(real_boards: RealBoards) -> RealBoard:
-    """A real board to furnish and to break: a container that has none of a Pi's firmware."""
+    """A real board for faults: a container without a Pi's firmware."""
     return real_boards.new("machine")
 
 
@@ -50,21 +50,21 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def says(machine: RealBoard) -> Iterator[Callable[[str, str], None]]:
-    """Let a program of the board say something, until the test ends."""
+def prints(machine: RealBoard) -> Iterator[Callable[[str, str], None]]:
+    """Make a program of the board print a text until the test ends."""
     programs = set()
 
     def say(name: str, text: str) -> None:
-        machine.shell(f"printf '%s\\n' {shlex.quote(text)} > /run/told-by-{name}")
+        machine.shell(f"printf '%s\\n' {shlex.quote(text)} > /run/output-of-{name}")
         if name not in programs:
             programs.add(name)
-            program = shlex.quote(TOLD.format(name=name))
+            program = shlex.quote(PRINTS.format(name=name))
             path = f"/usr/local/bin/{name}"
             machine.shell(f"printf %s {program} > {path} && chmod 755 {path}")
 
     yield say
     for name in programs:
-        machine.shell(f"rm -f /usr/local/bin/{name} /run/told-by-{name}")
+        machine.shell(f"rm -f /usr/local/bin/{name} /run/output-of-{name}")
 
 
 @pytest.mark.engine
@@ -92,42 +92,42 @@ def test_a_healthy_board_yields_no_reason_and_keeps_no_process(machine: RealBoar
     ],
 )
 def test_brief_throttling_by_the_firmware_is_found(
-    board: Board, says: Callable[[str, str], None], bits: str, reasons: list[str]
+    board: Board, prints: Callable[[str, str], None], bits: str, reasons: list[str]
 ) -> None:
-    says("vcgencmd", "throttled=0x0")
+    prints("vcgencmd", "throttled=0x0")
 
     def trouble() -> None:
-        says("vcgencmd", f"throttled={bits}")
+        prints("vcgencmd", f"throttled={bits}")
         polled()
-        says("vcgencmd", "throttled=0x0")
+        prints("vcgencmd", "throttled=0x0")
 
     assert found(board, trouble) == reasons
 
 
 @pytest.mark.engine
 def test_bits_of_any_time_since_boot_count_if_they_are_new(
-    board: Board, says: Callable[[str, str], None]
+    board: Board, prints: Callable[[str, str], None]
 ) -> None:
-    says("vcgencmd", "throttled=0x40000")
+    prints("vcgencmd", "throttled=0x40000")
     assert found(board, polled) == []
-    reasons = found(board, lambda: says("vcgencmd", "throttled=0x50000"))
+    reasons = found(board, lambda: prints("vcgencmd", "throttled=0x50000"))
     assert reasons == ["its supply voltage was too low (vcgencmd get_throttled, bit 0)"]
 
 
 @pytest.mark.engine
-def test_bits_that_hide_new_events_are_reported(board: Board, says: Callable[[str, str], None]) -> None:
-    says("vcgencmd", "throttled=0x50000")
-    told = "; ".join(health.unwatched(board))
-    assert "short new events of a kind that has already happened since boot" in told
-    assert "its supply voltage was too low, it was throttled" in told
-    assert "throttling" not in told
+def test_bits_that_hide_new_events_are_reported(board: Board, prints: Callable[[str, str], None]) -> None:
+    prints("vcgencmd", "throttled=0x50000")
+    reported = "; ".join(health.unwatched(board))
+    assert "short new events of a kind that has already happened since boot" in reported
+    assert "its supply voltage was too low, it was throttled" in reported
+    assert "throttling" not in reported
 
 
 @pytest.mark.engine
 def test_a_vcgencmd_without_a_result_counts_as_missing(
-    board: Board, says: Callable[[str, str], None]
+    board: Board, prints: Callable[[str, str], None]
 ) -> None:
-    says("vcgencmd", "VCHI initialization failed")
+    prints("vcgencmd", "VCHI initialization failed")
     assert found(board, polled) == []
     assert "throttling" in "; ".join(health.unwatched(board))
 
@@ -137,12 +137,12 @@ def test_a_vcgencmd_without_a_result_counts_as_missing(
     "line", ["Under-voltage detected! (0x00050005)", "hwmon hwmon1: Undervoltage detected!"]
 )
 def test_under_voltage_in_the_kernel_log_is_found_once(
-    board: Board, says: Callable[[str, str], None], line: str
+    board: Board, prints: Callable[[str, str], None], line: str
 ) -> None:
     old, new = f"[12.345678] {line}", f"[456.789012] {line}"
-    says("dmesg", old)
+    prints("dmesg", old)
     assert found(board) == []
-    assert found(board, lambda: says("dmesg", f"{old}\n[400.000001] eth0: up\n{new}")) == [
+    assert found(board, lambda: prints("dmesg", f"{old}\n[400.000001] eth0: up\n{new}")) == [
         f"its kernel reports: {new}"
     ]
     assert found(board) == []
@@ -150,13 +150,13 @@ def test_under_voltage_in_the_kernel_log_is_found_once(
 
 @pytest.mark.engine
 def test_text_of_the_kernel_log_is_shown_without_control_characters(
-    board: Board, says: Callable[[str, str], None]
+    board: Board, prints: Callable[[str, str], None]
 ) -> None:
-    says("dmesg", "booted")
+    prints("dmesg", "booted")
     (reason,) = found(
-        board, lambda: says("dmesg", "[1.0] Under-voltage detected! \x1b[2J\x07 is what\tit said")
+        board, lambda: prints("dmesg", "[1.0] Under-voltage detected! \x1b[2J\x07 is what\tit printed")
     )
-    assert reason == "its kernel reports: [1.0] Under-voltage detected! [2J is what it said"
+    assert reason == "its kernel reports: [1.0] Under-voltage detected! [2J is what it printed"
 
 
 @pytest.mark.engine
@@ -246,9 +246,9 @@ def test_watching_ends_if_the_measurement_fails(machine: RealBoard, board: Board
 
 @pytest.mark.engine
 def test_a_system_container_reports_once_what_cannot_be_watched(board: Board) -> None:
-    told = health.unwatched(board)
+    reported = health.unwatched(board)
     missing = "throttling, under-voltage, temperature, CPU frequency (a system container has none of its own)"
-    assert missing in told
+    assert missing in reported
 
 
 @pytest.mark.engine

@@ -45,7 +45,7 @@ ALARM = "/sys/class/hwmon/hwmon1/in0_lcrit_alarm"
 
 @pytest.fixture(scope="module")
 def pi(real_boards: RealBoards) -> RealBoard:
-    """A real board that looks like a Pi, and not like a container."""
+    """A real board that looks like a Pi and not like a container."""
     made = real_boards.new("pi")
     made.shell(PI)
     return made
@@ -93,9 +93,9 @@ def test_brief_events_on_a_pi_are_found(
         polled()
         pi.shell(f"echo {well} > {file}")
 
-    told = found(pi_board, trouble)
-    assert told[: len(reasons)] == reasons
-    assert bool(told) == bool(reasons)
+    counted = found(pi_board, trouble)
+    assert counted[: len(reasons)] == reasons
+    assert bool(counted) == bool(reasons)
 
 
 @pytest.mark.engine
@@ -138,9 +138,9 @@ def test_a_clock_that_drifts_from_the_controllers_is_found(pi: RealBoard, pi_boa
         (reason,) = found(pi_board, lambda: time.sleep(2))
     finally:
         pi.shell("umount /proc/uptime")
-    told = re.match(r"its clock counted 0\.0 s in (\d+\.\d) s of the controller's", reason)
-    assert told, reason
-    assert float(told[1]) >= 2
+    counted = re.match(r"its clock counted 0\.0 s in (\d+\.\d) s of the controller's", reason)
+    assert counted, reason
+    assert float(counted[1]) >= 2
 
 
 @pytest.mark.engine

@@ -1,4 +1,4 @@
-"""What root on an emulated board can do to the host's kernel by accident: nothing of what is tried here."""
+"""Root on an emulated board cannot change the host's kernel by accident."""
 
 from __future__ import annotations
 

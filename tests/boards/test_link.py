@@ -1,4 +1,4 @@
-"""The one SSH connection to a board, over a real ssh to a real sshd."""
+"""The SSH connection to a board, with a real ssh and a real sshd."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def workspace() -> Iterator[Workspace]:
 
 @pytest.fixture
 def second(pi3b: Board, workspace: Workspace) -> Iterator[Link]:
-    """A connection of its own to the shared board, which a test may break."""
+    """A separate connection to the shared board, which a test may break."""
     link = Link(pi3b.name, 0, workspace.path)
     link.open(pi3b.link.endpoint, timeout_s=10)
     yield link
@@ -149,8 +149,8 @@ def test_hostile_text_is_transferred_unchanged(pi3b: Board, text: str) -> None:
 
 def test_bytes_are_transferred_unchanged(pi3b: Board) -> None:
     data = bytes(range(256)) * 4096
-    told = pi3b.link.run("sha256sum", stdin=data).stdout.split()[0]
-    assert told == hashlib.sha256(data).hexdigest()
+    digest = pi3b.link.run("sha256sum", stdin=data).stdout.split()[0]
+    assert digest == hashlib.sha256(data).hexdigest()
 
 
 def test_a_command_without_input_finds_its_end(pi3b: Board) -> None:

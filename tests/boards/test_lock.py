@@ -1,4 +1,4 @@
-"""One user of a board at a time, on a real sshd: the lock is gone with whoever held it."""
+"""The lock of a board on a real sshd: it has one holder, and is released when the holder ends."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def controller(real_board: RealBoard) -> Iterator[Controller]:
-    """Make a lock with a connection of its own, as another controller has it."""
+    """Create a lock with a separate connection, as another controller would."""
     opened: list[tuple[Workspace, Link, Lock]] = []
 
     def make(
@@ -89,16 +89,16 @@ def test_a_second_controller_is_shown_the_holder_and_since_when(controller: Cont
 
 
 def test_waiting_for_the_lock_is_announced(controller: Controller) -> None:
-    said: list[str] = []
-    first, second = controller(run_id="first"), controller(say=said)
+    messages: list[str] = []
+    first, second = controller(run_id="first"), controller(say=messages)
     first.take()
     started = time.monotonic()
     with pytest.raises(BoardBusy):
         second.take(wait_s=1)
     assert time.monotonic() - started > 1
-    assert said[0].startswith("is in use by ")
-    assert said[0].endswith("waiting at most 1 s")
-    assert len(said) == 1
+    assert messages[0].startswith("is in use by ")
+    assert messages[0].endswith("waiting at most 1 s")
+    assert len(messages) == 1
 
 
 def test_releasing_the_lock_leaves_no_trace(controller: Controller, real_board: RealBoard) -> None:
@@ -116,13 +116,13 @@ def test_the_lock_is_released_soon_after_its_controller_dies(
     controller: Controller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shorten(monkeypatch, grace_s=2)
-    said: list[str] = []
-    first, second = controller(run_id="first"), controller(say=said)
+    messages: list[str] = []
+    first, second = controller(run_id="first"), controller(say=messages)
     first.take()
-    first._link.close()  # as when the process is killed: ssh is gone, and nothing was said
+    first._link.close()  # as when the process is killed: ssh is gone, and no message was sent
     second.take()
     assert second.held
-    assert said[0].startswith("is being cleaned up after ")
+    assert messages[0].startswith("is being cleaned up after ")
 
 
 def test_the_lock_is_released_soon_after_a_controller_falls_silent(

@@ -1,4 +1,4 @@
-"""The network of an emulated board: which means of the kernel it takes, its rate and its round trip."""
+"""The network of an emulated board: the kernel features that it uses, its rate and its round trip."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ KERNELS = {
 
 
 def brought_up(directory: Path, lacks: str, **link: str) -> list[str]:
-    """Return what a network reports on a kernel that lacks those words; `calls` has what was called."""
+    """Return a network's report on a kernel without some features; `calls` lists the commands."""
     for tool in ("ip", "tc", "iptables-legacy", "iptables-nft", "nft", "delay-line", "sleep"):
         (directory / tool).write_text(TOOL)
         (directory / tool).chmod(0o755)
@@ -141,7 +141,7 @@ def driver_of(board: Board) -> ContainerDriver:
 
 
 def connect_s(board: Board, port: int = 22) -> float:
-    """Return how long a connection takes: the first quartile of 40, as others may keep this host busy."""
+    """Return the time of a connection: the first quartile of 40, since the host may be busy."""
     took = []
     for _ in range(40):
         started = time.monotonic()
@@ -167,7 +167,7 @@ def test_the_sessions_own_commands_are_not_delayed(pi3b: Board) -> None:
 
 @pytest.fixture
 def meeting(pi3b: Board) -> Iterator[tuple[socket.socket, str]]:
-    """A server of the controller, and the shell's name for a connection of the board to it."""
+    """A server on the controller, and the shell's path for a connection from the board to it."""
     with socket.create_connection((pi3b.address, 22), timeout=10) as there:
         own = there.getsockname()[0]
     with socket.create_server((own, 0)) as server:
@@ -176,7 +176,7 @@ def meeting(pi3b: Board) -> Iterator[tuple[socket.socket, str]]:
 
 
 def carried_bits_per_s(end: socket.socket, *, receive: bool) -> float:
-    """Return the rate of a connection once it is under way: the median of seven seconds after the first."""
+    """Return the steady rate of a connection: the median of seven seconds after the first."""
     block, rates = b"x" * 65536, []
     for _ in range(8):
         count, started = 0, time.monotonic()

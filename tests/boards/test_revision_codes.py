@@ -1,4 +1,4 @@
-"""What hardware a board is: every row of the Raspberry Pi documentation's tables, and what hosts.ini says."""
+"""Identifying a board's hardware, for every row of the Raspberry Pi documentation's tables."""
 
 from __future__ import annotations
 
@@ -139,10 +139,10 @@ def rows(table: str) -> list[tuple[str, ...]]:
     return [tuple(cell.strip() for cell in row.split("|")) for row in table.strip().splitlines()]
 
 
-def facts(code: str | None = None, compatible: str = "", **said: str) -> Facts:
-    """Return the facts of a board that says that of itself."""
+def facts(code: str | None = None, compatible: str = "", **reported: str) -> Facts:
+    """Return the facts of a board that reports these values."""
     own = {"cpuinfo.Revision": code} if code else {}
-    return parsed(own | {"tree.compatible": compatible} | said, 900 * 2**20, {}, {})
+    return parsed(own | {"tree.compatible": compatible} | reported, 900 * 2**20, {}, {})
 
 
 def model_of(code: str) -> str | None:
@@ -164,10 +164,10 @@ def test_each_row_of_the_documentation_is_recognised(
 
 
 def test_the_processor_of_a_code_distinguishes_the_two_kinds_of_2b() -> None:
-    told = {
+    processors = {
         code: board.soc for code in ("000e", "a01041", "a02042", "c03111") if (board := facts(code).identity)
     }
-    assert told == {"000e": "BCM2835", "a01041": "BCM2836", "a02042": "BCM2837", "c03111": "BCM2711"}
+    assert processors == {"000e": "BCM2835", "a01041": "BCM2836", "a02042": "BCM2837", "c03111": "BCM2711"}
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_a_board_that_matches_the_inventory_passes(model: str, code: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("said", "code", "is_a"),
+    ("reported", "code", "is_a"),
     [
         ("pi3b", "a01041", "Raspberry Pi 2 Model B, 1024 MB (pi2b, by its revision code a01041)"),
         ("pi1b", "0002", "Raspberry Pi Model B, 256 MB (pi1b_256, by its revision code 0002)"),
@@ -287,12 +287,12 @@ def test_a_board_that_matches_the_inventory_passes(model: str, code: str) -> Non
         ("pi3b", "9000c1", "Raspberry Pi Zero W, 512 MB (Zero W, "),
     ],
 )
-def test_another_board_is_named_beside_what_the_inventory_says(said: str, code: str, is_a: str) -> None:
+def test_another_board_is_named_beside_what_the_inventory_says(reported: str, code: str, is_a: str) -> None:
     with pytest.raises(WrongBoard) as raised:
-        check(said, facts(code))
+        check(reported, facts(code))
     assert isinstance(raised.value, BoardError)
-    name = catalogs.shipped().model(said).name
-    assert f"desk: the inventory says {name} ({said}), but it is a {is_a}" in str(raised.value)
+    name = catalogs.shipped().model(reported).name
+    assert f"desk: the inventory says {name} ({reported}), but it is a {is_a}" in str(raised.value)
 
 
 def test_a_wrong_boards_error_states_the_right_inventory_entry() -> None:

@@ -1,4 +1,4 @@
-"""What was changed on a board is taken back: exactly that, in reverse order, by the board itself."""
+"""The board reverts the changes itself: exactly those that were made, in reverse order."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def board(real_board: RealBoard) -> Iterator[Board]:
     rack.close()
 
 
-def take_all_back(board: Board) -> str:
+def revert_all(board: Board) -> str:
     done = board.link.run(undo.script(board.link.endpoint.docker_socket), check=False)
     return done.stdout + done.stderr
 
@@ -45,17 +45,17 @@ def test_notes_are_executed_as_root_in_reverse_order_and_struck_out(board: Board
     for word in ("first", "second", "third"):
         board.undo(f"echo {word} $(id -un) >> /tmp/order")
     assert board.link.run(f"stat -c %a {LEDGER}; ls {LEDGER}").stdout.split()[0] == "700"
-    assert take_all_back(board) == ""
+    assert revert_all(board) == ""
     assert board.link.run("cat /tmp/order; rm /tmp/order").stdout == "third root\nsecond root\nfirst root\n"
     assert board.link.run(f"ls {LEDGER}", check=False).status != 0
-    assert take_all_back(board) == ""
+    assert revert_all(board) == ""
 
 
 def test_a_failing_note_is_reported_and_kept_and_the_others_are_executed(board: Board) -> None:
     board.undo("touch /tmp/taken-back")
     board.undo("echo 'the disk is gone' >&2; exit 1")
     board.undo("touch /tmp/taken-back-too")
-    assert "failed: the disk is gone" in take_all_back(board)
+    assert "failed: the disk is gone" in revert_all(board)
     assert board.link.run(f"ls {LEDGER}").stdout.split() == ["00002"]
     assert board.link.run("rm /tmp/taken-back /tmp/taken-back-too").status == 0
     board.undo("true")
@@ -66,7 +66,7 @@ def test_a_failing_note_is_reported_and_kept_and_the_others_are_executed(board: 
 def test_an_incomplete_note_is_ignored_after_a_power_failure(board: Board) -> None:
     board.link.run(f"echo 'touch /tmp/half' > {LEDGER}/00001.part")
     assert board.undo("true") == "00002"
-    assert take_all_back(board) == ""
+    assert revert_all(board) == ""
     assert board.link.run("ls /tmp/half", check=False).status != 0
 
 
@@ -93,7 +93,7 @@ def test_hostile_text_in_a_note_is_not_executed_when_it_is_recorded(board: Board
 
 
 def furnish(board: Board) -> dict[str, list[str]]:
-    """Make of everything one of ours, one of somebody else's, and one that an emulated board is made of."""
+    """Create one object of each kind for this run, for another user, and for an emulated board."""
     engine, image = board.docker, "somebody/else:1"
     marks = {"ours": labels(board.run_id), "theirs": {}, "emulated": host_labels(board.run_id)}
     for name, label in marks.items():
@@ -133,7 +133,7 @@ def test_only_objects_with_the_runs_label_are_removed(new_real_board: NewRealBoa
     real.shell(OTHERS.format(count=1).replace("docker", engine))
     board = real.in_rack().board(real.name)
     assert "ours" in furnish(board)["containers"]
-    assert take_all_back(board) == ""
+    assert revert_all(board) == ""
     assert there(board) == LEFT
 
 
@@ -171,12 +171,12 @@ def test_notes_that_need_the_engine_stay_while_it_is_down(new_real_board: NewRea
     board.undo(undo.unload("microcloud/loaded:1"))
     board.undo("true")
     real.shell("systemctl stop docker.socket docker")
-    said = take_all_back(board)
-    assert "containers could not be listed: " in said
-    assert "`unload microcloud/loaded:1` failed: " in said
+    output = revert_all(board)
+    assert "containers could not be listed: " in output
+    assert "`unload microcloud/loaded:1` failed: " in output
     assert board.link.run(f"ls {LEDGER}").stdout.split() == ["00001"]
     real.shell("systemctl start docker")
-    assert take_all_back(board) == ""
+    assert revert_all(board) == ""
     assert board.link.run(f"ls {LEDGER}", check=False).status != 0
 
 

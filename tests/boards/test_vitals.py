@@ -26,7 +26,7 @@ def happened(action: str, container: str, **attributes: str) -> dict[str, Any]:
         ([happened("kill", "a", signal="9"), happened("die", "a", exitCode="137")], 0),
         ([happened("die", "a", exitCode="1"), happened("die", "b", exitCode="0")], 0),
     ],
-    ids=["told", "goes-on", "told-too-late", "on-request", "by-themselves"],
+    ids=["reported", "continues", "reported-too-late", "on-request", "by-themselves"],
 )
 def test_a_container_that_got_an_unrequested_sigkill_counts_as_out_of_memory(
     events: list[dict[str, Any]], count: int

@@ -1,4 +1,4 @@
-"""The shipped board models: the paper's Table 1, what emulation needs, and where every figure comes from."""
+"""The shipped board models: the paper's Table 1, the figures for emulation, and all sources."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from tests.support.catalog_files import BOARD, LIMIT, WORKLOAD, without, written
 
 
 @pytest.mark.parametrize(
-    ("text", "key", "said"),
+    ("text", "key", "expected"),
     [
         pytest.param("boards = [", "", "is not TOML", id="not TOML"),
         pytest.param("[board.mine]", "board", "unknown; did you mean 'boards'?", id="unknown table"),
@@ -196,7 +196,7 @@ from tests.support.catalog_files import BOARD, LIMIT, WORKLOAD, without, written
     ],
 )
 def test_an_invalid_file_is_a_catalog_error_that_names_file_and_key(
-    tmp_path: Path, text: str, key: str, said: str
+    tmp_path: Path, text: str, key: str, expected: str
 ) -> None:
     file = written(tmp_path, text)
     with pytest.raises(CatalogError) as caught:
@@ -204,7 +204,7 @@ def test_an_invalid_file_is_a_catalog_error_that_names_file_and_key(
     message = str(caught.value)
     assert message.startswith(f"{file}: ")
     assert not key or f'key "{key}": ' in message
-    assert said in message
+    assert expected in message
 
 
 def test_of_two_files_the_invalid_one_is_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The shipped limits: what is judged, where each limit comes from, and that generations are in order."""
+"""The shipped limits: the judged metrics, the sources, and the order of the generations."""
 
 from __future__ import annotations
 
@@ -138,5 +138,5 @@ def test_only_boards_that_the_paper_leaves_behind_the_vm_may_start_a_container_a
 def test_the_documentation_lists_every_metric_with_what_it_is() -> None:
     listed = (Path(__file__).parents[2] / "docs" / "limits.md").read_text(encoding="utf-8")
     metrics = {m.name: m for experiment in descriptions().values() for m in experiment.metrics}
-    assert [name for name, told in metrics.items() if f"| `{name}` |" not in listed] == []
-    assert [name for name, told in metrics.items() if told.meaning not in listed] == []
+    assert [name for name, metric in metrics.items() if f"| `{name}` |" not in listed] == []
+    assert [name for name, metric in metrics.items() if metric.meaning not in listed] == []

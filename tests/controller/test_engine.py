@@ -1,4 +1,4 @@
-"""Docker engines through docker-py: each call has a deadline."""
+"""Docker engines through docker-py: each call has a timeout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images for ARMv6, which ARMv7's end on: what is pulled, refused or not measured, as engines tell it."""
+"""Images for ARMv6, on which ARMv7 images crash: what is pulled, refused or not measured."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ARMV6 = [*ARMV7, {"os": "linux", "architecture": "arm", "variant": "v6"}]
 
 
 class Images:
-    """Stands in for what an engine without images says of a registry's, and notes what is pulled."""
+    """A fake of an engine's images: it has none, answers for a registry, and records pulls."""
 
     def __init__(self, platforms: list[dict[str, str]] | None, variant: str | None = None) -> None:
         self.pulled: list[str] = []
@@ -43,8 +43,8 @@ class Images:
 
 
 def engine(there: Images) -> DockerClient:
-    told: Any = SimpleNamespace(images=there, version=lambda: {"Arch": "arm"})
-    return cast("DockerClient", told)
+    fake: Any = SimpleNamespace(images=there, version=lambda: {"Arch": "arm"})
+    return cast("DockerClient", fake)
 
 
 @pytest.mark.parametrize(
@@ -56,11 +56,11 @@ def engine(there: Images) -> DockerClient:
     ],
 )
 def test_an_armv6_boards_debian_is_the_one_for_armel(isa: str | None, source: str) -> None:
-    there, said, coming = Images([]), list[str](), list[str]()
-    tag = images.base(engine(there), "bookworm", said.append, coming.append, isa)
+    there, reported, coming = Images([]), list[str](), list[str]()
+    tag = images.base(engine(there), "bookworm", reported.append, coming.append, isa)
     assert tag == "microcloud/base:bookworm"
     assert there.pulled == [source]
-    assert said == [f"pulling {source}"]
+    assert reported == [f"pulling {source}"]
     assert coming == [source, tag]
 
 

@@ -1,4 +1,4 @@
-"""Who is alive, who is kept, and what is told when things go wrong: without a board."""
+"""Runs that are alive, boards that are kept, and failed cleanups, without a board."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def own() -> Iterator[Workspace]:
 
 @pytest.fixture
 def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A user's own XDG_RUNTIME_DIR; pytest's directories are too deep for sockets."""
+    """A private XDG_RUNTIME_DIR; the paths of pytest's directories are too long for sockets."""
     with tempfile.TemporaryDirectory() as directory:
         monkeypatch.setenv("XDG_RUNTIME_DIR", directory)
         yield Path(directory)
@@ -51,19 +51,19 @@ def base(host_engine: DockerClient) -> str:
 
 
 class Engine:
-    """Tells where it is, as an engine does."""
+    """A fake of an engine that reports its location."""
 
-    def __init__(self, **told: str) -> None:
-        self._told = {"KernelVersion": os.uname().release, "Name": os.uname().nodename} | told
+    def __init__(self, **expected: str) -> None:
+        self._info = {"KernelVersion": os.uname().release, "Name": os.uname().nodename} | expected
 
     def info(self) -> dict[str, str]:
-        return self._told
+        return self._info
 
 
-def rack(own: Workspace, said: list[str]) -> Rack:
+def rack(own: Workspace, output: list[str]) -> Rack:
     class Said(Progress):
         def announce(self, subject: str, text: str) -> None:
-            said.append(f"{subject}: {text}")
+            output.append(f"{subject}: {text}")
 
     return Rack([], catalogs.load(), {}, own, Said())
 
@@ -77,15 +77,15 @@ print(alive(Path(sys.argv[1])))
 """
     elsewhere = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "TMPDIR": str(tmp_path)}
 
-    def told() -> str:
+    def expected() -> str:
         done = subprocess.run(
             [sys.executable, "-c", ask, lock], env=elsewhere, capture_output=True, text=True, check=True
         )
         return done.stdout.strip()
 
-    assert told() == "True"
+    assert expected() == "True"
     own.close()
-    assert told() == "False"
+    assert expected() == "False"
 
 
 def _link(root: Path) -> None:
@@ -216,19 +216,24 @@ def test_objects_that_may_belong_to_a_live_run_are_not_removed(
 
 @pytest.mark.engine
 @pytest.mark.parametrize(
-    ("script", "timeout_s", "error", "told"),
+    ("script", "timeout_s", "error", "expected"),
     [
         ("echo no room >&2; exit 3", 30.0, EngineError, "shelf: packing: exited with 3: no room"),
         ("sleep 60", 1.0, DeadlineExceeded, "shelf: packing: did not end within 1 s"),
     ],
 )
 def test_a_container_that_fails_or_does_not_end_is_an_error_and_is_removed(
-    host_engine: DockerClient, base: str, script: str, timeout_s: float, error: type[BoardError], told: str
+    host_engine: DockerClient,
+    base: str,
+    script: str,
+    timeout_s: float,
+    error: type[BoardError],
+    expected: str,
 ) -> None:
     marks = {"microcloud.test": new_run_id()}
     command = ["sh", "-c", script]
     with (
-        pytest.raises(error, match=told),
+        pytest.raises(error, match=expected),
         engine.ended(
             host_engine, base, command, board="shelf", step="packing", timeout_s=timeout_s, labels=marks
         ),
@@ -255,15 +260,15 @@ def test_failures_of_the_cleanup_are_reported_and_the_workspace_is_removed(own: 
         def power_off(self, *, keep: bool) -> None:
             raise EngineError("shelf", f"the engine died (keep={keep})")
 
-    said: list[str] = []
-    shelf = rack(own, said)
+    output: list[str] = []
+    shelf = rack(own, output)
     shelf._boards = {"shelf": cast("Board", Dead())}
     shelf.close()
-    (line,) = said
+    (line,) = output
     assert line.startswith("shelf: not cleaned up: the engine died (keep=False)")
     assert not own.path.exists()
     shelf.close()
-    assert said == [line]
+    assert output == [line]
 
 
 @pytest.mark.parametrize("error", [OSError("no space"), ValueError("a bug")], ids=["system", "bug"])
@@ -286,9 +291,9 @@ def test_a_board_that_fails_to_power_on_is_not_tried_again(
     assert tried == ["once"]
 
 
-@pytest.mark.parametrize(("user_id", "told"), [(0, "0 a b 'c\n"), (1000, "sudo -n 0 a b 'c\n")])
+@pytest.mark.parametrize(("user_id", "expected"), [(0, "0 a b 'c\n"), (1000, "sudo -n 0 a b 'c\n")])
 def test_a_command_for_root_goes_through_sudo_only_when_the_user_is_not_root(
-    tmp_path: Path, user_id: int, told: str
+    tmp_path: Path, user_id: int, expected: str
 ) -> None:
     (tmp_path / "id").write_text(f"#!/bin/sh\necho {user_id}\n")
     (tmp_path / "sudo").write_text('#!/bin/sh\nprintf "sudo $1 "; shift; exec "$@"\n')
@@ -297,7 +302,7 @@ def test_a_command_for_root_goes_through_sudo_only_when_the_user_is_not_root(
     line = as_root("""printf '%s a b '"'"'c\\n' 0""")
     path = f"{tmp_path}:{os.environ['PATH']}"
     done = subprocess.run(["sh", "-c", line], env={"PATH": path}, capture_output=True, text=True, check=True)
-    assert done.stdout == told
+    assert done.stdout == expected
 
 
 def test_ssh_logs_to_a_file_and_a_failure_quotes_its_end(own: Workspace) -> None:

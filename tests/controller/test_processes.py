@@ -1,4 +1,4 @@
-"""Child processes end with us, together with those that they started."""
+"""Child processes end with this process, together with the processes that they started."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pytest_microcloud.controller.processes import end_group, ends_with_us
 
 
 def _ends(pid: int, within_s: float = 5.0) -> bool:
-    """Whether a process is gone, or is a zombie that nobody has waited for, within that time."""
+    """Return whether a process ends within that time; a zombie counts as ended."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         try:

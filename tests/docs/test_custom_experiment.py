@@ -1,4 +1,4 @@
-"""The custom experiment of docs/experiments.md: its files as they stand there, in a user's own project."""
+"""The custom experiment of docs/experiments.md: its files, unchanged, in a user's project."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ Report = Callable[[Project, str], str]
 
 @pytest.fixture
 def generations(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Report:
-    """Make the page of all runs again, in a process that has not registered the experiment."""
+    """Write the page of all runs again, in a process that has not registered the experiment."""
 
     def page(project: Project, name: str) -> str:
         runs, output = project.path / "reports" / "runs", project.path / name

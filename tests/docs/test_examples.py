@@ -1,4 +1,4 @@
-"""Every example of the documentation is run, or read by what it is for."""
+"""Every example of the documentation is run or parsed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.fenced import PAGES, ROOT, Block, blocks
 LANGUAGES = {"console", "dockerfile", "ini", "python", "sh", "sshconfig", "text", "toml"}
 CATALOG = {"boards", "workloads", "limits"}
 OTHERS = {"apt-get", "echo", "git", "pip", "pre-commit", "systemctl"}
-"""Commands in the examples that are neither ours nor pytest's."""
+"""Commands in the examples that are neither this package's nor pytest's."""
 PYTEST = ["pytest"], [".venv/bin/python", "-m", "pytest"]
 HOSTS = "[pi3b]\ndesk ansible_host=192.0.2.13\n"
 

@@ -1,4 +1,4 @@
-"""Every link of the documentation leads somewhere, and the site builds from it."""
+"""Every link of the documentation has a target, and the site builds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Putting applications on a board whose engine dies meanwhile, told as an error of the board."""
+"""Deploying applications on a board whose engine dies: the error names the board."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def dies(*_: object, **__: object) -> NoReturn:
 
 
 def container(**calls: object) -> Any:
-    """Stand in for a container that ended, on an engine that dies at one of the calls."""
+    """A fake of a container that ended, on an engine that dies at one of the calls."""
     return SimpleNamespace(
         **({"status": "exited", "attrs": {"State": {"ExitCode": 1}}, "reload": lambda: None} | calls)
     )
@@ -83,7 +83,7 @@ def test_an_application_that_forgot_the_first_question_is_ready_long_before_that
 def test_a_port_is_published_where_the_boards_address_is_reached(
     address: str, families: list[int], published: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A name that stands for IPv6 alone cannot reach a port that is published on IPv4."""
+    """A name that resolves only to IPv6 cannot reach a port that is published on IPv4."""
 
     def resolve(*_: object, **__: object) -> list[Any]:
         if not families:

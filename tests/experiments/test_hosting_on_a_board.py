@@ -1,4 +1,4 @@
-"""Hosting, with real containers on an emulated board, also when it falls over."""
+"""Hosting with real containers on an emulated board, including boards that fail."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.engine
 
 AWAY = "systemctl stop docker.socket docker; systemd-run -q --on-active=3 systemctl start docker"
-"""What makes a board's engine go away, and come back after some seconds."""
+"""Stops a board's engine and starts it again after some seconds."""
 
 
 def by_metric(measurements: list[Measurement]) -> dict[str, Measurement]:
@@ -29,7 +29,7 @@ def by_metric(measurements: list[Measurement]) -> dict[str, Measurement]:
 
 @pytest.fixture
 def after_containers(pi3b: Board, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, str], None]]:
-    """Arrange that a command is run on the board when a filling has told of that many containers."""
+    """Run a command on the board once a filling has reported that many containers."""
     commands: dict[str, str] = {}
 
     def say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""When a filling ends, and how many more would have been started: arithmetic, without a board."""
+"""The end of a filling and its projection, computed without a board."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MB = 1_000_000
 
 
 def started(available: float, each: float) -> tuple[int, float, str]:
-    """Start containers of that many bytes each, and return how many, what is left, and why it ended."""
+    """Start containers of that size; return their number, the projected number and the reason."""
     filling = hosting._Filling()
     while hosting._another_fits(Reading(10**10, int(available), 0, 0.0), filling):
         filling.hosted.append(object())  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Old and new versions of fio and sysbench: what they report, as a time of one access."""
+"""The time of one access from the reports of old and new versions of fio and sysbench."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LARGE = 16 * 2**20
 
 
 def report(version: str, **read: float | None) -> str:
-    """Return what fio prints, as far as it is read."""
+    """Return the part of fio's output that is parsed."""
     return "fio: a warning\n" + json.dumps({"fio version": version, "jobs": [{"read": read}]})
 
 

@@ -1,4 +1,4 @@
-"""The load generator, a real ab against small servers: what it completes, and what stops it."""
+"""The load generator: a real ab against small servers, and what stops it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PAGE = b"a page"
 CLIENTS = 40
 FEW = 20
-"""Open files that are not enough for all clients."""
+"""A limit of open files that is too low for all clients."""
 
 
 class _Page(BaseHTTPRequestHandler):
@@ -45,12 +45,12 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 256
 
     def handle_error(self, *_: object) -> None:
-        """Say nothing of a client that ended."""
+        """Print nothing about a client that ended."""
 
 
 @pytest.fixture(autouse=True)
 def on_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let ab use and wait for a CPU as it likes: the servers and other tests run on this machine, too."""
+    """Disable the thresholds of ab's CPU use, since servers and other tests run on this machine."""
     monkeypatch.setattr(load, "threshold", lambda _symptom: 9.0)
 
 
@@ -66,7 +66,7 @@ def url() -> Iterator[str]:
 
 @pytest.fixture
 def instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The path of an `ab` that comes before the real one."""
+    """The path of a fake `ab` that comes first on PATH."""
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     return tmp_path / "ab"
 
@@ -134,7 +134,7 @@ class _Counted(ThreadingHTTPServer):
         return super().get_request()
 
     def handle_error(self, *_: object) -> None:
-        """Say nothing of a client that ended."""
+        """Print nothing about a client that ended."""
 
 
 class _CountedPage(_Page):

@@ -1,4 +1,4 @@
-"""The record of an experiment: what contradicts itself is refused, and what others need of it."""
+"""The record of an experiment: contradictions are refused, and other modules get what they need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The largest number of clients that is served: the search on the ladder with a real ab."""
+"""The search for the largest number of clients that is served, with a real ab."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ if TYPE_CHECKING:
     from pytest_microcloud.experiments.deploy import Server
 
 ALL_HERE_S = 0.15
-"""How long after the last request the server holds its answers back: all clients are there at once."""
+"""How long the server delays its answers after the last request, so that all clients are connected at
+once."""
 
 
 @dataclass
 class QuietBoard:
-    """What `capacity` asks a board for; this machine serves in its place."""
+    """A fake of the board for `capacity`; this machine serves the page."""
 
     name: str = "here"
-    said: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
 
     def say(self, text: str) -> None:
-        self.said.append(text)
+        self.messages.append(text)
 
     def trouble(self) -> str:
         return ""
@@ -37,7 +38,7 @@ class QuietBoard:
 
 @dataclass
 class SmallServer:
-    """A web server that answers 503 to every client over the `most` that it serves at a time."""
+    """A web server that answers 503 to every client beyond the `most` that it serves at a time."""
 
     most: int
     board: QuietBoard = field(default_factory=QuietBoard)
@@ -131,14 +132,14 @@ def test_a_server_that_handles_all_clients_is_tried_once(serve: Serve) -> None:
     assert capacity(small, requests=10, most=60) == 60
     assert small.requests == 61, "ab sends one request alone, and then as many at a time as it has clients"
     assert small.most_clients == 60
-    assert small.board.said == ["serving native: trying 60 clients"]
+    assert small.board.messages == ["serving native: trying 60 clients"]
 
 
 def test_a_server_that_fails_at_the_most_is_put_on_the_ladder(serve: Serve) -> None:
     small = serve(23)
     assert capacity(small, requests=1, most=60) == max(rung for rung in rungs(60) if rung <= 23)
-    assert small.board.said[0] == "serving native: trying 60 clients"
-    assert len(small.board.said) < 8
+    assert small.board.messages[0] == "serving native: trying 60 clients"
+    assert len(small.board.messages) < 8
 
 
 def test_a_server_that_serves_no_client_has_capacity_0(serve: Serve) -> None:

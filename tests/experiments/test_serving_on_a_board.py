@@ -31,16 +31,16 @@ pytestmark = pytest.mark.engine
 REQUESTS, CLIENTS = 120, 30
 
 
-def bear(monkeypatch: pytest.MonkeyPatch, symptom: str, most: float) -> None:
-    """Let that much of a symptom be borne."""
+def set_threshold(monkeypatch: pytest.MonkeyPatch, symptom: str, most: float) -> None:
+    """Set the threshold of a symptom."""
     shipped = vars(load)["threshold"]
     monkeypatch.setattr(load, "threshold", lambda name: most if name == symptom else shipped(name))
 
 
 @pytest.fixture(autouse=True)
 def on_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let ab wait for a CPU: others may use this machine, too."""
-    bear(monkeypatch, "starved", 9.0)
+    """Allow ab to wait for a CPU, since other processes may use this machine."""
+    set_threshold(monkeypatch, "starved", 9.0)
 
 
 def by_metric(measurements: list[Measurement]) -> dict[str, Measurement]:
@@ -61,7 +61,7 @@ def server(request: pytest.FixtureRequest, pi3b: Board, catalog: Catalog) -> Ite
 
 
 def state(board: Board) -> tuple[str, str, int]:
-    """Return what servers leave on a board, if they leave something."""
+    """Return what servers left on a board."""
     active = board.link.run("systemctl is-active apache2", check=False).stdout
     pages = board.link.run("ls -A /var/www/html; pgrep -x apache2 | wc -l", check=False).stdout
     return active, pages, len(board.docker.containers.list(all=True))
@@ -79,14 +79,14 @@ def test_every_request_gives_a_page_time_and_none_fails(server: Server) -> None:
 
 
 def test_the_largest_number_of_clients_is_tried_first(server: Server) -> None:
-    said: list[str] = []
-    server.board.say, usual = said.append, server.board.say
+    output: list[str] = []
+    server.board.say, usual = output.append, server.board.say
     try:
         (capacity,) = serving.capacity(server, requests=1, most=CLIENTS)
     finally:
         server.board.say = usual
     assert capacity.samples == [float(CLIENTS)]
-    assert len(said) == 1
+    assert len(output) == 1
 
 
 class _Narrow(socketserver.ThreadingTCPServer):
@@ -169,13 +169,13 @@ def test_a_missing_server_serves_no_client(pi3b: Board) -> None:
 
 
 def fake_ab(directory: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put an `ab` before the real one, which says that it answered 50 requests and wrote their times."""
+    """Put a fake `ab` first on PATH that reports 50 requests with their times."""
     directory.mkdir()
     fake = directory / "ab"
     rows = "{ echo head; seq 50 | sed 's/.*/a\\t1\\t1\\t1\\t9\\t0/'; }"
     table = f'while [ "$1" != -g ]; do shift; done; {rows} > "$2"'
-    told = "Complete requests: 50\\nHTML transferred: 200 bytes\\n"
-    fake.write_text(f"#!/bin/sh\n{script}\n{table}\nprintf '{told}'\n")
+    summary = "Complete requests: 50\\nHTML transferred: 200 bytes\\n"
+    fake.write_text(f"#!/bin/sh\n{script}\n{table}\nprintf '{summary}'\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(directory), prepend=":")
 
@@ -185,7 +185,7 @@ def test_a_saturated_load_generator_makes_the_measurement_invalid(
 ) -> None:
     spin = "timeout 1 sh -c 'while :; do :; done' &\n"
     fake_ab(tmp_path / "bin", f"{4 * spin}wait", monkeypatch)
-    bear(monkeypatch, "saturated", 0.1)
+    set_threshold(monkeypatch, "saturated", 0.1)
     server = Server(pi3b, "native", "http://127.0.0.1:9/", 4)
     measured = by_metric(serving.load(server, clients=50, requests=50))
     assert {m.verdict for m in measured.values()} == {"invalid"}
@@ -203,8 +203,8 @@ def test_a_load_generator_that_waits_for_a_busy_controller_makes_the_measurement
     fake_ab(
         tmp_path / "bin", f"{rival}i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done; wait", monkeypatch
     )
-    bear(monkeypatch, "saturated", 9.0)
-    bear(monkeypatch, "starved", catalogs.threshold("starved"))
+    set_threshold(monkeypatch, "saturated", 9.0)
+    set_threshold(monkeypatch, "starved", catalogs.threshold("starved"))
     server = Server(pi3b, "native", "http://127.0.0.1:9/", 4)
     (reason,) = {m.reason for m in serving.load(server, clients=50, requests=50)}
     assert reason.startswith("the load generator was starved: this machine was busy with something else")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def gate(real_boards: RealBoards) -> Iterator[RealBoard]:
-    """A machine to jump over."""
+    """A jump host."""
     machine = real_boards.new("gate", user="porter", engine=None)
     yield machine
     machine.remove()

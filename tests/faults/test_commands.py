@@ -58,21 +58,23 @@ def outcome(tmp_path: Path, new_real_board: NewRealBoard) -> Outcome:
 
 
 def test_a_command_that_does_not_end_is_ended_and_an_error_that_quotes_it(outcome: Outcome) -> None:
-    status, said = outcome("endless")
+    status, message = outcome("endless")
     assert status == pytest.ExitCode.TESTS_FAILED
-    assert "2 errors in" in said
-    assert "desk: did not finish `echo started; sleep 600` within 2 s (--microcloud-command-timeout" in said
-    assert "desk: did not finish `sleep 601` within 2 s" in said
+    assert "2 errors in" in message
+    assert (
+        "desk: did not finish `echo started; sleep 600` within 2 s (--microcloud-command-timeout" in message
+    )
+    assert "desk: did not finish `sleep 601` within 2 s" in message
 
 
 def test_a_command_that_ends_has_testinfras_usual_result(outcome: Outcome) -> None:
-    status, said = outcome("plainly or failing")
-    assert (status, "2 passed" in said) == (pytest.ExitCode.OK, True), said
+    status, message = outcome("plainly or failing")
+    assert (status, "2 passed" in message) == (pytest.ExitCode.OK, True), message
 
 
 def test_a_connection_that_breaks_during_a_command_is_an_error_and_not_a_failure(outcome: Outcome) -> None:
-    status, said = outcome("cut_off")
+    status, message = outcome("cut_off")
     assert status == pytest.ExitCode.TESTS_FAILED
-    assert "1 error in" in said
-    assert "Traceback" not in said
-    assert "RuntimeError" not in said
+    assert "1 error in" in message
+    assert "Traceback" not in message
+    assert "RuntimeError" not in message

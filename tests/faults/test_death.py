@@ -1,4 +1,4 @@
-"""A board that dies during a run: the experiment ends, what happened is told, and the others go on."""
+"""A board that dies during a run: the experiment ends with the cause, and the other boards continue."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 AT_MOST_S = 90.0
-"""Within which an experiment on a board that is gone has to end: ssh takes half a minute to be sure of it."""
+"""Timeout for an experiment on a lost board to end; ssh needs half a minute to detect the loss."""
 
 Fault = Callable[["RealBoard"], object]
 Network = Callable[[str], None]
@@ -51,13 +51,13 @@ def rack(desk: RealBoard) -> Iterator[Rack]:
         yield rack
 
 
-def when(board: Board, told: str, do: Callable[[], object]) -> None:
-    """Do something once, beside the experiment, when it has told that."""
+def when(board: Board, expected: str, do: Callable[[], object]) -> None:
+    """Call a function once, in parallel to the experiment, when it reports that text."""
     usual, done = board.say, threading.Event()
 
     def say(text: str) -> None:
         usual(text)
-        if told in text and not done.is_set():
+        if expected in text and not done.is_set():
             done.set()
             threading.Thread(target=do, daemon=True).start()
 
@@ -152,13 +152,13 @@ def test_an_emulated_board_that_hangs_is_powered_on_again(
         assert rack.board("frozen").docker.ping()
 
 
-@pytest.mark.parametrize("told", ["hosting httpd: 2 containers", "hosting httpd: 0 containers"])
+@pytest.mark.parametrize("expected", ["hosting httpd: 2 containers", "hosting httpd: 0 containers"])
 def test_an_engine_that_is_killed_and_comes_back_is_a_result_of_the_filling(
-    desk: RealBoard, rack: Rack, catalog: Catalog, told: str
+    desk: RealBoard, rack: Rack, catalog: Catalog, expected: str
 ) -> None:
     board = rack.board("desk")
     deployment = deploy(board, catalog.workload("httpd"))
-    when(board, told, lambda: desk.shell("systemctl kill -s KILL docker"))
+    when(board, expected, lambda: desk.shell("systemctl kill -s KILL docker"))
     seen = {m.metric: m for m in hosting.fill(deployment, at_most=4)}
     assert "hosting.containers" in seen
     assert rack.diagnose("desk") == ""
@@ -177,15 +177,15 @@ def test_a_filling_whose_connection_breaks_has_no_result(
         "the board's sshd": lambda: desk.shell("pkill -KILL -f '[s]shd: root@'"),
     }
     when(board, "hosting httpd: 2 containers", cuts[cut])
-    told = "desk: the connection to the board broke during the filling after [2-9] containers"
-    with pytest.raises(InvalidMeasurement, match=told):
+    expected = "desk: the connection to the board broke during the filling after [2-9] containers"
+    with pytest.raises(InvalidMeasurement, match=expected):
         hosting.fill(deployment)
     assert rack.diagnose("desk") == ""
     assert [c.name for c in board.docker.containers.list(all=True)] == ["theirs-1"]
 
 
 def masters(directory: Path) -> list[int]:
-    """Return the processes that hold the connections of a run with that directory."""
+    """Return the processes of the connections of a run with that directory."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended
@@ -212,7 +212,7 @@ READ_ONLY = "mount -o bind /var /var && mount -o remount,bind,ro /var"
 
 
 @pytest.mark.parametrize(
-    ("fault", "told", "mended"),
+    ("fault", "expected", "mended"),
     [
         (FULL, "its disk is full", "umount -l /var/tmp"),
         (READ_ONLY, "its disk has become read-only", "umount -l /var"),
@@ -220,16 +220,16 @@ READ_ONLY = "mount -o bind /var /var && mount -o remount,bind,ro /var"
     ids=["full", "read-only"],
 )
 def test_a_full_or_read_only_disk_is_reported(
-    desk: RealBoard, rack: Rack, fault: str, told: str, mended: str
+    desk: RealBoard, rack: Rack, fault: str, expected: str, mended: str
 ) -> None:
     board = rack.board("desk")
     io.disk(board, size=4096, repetitions=1, seconds=0.1)
     desk.shell(fault)
-    if told.endswith("full"):
+    if expected.endswith("full"):
         desk.shell("head -c 4m /dev/zero > /var/tmp/full", check=False)
     error = ended_with_an_error(lambda: disk(board))
     assert "No space left" in error.what or "Read-only file system" in error.what
-    assert rack.diagnose("desk") == told
+    assert rack.diagnose("desk") == expected
     desk.shell(mended)
 
 

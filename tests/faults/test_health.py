@@ -1,4 +1,4 @@
-"""A board that is not well while it is measured: the test is invalid and says why; the next one runs."""
+"""A board that is unhealthy during a measurement: the test is invalid, and the next one runs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def ill(real_boards: RealBoards) -> RealBoard:
 
 @pytest.fixture
 def run(tmp_path: Path, ill: RealBoard) -> Callable[..., tuple[int, str, dict[str, Any]]]:
-    """Measure on the board, where a command makes the fault; return exit code, output, and the run file."""
+    """Measure on a board where a command causes the fault; return exit code, output and run file."""
 
     def measured(fault: str, *options: str, takes_s: float = 1.0) -> tuple[int, str, dict[str, Any]]:
         (tmp_path / "pytest.ini").write_text("[pytest]\n")
@@ -68,26 +68,26 @@ def run(tmp_path: Path, ill: RealBoard) -> Callable[..., tuple[int, str, dict[st
             timeout=PATIENCE_S,
             check=False,
         )
-        said = done.stdout + done.stderr
-        assert "Traceback" not in said, said
+        message = done.stdout + done.stderr
+        assert "Traceback" not in message, message
         left = ill.changes_since(before, patience_s=20)
         assert [line for line in left if "systemd-private" not in line] == []  # a reboot's own
         (file,) = (tmp_path / "reports" / "runs").glob("*.json")
-        return done.returncode, said, json.loads(file.read_text())
+        return done.returncode, message, json.loads(file.read_text())
 
     return measured
 
 
 def assert_invalid(result: tuple[int, str, dict[str, Any]], reason: str) -> None:
     """Assert that the first test was invalid for that reason, and the second was measured."""
-    code, said, document = result
-    assert code == pytest.ExitCode.TESTS_FAILED, said
-    assert "1 passed, 1 invalid" in said, said
+    code, message, document = result
+    assert code == pytest.ExitCode.TESTS_FAILED, message
+    assert "1 passed, 1 invalid" in message, message
     outcome, second = document["machine_info"]["microcloud"]["outcomes"]
     assert (outcome["verdict"], second["verdict"]) == ("invalid", "feasible")
     assert outcome["reason"].startswith(f"ill: {reason}")
     assert [m["verdict"] for m in outcome["measurements"]] == ["invalid"]
-    assert f"INVALID {outcome['test']} - {outcome['reason']}" in said
+    assert f"INVALID {outcome['test']} - {outcome['reason']}" in message
     (well,) = document["benchmarks"]
     assert well["stats"]["data"] == [16.0]
 
@@ -113,11 +113,11 @@ def test_invalid_measurements_are_retried_on_request(
     ill.shell(VCGENCMD)
     try:
         once = "echo throttled=0x10000 > /dev/shm/bits"
-        code, said, document = run(once, "--microcloud-retry-invalid=1", "-k", "test_ill")
+        code, message, document = run(once, "--microcloud-retry-invalid=1", "-k", "test_ill")
     finally:
         ill.shell("rm /usr/local/bin/vcgencmd /dev/shm/bits")
-    assert code == pytest.ExitCode.OK, said
-    assert "bit 0); retried in 30 s (1 of 1)" in said
+    assert code == pytest.ExitCode.OK, message
+    assert "bit 0); retried in 30 s (1 of 1)" in message
     (benchmark,) = document["benchmarks"]
     verdicts = [m["verdict"] for m in benchmark["extra_info"]["microcloud"]["measurements"]]
     assert verdicts == ["feasible", "invalid"]

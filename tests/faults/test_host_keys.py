@@ -33,30 +33,30 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fingerprint(board: RealBoard) -> str:
-    said = board.shell("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub")
-    return said.split()[1]
+    message = board.shell("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub")
+    return message.split()[1]
 
 
-def command_after(words: str, said: str) -> list[str]:
-    found = re.search(rf"{words}: (.+)", said)
-    assert found, said
+def command_after(words: str, message: str) -> list[str]:
+    found = re.search(rf"{words}: (.+)", message)
+    assert found, message
     return shlex.split(found[1])
 
 
 def accept(command: list[str]) -> str:
-    """Run a command at a terminal and say yes; return what it said."""
+    """Run a command in a terminal and answer yes; return its output."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.execvp(command[0], command)  # noqa: S606
-    said = b""
+    message = b""
     with suppress(OSError):  # a terminal's way to say that nobody is at its other end
         while part := os.read(terminal, 4096):
-            said += part
+            message += part
             if b"(yes/no" in part:
                 os.write(terminal, b"yes\n")
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, said
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, message
     os.close(terminal)
-    return said.decode()
+    return message.decode()
 
 
 def test_an_unknown_host_key_is_reported_with_its_fingerprint_and_only_accepted_by_hand(
@@ -65,19 +65,19 @@ def test_an_unknown_host_key_is_reported_with_its_fingerprint_and_only_accepted_
     board = new_real_board(known=False)
     lax = f"-o UserKnownHostsFile={board.known_hosts} -o StrictHostKeyChecking=no"
     for arguments in (lax, f"{lax} {config(board, 'Host *' + chr(10) + ' StrictHostKeyChecking no')}"):
-        said = refused(board, HostKeyUnknown, ansible_ssh_common_args=arguments)
-        assert f"desk: the host key of {board.address} is not known to your ssh" in said
-        assert f"ssh-ed25519 {fingerprint(board)}" in said
-        assert "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub" in said
+        message = refused(board, HostKeyUnknown, ansible_ssh_common_args=arguments)
+        assert f"desk: the host key of {board.address} is not known to your ssh" in message
+        assert f"ssh-ed25519 {fingerprint(board)}" in message
+        assert "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub" in message
         assert board.known_hosts.read_text() == ""
-    assert fingerprint(board) in accept(command_after("Then accept it", said))
+    assert fingerprint(board) in accept(command_after("Then accept it", message))
     assert board.in_rack().board("desk").docker.ping()
 
 
 def test_an_ssh_configured_to_store_no_keys_is_reported(real_board: RealBoard) -> None:
     arguments = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
-    said = refused(real_board, HostKeyUnknown, ansible_ssh_common_args=arguments)
-    assert "first remove `UserKnownHostsFile /dev/null` from ansible_ssh_common_args or your" in said
+    message = refused(real_board, HostKeyUnknown, ansible_ssh_common_args=arguments)
+    assert "first remove `UserKnownHostsFile /dev/null` from ansible_ssh_common_args or your" in message
 
 
 def test_a_changed_host_key_is_refused_until_the_old_key_is_removed_by_hand(
@@ -87,13 +87,13 @@ def test_a_changed_host_key_is_refused_until_the_old_key_is_removed_by_hand(
     before = board.known_hosts.read_text()
     board.shell("rm /etc/ssh/ssh_host_*; ssh-keygen -qt ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key")
     board.shell("systemctl restart ssh")
-    said = refused(board, HostKeyChanged)
-    assert f"desk: the host key of {board.address} is not the one that your ssh knows" in said
-    assert fingerprint(board) in said
+    message = refused(board, HostKeyChanged)
+    assert f"desk: the host key of {board.address} is not the one that your ssh knows" in message
+    assert fingerprint(board) in message
     assert board.known_hosts.read_text() == before
-    subprocess.run(command_after("remove the old key", said), check=True, capture_output=True)
+    subprocess.run(command_after("remove the old key", message), check=True, capture_output=True)
     refused(board, HostKeyUnknown)
-    accept(command_after("Then accept the new key", said))
+    accept(command_after("Then accept the new key", message))
     assert board.in_rack().board("desk").docker.ping()
 
 
@@ -101,10 +101,10 @@ def test_the_fingerprint_of_a_board_behind_a_jump_host_is_shown(
     new_real_board: NewRealBoard, gate: RealBoard
 ) -> None:
     board = new_real_board(known=False)
-    said = refused(board, HostKeyUnknown, **BEHIND, ansible_ssh_common_args=jump(board, gate))
+    message = refused(board, HostKeyUnknown, **BEHIND, ansible_ssh_common_args=jump(board, gate))
     key = f"ssh-ed25519 {fingerprint(board)}"
-    assert f"the host key of {board.address} is not known to your ssh: {key}" in said
-    accept(command_after("Then accept it", said))
+    assert f"the host key of {board.address} is not known to your ssh: {key}" in message
+    accept(command_after("Then accept it", message))
     link = board.in_rack("pi3b", **BEHIND, ansible_ssh_common_args=jump(board, gate)).board("desk").link
     assert link.run("hostname").stdout == "desk\n"
 
@@ -114,9 +114,9 @@ def test_an_unknown_jump_host_is_reported_with_its_fingerprint(
 ) -> None:
     known = tmp_path / "known"
     arguments = jump(real_board, gate, known=known)
-    said = refused(real_board, HostKeyUnknown, **BEHIND, ansible_ssh_common_args=arguments)
+    message = refused(real_board, HostKeyUnknown, **BEHIND, ansible_ssh_common_args=arguments)
     key = f"ssh-ed25519 {fingerprint(gate)}"
-    assert f"the host key of {gate.address} is not known to your ssh: {key}" in said
+    assert f"the host key of {gate.address} is not known to your ssh: {key}" in message
     assert not known.exists()
-    accept(command_after("Then accept it", said))
+    accept(command_after("Then accept it", message))
     assert known.exists()

@@ -1,4 +1,4 @@
-"""A board that is not what hosts.ini says: its tests error before anything is started on it."""
+"""A board that differs from hosts.ini: its tests error before anything is started on it."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ def test_a_pi_2_that_hosts_ini_calls_a_pi3b_is_refused_and_nothing_is_started(
         timeout=PATIENCE_S,
         check=False,
     )
-    said = done.stdout + done.stderr
-    assert done.returncode == pytest.ExitCode.TESTS_FAILED, said
-    assert "3 errors" in said
-    assert f"WrongBoard: shelf: {NAMED}" in said
+    message = done.stdout + done.stderr
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, message
+    assert "3 errors" in message
+    assert f"WrongBoard: shelf: {NAMED}" in message
     suite = ElementTree.parse(tmp_path / "junit.xml").find("testsuite")  # noqa: S314 - pytest wrote it
     assert suite is not None
     assert (suite.get("tests"), suite.get("errors"), suite.get("failures")) == ("3", "3", "0")
@@ -81,6 +81,6 @@ def test_a_refused_board_is_refused_again_without_a_connection(pi_2: RealBoard) 
     rack = pi_2.in_rack("pi3b")
     with pytest.raises(WrongBoard):
         rack.board("shelf")
-    with pytest.raises(BoardError) as told:
+    with pytest.raises(BoardError) as expected:
         rack.board("shelf")
-    assert told.value.what == NAMED
+    assert expected.value.what == NAMED

@@ -1,4 +1,4 @@
-"""Bad inventories, and a controller that cannot write: its users hear it, and nothing is run or lost."""
+"""Invalid inventories, and a controller that cannot write: both are reported, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def project(tmp_path: Path, real_board: RealBoard) -> Path:
 
 
 def run(project: Path, *arguments: str, before: str = "true", after: str = "true") -> tuple[int, str]:
-    """Run pytest where it may mount things for itself alone; return its exit code and what it said."""
+    """Run pytest in a private mount namespace; return its exit code and output."""
     words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--hosts=real", *arguments]
     script = f"{before}; {shlex.join(words)}; code=$?; {after}; exit $code"
     done = subprocess.run(
@@ -82,8 +82,8 @@ def run(project: Path, *arguments: str, before: str = "true", after: str = "true
     return done.returncode, done.stdout + done.stderr
 
 
-def reads_well(said: str) -> bool:
-    return not any(noise in said for noise in ("Traceback", "INTERNALERROR", 'File "'))
+def reads_well(message: str) -> bool:
+    return not any(noise in message for noise in ("Traceback", "INTERNALERROR", 'File "'))
 
 
 @pytest.mark.parametrize("variable", VARIABLES)
@@ -109,10 +109,10 @@ def test_hostile_text_in_a_variable_is_reported_and_no_shell_runs_it(
 
 def test_an_unknown_variable_is_reported_with_the_nearest_one(project: Path) -> None:
     (project / "hosts.ini").write_text("[pi3b]\nreal microcloud_docker_sokcet=/run/docker.sock\n")
-    code, said = run(project)
-    assert code == pytest.ExitCode.USAGE_ERROR, said
-    assert "microcloud_docker_sokcet" in said
-    assert "did you mean 'microcloud_docker_socket'" in said
+    code, message = run(project)
+    assert code == pytest.ExitCode.USAGE_ERROR, message
+    assert "microcloud_docker_sokcet" in message
+    assert "did you mean 'microcloud_docker_socket'" in message
 
 
 def test_unwritable_reports_are_reported_before_anything_is_measured(project: Path) -> None:
@@ -126,28 +126,28 @@ def test_unwritable_reports_are_reported_before_anything_is_measured(project: Pa
         ("reports", read_only, "Read-only file system"),
         ("reports", full, "No space left on device"),
     ):
-        code, said = run(project, f"--microcloud-reports={option}", before=before)
-        assert code == pytest.ExitCode.USAGE_ERROR, said
-        assert f"{option}: no reports can be written there: {why}" in said
-        assert "--microcloud-reports" in said
-        assert reads_well(said), said
+        code, message = run(project, f"--microcloud-reports={option}", before=before)
+        assert code == pytest.ExitCode.USAGE_ERROR, message
+        assert f"{option}: no reports can be written there: {why}" in message
+        assert "--microcloud-reports" in message
+        assert reads_well(message), message
 
 
 def test_a_disk_that_fills_up_during_the_run_keeps_the_earlier_measurements(project: Path) -> None:
     (project / "reports").mkdir()
-    code, said = run(
+    code, message = run(
         project,
         "-k",
         "test_a or test_c or test_disk",
         before="mount -t tmpfs -o size=128k none reports; export FILL=reports",
         after="rm -f reports/filler; cp -r reports kept",
     )
-    assert code == pytest.ExitCode.TESTS_FAILED, said
-    assert reads_well(said), said
-    assert "3 passed" in said
-    assert "micro-cloud verdicts" in said
-    assert ".json was not written: No space left on device" in said
-    assert ".html was not written: No space left on device" in said
+    assert code == pytest.ExitCode.TESTS_FAILED, message
+    assert reads_well(message), message
+    assert "3 passed" in message
+    assert "micro-cloud verdicts" in message
+    assert ".json was not written: No space left on device" in message
+    assert ".html was not written: No space left on device" in message
     (file,) = (project / "kept" / "runs").glob("*.json")
     (benchmark,) = json.loads(file.read_text())["benchmarks"]
     assert benchmark["name"].startswith("test_a")
@@ -155,7 +155,7 @@ def test_a_disk_that_fills_up_during_the_run_keeps_the_earlier_measurements(proj
 
 def test_a_full_disk_for_temporary_files_invalidates_the_measurement(project: Path) -> None:
     (project / "small").mkdir()
-    code, said = run(
+    code, message = run(
         project,
         "-k",
         "test_pages",
@@ -163,17 +163,17 @@ def test_a_full_disk_for_temporary_files_invalidates_the_measurement(project: Pa
         "mount -t tmpfs -o size=256k none small",
         after='rm -r "$XDG_RUNTIME_DIR"',
     )
-    assert code == pytest.ExitCode.TESTS_FAILED, said
-    assert "1 invalid" in said
-    assert "is this machine's disk full?" in said
-    assert reads_well(said), said
+    assert code == pytest.ExitCode.TESTS_FAILED, message
+    assert "1 invalid" in message
+    assert "is this machine's disk full?" in message
+    assert reads_well(message), message
 
 
 def test_a_path_too_long_for_sockets_is_reported_with_the_variable_to_set(project: Path) -> None:
-    code, said = run(project, "-k", "test_a", before=f'export XDG_RUNTIME_DIR="$PWD/{"x" * 60}"')
-    assert code == pytest.ExitCode.TESTS_FAILED, said
-    assert "too long for sockets (set XDG_RUNTIME_DIR, or TMPDIR, to a short path)" in said
-    assert reads_well(said), said
+    code, message = run(project, "-k", "test_a", before=f'export XDG_RUNTIME_DIR="$PWD/{"x" * 60}"')
+    assert code == pytest.ExitCode.TESTS_FAILED, message
+    assert "too long for sockets (set XDG_RUNTIME_DIR, or TMPDIR, to a short path)" in message
+    assert reads_well(message), message
 
 
 def test_a_killed_controller_leaves_a_complete_run_file_or_none(project: Path, real_board: RealBoard) -> None:
@@ -189,8 +189,8 @@ def test_a_killed_controller_leaves_a_complete_run_file_or_none(project: Path, r
             os.kill(os.getpid(), signal.SIGKILL)
         """
     (project / "test_suite.py").write_text(dedent(suite))
-    code, said = run(project)
-    assert code == 128 + 9, said
+    code, message = run(project)
+    assert code == 128 + 9, message
     (file,) = (project / "reports" / "runs").glob("*.json")
     assert json.loads(file.read_text())["benchmarks"]
     assert real_board.changes_since(before) == []

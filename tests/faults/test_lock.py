@@ -1,4 +1,4 @@
-"""Two sessions that want one board: the second is told who has it, or waits."""
+"""Two sessions that need one board: the second reports the holder, or waits."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ def test_a_session_can_wait_for_another_to_end(real_board: RealBoard, pytester: 
             stdout=subprocess.PIPE,
         )
         assert second.stdout
-        said = next(line for line in second.stdout if b"is in use by" in line)
+        message = next(line for line in second.stdout if b"is in use by" in line)
         (pytester.path / "go").touch()
         rest, _ = second.communicate(timeout=PATIENCE_S)
     assert second.returncode == 0, rest.decode()
-    assert said.startswith(b"  real: is in use by ")
+    assert message.startswith(b"  real: is in use by ")
 
 
 @pytest.mark.parametrize("wrong", ["soon", "-1", "inf", "nan"])

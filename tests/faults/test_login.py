@@ -1,4 +1,4 @@
-"""Logins that are accepted and run something else than our commands, or something before them."""
+"""Logins that are accepted but run other commands, or run other commands first."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def test_a_login_that_cannot_run_commands_is_an_error_with_its_message(
 ) -> None:
     desk = new_real_board(user="pirate")
     desk.shell(spoil)
-    said = refused(desk, LoginRejected)
-    assert "desk: accepts the login but cannot run commands (" in said
-    assert sentence in said
-    assert remedy in said
+    message = refused(desk, LoginRejected)
+    assert "desk: accepts the login but cannot run commands (" in message
+    assert sentence in message
+    assert remedy in message
 
 
 def test_a_key_with_windows_line_endings_is_reported_with_sshs_message(
@@ -64,10 +64,10 @@ def test_a_key_with_windows_line_endings_is_reported_with_sshs_message(
     key = tmp_path / "windows"
     key.write_bytes(real_board.key.read_bytes().replace(b"\n", b"\r\n"))
     key.chmod(0o600)
-    said = refused(real_board, LoginRejected, ansible_ssh_private_key_file=key)
-    assert f"ssh cannot use the key {key} (error in libcrypto)" in said
-    assert "line endings" in said
-    assert "ssh-copy-id" not in said
+    message = refused(real_board, LoginRejected, ansible_ssh_private_key_file=key)
+    assert f"ssh cannot use the key {key} (error in libcrypto)" in message
+    assert "line endings" in message
+    assert "ssh-copy-id" not in message
 
 
 def test_sudo_rs_that_asks_for_a_password_is_recognised(new_real_board: NewRealBoard) -> None:
@@ -77,8 +77,8 @@ def test_sudo_rs_that_asks_for_a_password_is_recognised(new_real_board: NewRealB
         "printf '#!/bin/sh\\necho \"sudo: interactive authentication is required\" >&2\\nexit 1\\n' "
         "> /usr/bin/sudo; chmod 755 /usr/bin/sudo"
     )
-    said = refused(desk, SudoNeedsPassword)
-    assert "cannot run commands as root: sudo: interactive authentication is required" in said
+    message = refused(desk, SudoNeedsPassword)
+    assert "cannot run commands as root: sudo: interactive authentication is required" in message
 
 
 def test_a_failing_script_is_quoted_by_its_first_line(real_board: RealBoard) -> None:
@@ -98,17 +98,17 @@ def test_a_board_without_bash_or_flock_is_not_reported_as_in_use(
     desk = new_real_board(user="pirate")
     desk.shell("usermod -s /bin/sh pirate")
     desk.shell(f"mv /usr/bin/{program} /usr/bin/{program}.away")
-    said = refused(desk, ToolMissing)
-    assert "desk: its lock needs bash, and flock of util-linux (" in said
-    assert sentence in said
-    assert "apt-get install bash util-linux" in said
-    assert "in use by" not in said
+    message = refused(desk, ToolMissing)
+    assert "desk: its lock needs bash, and flock of util-linux (" in message
+    assert sentence in message
+    assert "apt-get install bash util-linux" in message
+    assert "in use by" not in message
 
 
 def test_an_unreadable_lock_file_is_not_reported_as_in_use(new_real_board: NewRealBoard) -> None:
     desk = new_real_board(user="pirate")
     desk.shell("install -m 600 /dev/null /run/lock/microcloud.lock")
-    said = refused(desk, BoardError)
-    assert "desk: its lock could not be taken (" in said
-    assert "/run/lock/microcloud.lock: Permission denied" in said
-    assert "in use by" not in said
+    message = refused(desk, BoardError)
+    assert "desk: its lock could not be taken (" in message
+    assert "/run/lock/microcloud.lock: Permission denied" in message
+    assert "in use by" not in message

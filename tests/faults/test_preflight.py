@@ -1,4 +1,4 @@
-"""Boards that lack something: each is told with the command that mends it, before anything is done."""
+"""Boards that lack a requirement: the error names the command that fixes it, before anything is changed."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ PACKAGES = "apache2 apache2-bin apache2-data apache2-utils fio p7zip p7zip-full 
 
 
 def refused(board: RealBoard, error: type[BoardError], **variables: object) -> str:
-    """Bring the board up as its inventory line with these variables says, and return what stops that."""
+    """Connect to the board with these variables in its inventory line; return the error message."""
     with closing(board.in_rack("pi3b", **variables)) as rack, pytest.raises(error) as caught:
         rack.board(board.name)
     assert type(caught.value) is error
@@ -73,9 +73,9 @@ def refused(board: RealBoard, error: type[BoardError], **variables: object) -> s
 def test_sudo_that_asks_for_a_password_is_reported(new_real_board: NewRealBoard) -> None:
     board = new_real_board(user="pirate", sudo="password")
     board.shell("echo LANG=de_DE.UTF-8 >> /etc/default/locale")
-    said = refused(board, SudoNeedsPassword)
-    assert "cannot run commands as root: sudo: a password is required" in said
-    assert "NOPASSWD" in said
+    message = refused(board, SudoNeedsPassword)
+    assert "cannot run commands as root: sudo: a password is required" in message
+    assert "NOPASSWD" in message
 
 
 def test_a_missing_sudo_is_reported(new_real_board: NewRealBoard) -> None:
@@ -88,57 +88,59 @@ def test_a_missing_sudo_is_reported(new_real_board: NewRealBoard) -> None:
 
 
 def test_a_missing_engine_is_reported(new_real_board: NewRealBoard) -> None:
-    said = refused(new_real_board(engine=None), EngineMissing)
-    assert "desk: has no container engine at /var/run/docker.sock: sudo apt-get install docker.io" in said
+    message = refused(new_real_board(engine=None), EngineMissing)
+    assert "desk: has no container engine at /var/run/docker.sock: sudo apt-get install docker.io" in message
 
 
 def test_a_stopped_engine_is_reported(new_real_board: NewRealBoard) -> None:
     board = new_real_board()
     board.shell("systemctl stop docker.socket docker")
-    said = refused(board, EngineMissing)
+    message = refused(board, EngineMissing)
     assert (
         "has Docker, but no process listens at /var/run/docker.sock: sudo systemctl enable --now docker"
-        in said
+        in message
     )
 
 
 def test_a_socket_path_that_is_a_file_is_reported(real_board: RealBoard) -> None:
-    said = refused(real_board, EngineMissing, microcloud_docker_socket="/etc/hosts")
-    assert "/etc/hosts is not a socket: remove it, then sudo systemctl restart docker.socket docker" in said
+    message = refused(real_board, EngineMissing, microcloud_docker_socket="/etc/hosts")
+    assert (
+        "/etc/hosts is not a socket: remove it, then sudo systemctl restart docker.socket docker" in message
+    )
 
 
 def test_podman_at_its_own_socket_is_reported(new_real_board: NewRealBoard) -> None:
-    said = refused(new_real_board(engine="podman"), EngineMissing, microcloud_docker_socket=None)
-    assert "microcloud_docker_socket=/run/podman/podman.sock" in said
+    message = refused(new_real_board(engine="podman"), EngineMissing, microcloud_docker_socket=None)
+    assert "microcloud_docker_socket=/run/podman/podman.sock" in message
 
 
 def test_a_user_without_access_to_the_engine_is_reported(new_real_board: NewRealBoard) -> None:
-    said = refused(new_real_board(user="pirate", docker_group=False), EngineForbidden)
-    assert "pirate may not use /var/run/docker.sock: sudo usermod -aG docker pirate" in said
+    message = refused(new_real_board(user="pirate", docker_group=False), EngineForbidden)
+    assert "pirate may not use /var/run/docker.sock: sudo usermod -aG docker pirate" in message
 
 
 def test_a_socket_without_a_listening_process_is_reported(real_board: RealBoard) -> None:
     listen = 'IO::Socket::UNIX->new(Local => "/run/stale.sock", Listen => 1)'
     real_board.shell(f"perl -MIO::Socket::UNIX -e '{listen}'")
-    said = refused(real_board, EngineMissing, microcloud_docker_socket="/run/stale.sock")
+    message = refused(real_board, EngineMissing, microcloud_docker_socket="/run/stale.sock")
     real_board.shell("rm /run/stale.sock")
-    assert "no process listens at /run/stale.sock: sudo systemctl enable --now docker" in said
+    assert "no process listens at /run/stale.sock: sudo systemctl enable --now docker" in message
 
 
 def test_an_engine_that_is_too_old_is_reported(real_board: RealBoard) -> None:
     real_board.shell(f"cat > /run/old.pl <<'END'\n{OLD}\nEND\nsystemd-run --unit=old perl /run/old.pl")
     real_board.shell("until [ -S /run/old.sock ]; do sleep 0.1; done")
-    said = refused(real_board, EngineTooOld, microcloud_docker_socket="/run/old.sock")
+    message = refused(real_board, EngineTooOld, microcloud_docker_socket="/run/old.sock")
     real_board.shell("systemctl stop old; rm /run/old.sock /run/old.pl")
-    assert "its engine is Docker 1.11.2 with API 1.23, and API 1.24 (Docker 1.12) is the oldest" in said
+    assert "its engine is Docker 1.11.2 with API 1.23, and API 1.24 (Docker 1.12) is the oldest" in message
 
 
 def test_a_missing_memory_cgroup_is_reported(new_real_board: NewRealBoard) -> None:
     board = new_real_board()
     board.shell(NO_MEMORY_CGROUP)
-    said = refused(board, MemoryCgroupOff)
-    assert "append `cgroup_enable=memory cgroup_memory=1`" in said
-    assert "/boot/firmware/cmdline.txt" in said
+    message = refused(board, MemoryCgroupOff)
+    assert "append `cgroup_enable=memory cgroup_memory=1`" in message
+    assert "/boot/firmware/cmdline.txt" in message
 
 
 # Tools
@@ -146,7 +148,7 @@ def test_a_missing_memory_cgroup_is_reported(new_real_board: NewRealBoard) -> No
 
 @pytest.fixture(scope="module")
 def bare(real_boards: RealBoards) -> Iterator[RealBoard]:
-    """A board of a user with sudo, without what the experiments run on it, which somebody has used before."""
+    """A board in use, with a sudo user and without the experiments' programs."""
     board = real_boards.new("desk", user="pirate")
     board.shell("echo '# ours' >> /etc/apache2/ports.conf")
     board.shell("apt-get remove -y apache2 apache2-bin")
@@ -157,15 +159,15 @@ def bare(real_boards: RealBoards) -> Iterator[RealBoard]:
 
 
 def everything(board: RealBoard) -> dict[str, str]:
-    """Return all packages, units and files of the board with what is in them, but for what systems log."""
-    said = board.shell(
+    """Return all packages, units and files of the board with their content, except logs."""
+    message = board.shell(
         "dpkg-query -Wf '${db:Status-Abbrev} ${binary:Package} ${Version} package\\n';"
         "systemctl list-unit-files --no-legend | sed 's/  */-/g; s/$/ unit/';"
         "find /etc /opt /root /home /srv /usr /var -xdev "
         r"\( -path /var/log -o -path /var/lib/dpkg -o -path /var/lib/systemd -o -path /var/cache/ldconfig \) "
         r"-prune -o \( -type f -exec md5sum {} + -o -type l -printf '%l %p\n' -o -type d -printf '/ %p\n' \)"
     )
-    return {line.partition(" ")[2]: line.partition(" ")[0] for line in said.splitlines()}
+    return {line.partition(" ")[2]: line.partition(" ")[0] for line in message.splitlines()}
 
 
 def test_a_missing_tool_is_reported_by_the_tests_that_need_it(bare: RealBoard) -> None:
@@ -191,10 +193,10 @@ def test_missing_tools_are_installed_for_the_duration_of_a_run(bare: RealBoard) 
 
 def test_an_installation_that_would_change_existing_packages_is_refused(bare: RealBoard) -> None:
     bare.shell(OLDER_THAN_FIO_NEEDS)
-    said = refused(bare, ToolMissing, microcloud_install="true")
+    message = refused(bare, ToolMissing, microcloud_install="true")
     bare.shell("dpkg --purge libaio1")
-    assert "cannot be installed for this run: it would change libaio1, which cannot be reverted" in said
-    assert "apt-get install p7zip-full apache2 fio sysbench on it" in said
+    assert "cannot be installed for this run: it would change libaio1, which cannot be reverted" in message
+    assert "apt-get install p7zip-full apache2 fio sysbench on it" in message
 
 
 def test_an_installation_without_a_mirror_is_reported_in_apts_words(
@@ -204,10 +206,10 @@ def test_an_installation_without_a_mirror_is_reported_in_apts_words(
     bare.shell("cp -r /etc/apt /root/apt; rm -rf /etc/apt/sources.list.d")
     bare.shell("echo 'deb http://127.0.0.1:4/debian bookworm main' > /etc/apt/sources.list")
     before = everything(bare)
-    said = refused(bare, ToolMissing, microcloud_install="true")
+    message = refused(bare, ToolMissing, microcloud_install="true")
     assert everything(bare) == before
     bare.shell("rm -rf /etc/apt; mv /root/apt /etc/apt")
-    assert "cannot be installed for this run: E: " in said
+    assert "cannot be installed for this run: E: " in message
 
 
 @pytest.mark.long

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGKILL at every stage of a run on a real board: what is left on it afterwards is nothing."""
+"""Ctrl-C and SIGKILL at every stage of a run on a real board: nothing is left on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
-# Tells the stages of a run, line by line, so that a test can choose the moment.
+# Logs the stages of a run, line by line, so that a test can choose the moment.
 CONFTEST = """\
     import functools
 
@@ -30,29 +30,29 @@ CONFTEST = """\
     from pytest_microcloud.boards.rack import Rack
     from pytest_microcloud.controller import images
 
-    def tell(text):
+    def log(text):
         with open("said", "a") as file:
             print(text, file=file)
 
-    def told(owner, name, stage):
+    def logged(owner, name, stage):
         usual = getattr(owner, name)
 
         @functools.wraps(usual)
-        def telling(*args, **kwargs):
-            tell(stage)
+        def wrapper(*args, **kwargs):
+            log(stage)
             return usual(*args, **kwargs)
 
-        setattr(owner, name, telling)
+        setattr(owner, name, wrapper)
 
-    told(Link, "open", "connecting")
-    told(preflight, "check", "preflight")
-    told(images, "transfer", "deploying")
-    told(Rack, "close", "tidying")
+    logged(Link, "open", "connecting")
+    logged(preflight, "check", "preflight")
+    logged(images, "transfer", "deploying")
+    logged(Rack, "close", "tidying")
 
     @pytest.fixture(autouse=True)
-    def experiments_tell(board, monkeypatch):
+    def experiments_logged(board, monkeypatch):
         usual = board.say
-        monkeypatch.setattr(board, "say", lambda text: (tell(text), usual(text)))
+        monkeypatch.setattr(board, "say", lambda text: (log(text), usual(text)))
     """
 SUITE = """\
     from pytest_microcloud.experiments import hosting, io, serving, startup
@@ -113,9 +113,9 @@ def project(tmp_path: Path, desk: RealBoard) -> Path:
 def test_a_run_that_is_interrupted_leaves_nothing(
     project: Path, desk: RealBoard, before: list[str], stage: str
 ) -> None:
-    test, told = STAGES[stage]
+    test, expected = STAGES[stage]
     with started(project, "desk", test) as run:
-        run.wait_for(told)
+        run.wait_for(expected)
         os.killpg(run.process.pid, signal.SIGINT)
         assert run.wait() in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.OK), run.output
     assert "INTERNALERROR" not in run.output
@@ -127,9 +127,9 @@ def test_a_run_that_is_interrupted_leaves_nothing(
 def test_a_run_that_is_killed_leaves_nothing_on_the_board(
     project: Path, desk: RealBoard, before: list[str], stage: str
 ) -> None:
-    test, told = STAGES[stage]
+    test, expected = STAGES[stage]
     with started(project, "desk", test) as run:
-        run.wait_for(told)
+        run.wait_for(expected)
         run.process.kill()
         run.wait()
     assert desk.changes_since(before) == [], run.output
@@ -139,9 +139,9 @@ def test_a_run_that_is_killed_leaves_nothing_on_the_board(
 def test_a_run_that_ends_while_the_board_reboots_leaves_nothing_once_the_next_has_run(
     project: Path, desk: RealBoard, before: list[str], number: signal.Signals
 ) -> None:
-    test, told = REBOOTING
+    test, expected = REBOOTING
     with started(project, "desk", test) as run:
-        run.wait_for(told)
+        run.wait_for(expected)
         os.killpg(run.process.pid, number)
         run.wait()
     desk.wait_until_up()

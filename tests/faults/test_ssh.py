@@ -1,4 +1,4 @@
-"""ssh that does not get in, each failure told apart; and all that a user's own ssh configuration may do."""
+"""Failures of ssh, each with a specific error, and the effects of the user's ssh configuration."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def listener(answer: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Listen here at a port, and treat who comes with `answer`; the connections stay open to the end."""
+    """Listen on a port and call `answer` for each connection; the connections stay open to the end."""
     come: list[socket.socket] = []
 
     def accept() -> None:
@@ -61,27 +61,27 @@ def listener(answer: Callable[[socket.socket], None]) -> Iterator[int]:
 
 
 def test_refused(real_board: RealBoard) -> None:
-    said = refused(real_board, LinkError, ansible_port=4)
-    assert f"real: {real_board.address} refuses SSH at port 4: start its sshd" in said
+    message = refused(real_board, LinkError, ansible_port=4)
+    assert f"real: {real_board.address} refuses SSH at port 4: start its sshd" in message
 
 
 def test_an_address_without_a_host_is_reported(real_board: RealBoard) -> None:
     nobody = real_board.address.rpartition(".")[0] + ".254"
-    said = refused(real_board, LinkError, ansible_host=nobody)
-    assert re.search(rf"real: {nobody} does not respond at port 22 \(.+\): is it powered", said)
+    message = refused(real_board, LinkError, ansible_host=nobody)
+    assert re.search(rf"real: {nobody} does not respond at port 22 \(.+\): is it powered", message)
 
 
 def test_dropped_packets_are_reported(new_real_board: NewRealBoard) -> None:
     board = new_real_board()
     board.shell("iptables -I INPUT -p tcp --dport 22 -j DROP")
-    said = refused(board, LinkError)
-    assert f"{board.address} does not respond at port 22 (Connection timed out)" in said
+    message = refused(board, LinkError)
+    assert f"{board.address} does not respond at port 22 (Connection timed out)" in message
 
 
 def test_a_port_without_an_ssh_banner_is_reported(real_board: RealBoard) -> None:
     with listener(lambda _: None) as port:
-        said = refused(real_board, LinkError, ansible_host="127.0.0.1", ansible_port=port)
-    assert "its port is open, but sends no SSH banner in time" in said
+        message = refused(real_board, LinkError, ansible_host="127.0.0.1", ansible_port=port)
+    assert "its port is open, but sends no SSH banner in time" in message
 
 
 def test_an_sshd_that_hangs_during_the_login_is_reported(real_board: RealBoard) -> None:
@@ -89,35 +89,35 @@ def test_an_sshd_that_hangs_during_the_login_is_reported(real_board: RealBoard) 
         connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
 
     with listener(greet) as port:
-        said = refused(real_board, LinkError, ansible_host="127.0.0.1", ansible_port=port)
-    assert f"no SSH connection within {PATIENCE_S} s" in said
-    assert "the login does not complete" in said
+        message = refused(real_board, LinkError, ansible_host="127.0.0.1", ansible_port=port)
+    assert f"no SSH connection within {PATIENCE_S} s" in message
+    assert "the login does not complete" in message
 
 
 def test_a_port_that_is_not_sshds_is_reported(real_board: RealBoard) -> None:
     with listener(lambda connection: connection.shutdown(socket.SHUT_RDWR)) as port:
-        said = refused(real_board, LinkError, ansible_host="127.0.0.1", ansible_port=port)
-    assert "closed the connection before the login was complete" in said
-    assert "or the port is not sshd's" in said
+        message = refused(real_board, LinkError, ansible_host="127.0.0.1", ansible_port=port)
+    assert "closed the connection before the login was complete" in message
+    assert "or the port is not sshd's" in message
 
 
 def test_an_unresolvable_name_is_reported(real_board: RealBoard) -> None:
-    said = refused(real_board, LinkError, ansible_host="no-such-board.invalid")
-    assert "real: the name no-such-board.invalid cannot be resolved" in said
-    assert "ansible_host" in said
+    message = refused(real_board, LinkError, ansible_host="no-such-board.invalid")
+    assert "real: the name no-such-board.invalid cannot be resolved" in message
+    assert "ansible_host" in message
 
 
 def test_a_jump_host_that_refuses_is_named(real_board: RealBoard, gate: RealBoard) -> None:
     arguments = jump(real_board, gate).removeprefix("-F ")
     Path(arguments).write_text(Path(arguments).read_text().replace("Host gate\n", "Host gate\n Port 4\n"))
-    said = refused(real_board, LinkError, **BEHIND, ansible_ssh_common_args=f"-F {arguments}")
-    assert f"{gate.address} refuses SSH at port 4" in said
+    message = refused(real_board, LinkError, **BEHIND, ansible_ssh_common_args=f"-F {arguments}")
+    assert f"{gate.address} refuses SSH at port 4" in message
 
 
 def test_a_board_that_its_jump_host_cannot_reach_is_reported(real_board: RealBoard, gate: RealBoard) -> None:
     arguments = f"{jump(real_board, gate)} -p 4"
-    said = refused(real_board, LinkError, **BEHIND, ansible_ssh_common_args=arguments)
-    assert "the jump host cannot connect to it (connect failed: Connection refused)" in said
+    message = refused(real_board, LinkError, **BEHIND, ansible_ssh_common_args=arguments)
+    assert "the jump host cannot connect to it (connect failed: Connection refused)" in message
 
 
 # Not let in
@@ -125,9 +125,9 @@ def test_a_board_that_its_jump_host_cannot_reach_is_reported(real_board: RealBoa
 
 def test_a_rejected_key_is_reported_with_user_and_address(real_board: RealBoard, tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")], check=True)
-    said = refused(real_board, LoginRejected, ansible_ssh_private_key_file=tmp_path / "other")
-    assert f"the login as root@{real_board.address} was rejected (publickey" in said
-    assert "ssh-copy-id" in said
+    message = refused(real_board, LoginRejected, ansible_ssh_private_key_file=tmp_path / "other")
+    assert f"the login as root@{real_board.address} was rejected (publickey" in message
+    assert "ssh-copy-id" in message
 
 
 def test_a_key_with_a_passphrase_comes_from_the_agent_only(
@@ -139,27 +139,27 @@ def test_a_key_with_a_passphrase_comes_from_the_agent_only(
     key.write_bytes(real_board.key.read_bytes())
     key.chmod(0o600)
     subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", "much too long", "-f", str(key)], check=True)
-    said = refused(real_board, LoginRejected, ansible_ssh_private_key_file=key)
-    assert "a key that has one must be in ssh-agent (ssh-add)" in said
+    message = refused(real_board, LoginRejected, ansible_ssh_private_key_file=key)
+    assert "a key that has one must be in ssh-agent (ssh-add)" in message
 
 
 def test_a_key_readable_by_others_is_reported_with_its_mode(real_board: RealBoard, tmp_path: Path) -> None:
     key = tmp_path / "open"
     key.write_bytes(real_board.key.read_bytes())
     key.chmod(0o644)
-    said = refused(real_board, LoginRejected, ansible_ssh_private_key_file=key)
-    assert f"the key {key} is readable by others (mode 0644)" in said
-    assert f"chmod 600 {key}" in said
+    message = refused(real_board, LoginRejected, ansible_ssh_private_key_file=key)
+    assert f"the key {key} is readable by others (mode 0644)" in message
+    assert f"chmod 600 {key}" in message
 
 
 def test_a_missing_key_is_reported_with_its_path(real_board: RealBoard, tmp_path: Path) -> None:
-    said = refused(real_board, LoginRejected, ansible_ssh_private_key_file=tmp_path / "lost")
-    assert f"the key {tmp_path / 'lost'} does not exist" in said
+    message = refused(real_board, LoginRejected, ansible_ssh_private_key_file=tmp_path / "lost")
+    assert f"the key {tmp_path / 'lost'} does not exist" in message
 
 
 def test_unknown_ssh_options_are_reported(real_board: RealBoard) -> None:
-    said = refused(real_board, LinkError, ansible_ssh_common_args="-o NoSuchOption=yes")
-    assert "Bad configuration option: nosuchoption" in said
+    message = refused(real_board, LinkError, ansible_ssh_common_args="-o NoSuchOption=yes")
+    assert "Bad configuration option: nosuchoption" in message
 
 
 # Host keys
@@ -234,8 +234,8 @@ def test_interactive_options_of_the_users_ssh_configuration_have_no_effect(real_
         assert board.link.run("echo as usual").stdout == "as usual\n"
         assert board.docker.ping()
         rack.close()
-        said = refused(real_board, LinkError, ansible_port=4, ansible_ssh_common_args=f"-q {arguments}")
-    assert "refuses SSH at port 4" in said
+        message = refused(real_board, LinkError, ansible_port=4, ansible_ssh_common_args=f"-q {arguments}")
+    assert "refuses SSH at port 4" in message
     assert not list(real_board.directory.glob("users-*"))
 
 

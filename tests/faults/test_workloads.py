@@ -1,4 +1,4 @@
-"""Applications that do not come to a board, or not up there: each is told, and nothing of them is left."""
+"""Applications that cannot be loaded or started on a board: each is reported and leaves nothing."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ WEB_SERVER = """perl -MIO::Socket::INET -e '
 
 @pytest.fixture
 def desk(real_board: RealBoard) -> Iterator[Board]:
-    """The shared real board, powered on; it is found afterwards as it was before."""
+    """The shared real board, powered on; afterwards it must be unchanged."""
     before = real_board.state()
     with closing(real_board.in_rack()) as rack:
         yield rack.board(real_board.name)
@@ -55,7 +55,7 @@ def desk(real_board: RealBoard) -> Iterator[Board]:
 
 @contextmanager
 def an_image(engine: DockerClient, **config: object) -> Iterator[None]:
-    """Let an engine have an image that no registry has, with that configuration and next to nothing in it."""
+    """Import a nearly empty image with that configuration, which no registry has."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
         tar.addfile(tarfile.TarInfo("nothing"))
@@ -96,7 +96,7 @@ def test_an_image_for_another_architecture_is_reported_before_it_is_loaded(
 
 @contextmanager
 def silent_registry() -> Iterator[str]:
-    """A registry that takes connections and never says a word."""
+    """A registry that accepts connections and never responds."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
@@ -127,8 +127,8 @@ def test_a_disk_too_small_for_an_image_is_reported_and_no_layer_remains(
     board.wait_until_up()
     free = "df --output=used -k /var/lib/docker | tail -1"
     before, used_kib = board.state(), int(board.shell(free))
-    told = pytest.raises(EngineError, match=r"^desk: loading the image .*[Nn]o space left on device")
-    with closing(board.in_rack()) as rack, told:
+    expected = pytest.raises(EngineError, match=r"^desk: loading the image .*[Nn]o space left on device")
+    with closing(board.in_rack()) as rack, expected:
         deploy(rack.board("desk"), httpd)
     assert board.changes_since(before) == []
     assert int(board.shell(free)) - used_kib < 2**10
@@ -173,8 +173,8 @@ def test_an_application_that_ends_at_once_is_reported_with_its_exit_code_and_log
     desk: Board, httpd: Workload
 ) -> None:
     dies = dataclasses.replace(httpd, command=("sh", "-c", "echo my last words; exit 132"))
-    told = pytest.raises(BoardError, match=r"^real: a container ended .*132.*my last words")
-    with told, docker_server(deploy(desk, dies)):
+    expected = pytest.raises(BoardError, match=r"^real: a container ended .*132.*my last words")
+    with expected, docker_server(deploy(desk, dies)):
         pass
 
 

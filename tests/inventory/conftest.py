@@ -54,7 +54,7 @@ LAB = """\
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Choose]:
-    """Choose from one inventory with everything in it, which Ansible reads once."""
+    """Select hosts from one large inventory, which Ansible reads once."""
     file = tmp_path_factory.mktemp("lab") / "hosts.ini"
     file.write_text(dedent(LAB))
     with pytest.MonkeyPatch.context() as patch:
@@ -64,7 +64,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Choose]:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Write an inventory of the test's own."""
+    """Write an inventory for one test."""
 
     def hosts_ini(text: str) -> Path:
         file = tmp_path / "hosts.ini"

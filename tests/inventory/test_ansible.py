@@ -1,4 +1,4 @@
-"""From hosts.ini and `--hosts` to targets, by the real ansible-inventory."""
+"""Reading targets from hosts.ini and `--hosts` with the real ansible-inventory."""
 
 from __future__ import annotations
 
@@ -148,18 +148,20 @@ def test_a_real_board_may_have_a_command_that_flashes_it(write: Write) -> None:
 def test_an_invalid_command_is_reported_without_its_passwords(
     write: Write, variable: str, command: str, wrong: str
 ) -> None:
-    told = mistake(write(f"[pi3b]\ndesk\n[pi3b:vars]\n{variable}={command}\n"))
-    assert told.endswith(
+    expected = mistake(write(f"[pi3b]\ndesk\n[pi3b:vars]\n{variable}={command}\n"))
+    assert expected.endswith(
         f"hosts.ini: host 'desk': {variable} should be a command and its arguments, quoted as for a shell, "
         f"but {wrong}"
     )
-    assert "hunter2" not in told
+    assert "hunter2" not in expected
 
 
 def test_a_board_with_an_address_is_not_emulated(write: Write) -> None:
-    told = mistake(write("[pi3b]\ndesk ansible_host=192.0.2.13\n[all:vars]\nmicrocloud_driver=container\n"))
-    assert "host 'desk' has an address (ansible_host), but its driver creates the board itself" in told
-    assert "microcloud_driver=ssh" in told
+    expected = mistake(
+        write("[pi3b]\ndesk ansible_host=192.0.2.13\n[all:vars]\nmicrocloud_driver=container\n")
+    )
+    assert "host 'desk' has an address (ansible_host), but its driver creates the board itself" in expected
+    assert "microcloud_driver=ssh" in expected
 
 
 def test_a_real_board_has_all_its_cpu(write: Write) -> None:
@@ -286,7 +288,7 @@ def test_the_caller_defines_the_drivers(write: Write) -> None:
     assert target.driver == "qemu"
 
 
-# What is told when something is wrong
+# Errors
 
 
 # The program that reads the inventory

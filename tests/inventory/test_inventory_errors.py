@@ -14,7 +14,7 @@ from tests.support.inventories import MODELS, Choose, Write, mistake, names, rea
 
 
 @pytest.mark.parametrize(
-    ("pattern", "said"),
+    ("pattern", "message"),
     [
         pytest.param("pi3", "no host or group is named 'pi3'; did you mean 'pi3b'?", id="a group"),
         pytest.param("pi3b-dsk", "is named 'pi3b-dsk'; did you mean 'pi3b-desk'?", id="a host"),
@@ -43,9 +43,9 @@ from tests.support.inventories import MODELS, Choose, Write, mistake, names, rea
     ],
 )
 def test_a_pattern_that_selects_no_host_is_reported_with_the_existing_ones(
-    lab: Choose, pattern: str, said: str
+    lab: Choose, pattern: str, message: str
 ) -> None:
-    with pytest.raises(InventoryError, match=re.escape(said)) as raised:
+    with pytest.raises(InventoryError, match=re.escape(message)) as raised:
         lab(pattern)
     text = str(raised.value)
     assert "hosts.ini: " in text
@@ -71,7 +71,7 @@ def test_a_missing_inventory_is_reported_with_the_nearest_file(write: Write, tmp
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         pytest.param("[pi3b]\nboard user\n", "Expected key=value", id="no equals sign"),
         pytest.param("[boards:children]\npi3b\n", "includes undefined group", id="a child that is not there"),
@@ -81,21 +81,21 @@ def test_a_missing_inventory_is_reported_with_the_nearest_file(write: Write, tmp
     ],
 )
 def test_a_file_that_ansible_cannot_parse_is_reported_in_ansibles_words(
-    write: Write, text: str, said: str
+    write: Write, text: str, message: str
 ) -> None:
-    told = mistake(write(text), "pi3b")
-    assert "hosts.ini: Ansible cannot read it: " in told
-    assert told.count(said) == 1
-    assert "WARNING" not in told
-    assert "Completely failed" not in told
+    expected = mistake(write(text), "pi3b")
+    assert "hosts.ini: Ansible cannot read it: " in expected
+    assert expected.count(message) == 1
+    assert "WARNING" not in expected
+    assert "Completely failed" not in expected
 
 
 def test_an_invalid_group_vars_file_is_reported(write: Write, tmp_path: Path) -> None:
     (tmp_path / "group_vars").mkdir()
     (tmp_path / "group_vars" / "pi3b.yml").write_text("ansible_user: [pi\n")
-    told = mistake(write("[pi3b]\nboard\n"))
-    assert "did not find expected ',' or ']'" in told
-    assert "also check group_vars" in told
+    expected = mistake(write("[pi3b]\nboard\n"))
+    assert "did not find expected ',' or ']'" in expected
+    assert "also check group_vars" in expected
 
 
 def test_an_empty_file_holds_no_host(write: Write) -> None:
@@ -103,7 +103,7 @@ def test_an_empty_file_holds_no_host(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hosts", "said"),
+    ("hosts", "message"),
     [
         pytest.param(
             "[pi3]\nboard",
@@ -165,20 +165,20 @@ def test_an_empty_file_holds_no_host(write: Write) -> None:
     ],
 )
 def test_an_invalid_host_is_reported_with_file_host_and_the_correct_form(
-    write: Write, hosts: str, said: str
+    write: Write, hosts: str, message: str
 ) -> None:
-    told = mistake(write(hosts + "\n"))
-    assert "hosts.ini: host 'board'" in told
-    assert said in told
+    expected = mistake(write(hosts + "\n"))
+    assert "hosts.ini: host 'board'" in expected
+    assert message in expected
 
 
 @pytest.mark.parametrize(
     "name", ["192.0.2.13", "pi-192.0.2.13", "b8-27-eb-5f-c5-93", "ghp_0123456789abcdefghij"]
 )
 def test_a_name_that_reports_would_redact_is_refused(write: Write, name: str) -> None:
-    said = mistake(write(f"[pi3b]\n{name}\nother\n"))
-    assert f"host '{name}': the name is an address or looks like a key" in said
-    assert "set ansible_host to the address" in said
+    message = mistake(write(f"[pi3b]\n{name}\nother\n"))
+    assert f"host '{name}': the name is an address or looks like a key" in message
+    assert "set ansible_host to the address" in message
 
 
 def test_a_host_with_an_address_that_is_not_chosen_is_not_refused(write: Write) -> None:
@@ -208,7 +208,7 @@ def test_the_ansible_inventory_of_the_running_python_comes_before_the_one_on_pat
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "message"),
     [
         pytest.param("exec /bin/sleep 60", "ansible-inventory did not answer within 0.2 s", id="hangs"),
         pytest.param(
@@ -218,12 +218,12 @@ def test_the_ansible_inventory_of_the_running_python_comes_before_the_one_on_pat
     ],
 )
 def test_a_failing_ansible_inventory_is_reported(
-    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, message: str
 ) -> None:
     program(tmp_path, script)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setattr(ansible, "TIMEOUT_S", 0.2 if "sleep" in script else 10.0)
-    assert said in mistake(write("[pi3b]\nboard\n"))
+    assert message in mistake(write("[pi3b]\nboard\n"))
 
 
 def test_an_ansible_inventory_without_its_interpreter_is_reported(
@@ -235,7 +235,7 @@ def test_an_ansible_inventory_without_its_interpreter_is_reported(
 
 
 def program(directory: Path, script: str, interpreter: str = "/bin/sh") -> None:
-    """Put a stand-in for ansible-inventory into a directory, for faults that the real one does not have."""
+    """Write a fake ansible-inventory, for faults that cannot be caused with the real one."""
     file = directory / "ansible-inventory"
     file.write_text(f"#!{interpreter}\n{script}\n")
     file.chmod(0o755)

@@ -1,4 +1,4 @@
-"""What a host's variables mean, under all the names that Ansible has for them, and which are refused."""
+"""The meaning of a host's variables under all of Ansible's names, and the variables that are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions that a test ends: a pytest in a process group of its own, as a terminal starts it."""
+"""Sessions that a test ends: a pytest in a separate process group, as a terminal starts it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Run:
 
 @contextmanager
 def started(directory: Path, hosts: str, test: str) -> Iterator[Run]:
-    """Start a session, and kill it if it still goes on in the end."""
+    """Start a session, and kill it if it is still running at the end."""
     run = Run(directory, hosts, test)
     try:
         yield run

@@ -1,4 +1,4 @@
-"""The project's documentation as tests read it: its files, their fenced blocks, links and headings."""
+"""Parses the documentation for tests: files, fenced blocks, links and headings."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def blocks(language: str | None = None) -> list[Block]:
 
 
 def links(page: Path) -> Iterator[str]:
-    """Yield where the links of a page lead, without those in code."""
+    """Yield the targets of a page's links, without those in code."""
     text = re.sub(r"`[^`\n]*`", "", FENCE.sub("", page.read_text(encoding="utf-8")))
     yield from LINK.findall(text)
 

@@ -32,7 +32,7 @@ def names(targets: list[Target]) -> str:
 
 
 def mistake(file: Path, pattern: str = "all") -> str:
-    """The one line that the user is told."""
+    """Return the error message, which is one line."""
     with pytest.raises(InventoryError) as raised:
         read(file, pattern, MODELS)
     text = str(raised.value)

@@ -21,7 +21,7 @@ PATIENCE_S = 3
 SLACK_S = 5
 
 
-"""What an answer may take on a busy machine over the deadline that it has."""
+"""By how much an error may exceed its timeout on a busy machine."""
 
 
 def processes(word: str | Path) -> list[str]:
@@ -36,7 +36,7 @@ def processes(word: str | Path) -> list[str]:
 
 
 def refused(board: RealBoard, error: type[BoardError], **variables: object) -> str:
-    """Bring the board up as its inventory line with these variables says; return what stops that, in time."""
+    """Connect to the board with these variables in its inventory line; return the error, which is in time."""
     rack = board.in_rack("pi3b", **variables)
     started = time.monotonic()
     with pytest.raises(error) as caught:
@@ -51,14 +51,14 @@ def refused(board: RealBoard, error: type[BoardError], **variables: object) -> s
 
 
 def config(board: RealBoard, text: str) -> str:
-    """Return common args that name a file in place of ~/.ssh/config: ssh looks it up past $HOME."""
+    """Return ssh arguments that replace ~/.ssh/config, which ssh looks up without $HOME, by a file."""
     file = board.directory / "ssh_config"
     file.write_text(dedent(text))
     return f"-F {file}"
 
 
 def jump(board: RealBoard, gate: RealBoard, *, known: Path | None = None) -> str:
-    """Return common args by which the board is reached over the gate, under a name that only they know."""
+    """Return ssh arguments that reach the board through the gate, under an alias of their configuration."""
     return config(
         board,
         f"""\

@@ -35,7 +35,7 @@ HYPRIOT_IMAGE_VERSION="v1.12.3"
 
 SUDO = {"yes": "ALL=(ALL) NOPASSWD:ALL", "password": "ALL=(ALL) ALL"}
 
-# A few binaries with their libraries are an image, so that somebody else's containers need no registry.
+# A few binaries with their libraries make an image, so that foreign containers need no registry.
 OTHERS = """
 tar -ch /bin/sleep $(ldd /bin/sleep | grep -o '/[^ ]*') 2>/dev/null | docker import - somebody/else:1
 for n in $(seq {count}); do
@@ -81,7 +81,7 @@ exec unshare --time --boottime=$((3 - up)) --monotonic=$((3 - up)) setpriv --bou
 
 
 class How(TypedDict, total=False):
-    """What a board is like, where it is not the plain one: root with Docker."""
+    """How a board differs from the default, which is root with Docker."""
 
     user: str
     sudo: Literal["yes", "password", "no"]
@@ -92,11 +92,11 @@ class How(TypedDict, total=False):
     others_containers: int
     memory: int
     cpus: float
-    """Its share of this machine's CPUs (all, if left out), so that a load generator is not starved by it."""
+    """Its share of this machine's CPUs (default: all), so that it does not starve a load generator."""
     known: bool
     """Whether `known_hosts` has its host key."""
 
 
 def hypriot(**how: Unpack[How]) -> How:
-    """Return how a board with HypriotOS is."""
+    """Return the description of a board with HypriotOS."""
     return {"user": "pirate", "os_release": HYPRIOTOS, **how}

@@ -1,4 +1,4 @@
-"""Boards for tests that the plugin did not make: system containers that only SSH knows.
+"""Real boards for tests: system containers that the plugin did not create and reaches only over SSH.
 
 They are of the image of an emulated board, without its limits and labels, each at an address of its own that
 it keeps over reboots, as a board on a desk does. What a killed test session left is removed by the next one.
@@ -50,7 +50,7 @@ BOOTED = "systemctl is-system-running | grep -qE 'running|degraded'"
 
 
 class RealBoards:
-    """The real boards of a test session, and the network that they are in."""
+    """The real boards of a test session and their network."""
 
     def __init__(self, engine: DockerClient, catalog: Catalog, directory: Path) -> None:
         self.engine = engine
@@ -87,7 +87,7 @@ class RealBoards:
         return Rack(targets, self.catalog, drivers, Workspace(new_run_id()), Progress(), tools=tools)
 
     def close(self) -> None:
-        """Remove all boards, whatever fails on the way, and then their network."""
+        """Remove all boards and then their network, even if a step fails."""
         with ExitStack() as stack:
             stack.callback(self._lease.release)
             if self._network is not None:
@@ -96,9 +96,9 @@ class RealBoards:
                 stack.callback(board.remove)
 
     def _connected(self) -> tuple[Network, Iterator[str]]:
-        """Return a network with a subnet that is free: only in one that is named are addresses ours to give.
+        """Return a network with a free subnet, configured explicitly so that addresses can be assigned.
 
-        The engine is asked for one first, which is then taken again by its name.
+        The engine selects a subnet first, which is then configured explicitly.
         """
         from docker.types import IPAMConfig, IPAMPool
 
@@ -114,7 +114,7 @@ class RealBoards:
 
 
 class RealBoard:
-    """A machine with sshd and an engine; `key` logs `user` in, and `known_hosts` knows its host key."""
+    """A machine with sshd and an engine; `key` is the login key of `user`, `known_hosts` has its host key."""
 
     def __init__(
         self, boards: RealBoards, network: Network, name: str, address: str, directory: Path, how: How
@@ -134,30 +134,30 @@ class RealBoard:
         self._racks: list[Rack] = []
 
     def start(self) -> None:
-        """Create it, put the keys in, and wait until it is up and as it should be."""
+        """Create the machine, install the keys, and wait until it is up and set up."""
         self.container = self._create()
         self._made.insert(0, self.container)
         self._install_host_key()
         self.container.start()
         self._wait_for(BOOTED)
-        self._furnish()
+        self._set_up()
         self.wait_until_up()
         if count := self.how.get("others_containers", 0):
             self.shell(OTHERS.format(count=count))
 
     def shell(self, command: str, *, check: bool = True) -> str:
-        """Run a shell command on the board as root, past SSH, and return all that it said."""
+        """Run a shell command on the board as root, without SSH, and return its output."""
         status, output = self.container.exec_run(["sh", "-c", command])
         said = cast("bytes", output).decode(errors="replace")
         assert status == 0 or not check, f"{self.name}: {command!r} exited with {status}: {said}"
         return said
 
     def state(self) -> list[str]:
-        """Return all that a run could leave: containers, images, packages, services, processes, files."""
+        """Return what a run could leave: containers, images, packages, services, processes, files."""
         return self.shell(STATE.format(engine=self._engine or "true", own=OWN)).splitlines()
 
     def changes_since(self, before: list[str], *, patience_s: float = PATIENCE_S) -> list[str]:
-        """Return what came (+) and went (-) since an earlier `state`, after some patience."""
+        """Wait for the board to settle; return the additions (+) and removals (-) since an earlier state."""
         deadline = time.monotonic() + patience_s
         while True:
             now = self.state()
@@ -168,7 +168,7 @@ class RealBoard:
             time.sleep(0.5)
 
     def variables(self, **more: object) -> dict[str, str]:
-        """Return the board's variables for an inventory; `more` come on top, and None takes one away."""
+        """Return the board's inventory variables; `more` overrides them, and None removes one."""
         usual: dict[str, object] = {
             "ansible_host": self.address,
             "ansible_user": self.user,
@@ -185,33 +185,33 @@ class RealBoard:
         return " ".join([self.name, *words])
 
     def inventory(self, model: str = "pi3b", **variables: object) -> Path:
-        """Write a hosts.ini with this board alone, in its model's group."""
+        """Write a hosts.ini with only this board, in its model's group."""
         file = self.directory / f"{secrets.token_hex(3)}.ini"
         file.write_text(f"[{model}]\n{self.inventory_line(**variables)}\n")
         return file
 
     def in_rack(self, model: str = "pi3b", **variables: object) -> Rack:
-        """Return a rack with this board, as a session has it; it is closed with the board at the latest."""
+        """Return a rack with this board, as in a session; it is closed with the board at the latest."""
         rack = self._boards.rack(self.inventory(model, **variables), self.name)
         self._racks.append(rack)
         return rack
 
     def reboot(self) -> None:
-        """Have it reboot, and return when its next boot has begun; it is not up yet."""
+        """Reboot, and return when the next boot has begun; the board is not up yet."""
         boot = "/proc/sys/kernel/random/boot_id"
         before = self.shell(f"cat {boot}").strip()
         self.shell("systemctl reboot", check=False)
         self._wait_for(f"[ $(cat {boot}) != {before} ]")
 
     def wait_until_up(self) -> None:
-        """Wait until somebody can log in and the engine answers, e.g. after a reboot."""
+        """Wait until a user can log in and the engine responds, for example after a reboot."""
         self._wait_for(BOOTED)
         self._wait_for("ss -Hltn 'sport = :22' | grep -q .")
         if self._engine is not None:
             self._wait_for(f"{self._engine} info")
 
     def remove(self) -> None:
-        """Take the board away with all that is on it."""
+        """Remove the board with everything on it."""
         from docker.errors import NotFound
 
         racks, self._racks = self._racks, []
@@ -284,7 +284,7 @@ class RealBoard:
         return images.build(host, "tests-podman", Path(__file__).parent / "podman", plain, print)
 
     def _install_host_key(self) -> None:
-        """Make the host key before the first boot, as a user's known_hosts has it from an earlier one."""
+        """Create the host key before the first boot, so that known_hosts can have it."""
         own = self.directory / "host"
         _make_key(own)
         public = own.with_suffix(".pub").read_text()
@@ -301,8 +301,8 @@ class RealBoard:
                 tar.addfile(entry, io.BytesIO(content))
         self.container.put_archive("/", archive.getvalue())
 
-    def _furnish(self) -> None:
-        """Make the user and the rest; done on the live board, as whoever sets a board up does."""
+    def _set_up(self) -> None:
+        """Create the user and the rest on the live board, as an administrator would."""
         home = "/root" if self.user == "root" else f"/home/{self.user}"
         login = shlex.quote(self.key.with_suffix(".pub").read_text())
         steps = []

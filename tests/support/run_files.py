@@ -1,4 +1,4 @@
-"""Run files as a session writes them, without a session: what tests of reading and comparing share."""
+"""Run files as a session writes them, for tests of reading and comparing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TAKEN = "2026-03-01T12:00:00+00:00"
 
 
 def fingerprint(model: str = "pi3b", **more: Any) -> dict[str, Any]:
-    """Return what a run knows of a real board; `more` replaces or adds."""
+    """Return a run's record of a real board; `more` replaces or adds values."""
     return {
         "model": model,
         "driver": "ssh",
@@ -29,7 +29,7 @@ def fingerprint(model: str = "pi3b", **more: Any) -> dict[str, Any]:
 
 
 def emulated(model: str = "pi3b", **more: Any) -> dict[str, Any]:
-    """Return what a run knows of an emulated board; `more` replaces or adds."""
+    """Return a run's record of an emulated board; `more` replaces or adds values."""
     made_of = {"image": "bookworm", "image_id": "sha256:1", "calibrated_cpus": 0.74, "host": "h1"}
     container = {"driver": "container", "emulated": True, "card": {}, "made_of": made_of}
     return fingerprint(model, **(container | {"not_emulated": ["instruction set"]} | more))
@@ -45,7 +45,7 @@ def benchmark(
     verdict: str = "feasible",
     **labels: str | int,
 ) -> dict[str, Any]:
-    """Return a benchmark as pytest-benchmark writes it, with one measurement of ours."""
+    """Return a benchmark as pytest-benchmark writes it, with one measurement."""
     known, experiment = known_metric(metric), metric.partition(".")[0]
     where = "-".join(map(str, (board, metric, *labels.values(), stage or "run", f"boot{boot}")))
     measurement = {
@@ -72,7 +72,7 @@ def stored(
     boot: int = 1,
     stage: str = "",
 ) -> dict[str, Any]:
-    """Return a test as pytest-benchmark writes it, with measurements of ours as they are stored."""
+    """Return a test as pytest-benchmark writes it, with measurements as they are stored."""
     samples = measurements[0]["samples"]
     ours: dict[str, Any] = {
         "schema": runs.SCHEMA,

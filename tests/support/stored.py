@@ -1,4 +1,4 @@
-"""Run files that nobody measured, for pages: of any model, OS release and number of boots."""
+"""Made-up run files for page tests, of any model, OS release and number of boots."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def write(
     text: str = "",
     **facts: Any,
 ) -> Path:
-    """Write a run of one board; `text` stands wherever a file may have a text of somebody else's."""
+    """Write a run of one board; `text` is used wherever a file may contain foreign text."""
     source = random.Random(name)
     board = board or f"{model}{'-emulated' if emulated else '-desk'}"
     fingerprint: dict[str, Any] = {

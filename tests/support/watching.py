@@ -18,12 +18,12 @@ SPIN = "timeout {seconds} sh -c 'while :; do :; done'"
 def found(
     board: Board, meanwhile: Callable[[], object] = lambda: None, *, expected: str = "load"
 ) -> list[str]:
-    """Return the reasons of a watch over what is done; others may load this machine, and so the board."""
+    """Return the reasons of a watch during a call; foreign load is tolerated: tests share this machine."""
     with Watch(board, expected=expected.split()) as watch:
         meanwhile()
     return watch.verdict()
 
 
 def polled() -> None:
-    """Let the board be looked at a few times."""
+    """Wait for a few readings of the board."""
     time.sleep(5 * POLL_S)
