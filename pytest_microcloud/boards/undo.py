@@ -70,15 +70,15 @@ sweep() {{ # what, how to list it, how to remove it
         {{ echo "$1 could not be listed: $(engine $2 2>&1 >/dev/null | tail -n 1)"; return 1; }}
     ours=$(printf '%s\n' "$ours" | grep -vxF "${{hosts:-none}}")
     [ -n "$ours" ] || return 0
-    said=$(engine $3 $ours 2>&1 >/dev/null) ||
-        {{ echo "$1 could not be removed: $(printf %s "$said" | tail -n 1)"; return 1; }}
+    output=$(engine $3 $ours 2>&1 >/dev/null) ||
+        {{ echo "$1 could not be removed: $(printf %s "$output" | tail -n 1)"; return 1; }}
 }}
 execute() {{ # note
     [ -f "$ledger/$1" ] || return 0
-    if said=$(. "$ledger/$1" 2>&1 </dev/null); then
+    if output=$(. "$ledger/$1" 2>&1 </dev/null); then
         rm -f "$ledger/$1"
     else
-        echo "\`$(head -n 1 "$ledger/$1" | cut -c 1-200)\` failed: $(printf %s "$said" | tail -n 1)"
+        echo "\`$(head -n 1 "$ledger/$1" | cut -c 1-200)\` failed: $(printf %s "$output" | tail -n 1)"
         return 1
     fi
 }}

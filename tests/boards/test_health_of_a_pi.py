@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
     from tests.support.real import RealBoard, RealBoards
 
-# A Pi has these of its firmware; here files stand in for it. No mark of a container is left either.
+# Files that emulate a Pi's firmware. The marks of a container are removed.
 PI = r"""
 set -e
 rm -f /.dockerenv /run/systemd/container

@@ -59,7 +59,7 @@ def test_counters_restart_with_a_new_boot() -> None:
 
 
 @pytest.mark.parametrize(
-    ("took_s", "told_s", "is_found"),
+    ("took_s", "counted_s", "is_found"),
     [
         (10, 10.5, False),
         (10, 12, True),
@@ -70,9 +70,9 @@ def test_counters_restart_with_a_new_boot() -> None:
     ],
 )
 def test_a_boards_clock_may_differ_by_a_second_and_by_a_thousandth(
-    took_s: float, told_s: float, is_found: bool
+    took_s: float, counted_s: float, is_found: bool
 ) -> None:
-    assert symptoms(look(0), look(took_s, uptime_s=100 + told_s)) == ["clock"] * is_found
+    assert symptoms(look(0), look(took_s, uptime_s=100 + counted_s)) == ["clock"] * is_found
 
 
 def test_a_slow_answer_is_not_proof_of_a_wrong_clock() -> None:

@@ -85,7 +85,7 @@ from tests.support.catalog_files import BOARD, LIMIT, WORKLOAD, without, written
             BOARD.replace('"its data sheet"', "5"),
             "boards.mine.cores",
             "a figure is written",
-            id="source that is no text",
+            id="source that is not a string",
         ),
         pytest.param(
             without(BOARD, "mem_total"), "boards.mine.mem_total_bytes", "missing", id="missing figure"
@@ -98,7 +98,7 @@ from tests.support.catalog_files import BOARD, LIMIT, WORKLOAD, without, written
             BOARD + 'like = ["pi3b"]',
             "boards.mine.like",
             "no board model is named ['pi3b']",
-            id="like that is no text",
+            id="like that is not a string",
         ),
         pytest.param(
             BOARD + 'like = "mine"', "boards.mine.like", "'mine' is itself like 'mine'", id="like itself"

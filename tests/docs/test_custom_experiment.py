@@ -23,7 +23,7 @@ FILES = {
     and (match := re.match(r"# (\S+\.\w+|\S+/Dockerfile)\n", block.text))
 }
 PLOT = "Messages by number of publishers"
-# Stands in for the broker of the example: its clients take a time that the environment gives.
+# A fake of the example's broker: the environment sets how long its clients take.
 BROKER = """
 import os
 import re

@@ -131,7 +131,7 @@ def test_a_command_exists_and_takes_these_options(line: str, project: pytest.Pyt
     elif words[0].startswith("."):
         assert (ROOT / words[0]).exists()
     else:
-        assert words[0] in OTHERS, f"{words[0]}: is it one of ours?"
+        assert words[0] in OTHERS, f"{words[0]}: is it a command of this package?"
 
 
 def is_target(name: str) -> bool:

@@ -148,7 +148,9 @@ def test_a_server_with_few_places_gets_the_capacity_that_the_ladder_finds(
     pi3b: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with narrow_server() as (narrow, port):
-        monkeypatch.setattr(pi3b, "say", lambda _text: narrow.wait_until_empty())  # told before each try
+        monkeypatch.setattr(
+            pi3b, "say", lambda _text: narrow.wait_until_empty()
+        )  # called before each attempt
         server = Server(pi3b, "native", f"http://127.0.0.1:{port}/", len(narrow.page))
         (capacity,) = serving.capacity(server, requests=1)
         crowded = by_metric(serving.load(server, clients=4 * narrow.places, requests=4 * narrow.places))

@@ -34,7 +34,7 @@ def test_output_of_the_shells_start_up_files_is_ignored(new_real_board: NewRealB
 
 
 @pytest.mark.parametrize(
-    ("spoil", "sentence", "remedy"),
+    ("break_login", "sentence", "remedy"),
     [
         ("chage -d 0 pirate", "Password change required", "log in once by hand and set a new password"),
         ("usermod -s /usr/sbin/nologin pirate", "This account is currently not available", "chsh -s /bin/sh"),
@@ -48,10 +48,10 @@ def test_output_of_the_shells_start_up_files_is_ignored(new_real_board: NewRealB
     ids=["expired-password", "nologin", "forced-command", "exit-in-bashrc"],
 )
 def test_a_login_that_cannot_run_commands_is_an_error_with_its_message(
-    new_real_board: NewRealBoard, spoil: str, sentence: str, remedy: str
+    new_real_board: NewRealBoard, break_login: str, sentence: str, remedy: str
 ) -> None:
     desk = new_real_board(user="pirate")
-    desk.shell(spoil)
+    desk.shell(break_login)
     message = refused(desk, LoginRejected)
     assert "desk: accepts the login but cannot run commands (" in message
     assert sentence in message

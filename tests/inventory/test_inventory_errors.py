@@ -130,7 +130,7 @@ def test_an_empty_file_holds_no_host(write: Write) -> None:
         pytest.param(
             "[pi3b]\nboard microcloud_rtt_ms=fast",
             "host 'board': microcloud_rtt_ms=fast should be a round trip in ms, such as 12.5",
-            id="a round trip that is no number",
+            id="a round trip that is not a number",
         ),
         pytest.param(
             "[pi3b]\nboard microcloud_rtt_ms=-1", "microcloud_rtt_ms=-1 should be", id="a negative round trip"
@@ -147,7 +147,7 @@ def test_an_empty_file_holds_no_host(write: Write) -> None:
         pytest.param(
             "[pi3b]\nboard ansible_port=ssh",
             "host 'board': ansible_port=ssh should be a port from 1 to 65535",
-            id="a port that is no number",
+            id="a port that is not a number",
         ),
         pytest.param(
             "[pi3b]\nboard ansible_port=70000", "ansible_port=70000 should be", id="a port too high"

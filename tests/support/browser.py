@@ -35,7 +35,7 @@ for end, place in zip(ends, (3, 4)):
     os.dup2(end, place)
 os.execvp("chromium", ["chromium", *sys.argv[3:]])
 """
-"""Chromium reads what it is told from descriptor 3, and answers on 4."""
+"""Chromium reads commands from descriptor 3 and writes responses to 4."""
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Page:
     asked: list[str] = field(default_factory=list)
 
     def run(self, script: str) -> Any:
-        """Return what an expression of the page comes to; a promise is waited for."""
+        """Return the value of an expression in the page; a promise is awaited."""
         found = self.browser.call(
             "Runtime.evaluate",
             {"expression": script, "returnByValue": True, "awaitPromise": True, "userGesture": True},
@@ -151,18 +151,18 @@ class Browser:
         raise AssertionError("Chromium has ended")
 
     def _note(self, event: dict[str, Any]) -> None:
-        page, told = self._pages.get(event.get("sessionId", "")), event.get("params", {})
+        page, parameters = self._pages.get(event.get("sessionId", "")), event.get("params", {})
         if page is None:
             return
         match event["method"]:
             case "Runtime.consoleAPICalled":
-                page.said.append(f"{told['type']}: {[arg.get('value') for arg in told['args']]}")
+                page.said.append(f"{parameters['type']}: {[arg.get('value') for arg in parameters['args']]}")
             case "Runtime.exceptionThrown":
-                page.said.append(json.dumps(told["exceptionDetails"]))
+                page.said.append(json.dumps(parameters["exceptionDetails"]))
             case "Log.entryAdded":
-                page.said.append(f"{told['entry']['level']}: {told['entry']['text']}")
+                page.said.append(f"{parameters['entry']['level']}: {parameters['entry']['text']}")
             case "Network.requestWillBeSent":
-                page.asked.append(told["request"]["url"])
+                page.asked.append(parameters["request"]["url"])
 
     def _messages(self) -> Iterator[dict[str, Any]]:
         ends_at_s = time.monotonic() + PATIENCE_S

@@ -55,11 +55,11 @@ def write(
     for boot in range(1, boots + 1):
         for test, experiment, measurements in _tests(source, model, slower, text):
             judge(measurements, model, catalogs.shipped())
-            told = [m.as_dict() for m in measurements]
+            stored = [m.as_dict() for m in measurements]
             where = f"{test}[{board}-boot{boot}]"
             benchmarks.append(
                 run_files.stored(
-                    where, experiment, told, board, model=model, driver=fingerprint["driver"], boot=boot
+                    where, experiment, stored, board, model=model, driver=fingerprint["driver"], boot=boot
                 )
             )
     outcome = {"board": board, "experiment": "io", "test": "own", "verdict": "invalid", "reason": text}

@@ -197,7 +197,7 @@ class ContainerDriver:
                 self._engine.images.get(str(image_id))
             except ImageNotFound:
                 raise BoardError(
-                    name, f"the image that {image} stood for then no longer exists on this machine"
+                    name, f"the image that {image} named then no longer exists on this machine"
                 ) from None
         share = float(made_of.get("cpu_share") or 1.0)
         return {"microcloud_image": image_id, "microcloud_cpu_share": share}
