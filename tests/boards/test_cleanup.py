@@ -185,7 +185,7 @@ def test_the_next_run_removes_what_a_killed_one_left_and_leaves_nothing_itself(
     with started(project, "pi3b", "test_everything_briefly") as run:
         assert run.wait() == pytest.ExitCode.OK, run.output
     assert nothing_is_left(run, host_engine)
-    assert f"removed container microcloud-{lost}-little of a run that was killed" in run.output
+    assert f"removed container microcloud-{lost}-little of a killed run" in run.output
     (project / "first").rename(project / "output")
     assert nothing_is_left(killed, host_engine)
 
