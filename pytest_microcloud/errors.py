@@ -6,7 +6,7 @@ MicrocloudError
 │   ├── CatalogError        a TOML file of board models, workloads, limits or efforts
 │   └── RunError            a stored run that cannot be read, or compared with another
 ├── BoardError              the set-up of a board is broken: pytest's "error", never a failure
-│   ├── EngineError         no Docker engine answers, or it cannot build or start what is needed
+│   ├── EngineError         no Docker engine responds, or it cannot build or start what is needed
 │   │   ├── EngineMissing   there is none at the socket
 │   │   ├── EngineForbidden the user may not use its socket
 │   │   └── EngineTooOld    it speaks an API from before 1.24

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 ATTRIBUTE = "microcloud"
-"""Of a test's report: its record (`record.py`)."""
+"""Of a test's report: its record (`report_record.py`)."""
 
 
 def record_of(report: pytest.TestReport) -> dict[str, Any] | None:

@@ -205,6 +205,7 @@ def _against(config: pytest.Config, run_file: Path, models: Collection[str]) -> 
 
 def _register_hooks(config: pytest.Config, plan: Plan) -> WriteErrors:
     """Register the hooks of a session with boards. Their order is given by `tryfirst` and `trylast` alone."""
+    from pytest_microcloud.session.board_lifecycle import BoardLifecycle
     from pytest_microcloud.session.board_time import OnBoardTime
     from pytest_microcloud.session.boots import Boots
     from pytest_microcloud.session.classification import Classification
@@ -214,9 +215,8 @@ def _register_hooks(config: pytest.Config, plan: Plan) -> WriteErrors:
     from pytest_microcloud.session.incident_log import IncidentLog
     from pytest_microcloud.session.junit import JUnit
     from pytest_microcloud.session.outcome import Outcomes
-    from pytest_microcloud.session.plan import PlanOnly
-    from pytest_microcloud.session.power import Power
-    from pytest_microcloud.session.record import Records
+    from pytest_microcloud.session.plan_only import PlanOnly
+    from pytest_microcloud.session.report_record import Records
     from pytest_microcloud.session.resume import Resume
     from pytest_microcloud.session.run_file import RunFile
     from pytest_microcloud.session.signals import Signals
@@ -228,7 +228,7 @@ def _register_hooks(config: pytest.Config, plan: Plan) -> WriteErrors:
     plugins: dict[str, object] = {
         "write-errors": write_errors,
         "signals": Signals(),
-        "power": Power(config, log),
+        "board-lifecycle": BoardLifecycle(config, log),
         "boots": Boots(config),
         "commands": Commands(options.command_timeout_s(config)),
         "board-time": OnBoardTime(),

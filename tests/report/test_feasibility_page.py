@@ -28,7 +28,7 @@ from pytest_microcloud.report.parts import LARGEST_BYTES
 from pytest_microcloud.runs import WORST_FIRST, Entry, Run
 from pytest_microcloud.runs.fingerprint import Fingerprint
 from pytest_microcloud.runs.plan import Plan
-from pytest_microcloud.session.record import fingerprint
+from pytest_microcloud.session.report_record import fingerprint
 
 HOSTILE = """ "'><script>alert('x')</script><img src=x onerror=alert(1)>&amp;</td></table></details> """
 VOID = {"br", "img", "meta"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_microcloud.session.items import board_of, phase_of
-from pytest_microcloud.session.record import fingerprint
+from pytest_microcloud.session.report_record import fingerprint
 from pytest_microcloud.session.signals import cleaning_up
 from pytest_microcloud.session.state import SESSION, Phase
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.session.incident_log import IncidentLog
 
 
-class Power:
+class BoardLifecycle:
     """The hooks that power boards on and off."""
 
     def __init__(self, config: pytest.Config, log: IncidentLog) -> None:
