@@ -73,7 +73,7 @@ def _measure(
     measured: list[Row], catalog: Catalog, models: list[str], only: list[str], extent: Extent
 ) -> None:
     for name in models:
-        catalog.model(name)  # an unknown one is a mistake to tell at once
+        catalog.model(name)  # an unknown one is reported at once
     if "collecting" in only:
         measured.append(rows.collecting(extent.collecting_pairs))
     if "compare" in only:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class Row:
     """Values of one question, in `unit`; their median is what is judged.
 
-    It may be at most `at_most`, and as far from 1 as `within` says. `detail` tells the figures behind it.
+    It may be at most `at_most`, and as far from 1 as `within` says. `detail` gives the figures behind it.
     """
 
     what: str

@@ -107,7 +107,7 @@ class _Narrow(socketserver.ThreadingTCPServer):
                 self.open_now += 1
                 return True
         self.refused += 1
-        time.sleep(0.005)  # ab gives up if it hears of the reset before it has seen the connection
+        time.sleep(0.005)  # ab ends if the reset comes before it has seen the connection
         request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return False
 

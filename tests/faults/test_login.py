@@ -22,7 +22,7 @@ pytestmark = pytest.mark.engine
 
 def test_output_of_the_shells_start_up_files_is_ignored(new_real_board: NewRealBoard) -> None:
     desk = new_real_board(user="pirate")
-    desk.shell("printf 'echo Welcome to $(hostname)\\necho . \\necho told >&2\\n' > ~pirate/.bashrc")
+    desk.shell("printf 'echo Welcome to $(hostname)\\necho . \\necho twice >&2\\n' > ~pirate/.bashrc")
     desk.shell("cp ~pirate/.bashrc ~pirate/.profile")
     with closing(desk.in_rack()) as rack:
         board = rack.board("desk")

@@ -33,7 +33,7 @@ def test_a_forges_step_summary_gets_the_table(regression: Regression) -> None:
     assert "| regressed | desk | io.memory\\_time |" in stored
 
 
-def test_a_step_summary_that_cannot_be_written_is_told(
+def test_a_step_summary_that_cannot_be_written_is_reported(
     project: Project, baseline: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(project.path / "nowhere" / "summary.md"))
