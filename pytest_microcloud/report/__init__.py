@@ -1,1 +1,1 @@
-"""Pages for people."""
+"""The HTML pages and their figures."""

@@ -36,7 +36,7 @@ SYMBOLS = ("square-open", "diamond-open", "x-thin-open")
 
 @dataclass(frozen=True)
 class _Bar:
-    """A bar of a board: the figures stacked in it, from the bottom; without what was not measured on top."""
+    """One bar: a board's stacked figures from the bottom, up to the first that was not measured."""
 
     source: Source
     key: tuple[str, ...]
@@ -44,17 +44,17 @@ class _Bar:
 
     @property
     def label(self) -> str:
-        """Return what stands beside it, in two lines if it is long."""
+        """The bar's label, in two lines if the source's name has several parts."""
         first, comma, rest = self.source.name.rpartition(", ")
         name = f"{text(first)}<br>{text(rest)}" if comma else text(rest)
         return f"{name} · {text(' '.join(self.key))}" if any(self.key) else name
 
 
 def bars(plot: Plot, chart: Chart, sources: Sequence[Source], look: Look) -> Plot:
-    """Draw a bar for each board, of the first metric and what the others add to it."""
+    """Draw a stacked bar for each board: the first metric, and what each further metric adds to it."""
     series = series_of(chart, sources, *chart.metrics, *chart.tabled)
     plot.head = ("board", *series.labels, "until" if len(chart.metrics) > 1 else "metric", *HEAD)
-    there: list[_Bar] = []
+    drawn: list[_Bar] = []
     for source in sources:
         for key in series.keys:
             found = {
@@ -68,17 +68,17 @@ def bars(plot: Plot, chart: Chart, sources: Sequence[Source], look: Look) -> Plo
                     plot.rows.append((source.name, *key, name, *cells(figure)))
             stacked = tuple(itertools.takewhile(bool, (found.get(metric) for metric in chart.metrics)))
             if stacked:
-                there.append(_Bar(source, key, tuple(filter(None, stacked))))
+                drawn.append(_Bar(source, key, tuple(filter(None, stacked))))
     names = list(chart.metrics.values())
-    labels = [bar.label for bar in there]
+    labels = [bar.label for bar in drawn]
     name_marks(plot, chart.marks)
-    labels += distinct(_beside(mark) for mark in chart.marks)
+    labels += distinct(_mark_label(mark) for mark in chart.marks)
     plot.traces += [
-        *_bars(there, names, plot.unit),
-        *_limits(there, names, plot.unit),
+        *_bars(drawn, names, plot.unit),
+        *_limits(drawn, names, plot.unit),
         *_marks(chart.marks, labels),
     ]
-    for bar in there:
+    for bar in drawn:
         for figure in bar.figures:
             if figure.last.limit:
                 plot.sources.append(f"Limit of {bar.source.model}: {figure.last.limit.get('source')}")
@@ -97,17 +97,17 @@ def bars(plot: Plot, chart: Chart, sources: Sequence[Source], look: Look) -> Plo
     return plot
 
 
-def _bars(there: Sequence[_Bar], names: Sequence[str], unit: str) -> Iterator[dict[str, Any]]:
-    """Yield the stacked bars of real boards and of emulated ones, which have an outline."""
+def _bars(drawn: Sequence[_Bar], names: Sequence[str], unit: str) -> Iterator[dict[str, Any]]:
+    """Yield the stacked bars, first those of real boards, then those of emulated ones."""
     for emulated in (False, True):
         for level, name in enumerate(names):
-            own = [
+            level_bars = [
                 (place, bar)
-                for place, bar in enumerate(there)
+                for place, bar in enumerate(drawn)
                 if bar.source.emulated == emulated and len(bar.figures) > level
             ]
-            if own:
-                yield _level(f"{name} on top" if level else name, level, own, unit, emulated=emulated)
+            if level_bars:
+                yield _level(f"{name} on top" if level else name, level, level_bars, unit, emulated=emulated)
 
 
 def _level(
@@ -139,11 +139,11 @@ def _level(
     } | spread(figures, "error_x")
 
 
-def _limits(there: Sequence[_Bar], names: Sequence[str], unit: str) -> Iterator[dict[str, Any]]:
+def _limits(drawn: Sequence[_Bar], names: Sequence[str], unit: str) -> Iterator[dict[str, Any]]:
     for level, name in enumerate(names):
         bounds = [
             (place, bound)
-            for place, bar in enumerate(there)
+            for place, bar in enumerate(drawn)
             if len(bar.figures) > level and (bound := bound_of(bar.figures[level].last)) is not None
         ]
         colour = STACKED[level % len(STACKED)]
@@ -165,7 +165,7 @@ def _limits(there: Sequence[_Bar], names: Sequence[str], unit: str) -> Iterator[
             }
 
 
-def _beside(mark: Mark) -> str:
+def _mark_label(mark: Mark) -> str:
     return f"{text(mark.bar)}<br>{text(mark.by)}"
 
 
@@ -177,7 +177,7 @@ def _marks(marks: Sequence[Mark], labels: Sequence[str]) -> list[dict[str, Any]]
             "name": text(f"{mark.by}: {mark.text}"),
             "meta": MARK,
             "x": [rounded(x) for x in mark.x],
-            "y": [labels.index(_beside(mark))] * len(mark.x),
+            "y": [labels.index(_mark_label(mark))] * len(mark.x),
             "marker": {
                 "symbol": symbol,
                 "size": 12,

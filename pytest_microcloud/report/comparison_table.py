@@ -1,4 +1,4 @@
-"""What the gate found, as a table: for a terminal, for a forge's Markdown, and for the page."""
+"""The gate's findings as a table: as text for a terminal, as Markdown, and as HTML for the page."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ MARKUP = str.maketrans({character: f"\\{character}" for character in r"\`*_{}[]<
 
 
 def text(comparison: Comparison, *, verbose: bool = False) -> str:
-    """Return it for a terminal; metrics without evidence are only counted, unless it is `verbose`."""
+    """Return the table as text. Metrics without evidence are listed if `verbose`, else only counted."""
     findings = in_order(comparison.findings)
     shown = [f for f in findings if verbose or f.verdict != NO_EVIDENCE]
     lines = [*_remarks(comparison), *_aligned([HEADS, *map(_row, shown)] if shown else [])]
     if rest := findings[len(shown) :]:
         ruled_out = sum(f.reason.endswith("ruled out") for f in rest)
-        also = f", and in {ruled_out} of them a change that matters is ruled out" if ruled_out else ""
+        also = f"; a change that matters is ruled out in {ruled_out} of them" if ruled_out else ""
         lines.append(f"no evidence of a change in {_metrics(len(rest))}{also}")
     return "\n".join([*lines, _closing(comparison)])
 
 
 def markdown(comparison: Comparison) -> str:
-    """Return it for a forge, such as the step summary of GitHub Actions."""
-    told = [f"### Micro-cloud gate: {_marked(_closing(comparison))}", ""]
-    told += [f"- {_marked(remark)}" for remark in _remarks(comparison)]
+    """Return the table as Markdown, such as for the step summary of GitHub Actions."""
+    lines = [f"### Micro-cloud gate: {_escaped(_closing(comparison))}", ""]
+    lines += [f"- {_escaped(remark)}" for remark in _remarks(comparison)]
     rows = [_row(finding) for finding in in_order(comparison.findings)]
     if rows:
-        table = [HEADS, ("---",) * len(HEADS), *([_marked(cell) for cell in row] for row in rows)]
-        told += ["", *(f"| {' | '.join(cells)} |" for cells in table)]
-    return "\n".join([*told, ""])
+        table = [HEADS, ("---",) * len(HEADS), *([_escaped(cell) for cell in row] for row in rows)]
+        lines += ["", *(f"| {' | '.join(cells)} |" for cells in table)]
+    return "\n".join([*lines, ""])
 
 
 def html(comparison: Comparison, redactor: Redactor) -> str:
-    """Return it for the page; texts are escaped, and free ones masked."""
+    """Return the table as HTML, with redacted texts."""
 
-    def shown(told: str) -> str:
-        return escape(redactor.for_page(told))
+    def shown(text: str) -> str:
+        return escape(redactor.for_page(text))
 
     head = "".join(f'<th scope="col">{name}</th>' for name in HEADS)
     rows = "".join(
@@ -59,7 +59,7 @@ def html(comparison: Comparison, redactor: Redactor) -> str:
         for finding in in_order(comparison.findings)
     )
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    shown_table = parts.scrolling(table, "What the gate says of each metric") if rows else ""
+    shown_table = parts.scrolling(table, "The gate's verdict on each metric") if rows else ""
     remarks = "".join(f"<li>{shown(remark)}</li>" for remark in _remarks(comparison))
     return (
         f'<section class="mc-gate"><h3>Gate: {shown(_closing(comparison))}</h3>'
@@ -68,22 +68,22 @@ def html(comparison: Comparison, redactor: Redactor) -> str:
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
-    """Return what regressed first, then what improved, what has too few samples, and the rest."""
+    """Return the findings sorted: regressed, improved, too few samples, no evidence."""
     return sorted(findings, key=lambda f: ORDER.index(f.verdict))
 
 
 def _remarks(comparison: Comparison) -> Iterator[str]:
     yield from (printable(f"not compared: {sentence}") for sentence in comparison.refused)
-    yield from (printable(f"mind: {sentence}") for sentence in comparison.warnings)
+    yield from (printable(f"note: {sentence}") for sentence in comparison.warnings)
 
 
 def _closing(comparison: Comparison) -> str:
     how = ", confirmed on fresh boots of both sides" if comparison.confirmed else ""
     counts = {verdict: sum(f.verdict == verdict for f in comparison.findings) for verdict in ORDER}
-    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    counted = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
     return printable(
         f"{comparison.verdict}{how}: {comparison.candidate} against {comparison.baseline} "
-        f"({told or 'no metric in common'})"
+        f"({counted or 'no metric in common'})"
     )
 
 
@@ -120,5 +120,5 @@ def _metrics(count: int) -> str:
     return f"{count} metric{'s' if count != 1 else ''}"
 
 
-def _marked(told: str) -> str:
-    return " ".join(told.split()).translate(MARKUP)
+def _escaped(text: str) -> str:
+    return " ".join(text.split()).translate(MARKUP)

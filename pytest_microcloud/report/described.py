@@ -1,4 +1,4 @@
-"""The experiments of a page: those of the process that writes it, then those that the run files describe."""
+"""The experiments on a page: those known to this process, then those that the run files describe."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ BETTER: dict[str, Literal["lower", "higher"]] = {"lower": "lower", "higher": "hi
 
 
 class Described:
-    """What runs tell about their experiments; add them from the oldest."""
+    """The descriptions of experiments in run files. Add the runs from the oldest to the newest."""
 
     def __init__(self) -> None:
         self._stored: dict[str, Description] = {}
         self._measured: dict[str, dict[str, Metric]] = {}
 
     def add(self, run: Run) -> None:
-        """Note the experiments of a run."""
+        """Add the experiments of a run."""
         self._stored |= {name: replace(stored, name=name) for name, stored in run.experiments.items()}
         for entry in run.entries:
             for m in entry.measurements:
                 metric = Metric(m.metric, m.unit, BETTER.get(m.better, "lower"))
                 self._measured.setdefault(entry.experiment, {})[m.metric] = metric
 
-    def added_to(self, catalog: Catalog) -> Catalog:
-        """Return the catalog with the experiments that it does not know.
+    def extend(self, catalog: Catalog) -> Catalog:
+        """Return the catalog, extended by the experiments it does not know.
 
-        One that no run describes has the metrics that were measured in its tests.
+        If no run describes an experiment, its metrics are those that its tests measured.
         """
         measured = {
             name: Description(name=name, metrics=tuple(metrics.values()))

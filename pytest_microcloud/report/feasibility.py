@@ -1,4 +1,4 @@
-"""What is ours on pytest-html's page (`reports/feasibility.html`): verdicts, plots, boards, numbers."""
+"""Our parts of pytest-html's page (`reports/feasibility.html`): verdicts, plots, boards, numbers."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 LONGEST_LOG = 200_000
-"""Characters of a board's log on the page, from its end; the whole of it stands beside the run file."""
+"""Characters of a board's log on the page, from its end; all of it is stored beside the run file."""
 OWN_BYTES, ROW_BYTES = 100_000, 500
-"""Of pytest-html: its script, style and table of the environment; and a row without the test's name."""
+"""Size of pytest-html's script, style and environment table; size of a row without the test's name."""
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """What a page keeps: characters of each board's log, the plots, the table of all numbers, boards."""
+    """What a page contains: characters of each log, whether it has plots and the table, number of boards."""
 
     log: int
     plots: bool
@@ -44,22 +44,24 @@ KEPT = (
     _Kept(0, plots=False, numbers=False),
     *(_Kept(0, plots=False, numbers=False, boards=most) for most in (512, 256, 128, 64, 32)),
 )
-"""What a page keeps, from all there is to what it is about; the first that leaves it small enough counts."""
+"""From the complete page to its essentials: the first that makes the page small enough is used."""
 
 
 def summary(
     run: Run, catalog: Catalog, redactor: Redactor, logs: Mapping[str, str] | None = None, gate: str = ""
 ) -> list[str]:
-    """Return the page's own parts as HTML; texts that are not ours are escaped, and free ones masked.
+    """Return our parts of the page as HTML, redacted and escaped.
 
-    `logs` are those of boards that had trouble; `gate` is what the gate says of this run, as HTML. With what
-    pytest-html adds, the page is at most `parts.LARGEST_BYTES` long: the least valuable parts go first.
+    `logs` are the logs of boards with incidents; `gate` is the gate's verdict on this run, as HTML. The page,
+    with pytest-html's parts, stays within `parts.LARGEST_BYTES`: the least valuable parts are left out first.
     """
     described = Described()
     described.add(run)
-    catalog = described.added_to(catalog)
+    catalog = described.extend(catalog)
     drawn = [plot for plot in figures.all_of(sources.of_run(run), catalog) if plot.traces and plot.rows]
-    for plot in drawn:  # what is missing of the paper's boards is for the page that compares boards
+    for (
+        plot
+    ) in drawn:  # boards of the paper that were not measured are of interest only where boards are compared
         plot.notes = [note for note in plot.notes if not note.startswith(MISSING)]
     plots = "".join(parts.figure(plot, redactor) for plot in drawn)
     script = parts.script(drawn, redactor) if drawn else ""
@@ -86,32 +88,32 @@ def summary(
 
 
 def refused(reason: str, redactor: Redactor) -> str:
-    """Return that the gate could not compare this run, and why, as HTML."""
+    """Return the reason for which the gate could not compare this run, as HTML."""
     return (
-        f'<section class="mc-gate"><h3>Gate: not compared</h3><p>{parts.told(reason, redactor)}</p></section>'
+        f'<section class="mc-gate"><h3>Gate: not compared</h3><p>{parts.safe(reason, redactor)}</p></section>'
     )
 
 
 def _left_out(run: Run, kept: _Kept, *, logs: bool, plots: bool, table: bool) -> str:
-    """Return what of that which there is the page does not keep, and where it stands."""
+    """Return a note that lists what the page leaves out, and where to find it."""
     boards = {*run.boards, *(entry.board for entry in run.entries)}
     fewer = kept.boards is not None and len(boards) > kept.boards
     what = [
-        *(["the boards’ logs, which stand beside the run file"] if logs and not kept.log else []),
-        *(["the plots, which generations.html has by board model"] if plots and not kept.plots else []),
-        *(["the table of all numbers, which the run file has"] if table and not kept.numbers else []),
-        *([f"the boards after the first {kept.boards}, which the run file has"] if fewer else []),
+        *(["the boards’ logs (stored beside the run file)"] if logs and not kept.log else []),
+        *(["the plots (generations.html has them by board model)"] if plots and not kept.plots else []),
+        *(["the table of all numbers (the run file has them)"] if table and not kept.numbers else []),
+        *([f"the boards after the first {kept.boards} (the run file has them)"] if fewer else []),
     ]
     size = f"{parts.LARGEST_BYTES / 1e6:.0f} MB"
     return (
-        f'<p class="mc-note">So that this page keeps within {size}, it is without {"; ".join(what)}.</p>'
+        f'<p class="mc-note">To keep this page within {size}, it leaves out {"; ".join(what)}.</p>'
         if what
         else ""
     )
 
 
 def _bytes_of_tests(run: Run) -> int:
-    """Return about how long pytest-html's own page is: a row a test, with the test's name three times."""
+    """Return the approximate size of pytest-html's own page: a row per test, with its name three times."""
     rows = sum(
         ROW_BYTES + 3 * len(escape(entry.test)) + 2 * len(escape(entry.reason)) for entry in run.entries
     )
@@ -153,7 +155,7 @@ def _log(name: str, log: str, longest: int, redactor: Redactor) -> str:
         return ""
     cut = log
     if len(log) > longest:
-        cut = f"… (the whole log stands beside the run file)\n{log[len(log) - longest :]}"
+        cut = f"… (the complete log is stored beside the run file)\n{log[len(log) - longest :]}"
     title = escape(f"log of {name}")
     return (
         f'<details class="mc-log" id="log-{escape(name)}"><summary>{title}</summary>'

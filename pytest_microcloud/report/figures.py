@@ -1,7 +1,7 @@
-"""The figures of experiments, of what stored runs measured: curves, and sums of samples.
+"""The figures of experiments, drawn from stored runs: curves, and sums of samples.
 
-What a figure shows is data (`catalog.description.Chart`): that of the shipped experiments makes the paper's
-Figures 3 to 6. An experiment that describes no figures gets some that go by the labels of its metrics.
+What a figure shows is data (`catalog.description.Chart`). The shipped experiments describe the paper's
+Figures 3 to 6. An experiment that describes no figures gets default ones, based on its metrics' labels.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pytest_microcloud.report.plot import (
     axis,
     bound_of,
     cells,
-    closed,
+    completed,
     head,
     hovered,
     limit_in_words,
@@ -41,33 +41,33 @@ from pytest_microcloud.verdict.results import Figure
 SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|KiB|MiB|GiB)?", re.ASCII)
 FACTORS = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 MOST_POINTS = 60
-"""Of a curve of sums: what there is more of is thinned out."""
+"""Most points on a curve of sums; a longer one is thinned out."""
 TICKS = [digit * 10**power for power in range(4) for digit in (1, 2, 5)]
 MOST_FIGURES = 12
-"""Of an experiment: a run file may describe any number."""
-MOST_GUESSED = 4
-"""Figures of an experiment that describes none."""
+"""Most figures of an experiment, since a run file may describe any number."""
+MOST_DEFAULTS = 4
+"""Most default figures of an experiment that describes none."""
 MANY_DECADES = 1000.0
 
 Points = list[tuple[float, Figure]]
 
 
 def all_of(sources: Sequence[Source], catalog: Catalog) -> list[Plot]:
-    """Return all plots, experiment by experiment, whether or not anything was measured for them."""
+    """Return all plots, experiment by experiment, including those without any measurement."""
     vms = [name for name, model in catalog.models.items() if model.kind == "vm"]
     look = Look((source.model for source in sources), vms)
     plots: dict[str, Plot] = {}
     for experiment in catalog.experiments.values():
         described = tuple(chart for chart in experiment.figures if chart.metrics)
-        for chart in (described or tuple(_guessed(experiment, sources)))[:MOST_FIGURES]:
-            plot = _DRAWN[chart.kind](_blank(experiment, chart, plots), chart, sources, look)
+        for chart in (described or tuple(_default_charts(experiment, sources)))[:MOST_FIGURES]:
+            plot = _DRAW[chart.kind](_blank(experiment, chart, plots), chart, sources, look)
             plot.notes += chart.notes
-            plots[plot.id] = closed(plot, sources, _first(chart), chart.expected)
+            plots[plot.id] = completed(plot, sources, _first(chart), chart.expected)
     return list(plots.values())
 
 
 def _blank(experiment: Description, chart: Chart, others: Mapping[str, Plot]) -> Plot:
-    """Return a plot without curves, under an id that a page can have once."""
+    """Return an empty plot with an id that is unique on its page."""
     slug = chart.id if re.fullmatch(r"[a-z0-9-]+", chart.id) else "figure"
     free = (f"{slug}{f'-{n}' if n else ''}" for n in itertools.count())
     unit = next((m.unit for m in experiment.metrics if m.name == _first(chart)), "")
@@ -76,37 +76,37 @@ def _blank(experiment: Description, chart: Chart, others: Mapping[str, Plot]) ->
 
 
 def _curves(plot: Plot, chart: Chart, sources: Sequence[Source], look: Look) -> Plot:
-    """Draw the median of a metric along a label that is a number or a size."""
+    """Draw the median of a metric over a label that is a number or a size."""
     metric = _first(chart)
     series = series_of(chart, sources, metric)
     dashes = dict(zip(series.keys, itertools.cycle(DASHES)))
     plot.head = ("board", *series.labels, chart.x, *head(chart.quantiles))
-    places: dict[float, str] = {}
+    positions: dict[float, str] = {}
     for source in sources:
         curves: dict[tuple[str, ...], Points] = {}
         for labels, figure in source.figures(metric):
-            if (x := _place(labels.get(chart.x, ""))) is not None:
-                places[x] = labels[chart.x]
+            if (x := _position(labels.get(chart.x, ""))) is not None:
+                positions[x] = labels[chart.x]
                 curves.setdefault(series.key(labels), []).append((x, figure))
         for key in (key for key in series.keys if key in curves):
             points = sorted(curves[key], key=lambda point: point[0])
             curve = _curve(source, look, " ".join(key), points, dashes[key], plot.unit)
             plot.traces.append(curve)
             plot.rows += [
-                (source.name, *key, _number(places[x]), *cells(figure, chart.quantiles))
+                (source.name, *key, _number(positions[x]), *cells(figure, chart.quantiles))
                 for x, figure in points
             ]
             limits(plot, look, source, points, source.model)
     mark_lines(plot, chart.marks)
     plot.layout |= {
-        "xaxis": axis(chart.x_title or chart.x, **_along(chart, places)),
-        "yaxis": axis(chart.y_title or chart.metrics[metric], plot.unit, **_upright(chart, plot)),
+        "xaxis": axis(chart.x_title or chart.x, **_horizontal(chart, positions)),
+        "yaxis": axis(chart.y_title or chart.metrics[metric], plot.unit, **_vertical(chart, plot)),
     }
     return plot
 
 
 def _sums(plot: Plot, chart: Chart, sources: Sequence[Source], look: Look) -> Plot:
-    """Draw how the samples of a metric add up, and go on as projected where only some were taken."""
+    """Draw the running sum of a metric's samples, extended by the projection where only some were taken."""
     metric = _first(chart)
     series = series_of(chart, sources, metric)
     dashes = dict(zip(series.keys, itertools.cycle(DASHES)))
@@ -117,9 +117,9 @@ def _sums(plot: Plot, chart: Chart, sources: Sequence[Source], look: Look) -> Pl
         for labels, each in source.figures(metric):
             key = series.key(labels)
             sums = _Sums(
-                each, totals.get(key), list(itertools.accumulate(_one_series(each, totals.get(key))))
+                each, totals.get(key), list(itertools.accumulate(_first_repetition(each, totals.get(key))))
             )
-            curve = _summed(source, look, " ".join(key), sums.taken, dashes[key], plot.unit, what)
+            curve = _sum_curve(source, look, " ".join(key), sums.taken, dashes[key], plot.unit, what)
             plot.traces.append(curve)
             if sums.projected:
                 plot.traces.append(_projected(curve, sums, source.emulated))
@@ -139,24 +139,24 @@ def _sums(plot: Plot, chart: Chart, sources: Sequence[Source], look: Look) -> Pl
             )
             if source.newest and sums.total and bound_of(sums.total.last) is not None:
                 name = " · ".join((source.model, *key))
-                plot.traces.append(_least(source, look, name, sums.total, each.median))
+                plot.traces.append(_lower_limit(source, look, name, sums.total, each.median))
                 source_of = (sums.total.last.limit or {}).get("source")
                 plot.sources.append(f"Limit of {source.model} ({' '.join(key)}): {source_of}")
     mark_lines(plot, chart.marks)
     ticks: dict[str, Any] = {"tickmode": "array", "tickvals": TICKS} if "x" in chart.log else {}
     plot.layout |= {
         "xaxis": axis(what, type="log" if "x" in chart.log else "linear", **ticks),
-        "yaxis": axis(chart.y_title or chart.metrics[metric], plot.unit, **_upright(chart, plot)),
+        "yaxis": axis(chart.y_title or chart.metrics[metric], plot.unit, **_vertical(chart, plot)),
     }
     return plot
 
 
-_DRAWN = {"curves": _curves, "sums": _sums, "bars": bars}
+_DRAW = {"curves": _curves, "sums": _sums, "bars": bars}
 
 
 @dataclass(frozen=True)
 class _Sums:
-    """What samples add up to (`taken`, one after another), and how many there would be in `total`."""
+    """The running sums of the samples taken (`taken`), and the number of samples in `total`."""
 
     each: Figure
     total: Figure | None
@@ -177,14 +177,14 @@ class _Sums:
         return self.taken[-1] + more
 
 
-def _one_series(each: Figure, total: Figure | None) -> list[float]:
-    """Return the samples in order; those of the first repetition if there were several."""
+def _first_repetition(each: Figure, total: Figure | None) -> list[float]:
+    """Return the samples in order; of several repetitions, only the first."""
     samples = each.last.samples
     repetitions = len(total.last.samples) if total else 1
     return samples[: max(1, len(samples) // repetitions)] if repetitions > 1 else samples
 
 
-def _summed(
+def _sum_curve(
     source: Source, look: Look, what: str, taken: Sequence[float], dash: str, unit: str, counted: str
 ) -> dict[str, Any]:
     numbers = range(1, len(taken) + 1)
@@ -202,7 +202,7 @@ def _summed(
 
 
 def _projected(curve: dict[str, Any], sums: _Sums, emulated: bool) -> dict[str, Any]:
-    """Return how a curve that was cut short is projected to go on."""
+    """Return the projected continuation of a curve."""
     return curve | {
         "name": f"{curve['name']} (projected)",
         "x": [len(sums.taken), sums.number],
@@ -213,8 +213,8 @@ def _projected(curve: dict[str, Any], sums: _Sums, emulated: bool) -> dict[str, 
     }
 
 
-def _least(source: Source, look: Look, name: str, total: Figure, each: float) -> dict[str, Any]:
-    """Return the least number of samples as a vertical line at the height where a board has it."""
+def _lower_limit(source: Source, look: Look, name: str, total: Figure, each: float) -> dict[str, Any]:
+    """Return a lower limit on the number of samples as a short vertical line on the curve."""
     least = bound_of(total.last) or 0.0
     colour = look.colour(source.model)
     return {
@@ -244,22 +244,22 @@ def _curve(source: Source, look: Look, what: str, points: Points, dash: str, uni
     )
 
 
-def _along(chart: Chart, places: Mapping[float, str]) -> dict[str, Any]:
-    """Return the scale of a horizontal axis; sizes, and points on a logarithmic scale, are its ticks."""
+def _horizontal(chart: Chart, positions: Mapping[float, str]) -> dict[str, Any]:
+    """Return the scale of a horizontal axis. Sizes, and points on a logarithmic scale, become its ticks."""
     log = "x" in chart.log
     scale: dict[str, Any] = {"type": "log"} if log else {"rangemode": "tozero"}
-    if not log and all(label.replace(".", "").isdigit() for label in places.values()):
+    if not log and all(label.replace(".", "").isdigit() for label in positions.values()):
         return scale
-    there = sorted(places)
+    ticks = sorted(positions)
     return scale | {
         "tickmode": "array",
-        "tickvals": there,
-        "ticktext": [text(places[place]) for place in there],
+        "tickvals": ticks,
+        "ticktext": [text(positions[tick]) for tick in ticks],
     }
 
 
-def _upright(chart: Chart, plot: Plot) -> dict[str, Any]:
-    """Return the scale of a vertical axis; over few decades, a logarithmic one has ticks between powers."""
+def _vertical(chart: Chart, plot: Plot) -> dict[str, Any]:
+    """Return the scale of a vertical axis. If logarithmic over few decades, it has ticks between powers."""
     if "y" not in chart.log:
         return {"rangemode": "tozero"}
     drawn = [y for trace in plot.traces if "yaxis" not in trace for y in trace["y"] if y and y > 0]
@@ -267,16 +267,16 @@ def _upright(chart: Chart, plot: Plot) -> dict[str, Any]:
     return {"type": "log"} | ({} if many else {"dtick": "D2"})
 
 
-def _guessed(experiment: Description, sources: Sequence[Source]) -> Iterator[Chart]:
-    """Yield figures of an experiment that describes none: curves along a label with numbers, else bars."""
+def _default_charts(experiment: Description, sources: Sequence[Source]) -> Iterator[Chart]:
+    """Yield default figures of an experiment: curves over a label with numbers if there is one, else bars."""
     first = experiment.headline_metric
-    for metric in sorted(experiment.metrics, key=lambda metric: metric.name != first)[:MOST_GUESSED]:
-        title, values = _titled(metric), dict[str, set[str]]()
+    for metric in sorted(experiment.metrics, key=lambda metric: metric.name != first)[:MOST_DEFAULTS]:
+        title, values = _title(metric), dict[str, set[str]]()
         for source in sources:
             for labels, _ in source.figures(metric.name):
                 for key, value in labels.items():
                     values.setdefault(key, set()).add(value)
-        numbers = [key for key, all_ in values.items() if len(all_) > 1 and None not in map(_place, all_)]
+        numbers = [key for key, all_ in values.items() if len(all_) > 1 and None not in map(_position, all_)]
         chart = Chart(
             title=title,
             about=f"{metric.name}: {metric.better} is better",
@@ -286,9 +286,9 @@ def _guessed(experiment: Description, sources: Sequence[Source]) -> Iterator[Cha
         yield replace(chart, kind="curves", x=numbers[0]) if numbers else chart
 
 
-def _titled(metric: Metric) -> str:
-    told = metric.meaning or metric.name.replace(".", ": ", 1).replace("_", " ")
-    return told[:1].upper() + told[1:]
+def _title(metric: Metric) -> str:
+    title = metric.meaning or metric.name.replace(".", ": ", 1).replace("_", " ")
+    return title[:1].upper() + title[1:]
 
 
 def _first(chart: Chart) -> str:
@@ -299,7 +299,7 @@ def _number(label: str) -> Number | str:
     return Number(float(label), "1") if label.isdigit() else label
 
 
-def _place(label: str) -> float | None:
-    """Return where a label stands on an axis; None if it is neither a number nor a size."""
+def _position(label: str) -> float | None:
+    """Return a label's position on an axis; None if it is neither a number nor a size."""
     found = SIZE.fullmatch(label)
     return float(found[1]) * FACTORS[found[2]] if found else None

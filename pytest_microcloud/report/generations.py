@@ -1,7 +1,7 @@
-"""`reports/generations.html`: boards and OS releases compared, over all stored runs.
+"""`reports/generations.html`: board models and OS releases compared over all stored runs.
 
-Made of run files alone, which are read one by one, so that it can be made again at any time. One file that
-asks for no other: it works from a USB stick.
+The page is generated from run files alone, so it can be regenerated at any time. It is one self-contained
+file that works offline.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from pytest_microcloud.verdict.matrix import Cell, matrix
 from pytest_microcloud.verdict.results import Newest, Results, Subject
 
 MOST_CURVES = (32, 16, 8, 4)
-"""Models by OS release on the plots and below: as many as the size of the page allows."""
+"""Most curves (a model under an OS release) on a plot; the first that keeps the page small is used."""
 BOARDS_A_CURVE = 8
-"""Boards in the verdicts and below, for each curve that the page has room for; each model keeps one."""
+"""Boards listed for each curve that the page has room for; each model keeps at least one."""
 MOST_SKIPPED = 50
 CLAIM_CLASS = {HOLDS: "mc-feasible", FAILS: "mc-infeasible"}
 SECURITY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -35,9 +35,9 @@ SECURITY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-in
 
 @dataclass
 class Stored:
-    """What the run files of a directory come to: `first` and `last` are when the runs were taken.
+    """The contents of a directory of run files. `first` and `last` are dates of runs.
 
-    `absent` are the boards that did not come up in the newest run that asked for them.
+    `absent` are the boards that did not come up in the newest run that included them.
     """
 
     results: Results = field(default_factory=Results)
@@ -50,7 +50,7 @@ class Stored:
     last: str = ""
 
     def add(self, run: Run) -> None:
-        """Fold a run in, the oldest first."""
+        """Add a run; add the oldest first."""
         self.results.add(run)
         self.described.add(run)
         for entry in run.entries:
@@ -70,9 +70,9 @@ class Stored:
 
 
 def write(directory: Path, file: Path, catalog: Catalog) -> list[Skipped]:
-    """Write the page of all runs of a directory; return the files that were not read, with the reason.
+    """Write the page of all runs in a directory; return the files that were skipped, with the reason.
 
-    Raises OSError if it cannot be written.
+    Raises OSError if the page cannot be written.
     """
     stored = read(directory)
     runs.write_text(file, page(stored, catalog))
@@ -80,7 +80,7 @@ def write(directory: Path, file: Path, catalog: Catalog) -> list[Skipped]:
 
 
 def read(directory: Path) -> Stored:
-    """Fold all runs of a directory, one at a time in memory."""
+    """Read all runs of a directory, with one at a time in memory."""
     stored = Stored()
     for run in runs.every(directory):
         if isinstance(run, Skipped):
@@ -91,9 +91,9 @@ def read(directory: Path) -> Stored:
 
 
 def page(stored: Stored, catalog: Catalog) -> str:
-    """Return the page, `parts.LARGEST_BYTES` long at most; older OS releases go first where it is longer."""
+    """Return the page. If it exceeds `parts.LARGEST_BYTES`, older OS releases are left out first."""
     redactor = Redactor(identifiers=stored.private)
-    catalog = stored.described.added_to(catalog)
+    catalog = stored.described.extend(catalog)
     html = ""
     for most in MOST_CURVES:
         html = _page(stored, catalog, redactor, most)
@@ -111,8 +111,8 @@ def _page(stored: Stored, catalog: Catalog, redactor: Redactor, most: int) -> st
     boards = _listed(results, shown, most * BOARDS_A_CURVE)
     left_out = len(results.subjects) - len(shown)
     about_left_out = (
-        f'<p class="mc-note">Of {left_out} older OS releases of these models, what is newest stands in the '
-        "trend only.</p>"
+        f'<p class="mc-note">{_counted(left_out, "older OS release")} of these models '
+        f"appear{'s' if left_out == 1 else ''} in the trend only.</p>"
         if left_out
         else ""
     ) + _boards_left_out(stored, boards, most * BOARDS_A_CURVE)
@@ -122,11 +122,7 @@ def _page(stored: Stored, catalog: Catalog, redactor: Redactor, most: int) -> st
         ("releases", "OS releases", parts.figure(development, redactor)),
         ("claims", "The paper’s claims", _claims(claims.check_all(results), redactor)),
         ("boards", "Boards", _boards(results, boards, catalog, redactor)),
-        *(
-            (("files", "Files that were skipped", _skipped(stored.skipped, redactor)),)
-            if stored.skipped
-            else ()
-        ),
+        *((("files", "Skipped files", _skipped(stored.skipped, redactor)),) if stored.skipped else ()),
     )
     links = "".join(f'<a href="#{name}">{escape(title)}</a>' for name, title, _ in sections)
     body = "".join(
@@ -141,15 +137,15 @@ def _page(stored: Stored, catalog: Catalog, redactor: Redactor, most: int) -> st
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Micro-cloud generations</title>{parts.style()}{own}</head><body>"
         '<a class="mc-skip" href="#verdicts">Skip to the verdicts</a><main class="mc-page">'
-        f"<header><h1>Which board generation can carry what?</h1>{_lead(stored, redactor)}"
+        f"<header><h1>What can each board generation host?</h1>{_lead(stored, redactor)}"
         f'<nav class="mc-nav" aria-label="Contents">{links}</nav></header>'
-        f"{body}<footer>Made by pytest-microcloud from stored runs alone.</footer></main>"
+        f"{body}<footer>Generated by pytest-microcloud from stored runs.</footer></main>"
         f"{parts.script((*plots, development), redactor)}</body></html>\n"
     )
 
 
 def _listed(results: Results, shown: Sequence[Subject], most: int) -> dict[Subject, list[str]]:
-    """Return the boards of each subject that the page lists: the first of each before any second one."""
+    """Return the listed boards of each subject: the first of every subject, then the second, and so on."""
     ranked = sorted(
         (rank, place, name)
         for place, subject in enumerate(shown)
@@ -168,15 +164,15 @@ def _boards_left_out(stored: Stored, listed: Mapping[Subject, Sequence[str]], mo
     if not more:
         return ""
     return (
-        f'<p class="mc-note">{_counted(more, "board")} more of these models and OS releases '
-        "are left out here, so that the page keeps its size; the run files have all.</p>"
+        f'<p class="mc-note">{_counted(more, "more board")} of these models and OS releases '
+        "are left out to limit the size of the page; the run files have all of them.</p>"
     )
 
 
 def _experiments(
     plots: Sequence[Plot], catalog: Catalog, redactor: Redactor
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield a section for each experiment that has plots: its id, title and HTML."""
+    """Yield id, title and HTML of a section for each experiment that has plots."""
     drawn = {plot.experiment for plot in plots}
     for number, (name, experiment) in enumerate(catalog.experiments.items()):
         if name in drawn:
@@ -192,14 +188,14 @@ def _lead(stored: Stored, redactor: Redactor) -> str:
     models = len({subject.model for subject in subjects})
     real = sum(not subject.emulated for subject in subjects)
     days = " to ".join(dict.fromkeys((stored.first[:10], stored.last[:10])))
-    whose = {0: "all on emulated boards", len(subjects): "all on real boards"}.get(
+    kinds = {0: "all on emulated boards", len(subjects): "all on real boards"}.get(
         real, "on real and on emulated boards"
     )
-    told = (
-        f"{_counted(stored.count, 'stored run')} of {_counted(models, 'board model')}, {days}, {whose}. "
-        "Each figure is of the newest run that has it and can be trusted."
+    summary = (
+        f"{_counted(stored.count, 'stored run')} of {_counted(models, 'board model')}, {days}, {kinds}. "
+        "Each figure comes from the newest run with a valid measurement of it."
     )
-    return f'<p class="mc-lead">{parts.told(told, redactor)}</p>'
+    return f'<p class="mc-lead">{parts.safe(summary, redactor)}</p>'
 
 
 def _counted(number: int, what: str) -> str:
@@ -228,14 +224,14 @@ def _verdicts(
         about = f"did not come up · {newest.taken[:10]}"
         cells = matrix(newest.entries, catalog.experiments)[board]
         rows.append((parts.heading(board, about, redactor, emulated=False), cells))
-    there = {subject.model for subject in results.of_models}
+    measured = {subject.model for subject in results.of_models}
     for model in (*PAPERS_BOARDS, VM, *REGIONS):
-        if model not in there:
-            about = f"{_model(model, catalog)} · of the paper, and no run has it"
+        if model not in measured:
+            about = f"{_model(model, catalog)} · in the paper, but in no stored run"
             rows.append((parts.heading(model, about, redactor, emulated=False), {}))
     caption = (
-        "Can it host a micro-cloud? The newest run of each board model under each OS release; of an "
-        "experiment that it had no test of, the newest one that had."
+        "Can it host a micro-cloud? The newest run of each board model and OS release. A date marks the "
+        "verdict of an earlier run, where the newest one did not test the experiment."
     )
     return parts.verdicts(caption, rows, list(names), catalog.experiments, redactor)
 
@@ -249,7 +245,7 @@ def _claims(checked: Sequence[Claim], redactor: Redactor) -> str:
 
 
 def _claim(claim: Claim, redactor: Redactor) -> str:
-    numbers = "".join(f"<li>{parts.told(number, redactor)}</li>" for number in claim.numbers)
+    numbers = "".join(f"<li>{parts.safe(number, redactor)}</li>" for number in claim.numbers)
     if len(claim.numbers) > 4:
         numbers = f"<details><summary>{len(claim.numbers)} comparisons</summary><ul>{numbers}</ul></details>"
     elif numbers:
@@ -257,18 +253,18 @@ def _claim(claim: Claim, redactor: Redactor) -> str:
     verdict = f"{claim.verdict} so far" if claim.so_far else claim.verdict
     missing = claim.missing[:6]
     more = f", and {len(claim.missing) - 6} more" if len(claim.missing) > 6 else ""
-    told = f"Not measured: {'; '.join(missing)}{more}." if missing else ""
+    not_measured = f"Not measured: {'; '.join(missing)}{more}." if missing else ""
     small = "".join(
-        f'<p class="mc-small">{parts.told(text, redactor)}</p>'
-        for text in (f"The paper, section {claim.section}: {claim.paper}", told)
+        f'<p class="mc-small">{parts.safe(text, redactor)}</p>'
+        for text in (f"The paper, section {claim.section}: {claim.paper}", not_measured)
         if text
     )
     if claim.emulated:
-        models = parts.told(", ".join(claim.emulated), redactor)
+        models = parts.safe(", ".join(claim.emulated), redactor)
         small += f'<p class="mc-small">{parts.EMULATED} {models}</p>'
     return (
         f'<li><b class="{CLAIM_CLASS.get(claim.verdict, "mc-not-measured")}">{escape(verdict)}</b>'
-        f"<div><p>{parts.told(claim.says, redactor)}</p>{numbers}{small}</div></li>"
+        f"<div><p>{parts.safe(claim.says, redactor)}</p>{numbers}{small}</div></li>"
     )
 
 
@@ -285,8 +281,8 @@ def _boards(
 
 def _skipped(skipped: Sequence[Skipped], redactor: Redactor) -> str:
     listed = "".join(
-        f"<li>{parts.told(printable(one.file.name), redactor)}: "
-        f"{parts.told(one.reason.removeprefix(printable(f'{one.file}: ')), redactor)}</li>"
+        f"<li>{parts.safe(printable(one.file.name), redactor)}: "
+        f"{parts.safe(one.reason.removeprefix(printable(f'{one.file}: ')), redactor)}</li>"
         for one in skipped[:MOST_SKIPPED]
     )
     rest = len(skipped) - MOST_SKIPPED

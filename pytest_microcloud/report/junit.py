@@ -1,6 +1,6 @@
-"""JUnit's XML has `<failure>` for all that fails; what is invalid, and boards that broke, are `<error>`s.
+"""Corrections to pytest's JUnit XML: invalid measurements and board failures become `<error>`s.
 
-The gate's verdict on a board is a test of its own.
+pytest reports them as `<failure>`s. The gate's verdict on each board is added as a test case.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 AT_TEARDOWN = "failed on teardown"
 
 
-def mend(file: Path, name: str) -> None:
-    """Make the failures of tests with a property of that name errors, with `type="invalid"` if it says so.
+def correct(file: Path, name: str) -> None:
+    """Turn the failures of tests with a property of that name into errors.
 
-    A file that is not there or not whole, as it could not be written, is left alone.
+    They get `type="invalid"` if that is the property's value. A missing or truncated file is left alone.
     """
     try:
         tree = ElementTree.parse(file)  # noqa: S314 - pytest wrote it
     except (FileNotFoundError, ElementTree.ParseError):
         return
     for suite in tree.iter("testsuite"):
-        moved = sum(_mend(case, name) for case in suite.iter("testcase"))
+        moved = sum(_correct(case, name) for case in suite.iter("testcase"))
         suite.set("failures", str(int(suite.get("failures", 0)) - moved))
         suite.set("errors", str(int(suite.get("errors", 0)) + moved))
     file.write_bytes(ElementTree.tostring(tree.getroot(), encoding="utf-8", xml_declaration=True))
 
 
 def add_gate(file: Path, comparison: Comparison) -> None:
-    """Add what the gate says of each board; a file that is not there or not whole is left alone."""
+    """Add the gate's verdict on each board as a test case; a missing or truncated file is left alone."""
     from pytest_microcloud.report import comparison_table
 
     try:
@@ -49,8 +49,8 @@ def add_gate(file: Path, comparison: Comparison) -> None:
         about = {"classname": "microcloud.gate", "name": board, "time": "0.000"}
         case = ElementTree.SubElement(suite, "testcase", about)
         if regressed:
-            said = "; ".join(f"{finding.metric}: {finding.reason}" for finding in regressed)
-            ElementTree.SubElement(case, "failure", message=f"regressed: {said}")
+            reasons = "; ".join(f"{finding.metric}: {finding.reason}" for finding in regressed)
+            ElementTree.SubElement(case, "failure", message=f"regressed: {reasons}")
         table = ElementTree.SubElement(case, "system-out")
         table.text = comparison_table.text(dataclasses.replace(comparison, findings=findings), verbose=True)
         for count, more in (("tests", 1), ("failures", bool(regressed))):
@@ -58,8 +58,8 @@ def add_gate(file: Path, comparison: Comparison) -> None:
     file.write_bytes(ElementTree.tostring(tree.getroot(), encoding="utf-8", xml_declaration=True))
 
 
-def _mend(case: ElementTree.Element, name: str) -> int:
-    """Mend one test and return how many failures of it are errors now."""
+def _correct(case: ElementTree.Element, name: str) -> int:
+    """Correct one test case; return how many of its failures became errors."""
     verdict = case.find(f"properties/property[@name='{name}']")
     if verdict is None:
         return 0

@@ -1,4 +1,4 @@
-"""Every number of a run as a table: a row is a metric of a board at one point, over all of its boots."""
+"""All numbers of a run as a table. A row is a metric of a board at one point, over all boots."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ HEAD = ("board", "metric", "labels", "median", "p95", "p99", "samples")
 OVER_BOOTS = ("1st quartile", "3rd quartile", "boots")
 JUDGED = ("limit", "verdict")
 MOST_REMARKS = 3
-"""Remarks on one metric: each boot may have one of its own, and the run file has all."""
+"""Remarks shown on one metric, since each boot may have a different one. The run file has all."""
 
 Boots = dict[int, list[Measurement]]
 
 
 def table(run: Run, redactor: Redactor) -> str:
-    """Return the table, folded away; nothing if nothing was measured. Quartiles are those over boots."""
+    """Return the table, folded; empty if nothing was measured. Quartiles are over boots."""
     rows = list(_over_boots(run))
     if not rows:
         return ""
@@ -42,7 +42,7 @@ def table(run: Run, redactor: Redactor) -> str:
 
 
 def _over_boots(run: Run) -> Iterator[tuple[str, str, Boots]]:
-    """Yield board, stage and what was measured by boot, for each metric at each point."""
+    """Yield board, stage and the measurements by boot, for each metric at each point."""
     found: dict[tuple[object, ...], tuple[str, str, Boots]] = {}
     for entry in run.entries:
         for m in entry.measurements:
@@ -62,15 +62,15 @@ def _row(board: str, stage: str, boots: Boots, redactor: Redactor, *, several: b
     verdicts = {m.verdict for m in everything}
     verdict = worst(verdicts) if len(verdicts) > 1 else last.verdict
     return (
-        f'<tr><th scope="row">{parts.told(board, redactor)}</th><td>{parts.told(last.metric, redactor)}</td>'
-        f"<td>{parts.told(labels, redactor)}</td>"
+        f'<tr><th scope="row">{parts.safe(board, redactor)}</th><td>{parts.safe(last.metric, redactor)}</td>'
+        f"<td>{parts.safe(labels, redactor)}</td>"
         + "".join(
-            f'<td class="mc-number">{parts.told(number, redactor)}</td>'
+            f'<td class="mc-number">{parts.safe(number, redactor)}</td>'
             for number in _statistics(shown, last.unit, several=several)
         )
-        + f'<td class="mc-free">{parts.told(_bound(last), redactor)}</td>'
+        + f'<td class="mc-free">{parts.safe(_bound(last), redactor)}</td>'
         f'<td class="{parts.verdict_class(verdict, judged=any(m.judged for m in everything))}">'
-        f"{parts.told(verdict, redactor)}{_remarks(boots, verdict, redactor)}</td></tr>"
+        f"{parts.safe(verdict, redactor)}{_remarks(boots, verdict, redactor)}</td></tr>"
     )
 
 
@@ -79,7 +79,7 @@ def _trusted(measurements: list[Measurement]) -> list[Measurement]:
 
 
 def _statistics(boots: Boots, unit: str, *, several: bool) -> list[Cell]:
-    """Return the median over boots, what is of all samples, and with `several` boots the spread over them."""
+    """Return the median over boots, quantiles of all samples and, if `several`, the spread over boots."""
     everything = [m for ms in boots.values() for m in ms]
     values = [statistics.median(m.median for m in ms) for ms in boots.values()]
     figure = Figure("", "", everything[-1], values, everything)
@@ -97,12 +97,12 @@ def _statistics(boots: Boots, unit: str, *, several: bool) -> list[Cell]:
 
 
 def _remarks(boots: Boots, verdict: str, redactor: Redactor) -> str:
-    """Return in how many boots it came to that verdict, and why."""
-    so = {boot: there for boot, ms in boots.items() if (there := [m for m in ms if m.verdict == verdict])}
-    told = [f"in {len(so)} of {len(boots)} boots"] if len(so) < len(boots) else []
-    remarks = list(dict.fromkeys(m.remark for ms in so.values() for m in ms if m.remark))
-    told += parts.first_few(remarks, MOST_REMARKS)
-    return "".join(f"<small>{parts.told(text, redactor)}</small>" for text in told)
+    """Return the number of boots with that verdict, and the reasons."""
+    same = {boot: there for boot, ms in boots.items() if (there := [m for m in ms if m.verdict == verdict])}
+    lines = [f"in {len(same)} of {len(boots)} boots"] if len(same) < len(boots) else []
+    remarks = list(dict.fromkeys(m.remark for ms in same.values() for m in ms if m.remark))
+    lines += parts.first_few(remarks, MOST_REMARKS)
+    return "".join(f"<small>{parts.safe(text, redactor)}</small>" for text in lines)
 
 
 def _bound(m: Measurement) -> str:

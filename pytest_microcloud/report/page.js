@@ -1,4 +1,4 @@
-// Draws the plots of a page in its colours, and makes CSV of the tables under them.
+// Draws the plots of a page in its colours, and converts the tables below them to CSV.
 (() => {
   "use strict";
   const NARROW = 560;
@@ -23,7 +23,7 @@
     ...(own.type === "log" && linear.has(plot.id) ? { type: "linear", dtick: null, rangemode: "tozero" } : {}),
   });
 
-  // The legend is ours: each curve is a check box that the keyboard reaches, and long names wrap on a phone.
+  // Our own legend, instead of plotly's: each curve is a check box that can be reached by keyboard, and long names wrap.
   const SVG = "http://www.w3.org/2000/svg";
   const SHAPES = {
     square: "M-4-4H4V4H-4Z",
@@ -77,7 +77,7 @@
       entry.numbers.push(number);
       entries.set(key, entry);
     });
-    const made = ({ trace, name, numbers }) => {
+    const legendItem = ({ trace, name, numbers }) => {
       const box = Object.assign(document.createElement("input"), { type: "checkbox" });
       box.checked = trace.visible !== "legendonly";
       box.addEventListener("change", () => {
@@ -93,7 +93,7 @@
     };
     const list = (chosen) => {
       const ul = Object.assign(document.createElement("ul"), { className: "mc-legend" });
-      ul.append(...chosen.map(made));
+      ul.append(...chosen.map(legendItem));
       return ul;
     };
     const all = [...entries.values()];
@@ -133,8 +133,8 @@
     for (const key of Object.keys(plot.layout)) {
       if (/^[xy]axis\d?$/.test(key)) layout[key] = axis(plot.layout[key], plot, c);
     }
-    const inked = (trace) => (trace.error_x ? { ...trace, error_x: { ...trace.error_x, color: c.ink } } : trace);
-    const data = plot.data.map((trace) => ({ ...inked(trace) }));
+    const withInk = (trace) => (trace.error_x ? { ...trace, error_x: { ...trace.error_x, color: c.ink } } : trace);
+    const data = plot.data.map((trace) => ({ ...withInk(trace) }));
     const buttons = [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]];
     const config = { displaylogo: false, modeBarButtons: buttons, displayModeBar: narrow ? false : "hover" };
     Plotly.react(place, data, layout, config);
@@ -160,7 +160,7 @@
   }
 
   const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-  // What a spreadsheet would take for a formula stays text.
+  // Prevents a spreadsheet from reading a text as a formula.
   const harmless = (text) => (/^[=@\t\r]|^[+-](?![\d.])/.test(text) ? `'${text}` : text);
   const csv = (table) =>
     [...table.rows]
@@ -173,7 +173,7 @@
 
   for (const details of document.querySelectorAll(".mc-csv")) {
     const area = details.querySelector("textarea");
-    const said = details.querySelector("[role=status]");
+    const status = details.querySelector("[role=status]");
     const table = details.parentElement.querySelector(".mc-numbers");
     details.addEventListener("toggle", () => {
       if (details.open && !area.value) area.value = csv(table);
@@ -183,9 +183,9 @@
       area.select();
       try {
         await navigator.clipboard.writeText(area.value);
-        said.textContent = "copied";
+        status.textContent = "copied";
       } catch {
-        said.textContent = document.execCommand("copy") ? "copied" : "press Ctrl+C";
+        status.textContent = document.execCommand("copy") ? "copied" : "press Ctrl+C";
       }
     });
   }

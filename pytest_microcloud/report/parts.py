@@ -1,6 +1,6 @@
-"""The parts that our pages are made of, as HTML: verdicts, plots with their tables, boards.
+"""The parts of our pages as HTML: verdicts, plots with their tables, boards.
 
-Whatever is not ours is text, without keys, and without addresses where they are not asked for.
+Texts from run files and boards are redacted and escaped.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
     from pytest_microcloud.verdict import matrix
 
 LARGEST_BYTES = 6_000_000
-"""What a page is at most, so that it can be mailed; most of it is plotly."""
+"""Largest size of a page, so that it can be mailed. Most of it is plotly."""
 LONGEST = 400
-"""Characters of a foreign text; what is longer is cut, and stands in the run file."""
+"""Characters after which a text is cut; the run file has all of it."""
 MOST_REASONS = 8
-"""Reasons in a cell of the matrix: each boot may have one of its own, and the run file has all."""
+"""Reasons shown in a cell of the matrix, since each boot may have a different one. The run file has all."""
 MOST_GAPS = 24
-"""Sentences in one list of a board's fingerprint."""
+"""Longest list in a board's fingerprint."""
 OPEN_ROWS = 14
-"""A table under a plot that has no more rows is open from the start."""
+"""A table under a plot is unfolded initially if it has at most this many rows."""
 NUMERIC = ' class="mc-number"'
 EMULATED = '<b class="mc-emulated">emulated</b>'
 
 
-def told(foreign: object, redactor: Redactor) -> str:
-    """Return a text that is not ours as HTML."""
-    text = str(foreign)
+def safe(value: object, redactor: Redactor) -> str:
+    """Return a text of any origin as HTML: cut to `LONGEST`, redacted and escaped."""
+    text = str(value)
     text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
     return escape(redactor.for_page(text))
 
 
 def first_few(texts: Sequence[str], most: int) -> list[str]:
-    """Return so many texts at most, and then how many there are more."""
+    """Return at most `most` texts, followed by the number of those left out."""
     rest = len(texts) - most
     return [*texts[:most], *([f"and {rest} more"] if rest > 0 else [])]
 
@@ -54,10 +54,10 @@ def style() -> str:
 
 
 def script(plots: Sequence[Plot], redactor: Redactor) -> str:
-    """Return what draws the plots: plotly, their data, and our script. Nothing is loaded from anywhere."""
+    """Return all that draws the plots: plotly, their data and our script. The page loads nothing."""
     drawn = [plot.as_dict() for plot in plots if plot.traces]
     data = json.dumps(in_all(drawn, redactor.for_page), separators=(",", ":"), allow_nan=False)
-    for character in "<>&":  # ends no script and begins no comment, and ASCII has no U+2028
+    for character in "<>&":  # so that the data cannot end the script element or begin a comment
         data = data.replace(character, f"\\u{ord(character):04x}")
     return (
         f'<script type="application/json" id="mc-plots">{data}</script>'
@@ -67,7 +67,7 @@ def script(plots: Sequence[Plot], redactor: Redactor) -> str:
 
 
 def scrolling(inner: str, label: str) -> str:
-    """Return what may be wider than the page in a box of its own, which the keyboard can scroll."""
+    """Return HTML that may be wider than the page in a box that scrolls, also by keyboard."""
     return f'<div class="mc-scroll" role="region" tabindex="0" aria-label="{escape(label)}">{inner}</div>'
 
 
@@ -78,13 +78,13 @@ def verdicts(
     experiments: Mapping[str, Description],
     redactor: Redactor,
 ) -> str:
-    """Return the matrix: a row is a board's heading as HTML, and its cells by experiment.
+    """Return the verdict matrix. A row is a board's heading as HTML, and its cells by experiment.
 
-    A row without cells is of a board that no run has.
+    A row without cells stands for a board without any run.
     """
     head = "".join(
         f'<th scope="col"{_title(experiments[name].about, redactor) if name in experiments else ""}>'
-        f"{told(name, redactor)}</th>"
+        f"{safe(name, redactor)}</th>"
         for name in names
     )
     body = "".join(
@@ -103,40 +103,40 @@ def verdicts(
 def heading(name: str, about: str, redactor: Redactor, *, emulated: bool) -> str:
     """Return a board's heading in the matrix."""
     badge = f"{EMULATED} " if emulated else ""
-    return f"{told(name, redactor)}<small>{badge}{told(about, redactor)}</small>"
+    return f"{safe(name, redactor)}<small>{badge}{safe(about, redactor)}</small>"
 
 
 def verdict_class(verdict: str, *, judged: bool = True) -> str:
-    """Return the class that colours a verdict; one without any limit behind it gets no colour."""
+    """Return the CSS class of a verdict. A verdict without a limit behind it gets no colour."""
     return f"mc-{escape(verdict.replace(' ', '-'))}" if judged else "mc-unjudged"
 
 
 def figure(plot: Plot, redactor: Redactor) -> str:
-    """Return a plot's place, with its table, its CSV, and where its marks and limits come from."""
+    """Return a plot's element with its table, its CSV, and the sources of its marks and limits."""
     label = f"{plot.title}. {plot.about}. The table below has the same numbers."
     place = (
-        f'<div class="mc-plot" id="plot-{plot.id}" role="img" aria-label="{told(label, redactor)}"></div>'
+        f'<div class="mc-plot" id="plot-{plot.id}" role="img" aria-label="{safe(label, redactor)}"></div>'
         '<p class="mc-tools">'
         f'<button type="button" class="mc-axes" data-plot="{plot.id}" hidden></button></p>'
         if plot.traces
         else '<p class="mc-empty">Nothing has been measured for this plot.</p>'
     )
-    notes = "".join(f'<p class="mc-note">{told(note, redactor)}</p>' for note in plot.notes)
-    points = "".join(f"<li>{told(source, redactor)}</li>" for source in plot.sources)
+    notes = "".join(f'<p class="mc-note">{safe(note, redactor)}</p>' for note in plot.notes)
+    points = "".join(f"<li>{safe(source, redactor)}</li>" for source in plot.sources)
     sources = f"<details><summary>Where marks and limits come from</summary><ul>{points}</ul></details>"
     return (
-        f'<figure class="mc-figure" id="{plot.id}"><figcaption><h3>{told(plot.title, redactor)}</h3>'
-        f"<p>{told(plot.about, redactor)}</p></figcaption>{place}{notes}"
+        f'<figure class="mc-figure" id="{plot.id}"><figcaption><h3>{safe(plot.title, redactor)}</h3>'
+        f"<p>{safe(plot.about, redactor)}</p></figcaption>{place}{notes}"
         f"{_table(plot, redactor)}{sources if points else ''}</figure>"
     )
 
 
 def numbers(head: Sequence[str], rows: Iterable[Sequence[Cell]], label: str, redactor: Redactor) -> str:
-    """Return a table; numbers stand to the right, with their value in SI units for CSV."""
+    """Return a table. Numbers are right-aligned and carry their value in SI units, for the CSV."""
     rows = list(rows)
     aligned = [isinstance(cell, Number) or cell == NONE for cell in (rows[0] if rows else head)]
     heads = "".join(
-        f'<th scope="col"{NUMERIC if number else ""}>{told(name, redactor)}</th>'
+        f'<th scope="col"{NUMERIC if number else ""}>{safe(name, redactor)}</th>'
         for name, number in zip(head, aligned, strict=True)
     )
     body = "".join(
@@ -149,7 +149,7 @@ def numbers(head: Sequence[str], rows: Iterable[Sequence[Cell]], label: str, red
 
 
 def board(name: str, facts: Fingerprint, model: str, redactor: Redactor, log: str = "") -> str:
-    """Return a board's fingerprint, as the run file has it; `model` is the name of its board model."""
+    """Return a board's fingerprint from the run file; `model` is the display name of its model."""
     emulated = facts.emulated
     card = facts.card or Card()
     rows: dict[str, object] = {
@@ -171,7 +171,7 @@ def board(name: str, facts: Fingerprint, model: str, redactor: Redactor, log: st
             "SD card's CID": card.cid,
         }
     listed = "".join(
-        f"<dt>{told(key, redactor)}</dt><dd>{told(value, redactor)}</dd>"
+        f"<dt>{safe(key, redactor)}</dt><dd>{safe(value, redactor)}</dd>"
         for key, value in rows.items()
         if value
     )
@@ -182,10 +182,10 @@ def board(name: str, facts: Fingerprint, model: str, redactor: Redactor, log: st
     ):
         if texts:
             few = first_few(texts, MOST_GAPS)
-            points = "".join(f"<li>{told(text, redactor)}</li>" for text in few)
+            points = "".join(f"<li>{safe(text, redactor)}</li>" for text in few)
             listed += f"<dt>{escape(title)}</dt><dd><ul>{points}</ul></dd>"
     badge = f" {EMULATED}" if emulated else ""
-    return f'<section class="mc-board"><h3>{told(name, redactor)}{badge}</h3><dl>{listed}</dl>{log}</section>'
+    return f'<section class="mc-board"><h3>{safe(name, redactor)}{badge}</h3><dl>{listed}</dl>{log}</section>'
 
 
 def _verdict(cell: matrix.Cell | None, redactor: Redactor) -> str:
@@ -193,11 +193,11 @@ def _verdict(cell: matrix.Cell | None, redactor: Redactor) -> str:
         return '<td class="mc-missing">missing</td>'
     reasons = first_few(cell.reasons, MOST_REASONS)
     remarks = [cell.remark, *reasons] if cell.remark else reasons
-    small = "".join(f"<small>{told(remark, redactor)}</small>" for remark in remarks)
+    small = "".join(f"<small>{safe(remark, redactor)}</small>" for remark in remarks)
     shade = verdict_class(cell.verdict, judged=cell.judged)
     return (
-        f'<td class="{shade}"><b>{told(cell.verdict, redactor)}</b><br>'
-        f"{told(cell.headline, redactor)}{small}</td>"
+        f'<td class="{shade}"><b>{safe(cell.verdict, redactor)}</b><br>'
+        f"{safe(cell.headline, redactor)}{small}</td>"
     )
 
 
@@ -218,16 +218,16 @@ def _table(plot: Plot, redactor: Redactor) -> str:
 
 def _cell(cell: Cell, place: int, redactor: Redactor) -> str:
     if isinstance(cell, Number):
-        return f'<td{NUMERIC}><data value="{cell.value:.6g}">{told(cell, redactor)}</data></td>'
+        return f'<td{NUMERIC}><data value="{cell.value:.6g}">{safe(cell, redactor)}</data></td>'
     if cell == NONE:
         return f"<td{NUMERIC}>{NONE}</td>"
     return (
-        f'<th scope="row">{told(cell, redactor)}</th>' if place == 0 else f"<td>{told(cell, redactor)}</td>"
+        f'<th scope="row">{safe(cell, redactor)}</th>' if place == 0 else f"<td>{safe(cell, redactor)}</td>"
     )
 
 
 def _title(text: str, redactor: Redactor) -> str:
-    return f' title="{told(text, redactor)}"' if text else ""
+    return f' title="{safe(text, redactor)}"' if text else ""
 
 
 def _hardware(facts: Fingerprint, model: str) -> str:
@@ -235,7 +235,7 @@ def _hardware(facts: Fingerprint, model: str) -> str:
     if not known:
         code = facts.revision_code
         reported = facts.tree_model or (f"revision code {code}" if code else None)
-        return f"not recognised{f' ({reported})' if reported else ''}: {model} as the inventory says"
+        return f"not recognised{f' ({reported})' if reported else ''}: {model} according to the inventory"
     parts = (
         known.name,
         f"PCB {known.pcb}" if known.pcb else None,
@@ -277,7 +277,7 @@ def _clock(frequency: Frequency) -> str:
     parts = (
         frequency.governor,
         f"{bounds} MHz" if bounds else None,
-        f"{now} MHz when asked" if now else None,
+        f"{now} MHz when read" if now else None,
     )
     return ", ".join(part for part in parts if part)
 
@@ -297,5 +297,5 @@ def _plotly() -> str:
 
 
 def resource(name: str) -> str:
-    """Return a file that stands beside this module."""
+    """Return the text of a file in this package."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

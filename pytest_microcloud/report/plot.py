@@ -1,7 +1,8 @@
-"""A plot: plotly's JSON as plain dicts, with the same numbers as a table. No import of plotly, which is slow.
+"""A plot as plotly's JSON (plain dicts), with the same numbers as a table.
 
-Colour and marker tell board models apart, the dash tells the setting, and an open marker an emulated board:
-nothing is told by colour alone. Texts are escaped: plotly takes some HTML in them for markup.
+plotly is not imported, because its import is slow. Colour and marker distinguish board models, the dash
+distinguishes settings, and an open marker means an emulated board: nothing depends on colour alone. Texts are
+escaped, because plotly interprets some HTML in them.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from pytest_microcloud.verdict.results import Figure
 Trace = dict[str, Any]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-"""Okabe and Ito's palette, which colour-blind people can tell apart, without its yellow and black."""
+"""Okabe and Ito's palette for colour-blind readers, without its yellow and black."""
 VM_COLOUR = "#7F7F7F"
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "star", "hexagon")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 LIMITS, MARK, OLDER = {"group": "limits"}, {"mark": True}, {"older": True}
-"""What the legend has as one, what it has apart from the curves, and what it has folded away."""
+"""Entries that the legend combines into one, lists separately from the curves, and folds."""
 LONGEST = 80
-"""Characters of a name in a plot."""
+"""Longest name in a plot, in characters."""
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number of a table: its value in SI units, which CSV has, and its unit, which people see it in."""
+    """A number in a table: its value in SI units, as in the CSV, and the unit it is displayed in."""
 
     value: float
     unit: str
@@ -46,9 +47,9 @@ Cell = str | Number
 
 @dataclass
 class Plot:
-    """A plot with its table, `notes` on what is not in it, and `sources` of its marks and limits.
+    """A plot with its table, `notes` on what it does not show, and the `sources` of its marks and limits.
 
-    `height` is that of the plot itself (px), without its legend. `unit` is that of its values.
+    `height` (px) does not include the legend. `unit` is the unit of its values.
     """
 
     id: str
@@ -65,12 +66,12 @@ class Plot:
     unit: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what the page's script draws."""
+        """Return the data that the page's script draws."""
         return {"id": self.id, "data": self.traces, "layout": self.layout, "height": self.height}
 
 
 class Look:
-    """How each model's curves look, the same on all plots of a page."""
+    """The look of each model's curves, the same on all plots of a page."""
 
     def __init__(self, models: Iterable[str], vms: Iterable[str]) -> None:
         vms = set(vms)
@@ -80,7 +81,7 @@ class Look:
         self._symbols = {model: SYMBOLS[n % len(SYMBOLS)] for n, model in enumerate(models)}
 
     def line(self, source: Source, dash: str = "solid") -> Trace:
-        """Return colour, marker and dash of a curve; older OS releases and altered boards are folded away."""
+        """Return the style of a curve. Older OS releases and altered boards are hidden at first."""
         colour = self.colour(source.model)
         symbol = self._symbols.get(source.model, "circle") + ("-open" if source.emulated else "")
         look: Trace = {
@@ -96,18 +97,18 @@ class Look:
         return self._colours.get(model, VM_COLOUR)
 
 
-def text(told: str) -> str:
-    """Return a text as plotly takes it: nothing in it is markup, and it is not too long."""
-    return escape(told if len(told) <= LONGEST else told[: LONGEST - 1] + "…", quote=False)
+def text(value: str) -> str:
+    """Return a text for plotly: cut to `LONGEST`, with its markup escaped."""
+    return escape(value if len(value) <= LONGEST else value[: LONGEST - 1] + "…", quote=False)
 
 
 def rounded(value: float) -> float | None:
-    """Return a number with four digits, which a plot needs no more of; None for what JSON has not."""
+    """Return a number rounded to four digits; None if it is not finite, which JSON cannot express."""
     return float(f"{value:.4g}") if math.isfinite(value) else None
 
 
 def spread(figures: Sequence[Figure], axis: str = "error_y") -> Trace:
-    """Return error bars from the first to the third quartile over boots; none where there is one boot."""
+    """Return error bars from the first to the third quartile over boots; none if there is only one boot."""
     quartiles = [figure.quartiles for figure in figures]
     if not any(quartiles):
         return {}
@@ -126,9 +127,9 @@ def spread(figures: Sequence[Figure], axis: str = "error_y") -> Trace:
 
 
 NONE = "–"
-"""What a table has in place of a number that there is not."""
+"""Stands for a missing number in a table."""
 HOVER = "%{{fullData.name}}<br>{x}: {y}<extra></extra>"
-MISSING = "Missing, as no run has it"
+MISSING = "Not measured on"
 P95 = "p95"
 HEAD = ("median", "1st quartile", "3rd quartile", "boots", P95, "limit", "verdict", "run")
 
@@ -140,7 +141,7 @@ def head(quantiles: Iterable[str] = ()) -> tuple[str, ...]:
 
 
 def cells(figure: Figure, quantiles: Iterable[str] = ()) -> tuple[Cell, ...]:
-    """Return a figure's cells under `head`; the quartiles are those over boots."""
+    """Return a figure's cells for the columns of `head`; the quartiles are over boots."""
     last, unit = figure.last, figure.last.unit
     first, third = figure.quartiles or (None, None)
     return (
@@ -156,7 +157,7 @@ def cells(figure: Figure, quantiles: Iterable[str] = ()) -> tuple[Cell, ...]:
 
 
 def limit_in_words(m: Measurement) -> str:
-    """Return what a measurement was judged against."""
+    """Return the limit that a measurement was judged against."""
     if (bound := bound_of(m)) is None or m.limit is None:
         return "no limit"
     kind = "max" if "max" in m.limit else "min"
@@ -164,7 +165,7 @@ def limit_in_words(m: Measurement) -> str:
 
 
 def bound_of(m: Measurement) -> float | None:
-    """Return the limit's value, if there is one; a run file may have anything there."""
+    """Return the limit's value if it is a finite number; a run file may contain anything there."""
     limit = m.limit or {}
     try:
         bound = float(limit.get("max", limit.get("min", math.nan)))
@@ -174,7 +175,7 @@ def bound_of(m: Measurement) -> float | None:
 
 
 def limits(plot: Plot, look: Look, source: Source, points: Sequence[tuple[float, Figure]], name: str) -> None:
-    """Draw the limits of a curve's points as a line, once where several curves have the same ones."""
+    """Draw the limits of a curve's points as a line, only once if several curves have the same limits."""
     there = [(x, figure) for x, figure in points if bound_of(figure.last) is not None]
     if not there:
         return
@@ -196,17 +197,17 @@ def limits(plot: Plot, look: Look, source: Source, points: Sequence[tuple[float,
             "opacity": 0.75,
         }
     )
-    told = {str((figure.last.limit or {}).get("source", "")) for _, figure in there}
-    plot.sources += sorted(f"Limit of {source.model}: {one}" for one in told - {""})
+    cited = {str((figure.last.limit or {}).get("source", "")) for _, figure in there}
+    plot.sources += sorted(f"Limit of {source.model}: {one}" for one in cited - {""})
 
 
 def name_marks(plot: Plot, marks: Iterable[Mark]) -> None:
-    """Name below a plot where its marks come from."""
+    """Add the sources of the marks to those named below the plot."""
     plot.sources += [f"{mark.by[:1].upper()}{mark.by[1:]}: {mark.text} — {mark.source}" for mark in marks]
 
 
 def mark_lines(plot: Plot, marks: Iterable[Mark]) -> None:
-    """Draw what others published as lines; one without `y` goes over the whole height."""
+    """Draw published figures as lines; a mark without `y` spans the whole height."""
     marks = tuple(marks)
     name_marks(plot, marks)
     for mark in marks:
@@ -232,18 +233,18 @@ def mark_lines(plot: Plot, marks: Iterable[Mark]) -> None:
 
 @dataclass(frozen=True)
 class Series:
-    """The labels that tell the curves of a chart apart, and their combinations in the order of the chart."""
+    """The labels that distinguish the curves of a chart, and their combinations in the chart's order."""
 
     labels: tuple[str, ...]
     keys: tuple[tuple[str, ...], ...]
 
     def key(self, labels: Mapping[str, str]) -> tuple[str, ...]:
-        """Return the combination of a figure."""
+        """Return the combination that a figure with these labels belongs to."""
         return tuple(labels.get(label, "") for label in self.labels)
 
 
 def series_of(chart: Chart, sources: Sequence[Source], *metrics: str) -> Series:
-    """Return the series of a chart: of its own labels, else of all but the one along its axis."""
+    """Return the series of a chart: by the labels it names, else by all except the one on its axis."""
     there = [labels for source in sources for metric in metrics for labels, _ in source.figures(metric)]
     names = chart.series
     if names is None:
@@ -258,23 +259,23 @@ def series_of(chart: Chart, sources: Sequence[Source], *metrics: str) -> Series:
 
 
 def hovered(value: str, unit: str) -> str:
-    """Return how plotly shows a value of that unit."""
+    """Return plotly's format for a value of that unit."""
     return f"%{{{value}:.3s}}{unit}" if unit in ("s", "B") else f"%{{{value}:.4~g}} {text(unit)}"
 
 
 def axis(title: str, unit: str = "", **more: Any) -> dict[str, Any]:
-    """Return an axis; times and bytes get SI prefixes."""
+    """Return an axis; times and byte counts get SI prefixes."""
     prefixed = {"tickformat": "~s", "ticksuffix": unit} if unit in ("s", "B") else {}
     return {"title": {"text": text(title), "standoff": 8}, "automargin": True, **prefixed, **more}
 
 
 def distinct(texts: Iterable[str]) -> list[str]:
-    """Return texts without repetition, in their order."""
+    """Return the texts in order, without duplicates."""
     return list(dict.fromkeys(texts))
 
 
-def closed(plot: Plot, sources: Sequence[Source], metric: str, expected: Iterable[str]) -> Plot:
-    """Say which of the expected board models are missing on the plot, and tidy up."""
+def completed(plot: Plot, sources: Sequence[Source], metric: str, expected: Iterable[str]) -> Plot:
+    """Add a note on the expected board models that the plot lacks, and remove duplicate sources."""
     unaltered = [source for source in sources if not source.subject.altered]
     there = {source.model for source in unaltered if any(True for _ in source.figures(metric))}
     missing = [model for model in expected if model not in there]

@@ -1,4 +1,4 @@
-"""What the curves of a page are of: the boards of a run, or models and OS releases over all runs."""
+"""The sources of a page's curves: the boards of a run, or models by OS release over all runs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pytest_microcloud.verdict.results import Figure, Results, Subject
 
 @dataclass(frozen=True)
 class Source:
-    """A board, or a model under an OS release; `name` tells it from all others, and that it is emulated.
+    """A board, or a model under an OS release; `name` is unique, and marks it as emulated if it is.
 
-    `newest` is False of an OS release after which a later one of the same model was measured, and of
-    altered boards, which do not stand for their model.
+    `newest` is False for an OS release if a later one of the same model was measured, and for altered boards,
+    which do not represent their model.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Source:
     newest: bool = True
 
     def figures(self, metric: str) -> Iterator[tuple[dict[str, str], Figure]]:
-        """Yield every figure of a metric with the labels it was measured at."""
+        """Yield every figure of a metric, with its labels."""
         for labels in self.results.points(metric, (self.subject,)):
             figure = self.results.figure(self.subject, metric, labels)
             if figure is not None:
@@ -34,22 +34,22 @@ class Source:
 
 
 def of_run(run: Run) -> list[Source]:
-    """Return the boards of one run, each on its own."""
+    """Return a source for each board of one run."""
     sources = []
     for name, facts in run.boards.items():
         results = Results([replace(run, boards={name: facts})])
         (subject,) = results.subjects
-        told = ", ".join((name, *_kind(subject)))
-        sources.append(Source(told, subject.model, subject.emulated, results, subject))
+        title = ", ".join((name, *_kind(subject)))
+        sources.append(Source(title, subject.model, subject.emulated, results, subject))
     return sources
 
 
 def of_results(results: Results, catalog: Catalog, most: int) -> list[Source]:
-    """Return models by OS release, boards from the slowest to the fastest and then cloud VMs.
+    """Return a source for each model and OS release: boards from slowest to fastest, then cloud VMs.
 
-    So many at most: the newest release of each model comes first, then what was measured last.
+    At most `most` are chosen: the newest release of each model first, then the latest measured.
     """
-    subjects = sorted(results.subjects, key=lambda subject: _place(subject.model, catalog))
+    subjects = sorted(results.subjects, key=lambda subject: _rank(subject.model, catalog))
     by_age = sorted(subjects, key=lambda subject: results.newest(subject).taken, reverse=True)
     models = {
         (subject.model, subject.emulated): subject for subject in reversed(by_age) if not subject.altered
@@ -69,8 +69,8 @@ def of_results(results: Results, catalog: Catalog, most: int) -> list[Source]:
     ]
 
 
-def _place(model: str, catalog: Catalog) -> tuple[bool, float, float, str]:
-    """Return where a model stands among others: by what it can do, as generations do."""
+def _rank(model: str, catalog: Catalog) -> tuple[bool, float, float, str]:
+    """Return the key that sorts models by performance, and so by generation."""
     if model not in catalog.models:
         return False, float("inf"), 0, model
     known = catalog.models[model]
@@ -78,7 +78,7 @@ def _place(model: str, catalog: Catalog) -> tuple[bool, float, float, str]:
 
 
 def name_of(subject: Subject) -> str:
-    """Return a subject in one line: model, whether it is emulated and how altered, OS release."""
+    """Return a subject in one line: model, whether it is emulated, how it is altered, OS release."""
     return ", ".join((subject.model, *_kind(subject), short(subject.os_release)))
 
 
@@ -87,5 +87,5 @@ def _kind(subject: Subject) -> tuple[str, ...]:
 
 
 def short(os_release: str) -> str:
-    """Return an OS release's name as people say it."""
+    """Return the short form of an OS release's name."""
     return os_release.replace("GNU/Linux ", "")

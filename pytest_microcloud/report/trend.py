@@ -1,9 +1,9 @@
-"""How a model's figures went from one OS release to the next, and where they stepped. Report-only.
+"""The trend of a model's figures over OS releases, and its change points. Report-only.
 
-One value a release: the median of all its boots. A change point is a step between neighbouring releases of at
-least 5 % (the gate's smallest effect) that is more than three times the noise. The noise is what two medians
-of so many boots differ by through the spread over boots alone, or the usual step of the series if that is
-larger. Where there are neither three boots of each release nor three other steps, it is unknown.
+Each release has one value: the median of all its boots. A change point is a step between consecutive releases
+that is at least 5 % (the gate's smallest effect) and more than three times the noise. The noise is the
+standard error of the difference of the two medians, or the typical step of the series if that is larger. It
+is unknown unless there are three boots of each release or three other steps.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from pytest_microcloud.verdict.results import Results, Subject, point
 SMALLEST = 0.05
 TIMES_THE_NOISE = 3.0
 ENOUGH = 3
-"""Boots of a release, or other steps, from which a noise can be told."""
+"""Boots of a release, or other steps, needed to estimate the noise."""
 MOST_ROWS = 60
-"""Change points of metrics that are on no plot."""
+"""Most listed change points of metrics that are on no plot."""
 PER_IQR = 1 / 1.349
 PER_MAD = 1.4826
 OF_A_MEDIAN = 1.2533
-"""Standard error of a median, in those of a mean."""
+"""Standard error of a median in standard errors of a mean."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """From one OS release to the next: `ratio` new to old, `noise` as a share; None if unknown."""
+    """The step from one OS release to the next. `noise` is a share, None if unknown."""
 
     before: str
     after: str
@@ -43,7 +43,7 @@ class Step:
 
     @property
     def ratio(self) -> float:
-        """The new value against the old one."""
+        """The new value divided by the old one."""
         return self.new / self.old
 
     @property
@@ -55,13 +55,13 @@ class Step:
 
     @property
     def size(self) -> float:
-        """How large it is, upwards or downwards: the logarithm of the ratio."""
+        """The absolute logarithm of the ratio."""
         return abs(math.log(self.new) - math.log(self.old))
 
 
 @dataclass(frozen=True)
 class Trend:
-    """A metric of a model, real or emulated, over its OS releases, the oldest first."""
+    """A metric of a model (real or emulated) over its OS releases, the oldest first."""
 
     model: str
     emulated: bool
@@ -81,7 +81,7 @@ class Trend:
 
 
 def steps(values: Sequence[tuple[str, float]], boots: Sequence[Sequence[float]]) -> list[Step]:
-    """Return the steps of a series; `boots` are the values over boots of each release's newest run."""
+    """Return the steps of a series; `boots` are the values per boot of each release's newest run."""
     logs = [math.log(value) for _, value in values]
     sizes = [abs(b - a) for a, b in itertools.pairwise(logs)]
     found = []
@@ -98,7 +98,7 @@ def steps(values: Sequence[tuple[str, float]], boots: Sequence[Sequence[float]])
 
 
 def _error(boots: Sequence[float]) -> float:
-    """Return the standard error of the boots' median, as a share of it."""
+    """Return the standard error of the median over boots, as a share of the median."""
     first, middle, third = statistics.quantiles(boots, n=4, method="inclusive")
     if middle <= 0:
         return math.inf
@@ -106,7 +106,7 @@ def _error(boots: Sequence[float]) -> float:
 
 
 def every(results: Results) -> Iterator[Trend]:
-    """Yield every metric at every point of each model with two OS releases or more."""
+    """Yield the trend of every metric at every point, for each model with two or more OS releases."""
     by_model: dict[tuple[str, bool], list[Subject]] = {}
     for subject in results.of_models:
         by_model.setdefault((subject.model, subject.emulated), []).append(subject)
@@ -127,12 +127,12 @@ def every(results: Results) -> Iterator[Trend]:
 
 
 def plot(results: Results, catalog: Catalog, sources: Sequence[Source]) -> Plot:
-    """Return the trend of each experiment's headline, and a table of all steps that are change points."""
+    """Return a plot of each experiment's headline metric, with a table that includes all change points."""
     drawn = Plot(
         "trend",
         "From OS release to OS release",
-        "The number that matters most of each experiment, against the model's first release (= 100 %)",
-        ("board", "metric", "OS release", "value", "before it", "change", "noise", "change point"),
+        "The headline metric of each experiment, relative to the model's first release (= 100 %)",
+        ("board", "metric", "OS release", "value", "previous", "change", "noise", "change point"),
     )
     vms = [name for name, model in catalog.models.items() if model.kind == "vm"]
     look = Look((source.model for source in sources), vms)
@@ -169,8 +169,8 @@ def plot(results: Results, catalog: Catalog, sources: Sequence[Source]) -> Plot:
     drawn.rows += [_row(trend, step) for trend, step in also[:MOST_ROWS]]
     if also:
         drawn.notes.append(
-            f"The table has {'all' if len(also) <= MOST_ROWS else f'the largest {MOST_ROWS} of'} {len(also)} "
-            "change points of other metrics, too."
+            f"The table includes {'all' if len(also) <= MOST_ROWS else f'the largest {MOST_ROWS} of'} "
+            f"{len(also)} change points of other metrics."
         )
     unknown = sum(step.noise is None for trend in found for step in trend.steps)
     judged = sum(len(trend.steps) for trend in found)
@@ -183,7 +183,7 @@ def plot(results: Results, catalog: Catalog, sources: Sequence[Source]) -> Plot:
             "ticktext": [text(short(release)).replace(" (", "<br>(") for release in releases],
             "automargin": True,
         },
-        "yaxis": axis("against the first release", ticksuffix=" %"),
+        "yaxis": axis("relative to the first release", ticksuffix=" %"),
     }
     return drawn
 
@@ -213,15 +213,15 @@ def _row(trend: Trend, step: Step) -> tuple[Cell, ...]:
 
 def _in_words(series: int, judged: int, unknown: int, changes: int) -> list[str]:
     if not series:
-        return ["No model has been measured under two OS releases, so that there is no trend."]
-    told = [
+        return ["No model has been measured under two OS releases, so there is no trend."]
+    notes = [
         f"{changes} of {judged} steps are change points: at least {SMALLEST:.0%}, and more than three times "
-        "the noise, which is what medians of so many boots differ by, or the usual step of the series if "
-        "that is larger. They are the large marks; nothing fails by them."
+        "the noise. The noise is the standard error of the difference of medians, or the typical step of the "
+        "series if that is larger. Change points have large markers; they fail no test."
     ]
     if unknown:
-        told.append(
-            f"Of {unknown} steps the noise is unknown, and they are not judged: "
-            f"it takes {ENOUGH} boots of both releases, or {ENOUGH} other steps."
+        notes.append(
+            f"{unknown} steps are not judged, because their noise is unknown: an estimate "
+            f"needs {ENOUGH} boots of both releases, or {ENOUGH} other steps."
         )
-    return told
+    return notes

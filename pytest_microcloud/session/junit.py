@@ -32,7 +32,7 @@ class JUnit:
         if not xml or self._write_errors.lost("xmlpath") or not file_of(xml).is_file():
             return result
         with self._write_errors.noted(f"the outcomes in {xml}"):
-            junit.mend(file_of(xml), PROPERTY)
+            junit.correct(file_of(xml), PROPERTY)
         if (comparison := self._session.comparison) is not None:
             with self._write_errors.noted(f"the gate's verdict in {xml}"):
                 junit.add_gate(file_of(xml), comparison)

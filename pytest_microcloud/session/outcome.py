@@ -77,7 +77,7 @@ class Outcomes:
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
         """Give a row its outcome."""
         if self._rows is not None and (verdict := verdict_of(report)):
-            self._rows.tell(cells, verdict)
+            self._rows.set_outcome(cells, verdict)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self) -> Generator[None, object, object]:

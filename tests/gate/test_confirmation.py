@@ -119,7 +119,7 @@ def test_a_board_gets_its_own_image_back_when_the_confirmation_is_interrupted(
     result = against(project, baseline, "new")
     assert result.ret == pytest.ExitCode.INTERRUPTED
     assert project.done()[-3:] == ["desk is old", "desk is new", "desk off"]
-    assert "mind: the confirmation was interrupted: the single-stage rule applies" in said(result)
+    assert "note: the confirmation was interrupted: the single-stage rule applies" in said(result)
     assert "desk   io.memory_time" in said(result)
     assert "gate" not in project.document()["machine_info"]["microcloud"]
 

@@ -37,7 +37,7 @@ def test_the_table_has_what_regressed_first_and_is_aligned() -> None:
     lines = report.text(
         Comparison("old", "new", found, warnings=["desk: it was warm"]), verbose=True
     ).splitlines()
-    assert lines[0] == "mind: desk: it was warm"
+    assert lines[0] == "note: desk: it was warm"
     assert [line.split("  ")[0] for line in lines[2:5]] == ["regressed", "improved", "no evidence"]
     assert {line.index("serving.page_time") for line in lines[2:5]} == {lines[1].index("metric")}
     assert "+21 % (+15 to +28 %)" in lines[2]

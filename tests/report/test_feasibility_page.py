@@ -242,7 +242,7 @@ def test_the_page_of_thousands_of_tests_keeps_its_size(
     assert len(many_tests) == 3000
     told = of_many(many_tests, "a line of a log, <with> some & markup\n" * 20_000)
     html = "".join(told)
-    assert "without the boards’ logs, which stand beside the run file" in html
+    assert "leaves out the boards’ logs (stored beside the run file)" in html
     assert html.count('class="mc-free"') == BOARDS * POINTS * 3, "every number is there, over its boots"
     (pytester.path / "parts.json").write_text(json.dumps(told))
     (pytester.path / "names.json").write_text(json.dumps([entry.test for entry in many_tests]))
@@ -266,12 +266,12 @@ def test_the_page_of_thousands_of_tests_keeps_its_size(
 def test_what_is_least_valuable_goes_first(many_tests: list[Entry]) -> None:
     few = many_tests[:300]
     logs = "".join(of_many(few, "0123456789" * 30_000))
-    assert "the whole log stands beside the run file" in logs
+    assert "the complete log is stored beside the run file" in logs
     for html in ("".join(of_many(few, "a short one")), logs):
-        assert "So that this page keeps within" not in html
+        assert "To keep this page within" not in html
         assert 'id="plot-serving"' in html
     whole = "".join(of_many(many_tests))
-    assert "without the plots, which generations.html has by board model." in whole
+    assert "leaves out the plots (generations.html has them by board model)." in whole
     assert 'id="plot-serving"' not in whole
     assert "mc-all" in whole
 
@@ -352,7 +352,7 @@ def test_a_real_boards_fingerprint_is_told(catalog: Catalog, tmp_path: Path) -> 
         "HypriotOS v1.12.3, Raspbian GNU/Linux 10 (buster)",
         "19.03.12, containerd 1.2.13, overlay2, cgroup v1",
         "4, 925 MiB, GPU 64 MiB, no swap",
-        "ondemand, 600–1200 MHz, 600 MHz when asked",
+        "ondemand, 600–1200 MHz, 600 MHz when read",
         "SL16G",
     ):
         assert text in shown.texts
@@ -377,7 +377,10 @@ def test_a_board_that_nobody_knows_is_said_to_be_taken_for_what_the_inventory_sa
     desk = fingerprinted(catalog, tmp_path)
     desk.facts = dataclasses.replace(FINGERPRINT, identity=None, revision_code="beef")
     shown = page([Entry("desk", "io", "test", "feasible")], {"desk": desk})
-    assert "not recognised (revision code beef): Raspberry Pi 3 Model B as the inventory says" in shown.texts
+    assert (
+        "not recognised (revision code beef): Raspberry Pi 3 Model B according to the inventory"
+        in shown.texts
+    )
 
 
 def test_a_page_without_anything_measured_has_no_table_of_numbers() -> None:

@@ -404,4 +404,4 @@ def test_a_long_log_is_cut_and_says_where_the_rest_is(tmp_path: Path) -> None:
     log = "begin" + "." * feasibility.LONGEST_LOG + "end"
     html = "".join(feasibility.summary(run, catalogs.load(), Redactor(), {"desk": log}))
     assert "begin" not in html.partition("log of desk")[2].partition("</details>")[0]
-    assert "the whole log stands beside the run file" in html
+    assert "the complete log is stored beside the run file" in html
