@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         "compare",
         help="compare a run with a baseline; exit with 1 if something regressed",
         description="Compare a run with a baseline. Either is a file, a run's name, or an OS release "
-        "(bookworm, v1.12.2), of which the newest run is meant.",
+        "(bookworm, v1.12.2), which selects its newest run.",
         epilog=f"{SINGLE_STAGE} Exit codes: 0 nothing regressed, 1 something did, 2 a wrong command line, "
         "4 there is no such run, or the two cannot be compared.",
     )
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         type=Path,
         metavar="FILE",
-        help="rules of your own for single metrics (TOML); may be given more than once",
+        help="user-defined rules for single metrics (TOML); may be given more than once",
     )
     compare.add_argument("-v", "--verbose", action="store_true", help="show metrics without evidence, too")
     compare.add_argument("--json", action="store_true", help="print the comparison for machines")
@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         type=Path,
         metavar="FILE",
-        help="board models and workloads of your own (TOML), as in the ini option microcloud_catalog; "
+        help="user-defined board models and workloads (TOML), as in the ini option microcloud_catalog; "
         "may be given more than once",
     )
     report.set_defaults(function=_report)
@@ -120,8 +120,8 @@ def _parser() -> argparse.ArgumentParser:
 
     init = commands.add_parser(
         "init",
-        help="put an inventory and the suites into a directory of your own",
-        description="Put an inventory (hosts.ini) and the suites into a directory of your own, which is made "
+        help="put an inventory and the suites into a directory",
+        description="Put an inventory (hosts.ini) and the suites into a directory, which is created "
         "if it is not there. Where one of these files is there already, nothing is written.",
     )
     init.add_argument("directory", type=Path, metavar="DIR")
@@ -148,7 +148,7 @@ def _runs(chosen: argparse.Namespace) -> int:
     ]
     for run in every(_existing(chosen.runs)):
         if isinstance(run, Skipped):
-            _tell_skipped([run])
+            _print_skipped([run])
         else:
             lines += _lines(run)
     if len(lines) == 1:
@@ -217,7 +217,7 @@ def _report(chosen: argparse.Namespace) -> int:
     from pytest_microcloud import catalog
     from pytest_microcloud.report import generations
 
-    _tell_skipped(generations.write(_existing(chosen.runs), chosen.output, catalog.load(chosen.catalog)))
+    _print_skipped(generations.write(_existing(chosen.runs), chosen.output, catalog.load(chosen.catalog)))
     print(chosen.output)
     return 0
 
@@ -243,10 +243,10 @@ def _clean(chosen: argparse.Namespace) -> int:
     from pytest_microcloud.controller import engine, images, leftovers, workspace
     from pytest_microcloud.errors import EngineMissing
 
-    _tell_removed(f"the files of run {run_id}" for run_id in workspace.remove_abandoned())
+    _print_removed(f"the files of run {run_id}" for run_id in workspace.remove_abandoned())
     if chosen.cache:
         shutil.rmtree(calibration.cache_directory(), ignore_errors=True)
-        _tell_removed(["CPU calibrations"])
+        _print_removed(["CPU calibrations"])
     try:
         host = engine.host_engine()
     except EngineMissing:
@@ -255,13 +255,13 @@ def _clean(chosen: argparse.Namespace) -> int:
         print("no Docker engine is here that could have emulated boards")
         return 0
     with closing(host):
-        _tell_removed(leftovers.clean(host, kept=True))
+        _print_removed(leftovers.clean(host, kept=True))
         if chosen.cache:
-            _tell_removed(images.forget(host))
+            _print_removed(images.forget(host))
     return 0
 
 
-def _tell_removed(names: Iterable[str]) -> None:
+def _print_removed(names: Iterable[str]) -> None:
     for name in names:
         print(f"removed {name}")
 
@@ -273,7 +273,7 @@ def _existing(directory: Path) -> Path:
     return directory
 
 
-def _tell_skipped(skipped: Sequence[Skipped]) -> None:
+def _print_skipped(skipped: Sequence[Skipped]) -> None:
     for each in skipped:
         print(f"microcloud: skipped {printable(each.reason)}", file=sys.stderr)
 

@@ -20,7 +20,7 @@ class Measurement:
 
     `verdict` is "feasible", "infeasible", "invalid" or "not measured", and `reason` says why in words.
     `limit` is what it was judged against: {"max" | "min", "statistic", "source"}; a "feasible" without one
-    says no more than that nothing spoke against it, and `remark` tells so.
+    means only that nothing contradicted it, which `remark` states.
     """
 
     metric: str
@@ -62,9 +62,9 @@ class Measurement:
 
     @property
     def remark(self) -> str:
-        """The reason as people and the run file get it: it tells, too, that no limit is set."""
-        said = (self.reason, "" if self.judged else NO_LIMIT)
-        return "; ".join(dict.fromkeys(part for part in said if part))
+        """The reason as shown and as stored: where no limit is set, it states that, too."""
+        parts = (self.reason, "" if self.judged else NO_LIMIT)
+        return "; ".join(dict.fromkeys(part for part in parts if part))
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as the run file holds it."""

@@ -167,10 +167,10 @@ def test_runs_has_a_line_for_each_board_and_counts_its_verdicts(
         outcomes=[silent | {"test": "t1"}, silent | {"test": "t2"}],
     )
     lines = said(capsys, "runs", "--runs", tmp_path)[1].splitlines()[1:]
-    told = {
+    printed = {
         cells[2]: (cells[3], cells[6], cells[7]) for cells in (re.split(r"\s{2,}", line) for line in lines)
     }
-    assert told == {
+    assert printed == {
         "desk (real)": ("pi3b", "1", "1 feasible, 1 infeasible"),
         "cupboard (emulated)": ("pi2b", "1", "1 feasible"),
         "shelf (–)": ("–", "0", "2 error"),
@@ -216,7 +216,7 @@ def test_a_hostile_name_in_a_run_does_not_command_the_terminal(
 
 
 @pytest.mark.parametrize("command", ["runs", "report"])
-def test_a_directory_that_is_not_there_is_told(
+def test_a_directory_that_is_not_there_is_reported(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out, err = said(capsys, command, "--runs", tmp_path / "nowhere")
@@ -249,9 +249,14 @@ def test_no_regression_exits_with_0(shelf: Path, capsys: pytest.CaptureFixture[s
 
 def test_compare_prints_json_and_nothing_else(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = said(capsys, "compare", "first", "slow", "--runs", shelf, "--json")
-    told = json.loads(out, parse_constant=pytest.fail)
-    assert (code, told["verdict"], told["baseline"], told["candidate"]) == (1, "regressed", "first", "slow")
-    (metric,) = told["metrics"]
+    printed = json.loads(out, parse_constant=pytest.fail)
+    assert (code, printed["verdict"], printed["baseline"], printed["candidate"]) == (
+        1,
+        "regressed",
+        "first",
+        "slow",
+    )
+    (metric,) = printed["metrics"]
     assert (metric["board"], metric["metric"], metric["labels"]) == ("desk", "startup.ready_time", {})
     assert (metric["verdict"], metric["boots"]) == ("regressed", [10, 10])
     assert metric["interval"][0] < metric["ratio"] < metric["interval"][1]

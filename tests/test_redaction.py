@@ -91,7 +91,7 @@ def test_a_text_without_anything_private_stays_as_it_is(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [text for _, _, text in ssh_errors.REASONS])
-def test_what_is_told_of_a_refused_connection_stays_as_it_is(text: str) -> None:
+def test_the_reason_of_a_refused_connection_is_not_redacted(text: str) -> None:
     assert without_keys(text) == text
 
 

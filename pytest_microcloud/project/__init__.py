@@ -1,4 +1,4 @@
-"""A project of one's own: the inventory and the suites that `microcloud init` puts into a directory.
+"""A user's project: the inventory and the suites that `microcloud init` puts into a directory.
 
 In an installed package they lie beside this file; in a checkout they are the repository's own.
 """
@@ -18,7 +18,7 @@ CONFIGURED = {
     "tox.ini": r"^\[pytest\]",
     "setup.cfg": r"^\[tool:pytest\]",
 }
-"""What else tells pytest that a directory is the root of a project, by file."""
+"""Other files by which pytest recognises the root directory of a project."""
 
 
 def create(directory: Path) -> list[Path]:

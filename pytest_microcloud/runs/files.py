@@ -1,7 +1,7 @@
 """Run files: pytest-benchmark's JSON, with what is ours in each benchmark's `extra_info["microcloud"]`.
 
 What else is ours stands in `machine_info["microcloud"]`: the boards' fingerprints, what was to be done, and
-what every test came to.
+the outcome of every test.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Run:
         return self.file.stem
 
     def boots(self, board: str) -> int:
-        """Return in how many boots of a board its metrics were measured, at the most."""
+        """Return in how many boots of a board its metrics were measured, at most."""
         boots: dict[tuple[object, ...], set[int]] = {}
         for e in self.entries:
             if e.board == board and not e.stage:
@@ -157,7 +157,7 @@ def write_text(file: Path, text: str) -> None:
 
 
 def read(file: Path) -> dict[str, Any]:
-    """Return a run file's document as it stands; raises RunError that names it if it is none of ours."""
+    """Return a run file's document, unchanged; raises RunError that names the file if it is not a run."""
     name = printable(str(file))
     if name != str(file):
         raise RunError(f"{name}: its name cannot be printed: rename it")
@@ -222,7 +222,7 @@ def _refuse_later_schema(file: Path, benchmarks: Iterable[Any]) -> None:
 
 
 def every(directory: Path) -> Iterator[Run | Skipped]:
-    """Read all runs of a directory one by one, by name, which is oldest first; or name what is none."""
+    """Read all runs of a directory one by one, by name (oldest first); name files that are not runs."""
     for file in sorted(directory.glob("*.json")):
         try:
             yield load(file)
@@ -233,10 +233,10 @@ def every(directory: Path) -> Iterator[Run | Skipped]:
 def find(
     reference: str, directory: Path, *, apart_from: Path | None = None, models: Collection[str] = ()
 ) -> Run:
-    """Return the run that is meant: a file, a run's name, or an OS release, of which the newest run is meant.
+    """Return the run that a reference selects: a file, a run's name, or an OS release (its newest run).
 
     Among those of an OS release, runs with a board of these models are preferred, then finished ones.
-    `apart_from` is a run file that cannot be meant. Raises RunError.
+    `apart_from` is a run file that is never selected. Raises RunError.
     """
     named = (Path(reference), directory / reference, directory / f"{reference}.json")
     if file := next(filter(_is_file, named), None):

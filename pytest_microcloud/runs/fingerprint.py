@@ -142,7 +142,7 @@ class Fingerprint:
 
     @property
     def identifiers(self) -> tuple[str, ...]:
-        """What tells this one board from all others."""
+        """The identifiers that distinguish this board from all others."""
         card = self.card or Card()
         return tuple(filter(None, (self.serial, self.address, card.cid, card.serial)))
 

@@ -1,4 +1,4 @@
-"""A run that was interrupted: it tells what it set out to do, so that a later session can go on with it."""
+"""A run that was interrupted: it holds its plan, so that a later session can resume it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pytest_microcloud.runs.fingerprint import Fingerprint
 from pytest_microcloud.runs.plan import Plan
 
 FINISHED = ("feasible", "infeasible", "not measured")
-"""What is taken over; what broke or cannot be trusted is measured again."""
+"""Outcomes that are taken over; errors and invalid measurements are measured again."""
 SYSTEM = ("os_release", "kernel", "docker_version")
-"""What of a fingerprint has to be the same throughout a run, beside what the gate asks for."""
-TOLD = 5
-"""So many of the newest runs are named where none is unfinished."""
+"""The parts of a fingerprint that must not change within a run, beside those that the gate compares."""
+MOST_LISTED = 5
+"""The number of runs that are listed where none is unfinished."""
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """Such a run, with what of it is taken over: entries, and as they are stored benchmarks and outcomes."""
+    """An unfinished run with what is taken over: entries, and benchmarks and outcomes as they are stored."""
 
     file: Path
     plan: Plan
@@ -38,7 +38,7 @@ class Unfinished:
         return frozenset(entry.test for entry in self.entries)
 
     def take_over(self, session: str) -> None:
-        """Let the run be that session's, so that no other goes on with it, too."""
+        """Assign the run to that session, so that no other resumes it."""
         for half_written in self.file.parent.glob(f".{self.file.name}.*"):
             half_written.unlink(missing_ok=True)
         document = runs.read(self.file)
@@ -57,10 +57,11 @@ class Unfinished:
             if getattr(was, what) != getattr(is_now, what)
         ]
         if reasons:
-            told = "; ".join(reasons)
+            differences = "; ".join(reasons)
             raise BoardError(
                 board,
-                f"is not what the interrupted run was measured on: {told}. Run without --microcloud-resume",
+                f"is not what the interrupted run was measured on: {differences}. "
+                "Run without --microcloud-resume",
             )
 
     def last_boot(self, board: str) -> int:
@@ -88,9 +89,11 @@ def find(directory: Path, plan: Plan) -> Unfinished:
                 return _taken_over(run, document)
         except RunError:
             continue
-    told = "; ".join(there[:TOLD]) + (f"; and {len(there) - TOLD} more" if there[TOLD:] else "")
+    listed = "; ".join(there[:MOST_LISTED]) + (
+        f"; and {len(there) - MOST_LISTED} more" if there[MOST_LISTED:] else ""
+    )
     raise UserMistake(
-        f"--microcloud-resume: no run in {directory} of {plan} is unfinished; there is: {told or 'none'}"
+        f"--microcloud-resume: no run in {directory} of {plan} is unfinished; there is: {listed or 'none'}"
     )
 
 

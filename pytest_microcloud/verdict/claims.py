@@ -247,11 +247,11 @@ def _docker_costs_something(figures: _Figures) -> Iterator[Found | Missing]:
         if not times:
             raise Missing("serving.page_time", model, ", native and in Docker")
         middle, low, high = (f(times) - 1 for f in (statistics.median, min, max))
-        said = f"{model} {middle:+.1%} ({low:+.1%} to {high:+.1%} by number of clients)"
+        text = f"{model} {middle:+.1%} ({low:+.1%} to {high:+.1%} by number of clients)"
         if rates := _docker_by_native(figures, model, "serving.throughput"):
-            said += f", throughput {statistics.median(rates) - 1:+.1%}"
+            text += f", throughput {statistics.median(rates) - 1:+.1%}"
         same = ", no difference that matters" if abs(middle) < MATTERS else ""
-        return Found(middle >= MATTERS, said + same)
+        return Found(middle >= MATTERS, text + same)
 
     return _each(cost, ((model,) for model in PAPERS_BOARDS))
 
@@ -367,13 +367,13 @@ def _containers_run_before_the_vm_boots(figures: _Figures) -> Iterator[Found | M
     return _ahead(figures, "startup.container_time", 0.0, "{} with a container {} {}")
 
 
-def _ahead(figures: _Figures, metric: str, least_s: float, said: str) -> Iterator[Found | Missing]:
+def _ahead(figures: _Figures, metric: str, least_s: float, text: str) -> Iterator[Found | Missing]:
     """Compare when a later board is so far with when the cloud VM can be logged in to."""
 
     def ahead(model: str) -> Found:
         board_s = figures.median(model, metric, {})
         seconds = figures.median(VM, "startup.ready_time", {}) - board_s
         how = f"{abs(seconds):.3g} s {'before' if seconds >= 0 else 'after'}"
-        return Found(seconds >= least_s, said.format(model, how, VM))
+        return Found(seconds >= least_s, text.format(model, how, VM))
 
     return _each(ahead, [("pi2b",), ("pi3b",)])

@@ -20,7 +20,7 @@ class Comparison:
     """What came of comparing a candidate run with a baseline run, both by their ids.
 
     `refused` and `warnings` are sentences that name the board; what is refused has no findings. `confirmed`
-    tells whether what was suspect has been measured again, on fresh boots of both sides.
+    is whether suspects were measured again, in fresh boots of both sides.
     """
 
     baseline: str
@@ -64,7 +64,7 @@ def compare(baseline: Run, candidate: Run, rules: gate.Rules | None = None) -> C
         if reasons := list(old.differences(new)):
             refused += [f"{ours}: {reason}" for reason in reasons]
             continue
-        warnings += [f"{ours}: {doubt}" for doubt in doubts(old, new)]
+        warnings += [f"{ours}: {reservation}" for reservation in reservations(old, new)]
         before |= {(ours, *key[1:]): values for key, values in measured.items() if key[0] == theirs}
     if not pairs or (refused and not before):
         why = "; ".join(refused) or (
@@ -101,8 +101,8 @@ def _not_measured_again(before: Collection[gate.Key], after: Collection[gate.Key
     gone = [key for key in before if key not in after]
     for board in dict.fromkeys(board for board, _, _ in gone):
         metrics = Counter(metric for name, metric, _ in gone if name == board)
-        told = ", ".join(f"{metric} ({count})" for metric, count in metrics.items())
-        yield f"{board}: the baseline has what the candidate has not, or not to be trusted: {told}"
+        listed = ", ".join(f"{metric} ({count})" for metric, count in metrics.items())
+        yield f"{board}: the baseline has metrics that the candidate lacks, or has as invalid only: {listed}"
 
 
 def paired(baseline: Run, candidate: Run) -> dict[str, str]:
@@ -120,7 +120,7 @@ def _alone(run: Run, pairs: Collection[str]) -> Iterator[tuple[str, str]]:
             yield model, name
 
 
-def doubts(old: Fingerprint, new: Fingerprint) -> Iterator[str]:
+def reservations(old: Fingerprint, new: Fingerprint) -> Iterator[str]:
     """Yield what to bear in mind when two boards are compared."""
     before, now = set(old.not_emulated), set(new.not_emulated)
     yield from (f"only now is not emulated: {gap}" for gap in sorted(now - before))

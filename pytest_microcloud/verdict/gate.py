@@ -178,7 +178,7 @@ class _Scale:
     to: Callable[[float], float]
     smallest: float
     ratio: Callable[[float], float | None]
-    said: Callable[[float], str]
+    describe: Callable[[float], str]
 
 
 class _Judged:
@@ -202,9 +202,9 @@ class _Judged:
         verdict, reason = NO_EVIDENCE, ""
         if adjusted <= rule.q and abs(shift) >= scale.smallest:
             verdict = REGRESSED if shift * self.worse > 0 else IMPROVED
-            reason = scale.said(shift)
+            reason = scale.describe(shift)
         elif adjusted <= rule.q:
-            reason = f"{scale.said(shift)}, too little to matter"
+            reason = f"{scale.describe(shift)}, too little to matter"
         elif ranks.smallest_p(*boots) > rule.q / metrics:
             verdict = TOO_FEW
             needed = ranks.boots_needed(rule.q / metrics)

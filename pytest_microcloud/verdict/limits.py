@@ -11,7 +11,7 @@ from pytest_microcloud.measurement import Measurement, shown
 def judge(measurements: Iterable[Measurement], model: str, catalog: Catalog) -> list[str]:
     """Give each measurement its limit and verdict; return what was missed, a sentence each.
 
-    What is invalid is not judged; what the experiment itself found infeasible stays so, and is told first.
+    Invalid measurements are not judged. What the experiment found infeasible stays so, and comes first.
     """
     missed = []
     for measurement in measurements:

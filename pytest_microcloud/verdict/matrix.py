@@ -26,9 +26,9 @@ class Cell:
 
     @property
     def remark(self) -> str:
-        """What is to be said beside the verdict, if anything."""
-        told = ("" if self.judged else "no limit judged", f"of {self.since}" if self.since else "")
-        return "; ".join(filter(None, told))
+        """The remark beside the verdict, if any."""
+        parts = ("" if self.judged else "no limit judged", f"of {self.since}" if self.since else "")
+        return "; ".join(filter(None, parts))
 
 
 def matrix(entries: Iterable[Entry], experiments: Mapping[str, Description]) -> dict[str, dict[str, Cell]]:

@@ -1,7 +1,7 @@
 """Exact rank statistics of two small samples, with ties: the test, and the interval that goes with it.
 
 The sample is one value a boot. SciPy's `mannwhitneyu` is exact only without ties and asymptotic else, and an
-asymptotic p cannot be trusted at the levels that are needed here; so the distribution of the rank sum is
+asymptotic p is unreliable at the levels that are needed here; so the distribution of the rank sum is
 counted, over all ways of choosing which values are the candidate's.
 """
 
@@ -32,12 +32,12 @@ def p_value(baseline: Sequence[float], candidate: Sequence[float]) -> float:
 
 
 def smallest_p(baseline: int, candidate: int) -> float:
-    """Return the smallest two-sided p that so many boots a side can reach, whatever they measure."""
+    """Return the smallest two-sided p that so many boots per side can reach, whatever they measure."""
     return min(1.0, 2 / math.comb(baseline + candidate, candidate))
 
 
 def boots_needed(level: float) -> int:
-    """Return how many boots a side it takes for a p of at most `level` to be possible."""
+    """Return how many boots per side make a p of at most `level` possible."""
     boots = 1
     while smallest_p(boots, boots) > level:
         boots += 1

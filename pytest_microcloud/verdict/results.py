@@ -12,7 +12,7 @@ from pytest_microcloud.runs import Entry, Run, worst
 from pytest_microcloud.runs.fingerprint import Fingerprint
 
 BESIDE = frozenset(("basis",))
-"""Labels that tell how a figure came to be, and not of what it is."""
+"""Labels that describe how a figure was obtained, and not what it is of."""
 
 Point = tuple[tuple[str, str], ...]
 """The labels that a metric was measured at, sorted."""
@@ -23,8 +23,8 @@ Key = TypeVar("Key", bound=Hashable)
 class Subject:
     """What reports compare: a board model under one OS release, real or emulated.
 
-    `altered` tells what of an emulated board is not as its model has it, as the inventory asked for: such a
-    board does not stand for its model.
+    `altered` lists what the inventory changed in an emulated board. Such a board does not represent its
+    model.
     """
 
     model: str
@@ -79,7 +79,7 @@ class Figure:
 
 @dataclass
 class Newest:
-    """The newest run of a subject: its boards' fingerprints by name, and what their tests came to.
+    """The newest run of a subject: its boards' fingerprints by name, and their tests' outcomes.
 
     An experiment that a board had no test of in this run is that of an `earlier` one: when, by board and
     experiment.
@@ -153,7 +153,7 @@ class Results:
 
     @property
     def of_models(self) -> list[Subject]:
-        """Those that stand for their models: what was altered does not."""
+        """Those that represent their models: altered boards do not."""
         return [subject for subject in self.subjects if not subject.altered]
 
     @property
@@ -282,7 +282,7 @@ def _medians(boots: Mapping[int, Sequence[Measurement]]) -> list[float]:
 
 
 def point(labels: Mapping[str, object]) -> Point:
-    """Return labels in their one form, without those that tell how a figure came to be."""
+    """Return labels in their one form, without those that describe how a figure was obtained."""
     return tuple(sorted((key, str(value)) for key, value in labels.items() if key not in BESIDE))
 
 

@@ -1,4 +1,4 @@
-"""The page's own parts: everything is told, and no text becomes markup."""
+"""The page's own parts: everything is shown, and no text becomes markup."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class Page(HTMLParser):
         if "script" not in self._open:  # the data of plots is JSON, which has another form of a text
             self.texts.append(text)
 
-    def tells(self, text: str) -> int:
-        return sum(text in told for told in (*self.texts, *self.values))
+    def count(self, text: str) -> int:
+        return sum(text in shown for shown in (*self.texts, *self.values))
 
 
 def board(catalog: Catalog, directory: Path, text: str) -> Board:
@@ -122,10 +122,10 @@ def test_no_text_becomes_markup_wherever_it_stands(catalog: Catalog, tmp_path: P
     assert hostile.classes == harmless.classes
 
 
-def test_every_text_is_told_as_it_was_written(catalog: Catalog, tmp_path: Path) -> None:
+def test_every_text_is_shown_as_it_was_written(catalog: Catalog, tmp_path: Path) -> None:
     harmless = page_of("harmless", catalog, tmp_path)
     hostile = page_of(HOSTILE, catalog, tmp_path)
-    assert hostile.tells(HOSTILE) == harmless.tells("harmless") > 20
+    assert hostile.count(HOSTILE) == harmless.count("harmless") > 20
 
 
 def test_a_hostile_verdict_stays_within_its_class() -> None:
@@ -134,7 +134,7 @@ def test_a_hostile_verdict_stays_within_its_class() -> None:
 
 
 @pytest.mark.parametrize("verdict", WORST_FIRST)
-def test_every_verdict_is_told_in_words_and_has_a_class_that_the_style_knows(verdict: str) -> None:
+def test_every_verdict_is_written_in_words_and_has_a_class_that_the_style_knows(verdict: str) -> None:
     shown = page([Entry("desk", "io", "test", verdict, "", [measurement("x", verdict)])])
     kind = f"mc-{verdict.replace(' ', '-')}"
     assert shown.classes.count(kind) == 2
@@ -174,7 +174,7 @@ def test_one_boot_has_no_columns_of_spread() -> None:
     assert "1st quartile" not in page(over_boots({1: [0.01]})).texts
 
 
-def test_an_invalid_boot_is_told_and_its_value_left_out() -> None:
+def test_an_invalid_boot_is_named_and_its_value_left_out() -> None:
     shown = page(over_boots({1: [0.010], 2: [0.010], 3: [0.9]}, boot3="invalid"))
     assert rows_of_numbers(shown) == 1
     assert {"invalid", "in 1 of 3 boots", "10 ms"} <= set(shown.texts)
@@ -189,7 +189,7 @@ def test_stages_of_a_confirmation_have_rows_of_their_own() -> None:
     assert {"size=4KiB, baseline", "size=4KiB, candidate"} <= set(shown.texts)
 
 
-def test_of_many_reasons_the_first_are_told_and_the_others_counted() -> None:
+def test_of_many_reasons_the_first_are_listed_and_the_others_counted() -> None:
     entries = [Entry("desk", "io", f"test[{n}]", "error", f"reason {n}.", boot=n) for n in range(50)]
     shown = page(entries)
     assert "and 42 more" in shown.texts
@@ -240,11 +240,11 @@ def test_the_page_of_thousands_of_tests_keeps_its_size(
     many_tests: list[Entry], pytester: pytest.Pytester
 ) -> None:
     assert len(many_tests) == 3000
-    told = of_many(many_tests, "a line of a log, <with> some & markup\n" * 20_000)
-    html = "".join(told)
+    parts = of_many(many_tests, "a line of a log, <with> some & markup\n" * 20_000)
+    html = "".join(parts)
     assert "leaves out the boards’ logs (stored beside the run file)" in html
     assert html.count('class="mc-free"') == BOARDS * POINTS * 3, "every number is there, over its boots"
-    (pytester.path / "parts.json").write_text(json.dumps(told))
+    (pytester.path / "parts.json").write_text(json.dumps(parts))
     (pytester.path / "names.json").write_text(json.dumps([entry.test for entry in many_tests]))
     pytester.makeini("[pytest]\n")
     pytester.makeconftest(
@@ -344,7 +344,7 @@ def fingerprinted(catalog: Catalog, directory: Path) -> Board:
     return up
 
 
-def test_a_real_boards_fingerprint_is_told(catalog: Catalog, tmp_path: Path) -> None:
+def test_a_real_boards_fingerprint_is_shown(catalog: Catalog, tmp_path: Path) -> None:
     entries = [Entry("desk", "io", "test", "feasible")]
     shown = page(entries, {"desk": fingerprinted(catalog, tmp_path)})
     for text in (
@@ -358,15 +358,13 @@ def test_a_real_boards_fingerprint_is_told(catalog: Catalog, tmp_path: Path) -> 
         assert text in shown.texts
 
 
-def test_serial_numbers_and_addresses_are_told_to_whom_asks_for_them(
-    catalog: Catalog, tmp_path: Path
-) -> None:
+def test_serial_numbers_and_addresses_are_shown_on_request(catalog: Catalog, tmp_path: Path) -> None:
     entries = [Entry("desk", "io", "test", "error", "no SSH connection: connect to host 192.0.2.13 port 22")]
     boards = {"desk": fingerprinted(catalog, tmp_path)}
     private, open_ = page(entries, boards), page(entries, boards, identify=True)
     for text in ("00000000765fc593", "035344534c31364780deadbeef012300", "192.0.2.13"):
-        assert not private.tells(text)
-        assert open_.tells(text)
+        assert not private.count(text)
+        assert open_.count(text)
     assert {"Address", "Serial number"} <= set(open_.texts)
     assert f"no SSH connection: connect to host {MASK} port 22" in private.texts
 
@@ -401,5 +399,5 @@ def test_feasible_without_any_limit_is_uncoloured_and_says_so() -> None:
 def test_a_run_that_could_not_be_compared_says_why_and_that_is_text() -> None:
     shown = Page(feasibility.refused(f"desk: another model: {HOSTILE}", Redactor()))
     assert "Gate: not compared" in shown.texts
-    assert shown.tells(HOSTILE)
+    assert shown.count(HOSTILE)
     assert [tag for tag, _ in shown.elements] == ["section", "h3", "p"]

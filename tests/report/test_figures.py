@@ -1,4 +1,4 @@
-"""The figures: which curves, bars, marks and limits they have, and that their tables tell the same."""
+"""The figures: which curves, bars, marks and limits they have, and that their tables agree."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def at(clients: int) -> dict[str, object]:
     return {"setting": "native", "clients": clients}
 
 
-def test_an_emulated_board_is_told_from_a_real_one_in_every_curve_and_row(
+def test_an_emulated_board_is_distinguished_from_a_real_one_in_every_curve_and_row(
     write: Write, drawn: Callable[[], dict[str, Plot]]
 ) -> None:
     write("1", "pi3b", emulated=True, boots=2)
@@ -267,9 +267,9 @@ def test_a_plot_is_json_and_no_text_in_it_is_markup(
 ) -> None:
     write("1", "pi3b", os_release="<b>bold</b><a href='javascript:x'>")
     for plot in drawn().values():
-        told = json.dumps(plot.as_dict(), allow_nan=False)
-        assert "<b>" not in told
-        assert "<a" not in told
+        text = json.dumps(plot.as_dict(), allow_nan=False)
+        assert "<b>" not in text
+        assert "<a" not in text
 
 
 def test_a_step_above_the_noise_is_a_change_point(write: Write, drawn: Callable[[], dict[str, Plot]]) -> None:

@@ -132,7 +132,7 @@ def test_hostile_names_stay_text(wide: Page) -> None:
     assert wide.run("document.images.length") == 0
     assert wide.run("document.querySelectorAll('a[href^=javascript]').length") == 0
     assert wide.run("document.body.innerText.split('<img src=x onerror=').length") > 5, (
-        "and all of it is told"
+        "and all of it is shown"
     )
     assert any("<script>" in label for label in wide.run(LEGEND)), "in a legend, too"
 
@@ -220,7 +220,7 @@ def test_the_keyboard_reaches_what_can_be_done(browser: Browser, written: Path) 
     assert page.run("document.querySelector('#plot-serving').layout.yaxis.type") == "linear"
 
 
-def test_a_screen_reader_is_told_what_a_plot_is(wide: Page) -> None:
+def test_a_screen_reader_gets_a_description_of_a_plot(wide: Page) -> None:
     labels = wide.run(
         "[...document.querySelectorAll('.mc-plot')].map(e => [e.getAttribute('role'), e.ariaLabel])"
     )
@@ -243,7 +243,7 @@ def test_csv_has_the_table_in_plain_numbers(browser: Browser, written: Path) -> 
     assert 0 < float(row.split(",native,50,")[1].split(",")[0]) < 100
 
 
-def test_missing_boards_emulation_claims_and_skipped_files_are_told(wide: Page) -> None:
+def test_missing_boards_emulation_claims_and_skipped_files_are_listed(wide: Page) -> None:
     rows = wide.run(
         "[...document.querySelectorAll('.mc-matrix tbody tr')].map(r => [...r.cells].map(c => c.innerText))"
     )
@@ -259,12 +259,12 @@ def test_missing_boards_emulation_claims_and_skipped_files_are_told(wide: Page) 
     assert "foreign<img src=x onerror=alert(1)>.json: is no run of pytest-microcloud" in files
 
 
-def test_a_board_that_did_not_come_up_is_told_until_it_does(tmp_path: Path, catalog: Catalog) -> None:
+def test_a_board_that_did_not_come_up_is_named_until_it_does(tmp_path: Path, catalog: Catalog) -> None:
     down = Entry("shelf", "serving", "test_serving.py::test_page[shelf]", "error", "ssh: no route")
     run_files.store(tmp_path / "1.json", [], {}, outcomes=[down.as_dict()])
-    told = generations.page(generations.read(tmp_path), catalog)
-    assert "did not come up" in told
-    assert "ssh: no route" in told
+    page = generations.page(generations.read(tmp_path), catalog)
+    assert "did not come up" in page
+    assert "ssh: no route" in page
     up = run_files.benchmark("serving.capacity", [250], board="shelf")
     run_files.store(tmp_path / "2.json", [up], {"shelf": run_files.fingerprint()})
     assert "did not come up" not in generations.page(generations.read(tmp_path), catalog)
@@ -333,7 +333,7 @@ def test_a_session_that_measures_nothing_writes_no_page(
     assert not (pytester.path / "reports").exists()
 
 
-def test_a_page_that_cannot_be_written_is_told(
+def test_a_page_that_cannot_be_written_is_named(
     session: Callable[..., pytest.RunResult], pytester: pytest.Pytester
 ) -> None:
     (pytester.path / "reports" / "generations.html").mkdir(parents=True)

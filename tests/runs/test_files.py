@@ -201,9 +201,9 @@ NOT_RUNS: dict[str, tuple[bytes, str]] = {
 }
 
 
-@pytest.mark.parametrize(("content", "told"), NOT_RUNS.values(), ids=list(NOT_RUNS))
+@pytest.mark.parametrize(("content", "reason"), NOT_RUNS.values(), ids=list(NOT_RUNS))
 def test_what_is_no_run_is_named_and_skipped_and_the_others_are_read(
-    tmp_path: Path, content: bytes, told: str
+    tmp_path: Path, content: bytes, reason: str
 ) -> None:
     first = run_files.store(tmp_path / "1.json", page_times())
     (tmp_path / "2.json").write_bytes(content)
@@ -215,7 +215,7 @@ def test_what_is_no_run_is_named_and_skipped_and_the_others_are_read(
     assert isinstance(skipped, runs.Skipped)
     assert skipped.file == tmp_path / "2.json"
     assert str(skipped.file) in skipped.reason
-    assert told in skipped.reason
+    assert reason in skipped.reason
     with pytest.raises(RunError, match=re.escape(str(tmp_path / "2.json"))):
         runs.load(tmp_path / "2.json")
 
@@ -301,7 +301,7 @@ def test_a_slip_is_answered_with_the_nearest_name(shelf: Path, slip: str, meant:
 
 
 @pytest.mark.parametrize("reference", ["nowhere/b-old.json", "d.json", ""])
-def test_a_file_that_is_not_there_is_told_as_such(shelf: Path, reference: str) -> None:
+def test_a_file_that_is_not_there_is_reported_as_such(shelf: Path, reference: str) -> None:
     with pytest.raises(RunError, match=rf"^{reference}: there is no such run file$"):
         runs.find(reference, shelf)
 

@@ -266,9 +266,9 @@ def test_the_gaps_here_are_those_that_emulated_boards_report(gap: str) -> None:
 
 @pytest.mark.parametrize("claim", NEEDS)
 def test_a_claim_that_needs_what_is_not_emulated_is_not_judged_and_says_why(shelf: Shelf, claim: str) -> None:
-    gap, told = NEEDS[claim]
+    gap, missing = NEEDS[claim]
     found = shelf.add(as_in_the_paper(), not_emulated=["instruction set", gap]).check(claim)
-    assert (found.verdict, found.missing, found.emulated) == ("not measured", (told,), ())
+    assert (found.verdict, found.missing, found.emulated) == ("not measured", (missing,), ())
 
 
 @pytest.mark.parametrize("claim", [name for name in claims.names() if name not in NEEDS])

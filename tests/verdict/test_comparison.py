@@ -55,9 +55,9 @@ def test_the_same_again_does_not(tmp_path: Path) -> None:
 
 def test_for_machines_it_is_plain_json(tmp_path: Path) -> None:
     found = between(tmp_path, {"desk": fingerprint()}, {"desk": fingerprint()}, ready_s=18.0)
-    told = json.loads(json.dumps(found.as_dict(), allow_nan=False))
-    assert told["verdict"] == "regressed"
-    (metric,) = told["metrics"]
+    text = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    assert text["verdict"] == "regressed"
+    (metric,) = text["metrics"]
     assert {"board", "metric", "labels", "verdict", "ratio", "interval", "p", "boots", "reason"} <= set(
         metric
     )
@@ -68,7 +68,7 @@ def test_for_machines_it_is_plain_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "text"),
     [
         (fingerprint(), fingerprint("pi4b"), "another model: pi4b, and the baseline's is pi3b"),
         (fingerprint(), emulated(), "another driver: container, and the baseline's is ssh"),
@@ -101,11 +101,11 @@ def test_for_machines_it_is_plain_json(tmp_path: Path) -> None:
     ids=["model", "driver", "card", "calibration", "host", "link", "means"],
 )
 def test_what_cannot_be_compared_is_refused_by_name(
-    tmp_path: Path, old: Mapping[str, Any], new: Mapping[str, Any], told: str
+    tmp_path: Path, old: Mapping[str, Any], new: Mapping[str, Any], text: str
 ) -> None:
     with pytest.raises(RunError) as caught:
         between(tmp_path, {"desk": old}, {"desk": new})
-    assert str(caught.value).startswith(f"newer cannot be compared with old: desk: {told}")
+    assert str(caught.value).startswith(f"newer cannot be compared with old: desk: {text}")
 
 
 def test_one_board_that_is_refused_leaves_the_others_to_be_compared(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_one_board_that_is_refused_leaves_the_others_to_be_compared(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "text"),
     [
         (
             emulated(),
@@ -142,10 +142,10 @@ def test_one_board_that_is_refused_leaves_the_others_to_be_compared(tmp_path: Pa
     ids=["new gap", "closed gap", "kernel", "others now", "others then", "unknown card"],
 )
 def test_what_to_bear_in_mind_is_warned_of_by_name(
-    tmp_path: Path, old: Mapping[str, Any], new: Mapping[str, Any], told: str
+    tmp_path: Path, old: Mapping[str, Any], new: Mapping[str, Any], text: str
 ) -> None:
     found = between(tmp_path, {"desk": old}, {"desk": new})
-    assert any(warning.startswith(f"desk: {told}") for warning in found.warnings), found.warnings
+    assert any(warning.startswith(f"desk: {text}") for warning in found.warnings), found.warnings
     assert len(found.findings) == 1
 
 
@@ -160,11 +160,11 @@ def test_another_effort_is_warned_of(tmp_path: Path) -> None:
     assert found.warnings == ["the baseline's effort was quick, the candidate's paper"]
 
 
-def test_a_board_that_only_one_run_has_is_told(tmp_path: Path) -> None:
+def test_a_board_that_only_one_run_has_is_named(tmp_path: Path) -> None:
     boards = {"desk": fingerprint(), "shelf": fingerprint("pi2b"), "attic": fingerprint("pi1b")}
     missing = {name: boards[name] for name in ("desk", "attic")} | {"new": fingerprint("pi4b")}
-    told = [w for w in between(tmp_path, boards, missing).warnings if "alone has it" in w]
-    assert told == [
+    text = [w for w in between(tmp_path, boards, missing).warnings if "alone has it" in w]
+    assert text == [
         "shelf: old alone has it, and no other board of its model stands for it",
         "new: newer alone has it, and no other board of its model stands for it",
     ]
@@ -205,7 +205,7 @@ def test_two_boards_of_a_model_under_other_names_are_not_guessed(tmp_path: Path)
         between(tmp_path, old, {"c": fingerprint(), "d": fingerprint()})
 
 
-def test_what_the_candidate_could_not_measure_any_more_is_told(tmp_path: Path) -> None:
+def test_what_the_candidate_could_no_longer_measure_is_listed(tmp_path: Path) -> None:
     both = run_files.boots("startup.ready_time", scattered(15.0, 1))
     pages = run_files.boots("serving.page_time", scattered(0.2, 2), setting="docker", clients=50)
     invalid = [
@@ -215,7 +215,8 @@ def test_what_the_candidate_could_not_measure_any_more_is_told(tmp_path: Path) -
     found = compare(old, run_files.run(tmp_path / "new.json", [*both, *invalid]))
     assert [finding.metric for finding in found.findings] == ["startup.ready_time"]
     assert found.warnings == [
-        "desk: the baseline has what the candidate has not, or not to be trusted: serving.page_time (1)"
+        "desk: the baseline has metrics that the candidate lacks, or has as invalid only: "
+        "serving.page_time (1)"
     ]
 
 

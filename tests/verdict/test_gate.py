@@ -81,7 +81,7 @@ def test_a_certain_but_small_change_does_not_matter() -> None:
     assert "+3.0%, too little to matter" in found.reason
 
 
-def test_too_few_boots_are_told_with_how_many_would_do() -> None:
+def test_too_few_boots_are_reported_with_how_many_would_do() -> None:
     found = one((1.0, 1.1, 1.2), (2.0, 2.1, 2.2))
     assert found.verdict == "too few samples"
     assert found.reason.startswith("needs 5 boots per side")
@@ -150,7 +150,7 @@ def test_rules_of_ones_own_replace_the_shipped_ones_by_metric(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ('["serving.page_time"]\nefect = 0.1\n', 'key "serving.page_time.efect"'),
         ('["serving.page_time"]\neffect = "much"\n', 'key "serving.page_time.effect"'),
@@ -159,13 +159,13 @@ def test_rules_of_ones_own_replace_the_shipped_ones_by_metric(tmp_path: Path) ->
         ("[", "is not TOML"),
     ],
 )
-def test_a_wrong_file_of_rules_is_told_with_file_and_key(tmp_path: Path, text: str, told: str) -> None:
+def test_a_wrong_file_of_rules_is_reported_with_file_and_key(tmp_path: Path, text: str, message: str) -> None:
     own = tmp_path / "gate.toml"
     own.write_text(text)
     with pytest.raises(CatalogError) as caught:
         gate.Rules([own])
     assert str(own) in str(caught.value)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_report_only_metric_costs_the_others_nothing() -> None:
@@ -284,14 +284,14 @@ def test_a_stricter_q_needs_more_evidence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["q = 0\n", "q = 1\n", "q = true\n", "effect = -0.1\n", "report_only = 1\n"])
-def test_a_rule_that_makes_no_sense_is_told_with_file_and_key(tmp_path: Path, text: str) -> None:
+def test_a_rule_that_makes_no_sense_is_reported_with_file_and_key(tmp_path: Path, text: str) -> None:
     own = tmp_path / "gate.toml"
     own.write_text(f"[default]\n{text}")
     with pytest.raises(CatalogError, match=rf'gate\.toml: key "default\.{text.split()[0]}": .* is needed'):
         gate.Rules([own])
 
 
-def test_rules_that_are_not_there_or_no_text_are_told(tmp_path: Path) -> None:
+def test_rules_that_are_not_there_or_no_text_are_reported(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match=r"none\.toml: cannot be read: No such file"):
         gate.Rules([tmp_path / "none.toml"])
     (tmp_path / "own.toml").write_bytes(b"\xff\xfe")

@@ -52,7 +52,7 @@ def test_nothing_that_was_tested_is_called_feasible_when_a_part_is_not(catalog: 
     assert (cell.verdict, cell.reasons) == ("feasible", ("no image",))
 
 
-def test_reasons_are_told_once_each_and_only_of_what_is_not_feasible(catalog: Catalog) -> None:
+def test_reasons_are_listed_once_each_and_only_of_what_is_not_feasible(catalog: Catalog) -> None:
     entries = [
         entry("error", "no SSH connection"),
         entry("error", "no SSH connection"),

@@ -83,7 +83,7 @@ def test_limits_of_another_model_do_not_count(catalog: Catalog) -> None:
     assert m.limit["source"] != "my classroom"
 
 
-def test_every_missed_limit_is_told(catalog: Catalog) -> None:
+def test_every_missed_limit_is_reported(catalog: Catalog) -> None:
     slow = Measurement("serving.page_time", [1.5], {"clients": 50})
     sentences = judge([slow, capacity(1), capacity(200)], "pi3b", catalog)
     assert [sentence.split(" ")[0] for sentence in sentences] == ["serving.page_time", "serving.capacity"]
