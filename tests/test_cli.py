@@ -10,7 +10,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ import pytest
 from pytest_microcloud import __version__
 from pytest_microcloud.cli import main
 from tests.support import run_files
+from tests.support.command import one_line_error, output
 from tests.support.run_files import BOOKWORM, TRIXIE
 
 
@@ -131,16 +131,10 @@ def shelf(tmp_path: Path) -> Path:
     return directory
 
 
-def said(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
-    code = main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
 def test_runs_lists_every_run_with_its_board_and_what_came_of_it(
     shelf: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = said(capsys, "runs", "--runs", shelf)
+    code, out, err = output(capsys, "runs", "--runs", shelf)
     assert (code, err) == (0, "")
     head, first, _, last = out.splitlines()
     assert head.split() == ["RUN", "DATE", "BOARD", "MODEL", "OS", "RELEASE", "EFFORT", "BOOTS", "VERDICTS"]
@@ -166,7 +160,7 @@ def test_runs_has_a_line_for_each_board_and_counts_its_verdicts(
         {"desk": run_files.fingerprint(), "cupboard": run_files.emulated("pi2b")},
         outcomes=[silent | {"test": "t1"}, silent | {"test": "t2"}],
     )
-    lines = said(capsys, "runs", "--runs", tmp_path)[1].splitlines()[1:]
+    lines = output(capsys, "runs", "--runs", tmp_path)[1].splitlines()[1:]
     printed = {
         cells[2]: (cells[3], cells[6], cells[7]) for cells in (re.split(r"\s{2,}", line) for line in lines)
     }
@@ -185,14 +179,14 @@ def test_runs_tells_a_run_whose_plan_is_not_done(
     tests = [benchmark["fullname"] for benchmark in done]
     plan = {"effort": "quick", "boots": 2, "tests": tests}
     run_files.store(tmp_path / "r.json", done[left_out:], plan=plan)
-    assert said(capsys, "runs", "--runs", tmp_path)[1].endswith("; unfinished\n") == bool(left_out)
+    assert output(capsys, "runs", "--runs", tmp_path)[1].endswith("; unfinished\n") == bool(left_out)
 
 
 def test_runs_names_what_is_none_and_lists_the_others(
     shelf: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (shelf / "half.json").write_text('{"machine_info": {')
-    code, out, err = said(capsys, "runs", "--runs", shelf)
+    code, out, err = output(capsys, "runs", "--runs", shelf)
     assert (code, len(out.splitlines())) == (0, 4)
     (line,) = err.splitlines()
     assert line.startswith(f"microcloud: skipped {shelf / 'half.json'}: is no JSON, or half of one")
@@ -210,7 +204,7 @@ def test_a_hostile_name_in_a_run_does_not_command_the_terminal(
     shutil.copy(tmp_path / "r.json", tmp_path / "s.json")
     both = [str(tmp_path / "r.json"), str(tmp_path / "s.json")]
     for arguments in (["runs", "--runs", str(tmp_path)], ["compare", *both, "-v"]):
-        out = said(capsys, *arguments)[1]
+        out = output(capsys, *arguments)[1]
         assert "desk\N{REPLACEMENT CHARACTER}[2J" in out
         assert not set("\x1b\x07\r") & set(out)
 
@@ -219,7 +213,7 @@ def test_a_hostile_name_in_a_run_does_not_command_the_terminal(
 def test_a_directory_that_is_not_there_is_reported(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = said(capsys, command, "--runs", tmp_path / "nowhere")
+    code, out, err = output(capsys, command, "--runs", tmp_path / "nowhere")
     assert (code, out) == (4, "")
     assert err == (
         f"microcloud: {tmp_path}/nowhere: there is no such directory of runs; name another with --runs\n"
@@ -227,13 +221,13 @@ def test_a_directory_that_is_not_there_is_reported(
 
 
 def test_an_empty_directory_holds_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert said(capsys, "runs", "--runs", tmp_path) == (0, f"{tmp_path} holds no runs\n", "")
+    assert output(capsys, "runs", "--runs", tmp_path) == (0, f"{tmp_path} holds no runs\n", "")
 
 
 def test_a_regression_exits_with_1_and_shows_the_metric(
     shelf: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = said(capsys, "compare", "bookworm", "trixie", "--runs", shelf)
+    code, out, err = output(capsys, "compare", "bookworm", "trixie", "--runs", shelf)
     assert (code, err) == (1, "")
     (row,) = [line for line in out.splitlines() if "startup.ready_time" in line]
     assert row.startswith("regressed")
@@ -242,13 +236,13 @@ def test_a_regression_exits_with_1_and_shows_the_metric(
 
 
 def test_no_regression_exits_with_0(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = said(capsys, "compare", "first", shelf / "second.json", "--runs", shelf)
+    code, out, _ = output(capsys, "compare", "first", shelf / "second.json", "--runs", shelf)
     assert code == 0
     assert "no evidence" in out
 
 
 def test_compare_prints_json_and_nothing_else(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = said(capsys, "compare", "first", "slow", "--runs", shelf, "--json")
+    code, out, _ = output(capsys, "compare", "first", "slow", "--runs", shelf, "--json")
     printed = json.loads(out, parse_constant=pytest.fail)
     assert (code, printed["verdict"], printed["baseline"], printed["candidate"]) == (
         1,
@@ -266,7 +260,7 @@ def test_json_has_null_where_there_is_no_ratio(tmp_path: Path, capsys: pytest.Ca
     how = {"setting": "docker", "clients": 250}
     for name, values in {"old": [0.0] * 10, "new": [5.0] * 10}.items():
         run_files.store(tmp_path / f"{name}.json", run_files.boots("serving.failures", values, **how))
-    code, out, _ = said(capsys, "compare", "old", "new", "--runs", tmp_path, "--json")
+    code, out, _ = output(capsys, "compare", "old", "new", "--runs", tmp_path, "--json")
     (metric,) = json.loads(out, parse_constant=pytest.fail)["metrics"]
     assert (code, metric["verdict"], metric["ratio"], metric["interval"]) == (1, "regressed", None, None)
 
@@ -274,16 +268,9 @@ def test_json_has_null_where_there_is_no_ratio(tmp_path: Path, capsys: pytest.Ca
 def test_rules_of_ones_own_are_heeded(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = shelf / "gate.toml"
     own.write_text('["startup.ready_time"]\nreport_only = true\n')
-    code, out, _ = said(capsys, "compare", "first", "slow", "--runs", shelf, "--gate", own)
+    code, out, _ = output(capsys, "compare", "first", "slow", "--runs", shelf, "--gate", own)
     assert code == 0
     assert "regressed (report only)" in out
-
-
-def one_line_error(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
-    code, out, err = said(capsys, *arguments)
-    assert (code, out) == (4, "")
-    (line,) = err.splitlines()
-    return line
 
 
 def test_a_run_that_is_not_there_exits_with_4_and_the_nearest_name(
@@ -337,7 +324,7 @@ def test_report_writes_the_page_and_names_what_was_skipped(
 ) -> None:
     (shelf / "half.json").write_text("{")
     page = tmp_path / "pages" / "all.html"
-    code, out, err = said(capsys, "report", "--runs", shelf, "--output", page)
+    code, out, err = output(capsys, "report", "--runs", shelf, "--output", page)
     assert (code, out) == (0, f"{page}\n")
     assert "half.json: is no JSON, or half of one" in err
     assert page.read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html")
@@ -347,96 +334,3 @@ def test_who_stops_reading_gets_no_traceback(shelf: Path) -> None:
     command = f"{sys.executable} -m pytest_microcloud.cli runs --runs {shelf} | true"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)  # noqa: S602
     assert done.stderr == ""
-
-
-PROJECT = [
-    "hosts.ini",
-    "pytest.ini",
-    "reports/.gitignore",
-    "suites/test_claims.py",
-    "suites/test_hosting.py",
-    "suites/test_io.py",
-    "suites/test_serving.py",
-    "suites/test_startup.py",
-]
-
-
-def files_in(directory: Path) -> list[str]:
-    return sorted(str(file.relative_to(directory)) for file in directory.rglob("*") if file.is_file())
-
-
-def test_init_writes_a_project_and_tells_what_to_do_next(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, out, err = said(capsys, "init", tmp_path / "our boards")
-    assert (code, err) == (0, "")
-    assert files_in(tmp_path / "our boards") == PROJECT
-    *wrote, next_ = out.splitlines()
-    assert sorted(wrote) == [f"wrote {tmp_path}/our boards/{file}" for file in PROJECT]
-    assert next_ == f"next: cd '{tmp_path}/our boards' && pytest suites/ --hosts=pi3b --microcloud-plan"
-
-
-def test_the_next_command_plans_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said(capsys, "init", tmp_path / "mine")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "suites/", "--hosts=pi3b", "--microcloud-plan"],
-        cwd=tmp_path / "mine",
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "pi3b-emulated: power on" in done.stdout
-    assert "nothing was touched" in done.stdout
-
-
-@pytest.mark.parametrize("there", ["hosts.ini", "suites/test_io.py"])
-def test_init_overwrites_nothing_and_names_what_is_there(
-    there: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / there).parent.mkdir(exist_ok=True)
-    (tmp_path / there).write_text("mine")
-    line = one_line_error(capsys, "init", tmp_path)
-    assert line == f"microcloud: nothing was written, since these are there already: {tmp_path / there}"
-    assert files_in(tmp_path) == [there]
-    assert (tmp_path / there).read_text() == "mine"
-
-
-@pytest.mark.parametrize("file", ["pyproject.toml", "tox.ini", "setup.cfg"])
-def test_init_leaves_a_configuration_of_pytest_in_its_place(
-    file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    heads = {
-        "pyproject.toml": "[tool.pytest.ini_options]",
-        "tox.ini": "[pytest]",
-        "setup.cfg": "[tool:pytest]",
-    }
-    (tmp_path / file).write_text(f"{heads[file]}\n")
-    assert said(capsys, "init", tmp_path)[0] == 0
-    assert files_in(tmp_path) == sorted([file, *(name for name in PROJECT if name != "pytest.ini")])
-
-
-def test_init_where_nothing_can_be_written_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "file").write_text("")
-    line = one_line_error(capsys, "init", tmp_path / "file")
-    assert line.startswith(f"microcloud: {tmp_path}/file: cannot be written to: ")
-
-
-def test_the_package_brings_along_what_init_writes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """What a wheel is built with, read from the settings of the build: the repository's own files."""
-    root = Path(__file__).parent.parent
-    settings = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"][
-        "wheel"
-    ]
-    assert settings["force-include"] == {
-        "hosts.ini": "pytest_microcloud/project/hosts.ini",
-        "suites": "pytest_microcloud/project/suites",
-    }
-    said(capsys, "init", tmp_path)
-    for file in (name for name in PROJECT if name.startswith(("hosts", "suites"))):
-        assert (tmp_path / file).read_text() == (root / file).read_text()
