@@ -22,7 +22,9 @@ from pytest_microcloud.errors import (
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
-    from pytest_microcloud.boards.drivers.protocol import Driver
+    from pytest_microcloud.boards.drivers.protocol import Driver, DriverContext
+    from pytest_microcloud.boards.drivers.ssh import SshDriver
+    from pytest_microcloud.boards.endpoint import Endpoint
     from pytest_microcloud.catalog.description import Chart, Mark, Metric
     from pytest_microcloud.experiments.deploy import Deployment, Server
     from pytest_microcloud.experiments.record import Axis, Experiment, Step
@@ -36,6 +38,8 @@ __all__ = [
     "Chart",
     "Deployment",
     "Driver",
+    "DriverContext",
+    "Endpoint",
     "Experiment",
     "InvalidMeasurement",
     "InventoryError",
@@ -46,6 +50,7 @@ __all__ = [
     "MicrocloudError",
     "NotMeasured",
     "Server",
+    "SshDriver",
     "Step",
     "UserMistake",
 ]
@@ -57,11 +62,14 @@ _HOME = {
     "Chart": "catalog.description",
     "Deployment": "experiments.deploy",
     "Driver": "boards.drivers.protocol",
+    "DriverContext": "boards.drivers.protocol",
+    "Endpoint": "boards.endpoint",
     "Experiment": "experiments.record",
     "Mark": "catalog.description",
     "Measurement": "measurement",
     "Metric": "catalog.description",
     "Server": "experiments.deploy",
+    "SshDriver": "boards.drivers.ssh",
     "Step": "experiments.record",
 }
 

@@ -104,7 +104,7 @@ class Target:
     @property
     def private_key_file(self) -> str | None:
         """The SSH identity file: `ansible_ssh_private_key_file`."""
-        return self._text("ansible_ssh_private_key_file")
+        return self.text("ansible_ssh_private_key_file")
 
     @property
     def ssh_arguments(self) -> tuple[str, ...]:
@@ -130,7 +130,7 @@ class Target:
     @property
     def docker_socket(self) -> str | None:
         """The path of the engine's socket on the board, if it is not Docker's default."""
-        path = self._text("microcloud_docker_socket")
+        path = self.text("microcloud_docker_socket")
         if path is not None and not SOCKET.fullmatch(path):
             raise self._wrong("microcloud_docker_socket", "the path of a socket, such as /run/docker.sock")
         return path
@@ -138,7 +138,7 @@ class Target:
     @property
     def image(self) -> str | None:
         """The image of an emulated board, or the flashed image of a real one: `microcloud_image`."""
-        return self._text("microcloud_image")
+        return self.text("microcloud_image")
 
     @property
     def flash(self) -> str | None:
@@ -174,7 +174,8 @@ class Target:
         """A command on the controller that cuts and restores the board's power: `microcloud_power_cycle`."""
         return self._command("microcloud_power_cycle")
 
-    def _text(self, variable: str) -> str | None:
+    def text(self, variable: str) -> str | None:
+        """Return the value of a variable; None if it is not set. Raises InventoryError if it is not text."""
         value = self.variables.get(connection.spelling(variable, self.variables))
         if isinstance(value, dict | list):
             raise self._wrong(variable, "a plain text")
@@ -184,7 +185,7 @@ class Target:
 
     def _command(self, variable: str) -> str | None:
         """Return a command that runs without a shell. Errors do not quote it: it may contain passwords."""
-        text = self._text(variable)
+        text = self.text(variable)
         try:
             if text is None or any(shlex.split(text)[:1]):
                 return text
@@ -197,20 +198,20 @@ class Target:
         )
 
     def _word(self, variable: str, wanted: str) -> str | None:
-        text = self._text(variable)
+        text = self.text(variable)
         if text is not None and UNSAFE.search(text):
             raise self._wrong(variable, f"{wanted}, without spaces, quotes and a leading `-`")
         return text
 
     def _yes(self, variable: str) -> bool:
-        word = (self._text(variable) or "no").lower()
+        word = (self.text(variable) or "no").lower()
         if word not in BOOLEANS:
             raise self._wrong(variable, "yes or no")
         return BOOLEANS[word]
 
     def _ssh_options(self, variable: str) -> tuple[str, ...]:
         try:
-            options, more = getopt.getopt(shlex.split(self._text(variable) or ""), SSH_OPTIONS)
+            options, more = getopt.getopt(shlex.split(self.text(variable) or ""), SSH_OPTIONS)
         except (ValueError, getopt.GetoptError) as error:
             raise self._wrong(variable, f"options of ssh for reaching the host ({error})") from None
         if more:
@@ -220,7 +221,7 @@ class Target:
 
     def _number(self, variable: str, wanted: str, least: float, most: float = math.inf) -> float | None:
         try:
-            text = self._text(variable)
+            text = self.text(variable)
             number = None if text is None else float(text)
         except ValueError:
             raise self._wrong(variable, wanted) from None

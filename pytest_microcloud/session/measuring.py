@@ -170,7 +170,7 @@ def store(item: pytest.Item, benchmark: BenchmarkFixture, board: Board) -> None:
         "schema": SCHEMA,
         "board": board.name,
         "model": board.model.id,
-        "driver": board.driver.name,
+        "driver": board.target.driver,
         "boot": boot.boot if (boot := phase_of(item)) else board.boot,
         **({"stage": boot.stage} if boot and boot.stage else {}),
         "experiment": experiment_of(item),

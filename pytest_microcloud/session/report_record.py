@@ -81,7 +81,7 @@ def fingerprint(board: Board) -> dict[str, Any]:
     """Return the fingerprint of a board for the run file."""
     return {
         "model": board.model.id,
-        "driver": board.driver.name,
+        "driver": board.target.driver,
         "emulated": board.driver.labelled,
         "not_emulated": list(board.gaps),
         "not_watched": list(board.unwatched),

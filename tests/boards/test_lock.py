@@ -15,6 +15,7 @@ from pytest_microcloud.boards.lock import Lock
 from pytest_microcloud.boards.undo import LEDGER, Ledger
 from pytest_microcloud.controller.workspace import Workspace, new_run_id
 from pytest_microcloud.errors import BoardBusy, BoardError
+from tests.support.driver_context import context
 
 if TYPE_CHECKING:
     from pytest_microcloud.inventory.target import Target
@@ -49,7 +50,7 @@ def controller(real_board: RealBoard) -> Iterator[Controller]:
         workspace = Workspace(new_run_id())
         workspace.open()
         link = Link(name, 0, workspace.path)
-        link.open(SshDriver(target_of(board)).endpoint(), timeout_s=30)
+        link.open(SshDriver(context(target_of(board))).endpoint(), timeout_s=30)
         lock = Lock(link, run_id or workspace.run_id, ([] if say is None else say).append)
         opened.append((workspace, link, lock))
         return lock

@@ -59,6 +59,7 @@ def test_every_block_names_a_language_that_is_tested_here() -> None:
 def test_an_inventory_is_accepted_and_its_hosts_are_planned(project: pytest.Pytester, block: Block) -> None:
     text = block.text if block.text.startswith("[") else f"[pi3b]\n{block.text}"
     (project.path / "hosts.ini").write_text(text)
+    write_modules(project, block.page)
     project.makepyfile("def test_it(board): ...")
     result = project.runpytest_subprocess("--hosts=all", "--microcloud-plan")
     assert result.ret == 0, result.stdout.str() + result.stderr.str()
@@ -93,15 +94,20 @@ def test_a_toml_file_is_a_catalog_or_rules_of_the_gate(block: Block, tmp_path: P
 
 @of("python")
 def test_a_python_file_is_collected_without_an_error(project: pytest.Pytester, block: Block) -> None:
-    for other in blocks("python"):  # those of one page may belong together
-        if other.page == block.page and (own_file := re.match(r"# (\w+\.py)\b", other.text)):
-            (project.path / own_file.group(1)).write_text(other.text, encoding="utf-8")
+    write_modules(project, block.page)
     if not re.match(r"# (\w+\.py)\b", block.text):
         (project.path / "test_example.py").write_text(block.text, encoding="utf-8")
     result = project.runpytest_subprocess("--hosts=all", "--collect-only", "-q")
     assert result.ret in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED), result.stdout.str()
     for test in re.findall(r"^def (test_\w+)", block.text, re.MULTILINE):
         result.stdout.fnmatch_lines([f"*::{test}*"])
+
+
+def write_modules(project: pytest.Pytester, page: Path) -> None:
+    """Write the files that are named in a page's Python blocks: they may belong together."""
+    for block in blocks("python"):
+        if block.page == page and (own_file := re.match(r"# (\w+\.py)\b", block.text)):
+            (project.path / own_file.group(1)).write_text(block.text, encoding="utf-8")
 
 
 @of("sh")

@@ -26,6 +26,7 @@ from pytest_microcloud.runs import WORST_FIRST, Entry, Run
 from pytest_microcloud.runs.fingerprint import Fingerprint
 from pytest_microcloud.runs.plan import Plan
 from pytest_microcloud.session.report_record import fingerprint
+from tests.support.driver_context import context
 
 HOSTILE = """ "'><script>alert('x')</script><img src=x onerror=alert(1)>&amp;</td></table></details> """
 VOID = {"br", "img", "meta"}
@@ -67,7 +68,7 @@ def board(catalog: Catalog, directory: Path, text: str) -> Board:
     """Return a board as it is once it is up, every free text of it that one; nothing is connected."""
     target = Target("desk", "pi3b", "ssh")
     model = dataclasses.replace(catalog.model("pi3b"), name=text)
-    up = Board(target, model, SshDriver(target), "run", 0, directory, Steps(Progress(), "desk"))
+    up = Board(target, model, SshDriver(context(target)), "run", 0, directory, Steps(Progress(), "desk"))
     up.facts = Facts(text, text, text, 4, 10**9, text, text, text, text)
     up.gaps = (text, text)
     return up
@@ -256,7 +257,13 @@ FINGERPRINT = Facts(
 def fingerprinted(catalog: Catalog, directory: Path) -> Board:
     target = Target("desk", "pi3b", "ssh", {"ansible_host": "192.0.2.13"})
     up = Board(
-        target, catalog.model("pi3b"), SshDriver(target), "run", 0, directory, Steps(Progress(), "desk")
+        target,
+        catalog.model("pi3b"),
+        SshDriver(context(target)),
+        "run",
+        0,
+        directory,
+        Steps(Progress(), "desk"),
     )
     up.facts = FINGERPRINT
     return up

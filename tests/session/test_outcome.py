@@ -200,14 +200,13 @@ UP = """\
     from pytest_microcloud.boards import health
     from pytest_microcloud.boards.board import Board
     from pytest_microcloud.controller.progress import Progress, Steps
-    from pytest_microcloud.boards.drivers.ssh import SshDriver
     from pytest_microcloud.boards.facts import Facts
     from pytest_microcloud.boards.rack import Rack
 
     def board(rack, name):
         target = rack.targets[name]
         steps, model = Steps(Progress(), "desk"), rack.catalog.model("pi3b")
-        board = Board(target, model, SshDriver(target), "run", 1, Path(), steps)
+        board = Board(target, model, rack._driver(target, model, steps), "run", 1, Path(), steps)
         board.facts = Facts("Raspbian", "6.1", "aarch64", 4, 10**9, "b", "27.1", "overlay2", "2")
         board.gaps = ()
         return board

@@ -20,7 +20,7 @@ def register(registry: DriverRegistry) -> None:
 def _ssh(context: DriverContext) -> Driver:
     from pytest_microcloud.boards.drivers.ssh import SshDriver
 
-    return SshDriver(context.target, over=context.over)
+    return SshDriver(context)
 
 
 def _container(context: DriverContext) -> Driver:

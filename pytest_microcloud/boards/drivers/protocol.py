@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from pytest_microcloud.errors import BoardError
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -16,34 +19,47 @@ if TYPE_CHECKING:
     from pytest_microcloud.inventory.target import Target
 
 
-class Driver(Protocol):
-    """Provides one board and releases it again. Code outside a driver never asks which driver it is."""
+class Driver(ABC):
+    """Provides one board and releases it again. Code outside a driver never asks which driver it is.
 
-    name: str
-    labelled: bool
+    A driver derives from this class and implements `endpoint` and `power_cycle`. The rest has defaults
+    that suit a real board that is already up. `SshDriver` is such a driver, and others can derive from it.
+    """
+
+    labelled: bool = False
     """Whether results carry the label "emulated"."""
-    disposable: bool
+    disposable: bool = False
     """Whether the board is removed after use, so that nothing on it has to be reverted."""
-    own_hardware: bool
+    own_hardware: bool = True
     """Whether clock, temperature, kernel and serial numbers are the board's and not the host's."""
-    boot_timeout_s: float
+    boot_timeout_s: float = 0.0
     """How long a board may take to respond after `start`; 0 for a board that should already be up."""
+
+    def __init__(self, context: DriverContext) -> None:
+        self.context = context
+        self.target = context.target
 
     @property
     def cuts_power(self) -> bool:
-        """Whether the power can be cut from outside, to recover a board that hangs."""
+        """Whether `cut_power` works, to recover a board that hangs."""
+        return False
 
     def start(self) -> None:
         """Create or prepare the board so that it boots. Raises BoardError."""
+        return
 
+    @abstractmethod
     def endpoint(self) -> Endpoint:
         """Return the current address of the board's sshd."""
 
     def gaps(self, link: Link) -> tuple[str, ...]:
         """Describe the aspects of the model that this board does not emulate; empty for a real board."""
+        del link
+        return ()
 
     def made_of(self) -> dict[str, Any]:
         """Return what the board was made of, as far as it is known, for the run file and for `like`."""
+        return {}
 
     def emulated_by(self) -> dict[str, str]:
         """Return the means by which each aspect of the model is emulated; empty for a real board.
@@ -64,13 +80,18 @@ class Driver(Protocol):
 
         Raises BoardError with the reason if that is not possible.
         """
+        del made_of
+        raise BoardError(self.target.name, "its driver cannot boot it with another image")
 
     def power_on_uptime_s(self, link: Link) -> float:
         """Return the start of the current boot, in seconds on the clock of the board's /proc/uptime.
 
-        That is the power-on of an emulated board, and the kernel's start on a real one.
+        That is the power-on of an emulated board, and the kernel's start (0) on a real one.
         """
+        del link
+        return 0.0
 
+    @abstractmethod
     def power_cycle(self, link: Link) -> float | None:
         """Reboot a board that responds; return once the old boot is shutting down.
 
@@ -79,10 +100,15 @@ class Driver(Protocol):
         """
 
     def cut_power(self) -> float:
-        """Cut and restore the power of a board, which may hang; return the time at which it came back."""
+        """Cut and restore the power of a board, which may hang; return the time at which it came back.
+
+        Raises BoardError.
+        """
+        raise BoardError(self.target.name, "its driver cannot cut its power")
 
     def stop(self, *, keep: bool = False) -> None:
         """Release the board and leave nothing behind. With `keep`, hand the board over to the next run."""
+        del keep
 
 
 @dataclass(frozen=True)

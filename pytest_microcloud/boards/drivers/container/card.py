@@ -20,15 +20,25 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
 
-    from pytest_microcloud.boards.drivers.protocol import Driver, DriverContext
+    from pytest_microcloud.boards.drivers.protocol import DriverContext
+    from pytest_microcloud.boards.endpoint import Endpoint
     from pytest_microcloud.catalog import Workload
 
-    class ContainerBoard(Driver, Protocol):
-        """A driver whose board is a container."""
+    class ContainerBoard(Protocol):
+        """A driver whose board is a container, as far as a card needs it."""
 
         @property
         def container(self) -> Container:
             """The board's container."""
+
+        def start(self) -> None:
+            """See `Driver.start`."""
+
+        def endpoint(self) -> Endpoint:
+            """See `Driver.endpoint`."""
+
+        def stop(self, *, keep: bool = False) -> None:
+            """See `Driver.stop`."""
 
 
 PACK_TIMEOUT_S = 600

@@ -21,6 +21,7 @@ from pytest_microcloud.boards.drivers.container.disk import DiskLimits
 from pytest_microcloud.boards.drivers.container.keys import Keys
 from pytest_microcloud.boards.drivers.container.network import CONTROL_PORT, Network, network_image
 from pytest_microcloud.boards.drivers.container.os_image import board_image
+from pytest_microcloud.boards.drivers.protocol import Driver
 from pytest_microcloud.boards.endpoint import Endpoint
 from pytest_microcloud.controller import images, lease
 from pytest_microcloud.controller.engine import (
@@ -49,13 +50,12 @@ HOST_RESERVE_BYTES = 512 * 2**20
 FLASH_TIMEOUT_S = 1200
 
 
-class ContainerDriver:
+class ContainerDriver(Driver):
     """One emulated board.
 
     `prepared=False` omits the model's limits and the SD card's content. Cards are prepared on such a board.
     """
 
-    name = "container"
     labelled = True
     disposable = True
     own_hardware = False
@@ -63,8 +63,7 @@ class ContainerDriver:
     cuts_power = True
 
     def __init__(self, context: DriverContext, *, prepared: bool = True) -> None:
-        self._context = context
-        self._target = context.target
+        super().__init__(context)
         self._model = context.model
         self._run_id = context.run_id
         self._directory = context.directory
@@ -82,46 +81,46 @@ class ContainerDriver:
 
     @cached_property
     def _engine(self) -> DockerClient:
-        return self._context.host_engine()
+        return self.context.host_engine()
 
     @property
     def container(self) -> Container:
         """The board's container; an error before `start`."""
         if self._container is None:
-            raise EngineError(self._target.name, "is not started")
+            raise EngineError(self.target.name, "is not started")
         return self._container
 
     @property
     def network(self) -> Network:
         """The network that the board has joined; an error before `start`."""
         if self._network is None:
-            raise EngineError(self._target.name, "is not started")
+            raise EngineError(self.target.name, "is not started")
         return self._network
 
     def start(self) -> None:
         """Prepare the card, create the container with its limits, flash it, install the keys, power it on."""
         if self._prepared:
-            self._card = card.prepared(self._context, self._engine, partial(ContainerDriver, prepared=False))
-        suite = self._target.image or images.WORKLOAD_SUITE
+            self._card = card.prepared(self.context, self._engine, partial(ContainerDriver, prepared=False))
+        suite = self.target.image or images.WORKLOAD_SUITE
         image = board_image(self._engine, suite, self._say)
         with explained("this machine", f"looking for {image}"):
             self._made_of = {"image": suite, "image_id": str(self._engine.images.get(image).id)}
         if self._prepared:
             cpus = calibration.threads(self._model)
-            self._awake = Awake(self._engine, image, cpus, self._target.name, self._run_id)
+            self._awake = Awake(self._engine, image, cpus, self.target.name, self._run_id)
             self._awake.start()
         options = self._options()
         link = network_image(self._engine, self._say)
-        self._network = Network(self._engine, link, self._target.name, **options.pop("link"))
+        self._network = Network(self._engine, link, self.target.name, **options.pop("link"))
         parts = [image, self._card, options, self._network.spec]
         spec = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
-        with explained(self._target.name, "creating the emulated board"):
+        with explained(self.target.name, "creating the emulated board"):
             if not self._adopt(spec):
                 self._make(image, spec, options)
 
     def _make(self, image: str, spec: str, options: dict[str, Any]) -> None:
         self._say("creating the emulated board")
-        name = f"microcloud-{self._run_id}-{self._target.name}"
+        name = f"microcloud-{self._run_id}-{self.target.name}"
         marks = host_labels(self._run_id)
         mounts = {}
         for part, where in (("card", "/var/lib/docker"), ("data", "/var/tmp")):  # noqa: S108
@@ -131,11 +130,11 @@ class ContainerDriver:
         if self._card is not None:
             self._flash(self._card, name)
         self.network.start(name, self._run_id)
-        marks |= {BOARD_LABEL: self._target.name, SPEC_LABEL: spec}
+        marks |= {BOARD_LABEL: self.target.name, SPEC_LABEL: spec}
         self._container = self._create(image, name, marks, mounts, options)
         self._keys.install(self.container)
         if self._prepared:
-            page_cache.read_in(self._engine, image, self._target.name, self._run_id)
+            page_cache.read_in(self._engine, image, self.target.name, self._run_id)
         self._container.start()
 
     def endpoint(self) -> Endpoint:
@@ -166,7 +165,7 @@ class ContainerDriver:
             lasting.append(f"cores: {count} of {model.cores} are visible (calibrated together)")
         if model.kind == "vm":
             lasting.append("CPU credits: the board always runs at burst speed and never falls to a baseline")
-        if model.ethernet_bits_per_s is None and self._target.link_bits_per_s is None:
+        if model.ethernet_bits_per_s is None and self.target.link_bits_per_s is None:
             lasting.append("link rate: no figure is published for this model")
         return (*lasting, *self._gaps, *self.network.emulation.gaps)
 
@@ -189,7 +188,7 @@ class ContainerDriver:
         """Return image and CPU share, if the image with the recorded id still exists."""
         from docker.errors import ImageNotFound
 
-        name, image, image_id = self._target.name, made_of.get("image"), made_of.get("image_id")
+        name, image, image_id = self.target.name, made_of.get("image"), made_of.get("image_id")
         if not image_id:
             raise BoardError(name, "the other run does not state the image that it was made from")
         with explained("this machine", f"looking for {image}"):
@@ -216,14 +215,14 @@ class ContainerDriver:
         """Kill everything on the board and power it on; restart its network first if that has ended."""
         if self.network.failure():
             self.network.restart()
-        with explained(self._target.name, "cutting the emulated board's power"):
+        with explained(self.target.name, "cutting the emulated board's power"):
             self.container.restart(timeout=0)
         return time.monotonic()
 
     def stop(self, *, keep: bool = False) -> None:
         """Remove the container and its volumes, or with `keep` hand them over to the next run."""
         try:
-            with explained(self._target.name, "releasing the emulated board"):
+            with explained(self.target.name, "releasing the emulated board"):
                 if keep and self._container is not None:
                     self._hand_over(self._container)
                 else:
@@ -241,7 +240,7 @@ class ContainerDriver:
 
     def _hand_over(self, container: Container) -> None:
         if not str(container.name).startswith(KEPT_PREFIX):
-            container.rename(f"{KEPT_PREFIX}{self._run_id}-{self._target.name}")
+            container.rename(f"{KEPT_PREFIX}{self._run_id}-{self.target.name}")
         container.reload()
         self.network.hand_over(str(container.name))
 
@@ -275,7 +274,7 @@ class ContainerDriver:
 
     def _options(self) -> dict[str, Any]:
         """Return docker-py's options for the limits, and the link's; equal options mean equal boards."""
-        model, target = self._model, self._target
+        model, target = self._model, self.target
         if not self._prepared:
             return {"limits": {}, "link": {}}
         self._fits_host()
@@ -317,7 +316,7 @@ class ContainerDriver:
         wanted = self._model.mem_total_bytes + HOST_RESERVE_BYTES
         if host_bytes < wanted:
             raise HostTooSmall(
-                self._target.name,
+                self.target.name,
                 f"{self._model.name} has {self._model.mem_total_bytes / 2**20:.0f} MiB and this host "
                 f"{host_bytes / 2**20:.0f} MiB: emulate it on a host with at least {wanted / 2**30:.1f} GiB, "
                 "or use a real board",
@@ -329,7 +328,7 @@ class ContainerDriver:
         While this run uses the board, the run that created it counts as alive, so that no other run takes or
         removes it.
         """
-        marks = [f"{BOARD_LABEL}={self._target.name}", f"{CONTROLLER_LABEL}={controller()}"]
+        marks = [f"{BOARD_LABEL}={self.target.name}", f"{CONTROLLER_LABEL}={controller()}"]
         filters: dict[str, str | list[str] | bool] = {"name": f"^/?{KEPT_PREFIX}", "label": marks}
         for container in self._engine.containers.list(all=True, ignore_removed=True, filters=filters):
             base = images.base(self._engine, images.WORKLOAD_SUITE, self._say)
@@ -357,7 +356,7 @@ class ContainerDriver:
             self._engine,
             card,
             ["--xattrs", "--xattrs-include=*", "-xpf", "/card.tar", "-C", "/var/lib/docker"],
-            board=self._target.name,
+            board=self.target.name,
             step="flashing the SD card",
             timeout_s=FLASH_TIMEOUT_S,
             entrypoint="tar",
