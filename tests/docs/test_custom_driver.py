@@ -1,4 +1,4 @@
-"""The custom driver of docs/drivers.md: its conftest.py as it stands there, in a user's own project."""
+"""The custom driver of docs/drivers.md: its conftest.py, unchanged, in a user's own project."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_the_driver_takes_about_twenty_lines() -> None:
 def run_on_desk(
     pytester: pytest.Pytester, new_real_board: NewRealBoard, monkeypatch: pytest.MonkeyPatch
 ) -> RunOnDesk:
-    """Reboot a real board that is said to be at that port of the switch."""
+    """Reboot a real board that is at that port of the switch."""
     desk = new_real_board("desk")
     program = pytester.mkdir("bin") / "snmpset"
     program.write_text(SNMPSET.format(python=sys.executable, container=desk.container.name))
