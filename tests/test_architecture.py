@@ -151,3 +151,8 @@ def _asks_for(node: ast.AST, name: str) -> bool:
         given = [*named, *(node.args[1:] if got else [])]
         return any(isinstance(value, ast.Constant) and value.value == name for value in given)
     return False
+
+
+def test_no_test_file_is_longer_than_the_modules_may_be() -> None:
+    files = Path(__file__).parent.rglob("*.py")
+    assert [str(file) for file in files if len(file.read_text().splitlines()) > MOST_LINES] == []

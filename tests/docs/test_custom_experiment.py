@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from pytest_microcloud import cli
+from tests.support.fake_boards import Project
 from tests.support.fenced import blocks
-from tests.support.said_to_be_up import Project
 
 FILES = {
     match[1]: block.text

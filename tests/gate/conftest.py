@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.fake_boards import Project
 from tests.support.gate_project import KEPT, OPTION, TESTS, Regression, against, with_image
-from tests.support.said_to_be_up import Project
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_microcloud.verdict import gate
+from tests.support.fake_boards import Project, said
 from tests.support.gate_project import (
     BOOTS,
     FRESH,
@@ -16,7 +17,6 @@ from tests.support.gate_project import (
     judged,
     with_image,
 )
-from tests.support.said_to_be_up import Project, said
 
 # What is suspect is measured again
 

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.support.fake_boards import Project, said
 from tests.support.gate_project import BOOTS, FRESH, KEPT, Regression, against
-from tests.support.said_to_be_up import Project, said
 
 # Where it is reported
 

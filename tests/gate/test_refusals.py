@@ -7,8 +7,8 @@ import json
 import pytest
 
 from pytest_microcloud import runs
+from tests.support.fake_boards import Project, said
 from tests.support.gate_project import BOOTS, FRESH, OPTION, TESTS, against, judged, with_image
-from tests.support.said_to_be_up import Project, said
 
 # What cannot be compared
 

@@ -9,8 +9,8 @@ import pytest
 
 from pytest_microcloud import runs
 from pytest_microcloud.verdict import gate
+from tests.support.fake_boards import Project, said
 from tests.support.real import RealBoard
-from tests.support.said_to_be_up import Project, said
 
 NewRealBoard = Callable[..., RealBoard]
 TWO = """\

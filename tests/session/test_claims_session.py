@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.said_to_be_up import Project, said
+from tests.support.fake_boards import Project, said
 
 CLAIMS = """\
     import pytest

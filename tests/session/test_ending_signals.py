@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.said_to_be_up import Project
+from tests.support.fake_boards import Project
 
 PATIENCE_S = 60.0
 SUITE = """\

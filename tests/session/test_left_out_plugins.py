@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.said_to_be_up import Project, said
+from tests.support.fake_boards import Project, said
 
 
 @pytest.fixture

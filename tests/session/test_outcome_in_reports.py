@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.support.fake_boards import Project
 from tests.support.outcome_project import BOOT, HOT
-from tests.support.said_to_be_up import Project
 
 
 def test_junit_has_errors_for_what_is_invalid_and_for_boards_that_broke(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.said_to_be_up import Project, said
+from tests.support.fake_boards import Project, said
 
 SUITE = """\
     def test_measures(measure, limit, board):

@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from tests.support.said_to_be_up import Project, said
+from tests.support.fake_boards import Project, said
 
 NAMES = [
     "DEPLOY_KEY",

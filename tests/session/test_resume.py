@@ -20,7 +20,7 @@ import pytest
 
 from pytest_microcloud import runs
 from pytest_microcloud.controller import workspace
-from tests.support.said_to_be_up import Project, said
+from tests.support.fake_boards import Project, said
 
 HALF_WAY = """\
     from pytest_microcloud.session.items import note

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from pytest_microcloud import runs
-from tests.support.said_to_be_up import Project
+from tests.support.fake_boards import Project
 
 BOOTS = 6
 """As many as are needed for a conclusion, among two metrics."""

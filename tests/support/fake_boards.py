@@ -1,7 +1,7 @@
-"""Projects of users whose boards are only said to be up: nothing is connected, and what is done is noted.
+"""Projects of users with fake boards: nothing is connected, and every step is recorded.
 
-The rack and the drivers are the real ones; what would go over SSH is not done, nor is Ansible asked. What a
-board measures is up to the image that it is said to have.
+The rack and the drivers are the real ones. Nothing goes over SSH, and ansible-inventory is not run. A board's
+measurements depend on the image that its inventory line names.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ PREAMBLE = """\
 
 
 class Project:
-    """A user's project with boards that are said to be up."""
+    """A user's project with fake boards."""
 
     def __init__(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
         self._pytester = pytester
