@@ -175,7 +175,9 @@ def board(name: str, facts: Fingerprint, model: str, redactor: Redactor, log: st
         for key, value in rows.items()
         if value
     )
+    means = [f"{aspect.replace('_', ' ')}: {by}" for aspect, by in sorted(facts.emulated_by.items())]
     for title, texts in (
+        ("Emulated by", means),
         ("Not emulated", facts.not_emulated),
         ("Not watched", facts.not_watched),
         ("Others' containers", facts.others_containers),

@@ -218,6 +218,15 @@ def test_a_measurement_without_samples_does_not_break_the_page() -> None:
     assert "hosting.containers" in shown.texts
 
 
+def test_a_board_shows_the_means_by_which_it_is_emulated() -> None:
+    means = {"round_trip": "a delay line in user space", "rate": "u32"}
+    board = Fingerprint("pi3b", emulated=True, emulated_by=means)
+    run = Run(Path("run.json"), "", "quick", {"desk": board}, (Entry("desk", "io", "t", "feasible"),), Plan())
+    html = "".join(feasibility.summary(run, catalogs.shipped(), Redactor()))
+    assert "<dt>Emulated by</dt>" in html
+    assert "<li>round trip: a delay line in user space</li>" in html
+
+
 def test_a_board_that_never_came_up_has_its_row_and_says_so() -> None:
     shown = page([Entry("desk", "io", "test", "error", "no SSH connection")])
     assert "never came up" in shown.texts
