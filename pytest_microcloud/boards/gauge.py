@@ -27,7 +27,7 @@ answer() {
   done <"$meminfo"
   [ "$total" ] || { echo "no MemTotal in $meminfo"; return; }
   : "${available:=$((free - shared))}" # before Linux 3.14: free memory and caches without shared memory
-  total=$((total * 1024)); available=$((available * 1024)); limit=$total; swapped=0
+  total=$((total * 1024)); available=$((available * 1024)); limit=$total; swapped=0; usage=
   if [ -r $v2/memory.max ]; then
     read -r limit <$v2/memory.max; read -r usage <$v2/memory.current; stat=$v2/memory.stat
     [ "$limit" = max ] && limit=$total
@@ -43,6 +43,7 @@ answer() {
         inactive_file|active_file) [ -r $v2/memory.max ] && cache=$((cache + value)) ;;
       esac
     done <$stat
+    case $usage in ''|*[!0-9]*) echo "no memory usage beside the limit in $v2 or $v1"; return ;; esac
     total=$limit; available=$((limit - usage + cache)) # /proc/vmstat is the host's
   else
     while read -r key value; do
