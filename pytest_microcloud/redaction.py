@@ -87,7 +87,7 @@ _FIRST_PART = re.compile(r"(?<![\w-])[\w-]{11,}(?=\.[\w-]+\.)")
 _OTHER_PARTS = re.compile(r"\.[\w-]+\.[\w-]*")
 """A JSON web token is three parts with dots between them; the first begins with `eyJ`."""
 _GIVEN = [
-    re.compile(rf"({_NAMED}[\"']?[ \t]*[=:][ \t]*){_VALUE}", re.IGNORECASE),
+    re.compile(rf"({_NAMED}[\"']?[ \t]*(?:=|(?<!:):(?!:))[ \t]*){_VALUE}", re.IGNORECASE),
     re.compile(rf"((?<![\w-])--[\w-]{{0,30}}{_NAMED}[ \t]+){_VALUE}", re.IGNORECASE),
     re.compile(rf"(\bsshpass[ \t]+-p[ \t]*){_VALUE}"),
     re.compile(rf"(\bauthorization[\"']?[ \t]*[:=][ \t]*(?:\w+[ \t]+)?){_VALUE}", re.IGNORECASE),

@@ -102,9 +102,9 @@ class Rack:
         board = self._boards.get(name)
         if board is None or name in self._broken:
             return ""
-        boot, trouble = board.booted, board.trouble()
+        boot = board.booted
         try:
-            if trouble:
+            if trouble := board.trouble():
                 self._revive(name, trouble)
             happened = "rebooted by itself" if board.booted != boot else board.logs.cause()
         except BoardError as error:
@@ -190,9 +190,10 @@ class Rack:
             if host is not None:
                 with self._warned("this machine"):
                     leftovers.clean(host, self.workspace.run_id)
-                if self._lease is not None:
-                    self._lease.release()
-                    self._lease = None
+                held, self._lease = self._lease, None
+                if held is not None:
+                    with self._warned("this machine"):
+                        held.release()
         finally:
             if host is not None:
                 host.close()

@@ -27,6 +27,9 @@ STARTING_S = 60.0
 """How long a lease whose container is created but not started counts as held."""
 
 
+RELEASE_TIMEOUT_S = 60.0
+
+
 class Lease:
     """A lease that this process holds until `release` or until the process ends."""
 
@@ -44,7 +47,7 @@ class Lease:
         with contextlib.suppress(APIError):  # gone, or about to: the engine removes it itself
             self._container.remove(force=True)
         with contextlib.suppress(NotFound):
-            self._container.wait(condition="removed")
+            self._container.wait(condition="removed", timeout=RELEASE_TIMEOUT_S)
 
 
 def take(engine: DockerClient, image: str, run_id: str) -> Lease | None:

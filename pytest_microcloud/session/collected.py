@@ -41,11 +41,11 @@ class Collected:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take a report's record in before any other hook needs it."""
         if (brought := record_of(report)) is not None:
-            self.add(brought)
+            self.add(report.nodeid, brought)
 
-    def add(self, brought: Mapping[str, Any]) -> None:
-        """Take in a record; a later one of the same test replaces it."""
-        test, board = brought["test"], brought["board"]
+    def add(self, test: str, brought: Mapping[str, Any]) -> None:
+        """Take in the record of a test (its node id); a later one of the same test replaces it."""
+        board = brought["board"]
         if brought["fingerprint"] is not None:
             self.boards[board] = None
             if not brought["stage"]:  # the gate's confirmation exchanges what a board is made of
@@ -78,9 +78,12 @@ class Collected:
         return Fingerprint.of(self.fingerprints[board])
 
     def _typed(self) -> list[Entry]:
+        from dataclasses import replace
+
         from pytest_microcloud.runs import Entry
 
         for test, brought in self._records.items():
             if test not in self._entries:
-                self._entries[test] = Entry.of(brought["outcome"])
+                # Redaction may have changed the node id in the record; the report's identifies the test.
+                self._entries[test] = replace(Entry.of(brought["outcome"]), test=test)
         return [self._entries[test] for test in self._records]

@@ -109,6 +109,11 @@ class Measure:
         self._item.config.hook.pytest_microcloud_measured(
             board=self._board, measurements=measurements, item=self._item
         )
+        try:
+            _measurements(measurements)  # a hook may have changed them
+        except pytest.UsageError:
+            self._benchmark.has_error = True
+            raise
         wrong = [m for m in measurements if m.verdict == "infeasible"]
         reason = "; ".join(f"{m.metric}: {m.reason}" for m in wrong)
         note(self._item, "infeasible" if wrong else "feasible", reason, [*measurements, *self._doubted])

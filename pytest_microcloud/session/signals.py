@@ -56,7 +56,8 @@ class Signals:
     def _end(self, number: int, _frame: FrameType | None) -> None:
         self._ignore()
         _detach_closed_terminals()
-        pytest.exit(f"ended by {signal.Signals(number).name}", returncode=pytest.ExitCode.INTERRUPTED)
+        # Not pytest.exit: its exception is an Exception, which code on the way may catch.
+        raise KeyboardInterrupt(f"ended by {signal.Signals(number).name}")
 
     def _ignore(self) -> None:
         for number in self._usual:

@@ -104,3 +104,23 @@ def test_signals_that_are_ignored_on_purpose_stay_ignored(project: Project) -> N
         check=False,
     )
     assert result.returncode == pytest.ExitCode.OK, result.stdout
+
+
+def test_a_signal_ends_a_test_that_catches_every_exception(project: Project) -> None:
+    project.tests(
+        """\
+        def test_stubborn(board):
+            try:
+                os.kill(os.getpid(), 15)
+                os.getpid()
+            except Exception:
+                pass
+
+        def test_next(board):
+            Path("went on").touch()
+        """
+    )
+    result = project.run()
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert not (project.path / "went on").exists()
+    assert project.done() == ["desk on", "desk off"]

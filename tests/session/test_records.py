@@ -129,3 +129,33 @@ def test_a_measurement_that_no_run_file_could_hold_is_a_usage_error(project: Pro
     assert said(result).count("UsageError: measure(…): io.memory_time cannot be stored") >= 3
     assert all(outcome["verdict"] == "error" for outcome in outcomes(project.document()))
     assert isinstance(json.loads(Path(project.files()[-1]).read_text()), dict)
+
+
+def test_tests_whose_names_look_like_a_secret_keep_their_results_apart(project: Project) -> None:
+    project.tests(
+        """\
+        class TestToken:
+            def test_pull(self, measure):
+                measure(lambda: [Measurement("io.memory_time", [1.0])])
+
+            def test_push(self, measure):
+                measure(lambda: [Measurement("io.memory_time", [2.0])])
+        """
+    )
+    result = project.run()
+    result.assert_outcomes(passed=2)
+    assert "still to be done" not in said(result)
+    document = project.document()
+    names = ["test_pull[ssh://desk]", "test_push[ssh://desk]"]
+    assert [b["fullname"].rpartition("::")[2] for b in document["benchmarks"]] == names
+    assert [o["test"].rpartition("::")[2] for o in outcomes(document)] == names
+
+
+def test_a_hook_that_makes_a_measurement_unstorable_is_an_error(project: Project) -> None:
+    conftest = project.path / "conftest.py"
+    hook = "\n\ndef pytest_microcloud_measured(measurements):\n    measurements[0].samples = ['fast']\n"
+    conftest.write_text(conftest.read_text() + hook)
+    project.tests("def test_it(measure, board):\n    measure(took, board)")
+    result = project.run()
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert "UsageError: measure(…): io.memory_time cannot be stored" in said(result)
