@@ -87,8 +87,9 @@ class BoardLifecycle:
         session.phases[name] = needed
         if needed.stage:
             gate = session.gate
-            in_baseline = gate is not None and needed.stage == "baseline"
-            made_of = gate.made_of[name] if gate and in_baseline else session.rack.original(name)
+            made_of = (
+                gate.made_of[name] if gate and needed.stage == "baseline" else session.rack.original(name)
+            )
             session.rack.exchange(name, made_of, f"{needed.stage}, boot {needed.boot}")
         else:
             session.rack.reboot(name, f"boot {needed.boot} of {session.boots}")

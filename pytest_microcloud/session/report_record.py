@@ -3,7 +3,6 @@
 The run file, the page and the terminal are made from these records alone (`collected.py`), so that the
 process in which a test ran does not matter. A record has the keys
 
-- `test`: the node id;
 - `board`, `fingerprint`: the test's board, and its fingerprint if it is up;
 - `stage`: the side that is measured in the gate's confirmation, else empty;
 - `outcome`: the test's outcome as the run file holds it, with measurements; None before there is one;
@@ -51,7 +50,6 @@ class Records:
         up = self._session.boards.get(board or "")
         entry = item.stash.get(ENTRY, None)
         record = {
-            "test": item.nodeid,
             "board": board,
             "stage": stage_of(item),
             "fingerprint": fingerprint(up) if up else None,

@@ -85,11 +85,8 @@ class Resume:
 
         Where only single tests were asked for, a module says nothing about its others.
         """
-        asked = self._config.args
-        by_test = any("::" in str(word) for word in asked)
-        narrowed = by_test or any(
-            self._config.getoption(name, False) for name in ("lf", "last_failed", "stepwise")
-        )
+        by_test = any("::" in word for word in self._config.args)
+        narrowed = by_test or any(self._config.getoption(name, False) for name in ("lf", "stepwise"))
         for test in self._unfinished.plan.tests:
             module = test.partition("::")[0]
             collected = module in self._modules and not narrowed

@@ -30,7 +30,6 @@ class RunFile:
         self._session = config.stash[SESSION]
         self._write_errors = write_errors
         self._plan = plan
-        self._planned = plan
         self._skipped: set[str] = set()
         self._known: set[str] = set()
         self._encoded: dict[str, tuple[list[str], str]] = {}
@@ -50,7 +49,7 @@ class RunFile:
         from pytest_microcloud.runs.unfinished import joined
 
         tests = tuple(item.nodeid for item in session.items if fixtures.uses(item, ("measure",)))
-        self._planned = joined(replace(self._plan, tests=tests), self._session.resumed, self._session.gone)
+        self._plan = joined(replace(self._plan, tests=tests), self._session.resumed, self._session.gone)
         if self._session.gone and not options.nothing_runs(self._config):
             self.write()
 
@@ -62,19 +61,19 @@ class RunFile:
             if report.nodeid in self._session.collected.records:
                 self._encode(report.nodeid)
                 self.write()
-            elif report.nodeid in self._planned.tests:
+            elif report.nodeid in self._plan.tests:
                 self._skipped.add(report.nodeid)
                 if self._session.run_file.is_file():
                     self.write()
         elif brought.get("fingerprint") and brought["board"] not in self._known:
             self._known.add(brought["board"])
-            if self._planned.tests:
+            if self._plan.tests:
                 self.write()
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         """Report how an interrupted session is continued."""
         done = {entry.test for entry in self._session.collected.entries} | self._skipped
-        left = sum(test not in done for test in self._planned.tests)
+        left = sum(test not in done for test in self._plan.tests)
         if left and self._session.run_file.is_file():
             tests = f"{left} test{'s are' if left > 1 else ' is'}"
             terminalreporter.write_line(
@@ -138,7 +137,7 @@ class RunFile:
     def _remaining(self) -> Plan:
         from pytest_microcloud.runs.unfinished import joined
 
-        return joined(self._planned, None, self._skipped)
+        return joined(self._plan, None, self._skipped)
 
     def _described(self) -> dict[str, dict[str, Any]]:
         """Return what readers need of the experiments, who may not have the registry of this session."""
