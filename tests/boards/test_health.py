@@ -16,12 +16,14 @@ from pytest_microcloud.boards.health import Watch
 from pytest_microcloud.boards.vitals import VitalsReader
 from pytest_microcloud.errors import LinkError
 from pytest_microcloud.experiments import shipped
-from tests.support.watching import POLL_S, SPIN, found, polled
+from tests.support.watching import SPIN, found, polled
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
     from tests.conftest import NewRealBoard
     from tests.support.real import RealBoard, RealBoards
+
+pytestmark = pytest.mark.usefixtures("impatient")
 
 # `vcgencmd` and `dmesg` as they come before the system's own.
 PRINTS = """\
@@ -42,11 +44,6 @@ def machine(real_boards: RealBoards) -> RealBoard:
 @pytest.fixture(scope="module")
 def board(machine: RealBoard) -> Board:
     return machine.in_rack().board("machine")
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "POLL_S", POLL_S)
 
 
 @pytest.fixture

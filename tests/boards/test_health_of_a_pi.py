@@ -11,11 +11,13 @@ import pytest
 from pytest_microcloud.boards import health
 from pytest_microcloud.boards.vitals import VitalsReader
 from pytest_microcloud.errors import BoardError
-from tests.support.watching import POLL_S, SPIN, found, polled
+from tests.support.watching import SPIN, found, polled
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
     from tests.support.real import RealBoard, RealBoards
+
+pytestmark = pytest.mark.usefixtures("impatient")
 
 # Files that emulate a Pi's firmware. The marks of a container are removed.
 PI = r"""
@@ -54,11 +56,6 @@ def pi(real_boards: RealBoards) -> RealBoard:
 @pytest.fixture(scope="module")
 def pi_board(pi: RealBoard) -> Board:
     return pi.in_rack().board("pi")
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "POLL_S", POLL_S)
 
 
 @pytest.mark.engine

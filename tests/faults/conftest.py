@@ -1,4 +1,4 @@
-"""A jump host for the tests of faults."""
+"""What the tests of faults share: a jump host, and short timeouts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+
+from pytest_microcloud.boards import board as boards
+from tests.support.logins import PATIENCE_S
 
 if TYPE_CHECKING:
     from tests.support.real import RealBoard, RealBoards
@@ -17,3 +20,9 @@ def gate(real_boards: RealBoards) -> Iterator[RealBoard]:
     machine = real_boards.new("gate", user="porter", engine=None)
     yield machine
     machine.remove()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a connection take seconds only."""
+    monkeypatch.setattr(boards, "CONNECT_TIMEOUT_S", PATIENCE_S)

@@ -13,23 +13,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_microcloud.boards import board as boards
 from pytest_microcloud.errors import (
     HostKeyChanged,
     HostKeyUnknown,
 )
-from tests.support.logins import BEHIND, PATIENCE_S, config, jump, refused
+from tests.support.logins import BEHIND, config, jump, refused
 
 if TYPE_CHECKING:
     from tests.conftest import NewRealBoard
     from tests.support.real import RealBoard
 
-pytestmark = pytest.mark.engine
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boards, "CONNECT_TIMEOUT_S", PATIENCE_S)
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("impatient")]
 
 
 def fingerprint(board: RealBoard) -> str:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_microcloud.boards import board as boards
 from pytest_microcloud.errors import (
     EngineError,
     InventoryError,
@@ -28,12 +27,7 @@ if TYPE_CHECKING:
     from tests.conftest import NewRealBoard
     from tests.support.real import RealBoard
 
-pytestmark = pytest.mark.engine
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boards, "CONNECT_TIMEOUT_S", PATIENCE_S)
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("impatient")]
 
 
 @contextmanager

@@ -76,14 +76,17 @@ def test_a_regression_of_a_run_with_nothing_left_to_do_fails_the_session(
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
-def test_a_run_that_goes_on_is_compared_as_a_whole(project: Project, baseline: str) -> None:
-    project.tests(
-        TESTS.replace(
-            "if kind ==",
-            "if 'steady-boot4' in os.environ['PYTEST_CURRENT_TEST'] and not Path('go on').exists():\n"
-            "            os.kill(os.getpid(), 9)\n        if kind ==",
-        )
+def killed_once_at(words: str) -> str:
+    """Return the tests; one with these words in its name kills its session unless "go on" exists."""
+    kills = (
+        f"if {words!r} in os.environ['PYTEST_CURRENT_TEST'] and not Path('go on').exists():\n"
+        "            os.kill(os.getpid(), 9)\n        if kind =="
     )
+    return TESTS.replace("if kind ==", kills)
+
+
+def test_a_run_that_goes_on_is_compared_as_a_whole(project: Project, baseline: str) -> None:
+    project.tests(killed_once_at("steady-boot4"))
     against(project, baseline, "new")
     (project.path / "go on").touch()
     result = against(project, baseline, "new", "--microcloud-resume")
@@ -95,13 +98,7 @@ def test_a_run_that_goes_on_is_compared_as_a_whole(project: Project, baseline: s
 
 
 def test_a_confirmation_that_was_killed_is_made_again(project: Project, baseline: str) -> None:
-    project.tests(
-        TESTS.replace(
-            "if kind ==",
-            "if 'boot2-candidate' in os.environ['PYTEST_CURRENT_TEST'] and not Path('go on').exists():\n"
-            "            os.kill(os.getpid(), 9)\n        if kind ==",
-        )
-    )
+    project.tests(killed_once_at("boot2-candidate"))
     against(project, baseline, "new")
     (project.path / "go on").touch()
     result = against(project, baseline, "new", "--microcloud-resume")
