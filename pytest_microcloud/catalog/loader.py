@@ -251,9 +251,8 @@ def _limits(file: Path, model: str, table: Table, models: Mapping[str, BoardMode
             raise CatalogError(f'{file}: key "{experiment}": unknown experiment{near}')
         for metric, entries in _subtable(file, of_experiment, experiment).items():
             name = f"{experiment}.{metric}"
-            if (
-                experiment in registered and name not in known
-            ):  # the metrics of an unregistered experiment are not known
+            # The metrics of an unregistered experiment are not known.
+            if experiment in registered and name not in known:
                 raise CatalogError(f'{file}: key "{name}": unknown metric{did_you_mean([name], known)}')
             for entry in entries if isinstance(entries, list) else [entries]:
                 limit = _record(

@@ -116,9 +116,8 @@ def _sums(plot: Plot, chart: Chart, sources: Sequence[Source], look: Look) -> Pl
         totals = {series.key(labels): figure for labels, figure in source.figures(chart.total)}
         for labels, each in source.figures(metric):
             key = series.key(labels)
-            sums = _Sums(
-                each, totals.get(key), list(itertools.accumulate(_first_repetition(each, totals.get(key))))
-            )
+            total = totals.get(key)
+            sums = _Sums(each, total, list(itertools.accumulate(_first_repetition(each, total))))
             curve = _sum_curve(source, look, " ".join(key), sums.taken, dashes[key], plot.unit, what)
             plot.traces.append(curve)
             if sums.projected:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pytest_microcloud.session.state import Session
 
 POWER_ON_S = 13.0
-BOOT_S = 20.0
 UNKNOWN_S = 1.0
 """A test of an experiment that is not registered."""
 
@@ -48,6 +47,8 @@ def steps(session: Session, items: Iterable[pytest.Item]) -> dict[str, list[tupl
 
     A test that runs in several boots is listed once. The reboots follow at the end.
     """
+    from pytest_microcloud.experiments.startup import BOOT_S
+
     found: dict[str, list[tuple[str, float]]] = {name: [] for name in session.rack.targets}
     phases: dict[str, set[str]] = {name: set() for name in found}
     several: dict[tuple[str, str], list[float]] = {}
