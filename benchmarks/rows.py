@@ -188,7 +188,7 @@ def hosting_fill(board: Board, catalog: Catalog, progress: Recorded, pairs: int,
         started = time.monotonic()
         with Watch(board, expected=["load"]):
             hosting.fill(deployment, at_most=containers)
-        return progress.last("asking") - started
+        return progress.last(hosting.REQUESTING) - started
 
     took = alternate(bare, ours, pairs)
     what = f"hosting {containers} × {WORKLOAD}: watched hosting.fill's filling / loop of docker run"

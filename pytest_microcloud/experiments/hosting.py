@@ -30,6 +30,8 @@ takes nearly as much for a moment, and a board with no memory left keeps rereadi
 card."""
 FEWEST_TO_PROJECT = 5
 """Least number of containers to project from; the first ones also fill caches."""
+REQUESTING = "sending requests to"
+"""How the step begins that follows the filling; the benchmark of the filling ends there."""
 RESPONSES_S = 300.0
 """Time for requests to all containers of a full board; containers that are not asked within it count as
 silent."""
@@ -108,7 +110,7 @@ def fill(
                     f"{board.name}: the connection to the board broke during the filling, after "
                     f"{len(filling.hosted)} containers"
                 ) from error
-        board.say(f"hosting {name}: sending requests to {len(filling.hosted)} containers")
+        board.say(f"hosting {name}: {REQUESTING} {len(filling.hosted)} containers")
         response_s = _response_times(deployment, filling)
     if not response_s and not filling.disk_bytes:
         raise BoardError(board.name, f"could not host a single {deployment.workload.name}: {filling.ended}")
