@@ -177,7 +177,7 @@ def test_a_filling_whose_connection_breaks_has_no_result(
         "the board's sshd": lambda: desk.shell("pkill -KILL -f '[s]shd: root@'"),
     }
     when(board, "hosting httpd: 2 containers", cuts[cut])
-    expected = "desk: the connection to the board broke during the filling after [2-9] containers"
+    expected = "desk: the connection to the board broke during the filling, after [2-9] containers"
     with pytest.raises(InvalidMeasurement, match=expected):
         hosting.fill(deployment)
     assert rack.diagnose("desk") == ""
