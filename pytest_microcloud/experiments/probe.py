@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from http.client import HTTPConnection, HTTPException
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, cast
 
 from docker.errors import APIError
@@ -84,26 +85,31 @@ def http_answers(
     connect_timeout_s: float = ANSWER_TIMEOUT_S,
     timeout_s: float = ANSWER_TIMEOUT_S,
 ) -> bool:
-    """Whether the response to a GET has status 200 and a body that contains `expect`."""
-    status, body = http_page(address, port, path, connect_timeout_s, timeout_s)
-    return status == 200 and expect.encode() in body
+    """Whether the response to a GET has status 200 and a body that contains `expect`.
+
+    The rest of the body is not read: over a slow link, a long page takes several round trips more.
+    """
+    with _got(address, port, path, connect_timeout_s, timeout_s) as response:
+        return response.status == 200 and _contains(response.read1, expect)
 
 
-def http_page(
-    address: str,
-    port: int,
-    path: str,
-    connect_timeout_s: float = ANSWER_TIMEOUT_S,
-    timeout_s: float = ANSWER_TIMEOUT_S,
-) -> tuple[int, bytes]:
+def http_page(address: str, port: int, path: str) -> tuple[int, bytes]:
     """Send a GET, and return the response's status and body. Raises OSError, HTTPException."""
+    with _got(address, port, path, ANSWER_TIMEOUT_S, ANSWER_TIMEOUT_S) as response:
+        return response.status, response.read()
+
+
+@contextlib.contextmanager
+def _got(
+    address: str, port: int, path: str, connect_timeout_s: float, timeout_s: float
+) -> Iterator[HTTPResponse]:
+    """Send a GET, and yield the response with its body still to be read. Raises OSError, HTTPException."""
     connection = HTTPConnection(address, port, timeout=connect_timeout_s)
     with contextlib.closing(connection):
         connection.connect()
         connection.sock.settimeout(timeout_s)
         connection.request("GET", path)
-        response = connection.getresponse()
-        return response.status, response.read()
+        yield connection.getresponse()
 
 
 def answering_address(host: str, port: int) -> str:
@@ -128,7 +134,7 @@ def _tcp(address: str, port: int, ready: Ready, timeout_s: float) -> bool:
     with socket.create_connection((address, port), timeout=timeout_s) as connection:
         connection.sendall(ready.send.encode())
         connection.shutdown(socket.SHUT_WR)
-        return _responds(connection, ready.expect)
+        return _contains(connection.recv, ready.expect)
 
 
 def _stdin(container: Container, ready: Ready, timeout_s: float) -> bool:
@@ -138,17 +144,17 @@ def _stdin(container: Container, ready: Ready, timeout_s: float) -> bool:
     try:
         raw.settimeout(timeout_s)
         raw.sendall(ready.send.encode() + b"\n")
-        return _responds(raw, ready.expect)
+        return _contains(raw.recv, ready.expect)
     finally:
         raw.close()
         channel.close()
 
 
-def _responds(connection: socket.socket, expect: str) -> bool:
-    """Read until the expected response; return False if the peer closes the connection first."""
+def _contains(receive: Callable[[int], bytes], expect: str) -> bool:
+    """Read until the expected response; return False if the peer ends it first."""
     received = b""
     while expect.encode() not in received:
-        part = connection.recv(4096)
+        part = receive(4096)
         if not part:
             return False
         received += part
