@@ -14,12 +14,18 @@ if TYPE_CHECKING:
 
 @pytest.hookspec
 def pytest_microcloud_register(registry: Registry) -> None:
-    """Called once a session, before the inventory is read: register drivers, experiments and meters."""
+    """Called once a session, before the inventory is read: register drivers, experiments and meters.
+
+    It is a usage error if a plugin that implements this hook is loaded later.
+    """
 
 
 @pytest.hookspec
 def pytest_microcloud_board_ready(board: Board, config: pytest.Config) -> None:
-    """Called once for each board, when it is powered on and its engine answers, before its first test."""
+    """Called before the first test of each boot of a board (`board.boot`), once its engine answers.
+
+    If it raises an exception, the test ends with it, and the hook is called again for the next test.
+    """
 
 
 @pytest.hookspec

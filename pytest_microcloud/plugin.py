@@ -93,8 +93,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test of ours at every point of the axes that its `sweep` marks name."""
     if not fixtures.uses(metafunc.definition, fixtures.OURS):
         return  # another plugin's mark with that name
-    from pytest_microcloud.session import sweep
+    from pytest_microcloud.session import items, sweep
 
+    items.check_mark(metafunc.definition)
     sweep.parametrize(metafunc)
 
 

@@ -71,3 +71,35 @@ def test_the_tools_of_all_experiments_are_known_with_their_packages() -> None:
 
 def test_the_shipped_experiments_are_registered_in_the_papers_order() -> None:
     assert list(shipped().experiments) == ["serving", "hosting", "io", "startup"]
+
+
+LATE = """
+class Late:
+    def pytest_microcloud_register(self, registry): ...
+"""
+
+
+def test_a_plugin_that_registers_after_the_inventory_is_read_is_a_usage_error(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makeconftest(
+        LATE + "def pytest_configure(config): config.pluginmanager.register(Late(), 'late-boards')\n"
+    )
+    pytester.makefile(".ini", hosts="[pi3b]\ndesk\n")
+    result = pytester.runpytest_subprocess("--hosts=all", "--microcloud-plan")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*late-boards: pytest_microcloud_register comes too late*"])
+    result.stderr.no_fnmatch_line("*Traceback*")
+
+
+def test_a_conftest_below_the_command_lines_directories_registers_too_late(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makefile(".ini", hosts="[pi3b]\ndesk\n")
+    deep = pytester.mkdir("suites") / "deep"
+    deep.mkdir()
+    (deep / "conftest.py").write_text("def pytest_microcloud_register(registry): ...\n")
+    (deep / "test_it.py").write_text("def test_it(board): ...\n")
+    result = pytester.runpytest_subprocess("suites", "--hosts=all", "--microcloud-plan")
+    assert result.ret != pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["*conftest.py: pytest_microcloud_register comes too late*"])

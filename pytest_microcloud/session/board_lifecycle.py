@@ -24,6 +24,7 @@ class BoardLifecycle:
         self._config = config
         self._session = config.stash[SESSION]
         self._log = log
+        self._ready: dict[str, str] = {}
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Power a test's board on, so that plain testinfra tests find it up, too, and boot it as needed.
@@ -36,8 +37,10 @@ class BoardLifecycle:
         board = self._session.rack.board(name)
         if name not in self._session.boards:
             self._learn(board)
-            self._config.hook.pytest_microcloud_board_ready(board=board, config=self._config)
         self._boot(item, name)
+        if self._ready.get(name) != board.booted:
+            self._config.hook.pytest_microcloud_board_ready(board=board, config=self._config)
+            self._ready[name] = board.booted
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_microcloud import fixtures
-from pytest_microcloud.session.items import PHASE, phase_of
+from pytest_microcloud.session.items import PHASE, board_of, phase_of
 from pytest_microcloud.session.state import SESSION, Phase
 
 
@@ -22,6 +22,21 @@ class Boots:
             phases = [Phase(boot) for boot in range(1, self._session.boots + 1)]
             metafunc.fixturenames.append(PHASE)
             metafunc.parametrize(PHASE, phases, ids=str)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        """Tear fixtures of all scopes down before the next test's board reboots: they may depend on its boot."""
+        if nextitem is None or not self._reboots(item, nextitem):
+            return None
+        return bool(item.ihook.pytest_runtest_protocol(item=item, nextitem=None))
+
+    def _reboots(self, item: pytest.Item, nextitem: pytest.Item) -> bool:
+        """Return whether a board reboots between two tests."""
+        needed, name = phase_of(nextitem), board_of(nextitem)
+        if needed is None or name is None:
+            return False
+        now = phase_of(item) if board_of(item) == name else None
+        return needed != (now or self._session.phases.get(name, Phase()))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:

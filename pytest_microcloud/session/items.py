@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_microcloud.errors import UserMistake
 from pytest_microcloud.session.state import SESSION, Phase
 
 if TYPE_CHECKING:
@@ -26,8 +28,30 @@ def board_name(host: Host) -> str:
 
 def experiment_of(item: pytest.Item) -> str:
     """Return the experiment that a test belongs to: its mark's, else its module's name."""
+    return _mark(item)[0] or item.path.stem.removeprefix("test_")
+
+
+def check_mark(item: pytest.Item) -> None:
+    """Fail the collection of a test whose `experiment` mark cannot be applied."""
+    from pytest_microcloud.catalog import threshold
+
+    try:
+        for symptom in _mark(item)[1]:
+            threshold(symptom)
+    except (TypeError, UserMistake) as error:
+        what = str(error).removeprefix(f"{_experiment.__name__}() ")
+        why = f"{item.nodeid}: @pytest.mark.experiment(…): {what}"
+        raise pytest.fail.Exception(why, pytrace=False) from None
+
+
+def _mark(item: pytest.Item) -> tuple[str, tuple[str, ...]]:
     mark = item.get_closest_marker("experiment")
-    return str(mark.args[0]) if mark and mark.args else item.path.stem.removeprefix("test_")
+    return _experiment(*mark.args, **mark.kwargs) if mark else ("", ())
+
+
+def _experiment(name: str = "", *, tolerates: str | Iterable[str] = ()) -> tuple[str, tuple[str, ...]]:
+    """Take the arguments of the mark; a TypeError says what is wrong with them."""
+    return str(name), (tolerates,) if isinstance(tolerates, str) else tuple(tolerates)
 
 
 def note(item: pytest.Item, verdict: str, reason: str, measurements: list[Measurement] | None = None) -> None:
@@ -46,10 +70,8 @@ def note(item: pytest.Item, verdict: str, reason: str, measurements: list[Measur
 
 def tolerated(item: pytest.Item) -> tuple[str, ...]:
     """Return the symptoms that a test causes itself, by its mark and by its experiment's record."""
-    mark = item.get_closest_marker("experiment")
-    own = mark.kwargs.get("tolerates", ()) if mark else ()
     known = item.config.stash[SESSION].registry.experiments.get(experiment_of(item))
-    return (*own, *(known.tolerates if known else ()))
+    return (*_mark(item)[1], *(known.tolerates if known else ()))
 
 
 def host_of(item: pytest.Item) -> Host | None:

@@ -12,6 +12,26 @@ if TYPE_CHECKING:
 REGISTRY: pytest.StashKey[Registry] = pytest.StashKey()
 
 
+class _Complete:
+    """The hook that refuses a plugin whose entries would come after inventory and catalog were read."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._called = self._implementing()
+
+    def pytest_plugin_registered(self, plugin_name: str) -> None:
+        """Refuse it; pytest calls this for the plugins that were registered before, too."""
+        if plugin_name in self._implementing() - self._called:
+            raise pytest.UsageError(
+                f"{plugin_name}: pytest_microcloud_register comes too late, after the inventory was read: load "
+                "the plugin with -p or as an entry point, or move the hook to the conftest.py of the root "
+                "directory or of a directory on the command line"
+            )
+
+    def _implementing(self) -> set[str]:
+        return {impl.plugin_name for impl in self._config.hook.pytest_microcloud_register.get_hookimpls()}
+
+
 def registered(config: pytest.Config) -> Registry:
     """Return the registry, filled by `pytest_microcloud_register` when it is first asked for.
 
@@ -24,6 +44,7 @@ def registered(config: pytest.Config) -> Registry:
 
     registry = Registry()
     config.hook.pytest_microcloud_register(registry=registry)
+    config.pluginmanager.register(_Complete(config), "microcloud-registry")
     add_metrics(metric for experiment in registry.experiments.values() for metric in experiment.metrics)
     config.stash[REGISTRY] = registry
     return registry

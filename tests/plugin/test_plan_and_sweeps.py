@@ -120,3 +120,27 @@ def test_an_effort_that_is_none_is_a_usage_error_that_lists_the_efforts(run: Run
     assert "invalid choice: 'papers' (choose from" in said(result)
     by_ini = usage_error(run("--hosts=pi3b", "-o", "microcloud_effort=papers"))
     assert "no effort is named 'papers'; did you mean 'paper'? (there are: paper, quick, standard)" in by_ini
+
+
+# The mark `experiment`
+
+
+@pytest.mark.parametrize(
+    ("mark", "reason"),
+    [
+        ('"mine", tolerates="swapp"', "no symptom is named 'swapp'; did you mean 'swap'*"),
+        ('"mine", tolerates=["oom", "swapp"]', "no symptom is named 'swapp'; did you mean 'swap'*"),
+        ('"mine", tolerate="swap"', "got an unexpected keyword argument 'tolerate'"),
+        ('"mine", "swap"', "takes from 0 to 1 positional arguments but 2 were given"),
+    ],
+)
+def test_an_experiment_mark_that_cannot_be_applied_is_an_error(
+    project: pytest.Pytester, mark: str, reason: str
+) -> None:
+    project.makepyfile(
+        test_board=f"import pytest\n\n@pytest.mark.experiment({mark})\ndef test_it(measure): ..."
+    )
+    result = project.runpytest_subprocess("--hosts=pi3b", "--microcloud-plan")
+    result.stdout.fnmatch_lines([f"*test_board.py::test_it*: @pytest.mark.experiment(*): {reason}*"])
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert "During handlingback" not in said(result)
