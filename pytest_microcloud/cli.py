@@ -255,10 +255,13 @@ def _clean(chosen: argparse.Namespace) -> int:
         print("no Docker engine is here that could have emulated boards")
         return 0
     with closing(host):
-        _print_removed(leftovers.clean(host, kept=True))
+        cleaned = leftovers.clean(host, kept=True)
+        _print_removed(cleaned.removed)
+        for name in cleaned.remaining:
+            print(f"microcloud: could not remove {name}", file=sys.stderr)
         if chosen.cache:
             _print_removed(images.forget(host))
-    return 0
+    return 1 if cleaned.remaining else 0
 
 
 def _print_removed(names: Iterable[str]) -> None:

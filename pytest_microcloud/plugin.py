@@ -18,12 +18,11 @@ from pytest_microcloud.fixtures import (  # noqa: F401 - pytest finds fixtures i
     results,
     serve,
 )
+from pytest_microcloud.session import without_boards
 from pytest_microcloud.session.claims import Claims
 from pytest_microcloud.session.state import SESSION, WITHOUT_BOARDS, WithoutBoards
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from pytest_microcloud.registry import Registry
 
 
@@ -68,7 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
             opening.open_session(config)
     except WithoutBoards as why:
         config.stash[WITHOUT_BOARDS] = str(why)
-        config.pluginmanager.register(WithoutSession(), "microcloud-without-session")
+        config.pluginmanager.register(without_boards.OurMessageFirst(), "microcloud-our-message-first")
     except MicrocloudError as error:
         from pytest_microcloud.session import opening
 
@@ -102,27 +101,5 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse tests of boards when no boards were chosen."""
-    if config.stash.get(SESSION, None) is not None or config.option.collectonly:
-        return
-    for item in items:
-        if fixtures.uses(item, fixtures.OURS):
-            raise pytest.UsageError(_no_boards(config, item))
-
-
-def _no_boards(config: pytest.Config, item: pytest.Item) -> str:
-    if config.getoption("hosts", None) is None:
-        return f"{item.nodeid} needs a board: choose with --hosts, e.g. --hosts=pi3b or --hosts=all"
-    return f"{item.nodeid} needs a board of an inventory; {config.stash[WITHOUT_BOARDS]}"
-
-
-class WithoutSession:
-    """The hook of a session whose --hosts is for testinfra alone."""
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> Generator[None, None, None]:
-        """Let our message about boards come before testinfra's about the hosts."""
-        try:
-            yield
-        except RuntimeError:
-            if not fixtures.uses(metafunc.definition, fixtures.OURS):
-                raise
+    if config.stash.get(SESSION, None) is None and not config.option.collectonly:
+        without_boards.refuse(config, items)

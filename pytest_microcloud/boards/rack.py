@@ -13,7 +13,7 @@ from pytest_microcloud.boards.drivers.protocol import DriverContext
 from pytest_microcloud.controller import engine, images, lease, leftovers
 from pytest_microcloud.controller.progress import Progress, Steps
 from pytest_microcloud.controller.workspace import Workspace, remove_abandoned
-from pytest_microcloud.errors import BoardError
+from pytest_microcloud.errors import BoardError, EngineError
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -109,6 +109,8 @@ class Rack:
             happened = "rebooted by itself" if board.booted != boot else board.logs.cause()
         except BoardError as error:
             return error.what
+        except Exception as error:  # the test's own failure must be reported in any case
+            return f"could not be diagnosed: {error!r}"
         return happened or (f"was lost temporarily ({trouble})" if trouble else "")
 
     def reboot(self, name: str, why: str) -> None:
@@ -169,8 +171,11 @@ class Rack:
         if self._lease is None:
             engine.must_be_here(self._engine)
             announce = Steps(self._progress, "this machine").announce
-            for thing in leftovers.clean(self._engine):
+            cleaned = leftovers.clean(self._engine)
+            for thing in cleaned.removed:
                 announce(f"removed {thing} of a killed run")
+            for thing in cleaned.remaining:
+                announce(f"could not remove, of a killed run: {thing}")
             base = images.base(self._engine, images.WORKLOAD_SUITE, announce)
             self._lease = lease.take(self._engine, base, self.workspace.run_id)
         return self._engine
@@ -189,7 +194,8 @@ class Rack:
                     board.power_off(keep=self._keep)
             if host is not None:
                 with self._warned("this machine"):
-                    leftovers.clean(host, self.workspace.run_id)
+                    if remaining := leftovers.clean(host, self.workspace.run_id).remaining:
+                        raise EngineError("this machine", "; ".join(remaining))
                 held, self._lease = self._lease, None
                 if held is not None:
                     with self._warned("this machine"):

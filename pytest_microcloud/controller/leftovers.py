@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,12 +21,20 @@ if TYPE_CHECKING:
     from docker.models.volumes import Volume
 
 
-def clean(engine: DockerClient, run_id: str | None = None, *, kept: bool = False) -> list[str]:
-    """Remove what runs left on the host's engine, and return the names of the removed objects.
+@dataclass(frozen=True)
+class Cleaned:
+    """The names of the removed objects, and of those that could not be removed, with the reasons."""
+
+    removed: list[str] = field(default_factory=list)
+    remaining: list[str] = field(default_factory=list)
+
+
+def clean(engine: DockerClient, run_id: str | None = None, *, kept: bool = False) -> Cleaned:
+    """Remove what runs left on the host's engine; what cannot be removed does not keep the rest.
 
     With `run_id`, remove the objects of that run; without, those of all runs that are known to have ended, on
     any controller. Boards that were kept for the next run are only removed if `kept` is true. Raises
-    EngineError.
+    EngineError if the engine does not answer.
     """
     label = RUN_LABEL if run_id is None else f"{RUN_LABEL}={run_id}"
     with explained("this machine", "removing what a run left"):
@@ -34,19 +42,16 @@ def clean(engine: DockerClient, run_id: str | None = None, *, kept: bool = False
         volumes = engine.volumes.list(filters={"label": label})
         # Listed last: a run that began in the meantime took its lease before it created anything.
         alive = lease.held(engine) if run_id is None else set()
-        removed = [
-            _remove(container)
-            for container in containers
-            if (kept or not _name(container).startswith(KEPT_PREFIX))
-            and (run_id is not None or _has_ended(container.attrs.get("Labels") or {}, alive))
-        ]
-        removed += [
-            f"volume {volume.name}"
-            for volume in volumes
-            if (run_id is not None or _has_ended(volume.attrs.get("Labels") or {}, alive))
-            and _removed(volume)
-        ]
-    return removed
+        cleaned = Cleaned()
+        for container in containers:
+            if not kept and _name(container).startswith(KEPT_PREFIX):
+                continue
+            if run_id is not None or _has_ended(container.attrs.get("Labels") or {}, alive):
+                _remove_container(container, cleaned)
+        for volume in volumes:
+            if run_id is not None or _has_ended(volume.attrs.get("Labels") or {}, alive):
+                _remove_volume(volume, cleaned)
+    return cleaned
 
 
 def _has_ended(found: dict[str, str], alive: set[str]) -> bool:
@@ -56,27 +61,34 @@ def _has_ended(found: dict[str, str], alive: set[str]) -> bool:
     return not workspace.alive(Path(found.get(LOCK_LABEL) or workspace.lock_of(found[RUN_LABEL])))
 
 
-def _removed(volume: Volume) -> bool:
-    from docker.errors import APIError
-
-    with suppress(APIError):  # in use by a kept board, or removed already
-        volume.remove(force=True)
-        return True
-    return False
-
-
-def _name(container: Container) -> str:
-    return str((container.attrs.get("Names") or [container.id])[0]).lstrip("/")
-
-
-def _remove(container: Container) -> str:
+def _remove_container(container: Container, cleaned: Cleaned) -> None:
     from docker.errors import APIError, NotFound
 
+    name = f"container {_name(container)}"
     try:
         container.remove(force=True, v=True)
     except NotFound:
         pass
     except APIError as error:
         if "already in progress" not in str(error):
-            raise
-    return f"container {_name(container)}"
+            cleaned.remaining.append(f"{name}: {error.explanation or error}")
+            return
+    cleaned.removed.append(name)
+
+
+def _remove_volume(volume: Volume, cleaned: Cleaned) -> None:
+    from docker.errors import APIError, NotFound
+
+    name = f"volume {volume.name}"
+    try:
+        volume.remove(force=True)
+        cleaned.removed.append(name)
+    except NotFound:
+        pass
+    except APIError as error:
+        if "in use" not in str(error):  # by a kept board
+            cleaned.remaining.append(f"{name}: {error.explanation or error}")
+
+
+def _name(container: Container) -> str:
+    return str((container.attrs.get("Names") or [container.id])[0]).lstrip("/")

@@ -25,7 +25,7 @@ class Boots:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-        """Tear fixtures of all scopes down before the next test's board reboots: they may depend on its boot."""
+        """Tear down the fixtures of all scopes before a board reboots: they may depend on its boot."""
         if nextitem is None or not self._reboots(item, nextitem):
             return None
         return bool(item.ihook.pytest_runtest_protocol(item=item, nextitem=None))

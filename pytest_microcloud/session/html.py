@@ -6,7 +6,6 @@ On both, everything that is not ours is text, without secrets and addresses.
 from __future__ import annotations
 
 import base64
-from collections.abc import Generator
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -130,28 +129,29 @@ class KeptPage:
         self._session = config.stash[SESSION]
         self._page = page
         self._write_errors = write_errors
-        self._kept: bytes | None = None
+        self._previous = page.with_name(f".{page.name}.previous")
+        self._moved = False
+        write_errors.after_reports(self._restore)
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_sessionfinish(self) -> Generator[None, None, None]:
-        """Restore the page that pytest-html overwrites."""
-        if (
-            self._page.is_file()
-            and not self._session.collected.boards
-            and not self._session.collected.entries
-        ):
-            self._kept = self._page.read_bytes()
-        try:
-            return (yield)
-        finally:
-            if self._kept is not None:
-                with self._write_errors.noted(str(self._page)):
-                    self._page.write_bytes(self._kept)
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Move the page aside, before pytest-html writes one in its place."""
+        collected = self._session.collected
+        if self._page.is_file() and not collected.boards and not collected.entries:
+            with self._write_errors.noted(str(self._page)):
+                self._page.replace(self._previous)
+                self._moved = True
+
+    def _restore(self) -> None:
+        """Put it back in the place of pytest-html's."""
+        if self._moved:
+            with self._write_errors.noted(str(self._page)):
+                self._previous.replace(self._page)
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         """Print it, since pytest-html prints that it wrote one."""
-        if self._kept is not None:
+        if self._moved:
             terminalreporter.write_line("no board was used: the page is that of the previous session")
 
 

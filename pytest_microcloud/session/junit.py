@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import TYPE_CHECKING
-
-import pytest
 
 from pytest_microcloud.session.outcome import PROPERTY, file_of
 from pytest_microcloud.session.state import SESSION
 
 if TYPE_CHECKING:
+    import pytest
+
     from pytest_microcloud.session.write_errors import WriteErrors
 
 
 class JUnit:
-    """The hook that adds them."""
+    """The step after the reports that adds them."""
 
     def __init__(self, config: pytest.Config, write_errors: WriteErrors) -> None:
         self._config = config
         self._session = config.stash[SESSION]
         self._write_errors = write_errors
+        write_errors.after_reports(self._complete)
 
-    @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_sessionfinish(self) -> Generator[None, object, object]:
-        """Add them to a file that was written, before the terminal's summary."""
+    def _complete(self) -> None:
+        """Add them to a file that was written."""
         from pytest_microcloud.report import junit
 
-        result = yield
         xml = self._config.getoption("xmlpath", None)
         if not xml or self._write_errors.lost("xmlpath") or not file_of(xml).is_file():
-            return result
+            return
         with self._write_errors.noted(f"the outcomes in {xml}"):
             junit.correct(file_of(xml), PROPERTY)
         if (comparison := self._session.comparison) is not None:
             with self._write_errors.noted(f"the gate's verdict in {xml}"):
                 junit.add_gate(file_of(xml), comparison)
-        return result

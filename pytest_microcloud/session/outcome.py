@@ -60,6 +60,7 @@ class Outcomes:
         self._config = config
         self._write_errors = write_errors
         self._rows: Rows | None = None
+        write_errors.after_reports(self._complete)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.CollectReport | pytest.TestReport) -> Status | None:
@@ -84,17 +85,18 @@ class Outcomes:
         """Mend the page, if pytest-html writes it after every test."""
         result = yield
         if self._rows is not None and self._config.getini("generate_report_on_test"):
-            self._rows.add_filter()
+            self._add_filter()
         return result
 
-    @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_sessionfinish(self) -> Generator[None, object, object]:
-        """Add our outcomes to the page that pytest-html has written, before the terminal's summary."""
-        result = yield
-        if self._rows is not None and not self._write_errors.lost("htmlpath"):
+    def _complete(self) -> None:
+        """Add our outcomes to the page that pytest-html has written."""
+        if not self._write_errors.lost("htmlpath"):
+            self._add_filter()
+
+    def _add_filter(self) -> None:
+        if self._rows is not None:
             with self._write_errors.noted("the report's filter"):
                 self._rows.add_filter()
-        return result
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         """List what is invalid, as pytest's own summary knows only its own outcomes."""

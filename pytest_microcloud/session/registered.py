@@ -23,9 +23,9 @@ class _Complete:
         """Refuse it; pytest calls this for the plugins that were registered before, too."""
         if plugin_name in self._implementing() - self._called:
             raise pytest.UsageError(
-                f"{plugin_name}: pytest_microcloud_register comes too late, after the inventory was read: load "
-                "the plugin with -p or as an entry point, or move the hook to the conftest.py of the root "
-                "directory or of a directory on the command line"
+                f"{plugin_name}: pytest_microcloud_register comes too late, after the inventory was read: "
+                "load the plugin with -p or as an entry point, or move the hook to the conftest.py of the "
+                "root directory or of a directory on the command line"
             )
 
     def _implementing(self) -> set[str]:

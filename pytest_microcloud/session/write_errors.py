@@ -30,6 +30,11 @@ class WriteErrors:
         self._config = config
         self._why: dict[str, str] = {}
         self._lost: set[str] = set()
+        self._steps: list[Callable[[], None]] = []
+
+    def after_reports(self, step: Callable[[], None]) -> None:
+        """Call `step` once the plugins have written their reports, before the terminal's summary."""
+        self._steps.append(step)
 
     def lost(self, option: str) -> bool:
         """Return whether the report that an option names could not be written."""
@@ -54,9 +59,11 @@ class WriteErrors:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
-        """Let no session end well that lost a file."""
+        """Let no session end well that lost a file, be it in a step that follows the reports."""
         with self.noted("a report"):  # of a plugin that was registered later
             yield
+        for step in self._steps:
+            step()
         if self._why and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

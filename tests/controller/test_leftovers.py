@@ -199,6 +199,30 @@ time.sleep(60)
 
 
 @pytest.mark.engine
+def test_what_cannot_be_removed_does_not_keep_the_rest(
+    host_engine: DockerClient, own: Workspace, runtime: Path
+) -> None:
+    names = [f"{own.run_id}-{place}" for place in "abc"]
+    marks = engine.host_labels(own.run_id)
+    stuck = host_engine.volumes.create(name=names[1], labels=marks)
+    for name in (names[0], names[2]):
+        host_engine.volumes.create(name=name, labels=marks)
+    own.close()
+    mount = stuck.attrs["Mountpoint"]
+    subprocess.run(["mount", "-t", "tmpfs", "none", mount], check=True)
+    try:
+        cleaned = leftovers.clean(host_engine)
+    finally:
+        subprocess.run(["umount", mount], check=True)
+    mine = [name for name in cleaned.removed if own.run_id in name]
+    assert mine == [f"volume {names[0]}", f"volume {names[2]}"]
+    (remaining,) = [name for name in cleaned.remaining if own.run_id in name]
+    assert remaining.startswith(f"volume {names[1]}: ")
+    assert "busy" in remaining
+    assert f"volume {names[1]}" in leftovers.clean(host_engine).removed
+
+
+@pytest.mark.engine
 @pytest.mark.parametrize("doubt", ["no lease", "lock held"])
 def test_objects_that_may_belong_to_a_live_run_are_not_removed(
     host_engine: DockerClient, base: str, own: Workspace, doubt: str

@@ -96,6 +96,7 @@ def test_a_project_that_does_not_use_the_plugin_imports_nothing_heavy_for_it(
         "session.items",
         "session.measuring",
         "session.state",
+        "session.without_boards",
         "hookspecs",
         "errors",
     }
@@ -230,3 +231,18 @@ def test_a_variable_of_ours_makes_a_host_a_board_whose_model_is_missing(project:
     (project.path / "hosts.ini").write_text("[pi3bb]\ndesk microcloud_driver=container\n")
     project.makepyfile(test_board="def test_plain(host): ...")
     assert "host 'desk' has no board model" in usage_error(project.runpytest_subprocess("--hosts=desk"))
+
+
+def test_xdist_workers_fail_the_tests_that_need_a_board_and_run_the_others(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        test_board="""
+        def test_it(board): ...
+        def test_other(board): ...
+        def test_plain(): ...
+        """
+    )
+    result = project.runpytest_subprocess("-n2")
+    result.assert_outcomes(passed=1, errors=2)
+    for name in ("test_it", "test_other"):
+        result.stdout.fnmatch_lines([f"test_board.py::{name}* needs a board: choose with --hosts*"])
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")

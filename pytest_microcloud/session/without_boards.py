@@ -1,0 +1,52 @@
+"""A session that has no boards: its tests of boards are refused, and the rest is left to testinfra."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from pytest_microcloud import fixtures
+from pytest_microcloud.session.state import WITHOUT_BOARDS
+
+
+def refuse(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Raise UsageError for the first test that needs a board.
+
+    In an xdist worker, where that would be an internal error, the tests fail instead.
+    """
+    needing = [item for item in items if fixtures.uses(item, fixtures.OURS)]
+    if not needing:
+        return
+    if not hasattr(config, "workerinput"):
+        raise pytest.UsageError(_reason(needing[0]))
+    config.pluginmanager.register(_FailedTests(), "microcloud-without-boards")
+
+
+def _reason(item: pytest.Item) -> str:
+    if item.config.getoption("hosts", None) is None:
+        return f"{item.nodeid} needs a board: choose with --hosts, e.g. --hosts=pi3b or --hosts=all"
+    return f"{item.nodeid} needs a board of an inventory; {item.config.stash[WITHOUT_BOARDS]}"
+
+
+class _FailedTests:
+    """The hook that fails tests of boards."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Fail a test that needs a board."""
+        if fixtures.uses(item, fixtures.OURS):
+            pytest.fail(_reason(item), pytrace=False)
+
+
+class OurMessageFirst:
+    """The hook of a session whose --hosts is for testinfra alone."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> Generator[None, None, None]:
+        """Let our message about boards come before testinfra's about the hosts."""
+        try:
+            yield
+        except RuntimeError:
+            if not fixtures.uses(metafunc.definition, fixtures.OURS):
+                raise
