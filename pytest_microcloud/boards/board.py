@@ -176,7 +176,7 @@ class Board:
     def reboot(self) -> Rebooted:
         """Reboot and return when a user can log in. Raises BoardError when no new boot is seen in time."""
         before = self.booted = facts.boot_identity(self.link)
-        return self._come_up(before, self.driver.power_cycle(self.link))
+        return self._come_up(before, self.driver.reboot(self.link))
 
     def reboot_and_settle(self) -> None:
         """Reboot, wait for the engine and read the facts of the new boot. Raises BoardError."""

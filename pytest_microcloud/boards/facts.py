@@ -49,9 +49,11 @@ for card in /sys/block/mmcblk[0-9]/device; do
   for field in cid name serial manfid oemid date; do line card.$field "$card/$field"; done
   break
 done
-frequency=/sys/devices/system/cpu/cpu0/cpufreq
-line governor $frequency/scaling_governor
-for bound in min max cur; do line khz.$bound $frequency/scaling_${bound}_freq; done
+for frequency in /sys/devices/system/cpu/cpu[0-9]*/cpufreq; do
+  cpu=${frequency%/cpufreq}; cpu=${cpu##*/}
+  line governor.$cpu $frequency/scaling_governor
+  for bound in min max cur; do line khz.$bound.$cpu $frequency/scaling_${bound}_freq; done
+done
 PATH=$PATH:/opt/vc/bin
 command -v vcgencmd >/dev/null && timeout 5 vcgencmd get_mem gpu | sed 's/^/vc./'
 """
@@ -71,7 +73,10 @@ class Card:
 
 @dataclass(frozen=True)
 class Frequency:
-    """The CPU's frequency governor, its limits, and the frequency at the time of reading (Hz)."""
+    """The CPUs' frequency governors, their limits, and the frequency at the time of reading (Hz).
+
+    CPUs may differ: the lowest minimum, the highest maximum and the highest current frequency count.
+    """
 
     governor: str | None
     min_hz: float | None
@@ -253,9 +258,22 @@ def _card(reported: Mapping[str, str]) -> Card | None:
 
 
 def _frequency(reported: Mapping[str, str]) -> Frequency | None:
-    hertz = [_times(_number(reported.get(f"khz.{bound}")), 1000) for bound in ("min", "max", "cur")]
-    frequency = Frequency(text(reported.get("governor"), 40), *hertz)
+    governors = dict.fromkeys(filter(None, (text(name, 40) for name in _of_cpus(reported, "governor"))))
+    lowest, highest, now = (
+        [khz for each in _of_cpus(reported, f"khz.{bound}") if (khz := _number(each)) is not None]
+        for bound in ("min", "max", "cur")
+    )
+    frequency = Frequency(
+        ", ".join(governors) or None,
+        _times(min(lowest, default=None), 1000),
+        _times(max(highest, default=None), 1000),
+        _times(max(now, default=None), 1000),
+    )
     return frequency if any(asdict(frequency).values()) else None
+
+
+def _of_cpus(reported: Mapping[str, str], key: str) -> list[str]:
+    return [value for name, value in reported.items() if name.startswith(f"{key}.cpu")]
 
 
 def _components(version: Mapping[str, Any]) -> dict[str, str]:

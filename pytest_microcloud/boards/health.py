@@ -225,7 +225,7 @@ def _clock(first: Vitals, last: Vitals) -> Iterator[Finding]:
 
 def _supply(first: Vitals, later: Sequence[Vitals]) -> Iterator[Finding]:
     """Report bits of the present in any reading, but bits of the time since boot only if they are new."""
-    at_first = first.throttled or 0
+    at_first = next((v.throttled for v in (first, *later) if v.throttled is not None), 0)
     for vitals in (first, *later):
         bits = vitals.throttled or 0
         new = (bits & ~at_first) >> SINCE_BOOT
@@ -234,9 +234,9 @@ def _supply(first: Vitals, later: Sequence[Vitals]) -> Iterator[Finding]:
                 yield Finding(symptom, f"{what} (vcgencmd get_throttled, bit {number})")
         if vitals.alarm:
             yield Finding("undervoltage", "its supply voltage was too low (hwmon's alarm)")
-    known = first.log or ()
-    for line in (later[-1].log or ()) if later else ():
-        if line not in known:
+    known, latest = first.log, later[-1].log if later else None
+    for line in latest or ():
+        if known is not None and line not in known:
             symptom = "undervoltage" if UNDER_VOLTAGE.search(line) else "oom"
             if symptom == "undervoltage" or later[-1].oom_kills is None:
                 yield Finding(symptom, f"its kernel reports: {text(line)}")
@@ -271,13 +271,18 @@ def _frequency(seen: Sequence[Vitals]) -> Iterator[Finding]:
 
 
 def _memory(first: Vitals, last: Vitals) -> Iterator[Finding]:
-    swapped = (last.swapped_pages or 0) - (first.swapped_pages or 0)
+    swapped = _more(first.swapped_pages, last.swapped_pages)
     if swapped > threshold("swap"):
         yield Finding("swap", f"it swapped ({swapped} pages)")
-    killed = (last.oom_kills or 0) - (first.oom_kills or 0)
+    killed = _more(first.oom_kills, last.oom_kills)
     if killed > threshold("oom"):
         processes = "a process" if killed == 1 else f"{killed} processes"
         yield Finding("oom", f"it ran out of memory, and its kernel killed {processes}")
+
+
+def _more(before: int | None, after: int | None) -> int:
+    """Return by how much a counter since boot increased; 0 if one of its readings is missing."""
+    return 0 if before is None or after is None else after - before
 
 
 def unwatched(board: Board) -> tuple[str, ...]:

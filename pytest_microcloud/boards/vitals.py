@@ -237,6 +237,7 @@ def parsed(board: str, lines: Iterable[str], asked_s: float, answered_s: float) 
             reported[key] = value
     zones_c, no_temperatures = _temperatures(parts["zone"])
     clocks, no_clocks = _clocks(parts["clock"])
+    due_hz, no_due = _due(parts["due"])
     alarms = [alarm for each in parts["alarm"].values() if (alarm := _truth(_finite(each))) is not None]
     uptime_s, busy_us = _number(reported, "uptime_s"), _number(reported, "busy_us")
     if uptime_s is None or busy_us is None:
@@ -254,10 +255,10 @@ def parsed(board: str, lines: Iterable[str], asked_s: float, answered_s: float) 
         alarm=any(alarms) if alarms else None,
         zones_c=zones_c,
         clocks=clocks,
-        implausible=(*no_temperatures, *no_clocks),
+        implausible=(*no_temperatures, *no_clocks, *no_due),
         boot=reported.get("boot"),
         booted_at_s=_number(reported, "btime"),
-        due_hz={name: khz * 1e3 for name, each in parts["due"].items() if (khz := _finite(each))},
+        due_hz=due_hz,
         swapped_pages=_swapped(reported, inside),
         oom_kills=_whole(_number(reported, "own_oom_kill" if inside else "oom_kill")),
         oom_kills_of_host=_whole(_number(reported, "oom_kill")) if _misses_some(reported, inside) else None,
@@ -290,11 +291,29 @@ def _clocks(readings: Mapping[str, str]) -> tuple[dict[str, Clock], list[str]]:
         khz, busy_us = (_finite(word) for word in (*reading.split(), "", "")[:2])
         if khz is None or busy_us is None:
             continue
-        if 0 < khz * 1e3 <= FASTEST_HZ:
+        if _is_frequency(khz):
             clocks[name] = Clock(khz * 1e3, busy_us / 1e6)
         else:
             wrong.append(f"{text(name)} reads {khz:g} kHz, which is not a frequency")
     return clocks, wrong
+
+
+def _due(readings: Mapping[str, str]) -> tuple[dict[str, float], list[str]]:
+    """Return the expected frequency (Hz) of each clock, and descriptions of implausible ones."""
+    due_hz: dict[str, float] = {}
+    wrong = []
+    for name, reading in readings.items():
+        if (khz := _finite(reading)) is None:  # the governor "userspace" without a speed
+            continue
+        if _is_frequency(khz):
+            due_hz[name] = khz * 1e3
+        else:
+            wrong.append(f"{text(name)} should run at {khz:g} kHz, which is not a frequency")
+    return due_hz, wrong
+
+
+def _is_frequency(khz: float) -> bool:
+    return 0 < khz * 1e3 <= FASTEST_HZ
 
 
 def _number(reported: dict[str, str], key: str) -> float | None:

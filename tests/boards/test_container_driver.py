@@ -205,7 +205,7 @@ def test_an_old_boot_that_never_ended_is_not_mistaken_for_a_new_one(
 ) -> None:
     number = pi3b.boot
     monkeypatch.setattr(boards, "BOOT_TIMEOUT_S", 2.0)
-    monkeypatch.setattr(pi3b.driver, "power_cycle", lambda _link: None)
+    monkeypatch.setattr(pi3b.driver, "reboot", lambda _link: None)
     with pytest.raises(LinkError, match="did not come back"):
         pi3b.reboot()
     assert pi3b.boot == number

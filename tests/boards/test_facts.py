@@ -38,10 +38,10 @@ REPORTED = {
     "card.cid": "035344534c31364780deadbeef012300",
     "card.name": "SL16G",
     "card.serial": "0xdeadbeef",
-    "governor": "ondemand",
-    "khz.min": "600000",
-    "khz.max": "1200000",
-    "khz.cur": "600000",
+    "governor.cpu0": "ondemand",
+    "khz.min.cpu0": "600000",
+    "khz.max.cpu0": "1200000",
+    "khz.cur.cpu0": "600000",
     "vc.gpu": "64M",
 }
 HOSTILE = "\x1b]0;owned\x07\x1b[31m<script>alert(1)</script>\u202e\r\n" + "x" * 10_000
@@ -107,6 +107,11 @@ def test_a_raspberry_pis_own_files_are_read(tmp_path: Path, shell: str) -> None:
     )
     assert fingerprint.frequency == Frequency("ondemand", 600e6, 1200e6, 600e6)
     assert (fingerprint.gpu_bytes, fingerprint.swap_bytes) == (64 * MIB, 102396 * 1024)
+    other = tmp_path / "sys/devices/system/cpu/cpu4/cpufreq"
+    other.mkdir(parents=True)
+    (other / "scaling_governor").write_text("performance\n")
+    (other / "scaling_max_freq").write_text("1800000\n")
+    assert read_by(tmp_path, shell).frequency == Frequency("ondemand, performance", 600e6, 1800e6, 600e6)
     (tmp_path / "proc/cpuinfo").unlink()
     mainline = read_by(tmp_path, shell)
     assert (mainline.revision_code, mainline.serial) == ("a02082", "00000000765fc593")

@@ -184,3 +184,21 @@ def test_an_impossible_frequency_is_not_watched_and_is_reported(khz: int) -> Non
     seen = board_at(0, big_khz=khz, zone1=48_000)
     assert list(seen.clocks) == ["cpu0"]
     assert f"cpu4 reads {khz:g} kHz, which is not a frequency" in list(health._unwatched(seen))
+
+
+@pytest.mark.parametrize("khz", [0, -1, 10**9])
+def test_an_impossible_expected_frequency_is_not_applied_and_is_reported(khz: int) -> None:
+    seen = parsed("desk", ["uptime_s 1", "busy_us 1", "clock cpu0 1200000 1", f"due cpu0 {khz}"], 0.0, 0.1)
+    assert seen.due_hz == {}
+    unwatched = list(health._unwatched(seen))
+    assert f"cpu0 should run at {khz:g} kHz, which is not a frequency" in unwatched
+    assert any("CPU frequency" in what for what in unwatched)
+
+
+@pytest.mark.parametrize(
+    "counter",
+    [{"swapped_pages": 9000}, {"oom_kills": 3}, {"throttled": 0x50000}, {"log": ("Under-voltage detected!",)}],
+    ids=lambda counter: next(iter(counter)),
+)
+def test_a_counter_that_the_first_reading_lacks_yields_no_finding(counter: dict[str, Any]) -> None:
+    assert symptoms(look(0), look(5, **counter), look(10, **counter)) == []

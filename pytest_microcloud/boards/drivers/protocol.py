@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Driver(ABC):
     """Provides one board and releases it again. Code outside a driver never asks which driver it is.
 
-    A driver derives from this class and implements `endpoint` and `power_cycle`. The rest has defaults
+    A driver derives from this class and implements `endpoint` and `reboot`. The rest has defaults
     that suit a real board that is already up. `SshDriver` is such a driver, and others can derive from it.
     """
 
@@ -92,7 +92,7 @@ class Driver(ABC):
         return 0.0
 
     @abstractmethod
-    def power_cycle(self, link: Link) -> float | None:
+    def reboot(self, link: Link) -> float | None:
         """Reboot a board that responds; return once the old boot is shutting down.
 
         If the power was cut, the result is the time at which it came back, on the controller's monotonic

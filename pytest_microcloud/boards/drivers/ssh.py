@@ -78,7 +78,7 @@ class SshDriver(Driver):
         """Whether the inventory has a command that cuts the power."""
         return self.target.power_cycle is not None
 
-    def power_cycle(self, link: Link) -> float | None:
+    def reboot(self, link: Link) -> float | None:
         """Cut the power after a sync, if there is a command for it; otherwise reboot with systemd."""
         if self.cuts_power:
             link.run("sync", root=True)

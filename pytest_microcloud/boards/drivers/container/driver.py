@@ -206,7 +206,7 @@ class ContainerDriver(Driver):
         fields = link.run("cat /proc/1/stat").stdout.rpartition(")")[2].split()
         return int(fields[19]) / CLOCK_TICKS_PER_S
 
-    def power_cycle(self, link: Link) -> None:
+    def reboot(self, link: Link) -> None:
         """Reboot the board with its own systemd; the container's restart policy powers it on again."""
         with suppress(LinkError):  # it may close the connection before it responds
             link.run("systemctl reboot", check=False)
