@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -40,6 +41,12 @@ class NewRack(Protocol):
 
 class NewRealBoard(Protocol):
     def __call__(self, name: str = "desk", **how: Unpack[How]) -> RealBoard: ...
+
+
+def pytest_configure() -> None:
+    """Let sessions that tests start be sessions of their own, not an xdist worker's."""
+    for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
+        del os.environ[name]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

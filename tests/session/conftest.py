@@ -16,7 +16,6 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The user's runtime directory, of a name that is short enough for sockets in it."""
     with tempfile.TemporaryDirectory(prefix="mc-") as directory:
         monkeypatch.setenv("XDG_RUNTIME_DIR", directory)
-        monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # pytest-benchmark would switch itself off
         yield Path(directory)
 
 

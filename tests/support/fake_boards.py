@@ -116,7 +116,6 @@ class Project:
         runtime = tempfile.mkdtemp(prefix="mc-")  # a path short enough for sockets
         pytester._request.addfinalizer(lambda: shutil.rmtree(runtime))
         monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
-        monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
         monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
         pytester.makeini("[pytest]\nfilterwarnings = error\naddopts = -p no:cacheprovider")
         pytester.makeconftest(CONFTEST)
