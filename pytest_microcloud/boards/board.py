@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_microcloud.boards import facts, identity, install, preflight
+from pytest_microcloud.boards import facts, health, identity, install, preflight
 from pytest_microcloud.boards.link import CONNECT_TIMEOUT_S, Link
 from pytest_microcloud.boards.lock import Lock
 from pytest_microcloud.boards.logs import Logs
@@ -132,6 +133,7 @@ class Board:
         self.logs.begin()
         self._prepare()
         self.gaps = self.driver.gaps(self.link)
+        self.unwatched, self.others = health.unwatched(self), health.others(self)
 
     def _take_lock(self) -> None:
         """Take the lock, or wait for it across the reboots of its holder's experiments."""
@@ -172,6 +174,13 @@ class Board:
     def revert(self, note: str) -> None:
         """Revert a recorded change now. Raises BoardError."""
         self.ledger.revert(note)
+
+    def watch(self, expected: Collection[str] = ()) -> AbstractContextManager[health.Watching]:
+        """Return a context manager that watches the board's health during a measurement.
+
+        `expected` are the symptoms that the experiment causes itself. See `health.Watch`.
+        """
+        return health.Watch(self, expected)
 
     def reboot(self) -> Rebooted:
         """Reboot and return when a user can log in. Raises BoardError when no new boot is seen in time."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_microcloud.boards.plain_text import text
 from pytest_microcloud.boards.vitals import UNDER_VOLTAGE, Vitals, VitalsReader
@@ -21,7 +21,11 @@ from pytest_microcloud.controller.engine import RUN_LABEL, explained
 from pytest_microcloud.errors import BoardError, DeadlineExceeded, LinkError
 
 if TYPE_CHECKING:
-    from pytest_microcloud.boards.board import Board
+    from docker import DockerClient
+
+    from pytest_microcloud.boards.facts import Facts
+    from pytest_microcloud.boards.link import Link
+    from pytest_microcloud.boards.lock import Lock
 
 POLL_S = 5.0
 WINDOW_S = 0.25
@@ -52,6 +56,32 @@ class Finding:
     what: str
 
 
+class Watched(Protocol):
+    """The part of a board that its health is read from."""
+
+    link: Link
+    lock: Lock
+    facts: Facts
+
+    @property
+    def name(self) -> str:
+        """The board's name."""
+
+    @property
+    def docker(self) -> DockerClient:
+        """The client of the board's engine."""
+
+    def reconnect(self, timeout_s: float, *, leave: bool = False) -> None:
+        """Connect and lock again; see `Board.reconnect`."""
+
+
+class Watching(Protocol):
+    """A watch on a board's health."""
+
+    def verdict(self) -> list[str]:
+        """Return the reasons why the measurement is invalid; empty if it is valid."""
+
+
 class Watch:
     """Watches a board until the context ends; `verdict` then returns the result.
 
@@ -59,7 +89,7 @@ class Watch:
     unreachable at the start or, unless "lost" is expected, at the end.
     """
 
-    def __init__(self, board: Board, expected: Collection[str] = ()) -> None:
+    def __init__(self, board: Watched, expected: Collection[str] = ()) -> None:
         self._board = board
         self._expected = expected
         self._cpus = float(board.facts.cpus or 1)
@@ -285,7 +315,7 @@ def _more(before: int | None, after: int | None) -> int:
     return 0 if before is None or after is None else after - before
 
 
-def unwatched(board: Board) -> tuple[str, ...]:
+def unwatched(board: Watched) -> tuple[str, ...]:
     """Describe the aspects of a board's health that cannot be watched, and why. Raises BoardError."""
     with VitalsReader(board.link) as reader:
         return tuple(_unwatched(reader.whole()))
@@ -314,7 +344,7 @@ def _unwatched(seen: Vitals) -> Iterator[str]:
         yield f"short new events of a kind that has already happened since boot: {', '.join(hidden)}"
 
 
-def others(board: Board) -> tuple[str, ...]:
+def others(board: Watched) -> tuple[str, ...]:
     """Return the names of the foreign containers that run on the board. Raises BoardError."""
     with explained(board.name, "listing the running containers"):
         running = board.docker.containers.list(sparse=True)

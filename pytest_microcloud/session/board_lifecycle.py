@@ -67,14 +67,12 @@ class BoardLifecycle:
 
     def _learn(self, board: Board) -> None:
         """Take in what a board that came up is; a resumed run must find it as it was."""
-        from pytest_microcloud.boards import health
         from pytest_microcloud.redaction import in_all
         from pytest_microcloud.runs.fingerprint import Fingerprint
         from pytest_microcloud.session.terminal import board_lines
 
         session = self._session
         session.redactor.learn(names=board.facts.names, identifiers=board.facts.identifiers)
-        board.unwatched, board.others = health.unwatched(board), health.others(board)
         shown = in_all(fingerprint(board), session.redactor.without_secrets)  # as the run file has it
         if session.resumed is not None:
             session.resumed.must_be(board.name, shown)

@@ -125,14 +125,12 @@ class Measure:
 
         Raises InvalidMeasurement with all reasons.
         """
-        from pytest_microcloud.boards import health
-
         session = self._item.config.stash[SESSION]
         booted = self._board.booted
         while True:
             measurements: list[Measurement] = []
             try:
-                with health.Watch(self._board, expected=tolerated(self._item)) as watch:
+                with self._board.watch(tolerated(self._item)) as watch:
                     measurements = _measurements(experiment())
                 doubts = (m.reason for m in measurements if m.verdict == "invalid")
                 if reasons := [*watch.verdict(), *dict.fromkeys(doubts)]:
