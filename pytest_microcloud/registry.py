@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pytest_microcloud.boards.board import Board
+from pytest_microcloud.boards.drivers.registration import Registration
 from pytest_microcloud.errors import UserMistake
 from pytest_microcloud.inventory.target import DriverRules
 
@@ -17,14 +18,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class _Driver:
-    """A driver's factory and the inventory rules for its hosts."""
-
-    make: DriverFactory
-    rules: DriverRules
-
-
 class Registry:
     """The drivers, experiments and meters of a session, added by `pytest_microcloud_register(registry)`.
 
@@ -32,14 +25,14 @@ class Registry:
     """
 
     def __init__(self) -> None:
-        self._drivers: dict[str, _Driver] = {}
+        self._drivers: dict[str, Registration] = {}
         self._experiments: dict[str, Experiment] = {}
         self._meters: dict[str, Callable[..., Any]] = {}
 
     @property
-    def drivers(self) -> Mapping[str, DriverFactory]:
-        """The factories of the registered drivers by name."""
-        return {name: driver.make for name, driver in self._drivers.items()}
+    def drivers(self) -> Mapping[str, Registration]:
+        """The registered drivers by name."""
+        return MappingProxyType(self._drivers)
 
     @property
     def driver_rules(self) -> Mapping[str, DriverRules]:
@@ -66,16 +59,23 @@ class Registry:
         return MappingProxyType(self._meters)
 
     def driver(
-        self, name: str, make: DriverFactory, *, variables: Iterable[str] = (), addressed: bool = True
+        self,
+        name: str,
+        make: DriverFactory,
+        *,
+        variables: Iterable[str] = (),
+        addressed: bool = True,
+        board: type[Board] = Board,
     ) -> None:
         """Register a driver under the name that selects it in `microcloud_driver`.
 
         `make` takes a DriverContext and returns a Driver. `variables` are inventory variables that are
         accepted only for hosts of drivers that list them. If `addressed` is false, the hosts may not have
-        `ansible_host`.
+        `ansible_host`. `board` is the class of the boards that the driver provides: a subclass for boards
+        that are not reached over SSH, such as fake ones in the tests of a suite.
         """
         rules = DriverRules(frozenset(variables), addressed)
-        _add(self._drivers, "driver", name, _Driver(make, rules))
+        _add(self._drivers, "driver", name, Registration(make, board, rules))
 
     def experiment(self, experiment: Experiment) -> None:
         """Register an experiment by its `name`."""

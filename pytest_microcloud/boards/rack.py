@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pytest_microcloud.boards.board import Board
 from pytest_microcloud.boards.drivers.protocol import DriverContext
 from pytest_microcloud.controller import engine, images, lease, leftovers
 from pytest_microcloud.controller.progress import Progress, Steps
@@ -18,7 +17,9 @@ from pytest_microcloud.errors import BoardError, EngineError
 if TYPE_CHECKING:
     from docker import DockerClient
 
-    from pytest_microcloud.boards.drivers.protocol import Driver, DriverFactory
+    from pytest_microcloud.boards.board import Board
+    from pytest_microcloud.boards.drivers.protocol import Driver
+    from pytest_microcloud.boards.drivers.registration import Registration
     from pytest_microcloud.boards.link import Link
     from pytest_microcloud.catalog import BoardModel, Catalog
     from pytest_microcloud.inventory.target import Target
@@ -29,7 +30,7 @@ FRESH_S = 2.0
 
 
 class Rack:
-    """The boards of the selected targets, by name. `drivers` has the driver factories by name.
+    """The boards of the selected targets, by name. `drivers` has the registered drivers by name.
 
     With `keep`, emulated boards are left running for the next run; `wait_s` is the timeout for a board that
     another session uses. `tools` maps the programs of experiments to Debian packages.
@@ -39,7 +40,7 @@ class Rack:
         self,
         targets: Sequence[Target],
         catalog: Catalog,
-        drivers: Mapping[str, DriverFactory],
+        drivers: Mapping[str, Registration],
         workspace: Workspace,
         progress: Progress,
         *,
@@ -219,7 +220,7 @@ class Rack:
         remove_abandoned()
         model = self.catalog.model(target.model)
         steps = Steps(self._progress, target.name)
-        board = Board(
+        board = self._drivers[target.driver].board(
             target,
             model,
             self._driver(target, model, steps),
@@ -252,4 +253,4 @@ class Rack:
             self.host_engine,
             over,
         )
-        return self._drivers[target.driver](context)
+        return self._drivers[target.driver].make(context)
