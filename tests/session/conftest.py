@@ -3,12 +3,14 @@ from __future__ import annotations
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-from tests.support.outcome_project import ENDS, MEASURED, TESTS, UP, RunAgainst
+from tests.support.fake_boards import CONFTEST
+from tests.support.outcome_project import ENDS, MEASURED, TESTS, RunAgainst, RunFake
 
 
 @pytest.fixture
@@ -43,29 +45,36 @@ def closed_port() -> int:
 
 
 @pytest.fixture
-def outcomes(
-    run_against: RunAgainst, closed_port: int, pytester: pytest.Pytester
-) -> Callable[..., pytest.RunResult]:
+def run_fake(pytester: pytest.Pytester, runtime: Path) -> RunFake:
+    """Run tests on a fake board."""
+    del runtime
+    pytester.makeini("[pytest]\nfilterwarnings = error")
+    pytester.makeconftest(CONFTEST)
+    (pytester.path / "hosts.ini").write_text("[pi3b]\ndesk microcloud_driver=fake\n")
+    return partial(pytester.runpytest_subprocess, "--hosts=pi3b")
+
+
+@pytest.fixture
+def outcomes(run_fake: RunFake, pytester: pytest.Pytester) -> Callable[..., pytest.RunResult]:
     """Run tests on a fake board; `found` is what the watch finds in each measurement."""
 
     def run(
         tests: str, *arguments: str, found: Sequence[Sequence[str]] = (), first: str = ""
     ) -> pytest.RunResult:
-        watch = f"health.Watch.found = {[list(reasons) for reasons in found]}"
+        findings = f"FakeBoard.findings = {[list(reasons) for reasons in found]}"
         hurry = "from pytest_microcloud.session import measuring; measuring.PAUSE_S = 0.0"
-        pytester.makeconftest(f"{dedent(UP)}\n{watch}\n{hurry}\n{first}\n")
+        pytester.makeconftest(f"{CONFTEST}\n{findings}\n{hurry}\n{first}\n")
         pytester.makepyfile(test_desk=f"{dedent(MEASURED)}\n{dedent(tests)}")
-        return run_against(closed_port, *arguments)
+        return run_fake(*arguments)
 
     return run
 
 
 @pytest.fixture
-def ends(run_against: RunAgainst, closed_port: int, pytester: pytest.Pytester) -> pytest.RunResult:
+def ends(run_fake: RunFake, pytester: pytest.Pytester) -> pytest.RunResult:
     """Run tests that end in every way, on a fake board: nothing is connected."""
-    pytester.makeconftest(UP)
     pytester.makepyfile(test_desk=ENDS)
     (pytester.path / "mine.toml").write_text(
         '[limits.pi3b.io]\nmemory_time = { max = 1000.0, source = "my patience" }\n'
     )
-    return run_against(closed_port, "-v", "--junitxml=junit.xml", "-o", "microcloud_catalog=mine.toml")
+    return run_fake("-v", "--junitxml=junit.xml", "-o", "microcloud_catalog=mine.toml")

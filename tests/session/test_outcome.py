@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.support.outcome_project import BOOT, HOT, UP, RunAgainst, run_of, samples_and_verdicts
+from tests.support.outcome_project import BOOT, HOT, RunFake, run_of, samples_and_verdicts
 
 
 def verdicts(result: pytest.RunResult) -> dict[str, tuple[str, list[str]]]:
@@ -50,7 +50,7 @@ def test_what_no_limit_was_judged_on_says_so_in_the_table_the_page_and_the_run_f
     assert verdicts(ends)["unjudged"][0] == "feasible      memory time (4KiB) 1 s; no limit judged"
     page = (pytester.path / "reports" / "feasibility.html").read_text()
     assert '<td class="mc-unjudged"><b>feasible</b><br>memory time (4KiB) 1 s<small>no limit judged' in page
-    (run_file,) = (pytester.path / "reports" / "runs").iterdir()
+    (run_file,) = (pytester.path / "reports" / "runs").glob("*.json")
     held = {
         b["name"]: b["extra_info"].get("microcloud") for b in json.loads(run_file.read_text())["benchmarks"]
     }
@@ -83,17 +83,15 @@ def test_a_board_that_breaks_in_a_test_is_counted_as_an_error_and_doubt_as_inval
     ],
 )
 def test_neither_a_broken_board_nor_doubt_lets_a_session_exit_with_0(
-    run_against: RunAgainst,
-    closed_port: int,
+    run_fake: RunFake,
     pytester: pytest.Pytester,
     test: str,
     outcome: dict[str, int],
 ) -> None:
-    pytester.makeconftest(UP)
     pytester.makepyfile(
         test_desk=f"from pytest_microcloud import *\n\ndef test_it(board):\n    raise {test}\n"
     )
-    result = run_against(closed_port)
+    result = run_fake()
     assert (result.ret, result.parseoutcomes()) == (pytest.ExitCode.TESTS_FAILED, outcome)
 
 
@@ -256,7 +254,7 @@ def test_pytest_benchmark_reads_a_run_with_invalid_tests(
     found: list[list[str]],
 ) -> None:
     outcomes(BOOT + "def test_again(measure):\n    measure.repeat(2, took)\n" * (len(found) > 1), found=found)
-    (file,) = (pytester.path / "reports" / "runs").iterdir()
+    (file,) = (pytester.path / "reports" / "runs").glob("*.json")
     compare = [str(Path(sys.executable).with_name("pytest-benchmark")), "compare", str(file)]
     done = subprocess.run(compare, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,7 +1,6 @@
-"""Projects of users with fake boards: nothing is connected, and every step is recorded.
+"""Projects of users with fake boards (`fake_board.py`).
 
-The rack and the drivers are the real ones. Nothing goes over SSH, and ansible-inventory is not run. A board's
-measurements depend on the image that its inventory line names.
+A board's measurements depend on the image that its inventory line names. ansible-inventory is not run.
 """
 
 from __future__ import annotations
@@ -17,17 +16,11 @@ from typing import Any
 
 import pytest
 
-CONFTEST = """
+from tests.support import fake_board
+
+LISTING = """
 import shlex
-from pathlib import Path
 from pytest_microcloud.inventory import ansible
-from pytest_microcloud.boards import health
-from pytest_microcloud.boards.board import Board
-from pytest_microcloud.boards.logs import Logs
-from pytest_microcloud.boards.facts import Facts
-from pytest_microcloud.boards.rack import Rack
-from pytest_microcloud.controller.progress import Steps
-from pytest_microcloud.errors import BoardError
 
 def listing(file):
     "Of one group; Ansible takes longer to read it than all the rest takes."
@@ -39,55 +32,9 @@ def listing(file):
     }
 
 ansible._listing = listing
-
-def done(board, what):
-    with Path("done").open("a") as file:
-        file.write(f"{board.name} {what}\\n")
-    if f"{board.name} {what}" in (Path("broken").read_text() if Path("broken").exists() else ""):
-        raise BoardError(board.name, "stays dark")
-
-def learn(board):
-    image = board.driver.made_of().get("image", "Raspbian")
-    board.facts = Facts(image, "6.1", "aarch64", 4, 10**9, "b", "27.1", "overlay2", "2")
-
-def power_on(rack, target):
-    model = rack.catalog.model(target.model)
-    steps = Steps(rack._progress, target.name)
-    driver = rack._driver(target, model, steps)
-    number = len(rack.boards)
-    board = Board(target, model, driver, "run", number, Path(), steps)
-    board.boot = 1
-    learn(board)
-    done(board, "on")
-    rack._original[target.name] = driver.made_of()
-    return board
-
-def reboot_and_settle(board):
-    done(board, "boots")
-
-def exchange(board, driver):
-    board.driver = driver
-    learn(board)
-    done(board, f"is {driver.made_of()['image']}")
-
-Rack._power_on = power_on
-Board.reboot_and_settle = reboot_and_settle
-Board.exchange = exchange
-Board.power_off = lambda board, keep=False: done(board, "off")
-Board.trouble = lambda board: ""
-Logs.log = lambda logs: "nothing happened"
-
-class Watch:
-    def __init__(self, board, expected=()): ...
-    def __enter__(self):
-        return self
-    def __exit__(self, *_): ...
-    def verdict(self):
-        return []
-
-health.Watch = Watch
-health.unwatched = health.others = lambda board: ()
 """
+CONFTEST = Path(fake_board.__file__).read_text(encoding="utf-8") + LISTING
+FAKE: dict[str, object] = {"microcloud_driver": "fake"}
 PREAMBLE = """\
     import itertools
     import os
@@ -124,7 +71,7 @@ class Project:
     def hosts(self, **boards: Mapping[str, object]) -> None:
         """Write the inventory: these boards with their variables."""
         lines = [
-            " ".join([name, *(f"{k}={shlex.quote(str(v))}" for k, v in v_.items())])
+            " ".join([name, *(f"{k}={shlex.quote(str(v))}" for k, v in (FAKE | dict(v_)).items())])
             for name, v_ in boards.items()
         ]
         (self.path / "hosts.ini").write_text("\n".join(["[pi3b]", *lines, ""]))

@@ -9,47 +9,11 @@ from typing import Any
 import pytest
 
 RunAgainst = Callable[..., pytest.RunResult]
+RunFake = Callable[..., pytest.RunResult]
 TESTS = """\
     def test_first(board): ...
     def test_second(host): ...
     def test_of_no_board(): ...
-    """
-UP = """\
-    from pathlib import Path
-    import pytest
-    from pytest_microcloud.boards import health
-    from pytest_microcloud.boards.board import Board
-    from pytest_microcloud.controller.progress import Progress, Steps
-    from pytest_microcloud.boards.facts import Facts
-    from pytest_microcloud.boards.rack import Rack
-
-    def board(rack, name):
-        target = rack.targets[name]
-        steps, model = Steps(Progress(), "desk"), rack.catalog.model("pi3b")
-        board = Board(target, model, rack._driver(target, model, steps), "run", 1, Path(), steps)
-        board.facts = Facts("Raspbian", "6.1", "aarch64", 4, 10**9, "b", "27.1", "overlay2", "2")
-        board.gaps = ()
-        return board
-
-    Rack.board = board
-
-    class Watch:
-        found = []  # what it is to find, once each
-
-        def __init__(self, board, expected=()):
-            pass
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-        def verdict(self):
-            return self.found.pop(0) if self.found else []
-
-    health.Watch = Watch
-    health.unwatched = health.others = lambda board: ()
     """
 MEASURED = """\
     import pytest
@@ -67,7 +31,7 @@ HOT = ["it was 81 °C hot"]
 
 
 def run_of(pytester: pytest.Pytester) -> dict[str, Any]:
-    (file,) = (pytester.path / "reports" / "runs").iterdir()
+    (file,) = (pytester.path / "reports" / "runs").glob("*.json")
     document: dict[str, Any] = json.loads(file.read_text())
     return document
 

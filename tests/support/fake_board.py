@@ -1,0 +1,89 @@
+"""The conftest.py of projects with fake boards: nothing is connected, and every step is recorded.
+
+The session, the rack and the `ssh` driver are the real ones. A board's operating system is the image that its
+inventory line names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_microcloud import Board, BoardError, Driver, SshDriver
+from pytest_microcloud.boards.facts import Facts
+from pytest_microcloud.boards.logs import Logs
+
+if TYPE_CHECKING:
+    from pytest_microcloud.registry import Registry
+
+DONE = Path("done")
+BROKEN = Path("broken")
+"""Names a step that fails, such as `desk boots`."""
+
+
+class FakeLogs(Logs):
+    """The logs of a board to which nothing happens."""
+
+    def log(self) -> str:
+        return "nothing happened"
+
+    def cause(self) -> str:
+        return ""
+
+
+class FakeWatch:
+    """A watch that finds what it is given."""
+
+    def __init__(self, found: list[str]) -> None:
+        self._found = found
+
+    def verdict(self) -> list[str]:
+        return self._found
+
+
+class FakeBoard(Board):
+    """A board that is up at once. `findings` are those of the next measurements' watches, on any board."""
+
+    findings: list[list[str]] = []  # noqa: RUF012 - shared by all boards
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.logs = FakeLogs(self.link)
+
+    def power_on(self) -> None:
+        self.boot = 1
+        self._boot("on")
+
+    def reboot_and_settle(self) -> None:
+        self._boot("boots")
+
+    def exchange(self, driver: Driver) -> None:
+        self.driver = driver
+        self._boot(f"is {driver.made_of()['image']}")
+
+    def power_off(self, *, keep: bool = False) -> None:
+        self._do("off")
+
+    def trouble(self) -> str:
+        return ""
+
+    def watch(self, expected: Collection[str] = ()) -> AbstractContextManager[FakeWatch]:
+        return nullcontext(FakeWatch(self.findings.pop(0) if self.findings else []))
+
+    def _boot(self, step: str) -> None:
+        image = self.driver.made_of().get("image", "Raspbian")
+        self.facts = Facts(image, "6.1", "aarch64", 4, 10**9, "b", "27.1", "overlay2", "2")
+        self._do(step)
+
+    def _do(self, step: str) -> None:
+        step = f"{self.name} {step}"
+        with DONE.open("a") as file:
+            file.write(f"{step}\n")
+        if BROKEN.exists() and step in BROKEN.read_text():
+            raise BoardError(self.name, "stays dark")
+
+
+def pytest_microcloud_register(registry: Registry) -> None:
+    registry.driver("fake", SshDriver, board=FakeBoard)
