@@ -197,7 +197,12 @@ def test_an_impossible_expected_frequency_is_not_applied_and_is_reported(khz: in
 
 @pytest.mark.parametrize(
     "counter",
-    [{"swapped_pages": 9000}, {"oom_kills": 3}, {"throttled": 0x50000}, {"log": ("Under-voltage detected!",)}],
+    [
+        {"swapped_pages": 9000},
+        {"oom_kills": 3},
+        {"throttled": 0x50000},
+        {"log": ("Under-voltage detected!",)},
+    ],
     ids=lambda counter: next(iter(counter)),
 )
 def test_a_counter_that_the_first_reading_lacks_yields_no_finding(counter: dict[str, Any]) -> None:
