@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_microcloud import Experiment, Metric
+from pytest_microcloud import Board, Experiment, Metric, SshDriver
 from pytest_microcloud.errors import UserMistake
 from pytest_microcloud.registry import Registry
 from pytest_microcloud.shipped import registry as shipped
@@ -60,6 +60,15 @@ def test_a_name_is_registered_once(kind: str) -> None:
     getattr(registry, kind)("bench", print)
     with pytest.raises(UserMistake, match=f"a {kind} named 'bench' is already registered"):
         getattr(registry, kind)("bench", print)
+
+
+def test_a_driver_registers_the_class_of_its_boards() -> None:
+    class Fake(Board): ...
+
+    registry = Registry()
+    registry.driver("bench", SshDriver, board=Fake)
+    registry.driver("shelf", SshDriver)
+    assert [driver.board for driver in registry.drivers.values()] == [Fake, Board]
 
 
 def test_the_tools_of_all_experiments_are_known_with_their_packages() -> None:
