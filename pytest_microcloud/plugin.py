@@ -69,9 +69,24 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[WITHOUT_BOARDS] = str(why)
         config.pluginmanager.register(without_boards.OurMessageFirst(), "microcloud-our-message-first")
     except MicrocloudError as error:
-        from pytest_microcloud.session import opening
+        from pytest_microcloud.session import chosen
 
-        raise pytest.UsageError(opening.redacted(config, error)) from None
+        raise pytest.UsageError(chosen.redacted(config, error)) from None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """With -n auto, have a worker for each board."""
+    if config.getoption("hosts", None) is None:
+        return None
+    from pytest_microcloud.session import chosen
+
+    try:
+        return len(chosen.chosen(config).targets)
+    except WithoutBoards:
+        return None
+    except MicrocloudError as error:
+        raise pytest.UsageError(chosen.redacted(config, error)) from None
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -13,6 +14,12 @@ class Progress:
 
     def update(self, subject: str, text: str) -> None:
         """Show the progress of a step."""
+
+    def keep(self, lines: Iterable[str]) -> None:
+        """Write lines that stay."""
+
+    def clear(self) -> None:
+        """Remove what shows the progress of steps."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,10 @@ MOST_LISTED = 5
 
 @dataclass(frozen=True)
 class Unfinished:
-    """An unfinished run with what is taken over: entries, and benchmarks and outcomes as they are stored."""
+    """An unfinished run with what is taken over: entries, and benchmarks and outcomes as they are stored.
+
+    `document` is that of its file.
+    """
 
     file: Path
     plan: Plan
@@ -31,6 +34,7 @@ class Unfinished:
     benchmarks: tuple[dict[str, Any], ...]
     outcomes: tuple[dict[str, Any], ...]
     boards: dict[str, dict[str, Any]]
+    document: Mapping[str, Any]
 
     @property
     def tests(self) -> frozenset[str]:
@@ -97,6 +101,11 @@ def find(directory: Path, plan: Plan) -> Unfinished:
     )
 
 
+def stored(file: Path, document: dict[str, Any]) -> Unfinished:
+    """Return the run of a file from its document, as `Unfinished.document` has it."""
+    return _taken_over(runs.understood(file, document), document)
+
+
 def _missing(run: runs.Run, document: Mapping[str, Any], *, gate: bool) -> bool:
     """Whether tests, or with `gate` the comparison, are still to be done."""
     compared = "gate" in document["machine_info"]["microcloud"]
@@ -118,6 +127,7 @@ def _taken_over(run: runs.Run, document: Mapping[str, Any]) -> Unfinished:
         tuple(b for b in document["benchmarks"] if b["fullname"] in tests),
         tuple(outcome for outcome in ours.get("outcomes", ()) if outcome["test"] in tests),
         ours.get("boards", {}),
+        document,
     )
 
 

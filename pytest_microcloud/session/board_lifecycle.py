@@ -42,28 +42,18 @@ class BoardLifecycle:
             self._config.hook.pytest_microcloud_board_ready(board=board, config=self._config)
             self._ready[name] = board.booted
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
-        """Release all boards after the fixtures; a session that leaves something on a board fails."""
-        try:
-            return (yield)
-        finally:
-            try:
-                if self._session.boards:
-                    self._session.progress.announce("boards", "cleaning up")
-            finally:
-                self._release()
-            self._session.progress.clear()
-            if self._session.rack.not_cleaned_up and session.exitstatus == pytest.ExitCode.OK:
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
     def pytest_unconfigure(self) -> None:
         """Release all boards even if the session never finished."""
-        self._release()
+        self.release()
 
-    def _release(self) -> None:
-        with cleaning_up():
-            self._session.rack.close()
+    def release(self) -> None:
+        """Release all boards."""
+        try:
+            if self._session.rack.boards:
+                self._session.progress.announce("boards", "cleaning up")
+        finally:
+            with cleaning_up():
+                self._session.rack.close()
 
     def _learn(self, board: Board) -> None:
         """Take in what a board that came up is; a resumed run must find it as it was."""
@@ -94,3 +84,22 @@ class BoardLifecycle:
             session.rack.exchange(name, made_of, f"{needed.stage}, boot {needed.boot}")
         else:
             session.rack.reboot(name, f"boot {needed.boot} of {session.boots}")
+
+
+class Release:
+    """The hook that ends a session of one process."""
+
+    def __init__(self, config: pytest.Config, lifecycle: BoardLifecycle) -> None:
+        self._session = config.stash[SESSION]
+        self._lifecycle = lifecycle
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """Release all boards after the fixtures; a session that leaves something on a board fails."""
+        try:
+            return (yield)
+        finally:
+            self._lifecycle.release()
+            self._session.progress.clear()
+            if self._session.rack.not_cleaned_up and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,9 +33,23 @@ class Collected:
         self._before = before
         self._records: dict[str, Mapping[str, Any]] = {}
         self._entries: dict[str, Entry] = {}
-        self.fingerprints: dict[str, Mapping[str, Any]] = dict(before.boards) if before else {}
-        self.boards: dict[str, None] = {}
+        self._fingerprints: dict[str, Mapping[str, Any]] = dict(before.boards) if before else {}
+        self._boards: dict[str, None] = {}
+        self._places: dict[str, int] = {}
+
+    def arrange(self, boards: Iterable[str], tests: Iterable[str] = ()) -> None:
+        """Keep boards and tests in this order, in whichever order their reports come."""
+        self._places = {name: place for place, name in enumerate((*boards, *tests))}
+
+    @property
+    def boards(self) -> list[str]:
         """The names of the boards that were up in this session."""
+        return self._in_order(self._boards)
+
+    @property
+    def fingerprints(self) -> dict[str, Mapping[str, Any]]:
+        """The fingerprints of all boards of the run, by name."""
+        return {name: self._fingerprints[name] for name in self._in_order(self._fingerprints)}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -47,17 +61,21 @@ class Collected:
         """Take in the record of a test (its node id); a later one of the same test replaces it."""
         board = brought["board"]
         if brought["fingerprint"] is not None:
-            self.boards[board] = None
+            self._boards[board] = None
             if not brought["stage"]:  # the gate's confirmation exchanges what a board is made of
-                self.fingerprints[board] = brought["fingerprint"]
+                self._fingerprints[board] = brought["fingerprint"]
         if brought["outcome"] is not None:
             self._records[test] = brought
             self._entries.pop(test, None)
 
+    def has(self, test: str) -> bool:
+        """Return whether a test has an outcome."""
+        return test in self._records
+
     @property
     def records(self) -> Mapping[str, Mapping[str, Any]]:
         """The records of this session's tests that have an outcome, by test."""
-        return self._records
+        return {test: self._records[test] for test in self._in_order(self._records)}
 
     @property
     def entries(self) -> list[Entry]:
@@ -75,15 +93,19 @@ class Collected:
         """Return the fingerprint of a board that was up in this session, or before it was interrupted."""
         from pytest_microcloud.runs.fingerprint import Fingerprint
 
-        return Fingerprint.of(self.fingerprints[board])
+        return Fingerprint.of(self._fingerprints[board])
+
+    def _in_order(self, names: Iterable[str]) -> list[str]:
+        last = len(self._places)
+        return sorted(names, key=lambda name: self._places.get(name, last))
 
     def _typed(self) -> list[Entry]:
         from dataclasses import replace
 
         from pytest_microcloud.runs import Entry
 
-        for test, brought in self._records.items():
+        for test, brought in self.records.items():
             if test not in self._entries:
                 # Redaction may have changed the node id in the record; the report's identifies the test.
                 self._entries[test] = replace(Entry.of(brought["outcome"]), test=test)
-        return [self._entries[test] for test in self._records]
+        return [self._entries[test] for test in self.records]

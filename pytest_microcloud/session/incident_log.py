@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator
 
 import pytest
 
@@ -12,17 +11,14 @@ from pytest_microcloud.session.items import board_of
 from pytest_microcloud.session.outcome import verdict_of
 from pytest_microcloud.session.state import SESSION
 
-if TYPE_CHECKING:
-    from pytest_microcloud.session.write_errors import WriteErrors
-
 
 class IncidentLog:
-    """The hooks that check a board after a failure, and keep its logs beside the run file."""
+    """The hooks that check a board after a failure, and keep its logs: `write` takes a name and the text."""
 
-    def __init__(self, config: pytest.Config, write_errors: WriteErrors) -> None:
+    def __init__(self, config: pytest.Config, write: Callable[[str, str], None]) -> None:
         self._config = config
         self._session = config.stash[SESSION]
-        self._write_errors = write_errors
+        self._write = write
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -50,7 +46,7 @@ class IncidentLog:
             self.keep(name)
 
     def keep(self, name: str) -> str:
-        """Write the redacted logs of a board's boot beside the run file, and return them."""
+        """Keep the redacted logs of a board's boot, and return them."""
         board = self._session.rack.boards.get(name)
         if board is None:
             return ""
@@ -58,13 +54,9 @@ class IncidentLog:
             log = self._session.redactor.for_page(board.logs.log())
         except Exception:  # it is out of reach, as the test has reported
             return ""
-        directory = self._session.run_file.with_suffix("")
         phase = self._session.phases.get(name)
         again = self._session.rack.workspace.run_id if self._session.resumed else None
-        file = directory / ".".join([name, *(str(part) for part in (phase, again) if part), "log"])
-        with self._write_errors.noted(f"log {file}"):
-            directory.mkdir(parents=True, exist_ok=True)
-            file.write_text(log)
+        self._write(".".join([name, *(str(part) for part in (phase, again) if part), "log"]), log)
         return log
 
     def _attach(self, report: pytest.TestReport, name: str, log: str) -> None:

@@ -1,99 +1,36 @@
-"""The opening of a session with boards: options and inventory are checked, hooks are registered."""
+"""The opening of a session with boards: options and inventory are checked, hooks are registered.
+
+A session is of one process, or it is distributed by pytest-xdist: then workers drive the boards, and the
+controller reports.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_microcloud import options
-from pytest_microcloud.errors import InventoryError, MicrocloudError, UserMistake
+from pytest_microcloud.errors import UserMistake
+from pytest_microcloud.session.chosen import Chosen, chosen
 from pytest_microcloud.session.collected import Collected
-from pytest_microcloud.session.state import SESSION, Against, Session, WithoutBoards
+from pytest_microcloud.session.state import SESSION, Against, Session
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_microcloud.catalog import Catalog
+    from pytest_microcloud.controller.progress import Progress
     from pytest_microcloud.controller.workspace import Workspace
-    from pytest_microcloud.inventory.target import Target
     from pytest_microcloud.redaction import Redactor
-    from pytest_microcloud.registry import Registry
     from pytest_microcloud.runs.plan import Plan
     from pytest_microcloud.runs.unfinished import Unfinished
     from pytest_microcloud.session.write_errors import WriteErrors
 
-
-def redacted(config: pytest.Config, error: MicrocloudError) -> str:
-    """Return the text of a user's mistake: Ansible quotes a line of an inventory that it cannot read."""
-    from pytest_microcloud.redaction import without_keys, written_in
-
-    file = options.path(config, "inventory")
-    return without_keys(str(error), written_in(file.read_text(errors="replace")) if file.is_file() else ())
-
-
-def _leave_what_is_testinfras(config: pytest.Config) -> None:
-    hosts, file = config.option.hosts, options.path(config, "inventory")
-    if not file.is_file() and config.option.microcloud_inventory is None:
-        raise WithoutBoards(f"there is no {file}: write one, or name yours with --microcloud-inventory")
-    if "://" in hosts or any(config.getoption(own, None) for own in ("connection", "ansible_inventory")):
-        raise WithoutBoards(
-            f"--hosts={hosts} as it stands is for testinfra alone: choose hosts or groups of {file}, "
-            "without --connection and --ansible-inventory"
-        )
-
-
-def _targets(config: pytest.Config, catalog: Catalog, registry: Registry) -> list[Target]:
-    from pytest_microcloud import inventory
-    from pytest_microcloud.boards import drivers
-
-    file = options.path(config, "inventory")
-    try:
-        return inventory.read(
-            file, config.option.hosts, catalog.models, registry.driver_rules, drivers.DEFAULT
-        )
-    except InventoryError as error:
-        if _asks_for_boards(config) or inventory.holds_boards(file, config.option.hosts, catalog.models):
-            raise
-        raise WithoutBoards(str(error)) from None
-
-
-def _asks_for_boards(config: pytest.Config) -> bool:
-    ours = (
-        *("inventory", "effort", "reports", "plan", "keep", "wait", "identify", "retry_invalid"),
-        *("boots", "resume", "baseline", "command_timeout"),
-    )
-    named = any(config.getoption(f"microcloud_{option}") for option in ours)
-    return named or config.getini("microcloud_inventory") != options.INVENTORY
-
-
-def _refuse_what_measures_nothing(config: pytest.Config) -> None:
-    if config.getoption("numprocesses", None) or config.getoption("dist", "no") != "no":
-        raise UserMistake(
-            "-n: boards are measured one after another; pytest-benchmark switches itself off under xdist, "
-            "and a run without measurements is worth nothing. Run without -n and --dist"
-        )
-    if not config.pluginmanager.hasplugin("benchmark"):
-        raise UserMistake("measurements need pytest-benchmark: run without -p no:benchmark")
-    if config.getoption("benchmark_disable", False) or config.getoption("benchmark_skip", False):
-        raise UserMistake(
-            "measurements need pytest-benchmark: run without --benchmark-disable and --benchmark-skip"
-        )
-
-
-def _refuse_what_the_inventory_sets(config: pytest.Config) -> None:
-    """Raise UserMistake for an option of testinfra that has no effect on boards from the inventory."""
-    for option, remedy in {
-        "--ssh-config": "set ansible_ssh_common_args='-F FILE' in the inventory",
-        "--ssh-identity-file": "set ansible_ssh_private_key_file in the inventory",
-        "--ssh-extra-args": "set ansible_ssh_extra_args in the inventory",
-        "--force-ansible": "boards are reached over ssh only",
-    }.items():
-        if config.getoption(option, None):
-            raise UserMistake(f"{option} cannot be honoured for boards from the inventory: {remedy}")
+NOT_DISTRIBUTED = ("benchmark_save", "benchmark_autosave", "benchmark_compare", "benchmark_compare_fail")
+"""Options of pytest-benchmark for which it needs measurements of its own process."""
 
 
 def open_session(config: pytest.Config) -> None:
@@ -101,74 +38,140 @@ def open_session(config: pytest.Config) -> None:
 
     Raises WithoutBoards if --hosts is for testinfra alone, and UserMistake.
     """
+    if hasattr(config, "workerinput"):
+        _open_worker(config)
+        return
     from pytest_microcloud import runs
-    from pytest_microcloud.catalog import load
-    from pytest_microcloud.session.registered import registered
+    from pytest_microcloud.controller.workspace import Workspace, new_run_id
+    from pytest_microcloud.session.progress import Shown
 
-    _leave_what_is_testinfras(config)
-    _refuse_what_the_inventory_sets(config)
-    registry = registered(config)
-    catalog = load(config.getini("microcloud_catalog"), registry.experiments)
-    targets = _targets(config, catalog, registry)
+    there = chosen(config)
     _refuse_what_measures_nothing(config)
-    session, plan = _session(config, registry, catalog, targets)
+    if options.nothing_runs(config):  # the controller lists the tests itself
+        config.option.dist, config.option.tx = "no", []
+    workspace = Workspace(new_run_id())
+    redactor = _redactor(config, there)
+    session = _session(config, there, workspace, redactor, Shown(redactor.without_secrets))
+    plan = _plan(config, session)
+    directory = options.path(config, "reports") / "runs"
+    session.resumed = _resumed(config, directory, plan, workspace)
+    session.collected = Collected(session.resumed)
+    session.collected.arrange(session.rack.targets)
+    session.run_file = session.resumed.file if session.resumed else directory / f"{workspace.run_id}.json"
     if not options.nothing_runs(config):
         runs.make_room(session.run_file.parent)
-    session.gate = _against(config, session.run_file, {target.model for target in targets})
+    session.gate = _against(config, session.run_file, {target.model for target in there.targets})
     config.stash[SESSION] = session
-    write_errors = _register_hooks(config, plan)
-    _set_options(config, targets, session.rack.workspace.ssh_config, write_errors)
+    write_errors = _register_reporting(config, plan)
+    _set_options(config, session)
+    _keep_page(config, write_errors)
+
+
+def _open_worker(config: pytest.Config) -> None:
+    """Open the session of a worker, as its controller decided."""
+    from pathlib import Path
+
+    from pytest_microcloud.catalog import load
+    from pytest_microcloud.controller.workspace import Workspace
+    from pytest_microcloud.inventory.target import Target
+    from pytest_microcloud.runs import unfinished
+    from pytest_microcloud.session import worker, xdist_events
+    from pytest_microcloud.session.fleet import INPUT
+    from pytest_microcloud.session.registered import registered
+
+    worker.begin(config)
+    given: dict[str, Any] = config.workerinput[INPUT]  # type: ignore[attr-defined]
+    workerid: str = config.workerinput["workerid"]  # type: ignore[attr-defined]
+    registry = registered(config)
+    targets = [Target(**variables) for variables in given["targets"]]
+    there = Chosen(registry, load(config.getini("microcloud_catalog"), registry.experiments), targets)
+    send = xdist_events.sender(config)
+    workspace = Workspace(f"{given['run_id']}-{workerid}")
+    session = _session(config, there, workspace, _redactor(config, there), worker.Sent(send))
+    session.run_file = Path(given["run_file"])
+    if given["resumed"]:
+        session.resumed = unfinished.stored(session.run_file, given["resumed"])
+    config.stash[SESSION] = session
+    _register_on_boards(config, lambda name, log: send("log", [name, log]))
+    _register(config, {"worker": worker.Worker(config, send)})
+    _set_options(config, session)
 
 
 def _session(
-    config: pytest.Config, registry: Registry, catalog: Catalog, targets: list[Target]
-) -> tuple[Session, Plan]:
-    """Return the session, and what it sets out to do."""
-    from pytest_microcloud.boards.rack import Rack
-    from pytest_microcloud.controller.workspace import Workspace, new_run_id
-    from pytest_microcloud.runs.plan import Plan
-    from pytest_microcloud.session.progress import Shown
+    config: pytest.Config, there: Chosen, workspace: Workspace, redactor: Redactor, progress: Progress
+) -> Session:
+    from pathlib import Path
 
-    effort = catalog.effort(config.option.microcloud_effort or config.getini("microcloud_effort"))
+    from pytest_microcloud.boards.rack import Rack
+
+    effort = there.catalog.effort(config.option.microcloud_effort or config.getini("microcloud_effort"))
     retries, boots = options.retries(config), options.boots(config)
-    keep, wait_s = options.flag(config, "keep"), options.wait_s(config)
-    workspace = Workspace(new_run_id())
-    redactor = _redactor(config, registry, catalog, targets)
-    progress = Shown(redactor.without_secrets)
     rack = Rack(
-        targets,
-        catalog,
-        registry.drivers,
+        there.targets,
+        there.catalog,
+        there.registry.drivers,
         workspace,
         progress,
-        keep=keep,
-        wait_s=wait_s,
-        tools=registry.tools,
+        keep=options.flag(config, "keep"),
+        wait_s=options.wait_s(config),
+        tools=there.registry.tools,
     )
-    hosts = tuple(target.name for target in targets)
-    plan = Plan(hosts, effort.id, boots, baseline=options.baseline(config), session=workspace.run_id)
-    directory = options.path(config, "reports") / "runs"
-    before = _resumed(config, directory, plan, workspace)
-    run_file = before.file if before else directory / f"{workspace.run_id}.json"
     if boots > 1:
         effort = dataclasses.replace(effort, boots=1)  # the start-up experiment reboots once a boot, too
-    session = Session(registry, catalog, rack, effort, run_file, redactor, progress, retries, boots)
-    session.resumed, session.collected = before, Collected(before)
-    return session, plan
+    return Session(there.registry, there.catalog, rack, effort, Path(), redactor, progress, retries, boots)
 
 
-def _redactor(config: pytest.Config, registry: Registry, catalog: Catalog, targets: list[Target]) -> Redactor:
+def _plan(config: pytest.Config, session: Session) -> Plan:
+    """Return what a session sets out to do, apart from its tests."""
+    from pytest_microcloud.runs.plan import Plan
+
+    return Plan(
+        tuple(session.rack.targets),
+        session.effort.id,
+        session.boots,
+        baseline=options.baseline(config),
+        session=session.rack.workspace.run_id,
+    )
+
+
+def _redactor(config: pytest.Config, there: Chosen) -> Redactor:
     from pytest_microcloud import runs
     from pytest_microcloud.redaction import Redactor
 
-    points = {word for experiment in registry.experiments.values() for word in experiment.words}
+    targets, experiments = there.targets, there.registry.experiments
+    points = {word for experiment in experiments.values() for word in experiment.words}
     return Redactor.of(
         [os.environ, *(target.variables for target in targets)],
         boards={name for target in targets for name in (target.name, target.model, *target.groups)},
         addresses={target.address for target in targets},
-        words={*catalog.words, *points, *registry.drivers, *runs.WORST_FIRST},
+        words={*there.catalog.words, *points, *there.registry.drivers, *runs.WORST_FIRST},
         identify=options.flag(config, "identify"),
     )
+
+
+def _refuse_what_measures_nothing(config: pytest.Config) -> None:
+    if not config.pluginmanager.hasplugin("benchmark"):
+        raise UserMistake("measurements need pytest-benchmark: run without -p no:benchmark")
+    if config.getoption("benchmark_disable", False) or config.getoption("benchmark_skip", False):
+        raise UserMistake(
+            "measurements need pytest-benchmark: run without --benchmark-disable and --benchmark-skip"
+        )
+    if not _is_distributed(config):
+        return
+    if config.option.dist != "load":
+        raise UserMistake(
+            f"--dist={config.option.dist}: all tests of a board run on one worker, one after another: "
+            "run without --dist"
+        )
+    if given := next((option for option in NOT_DISTRIBUTED if config.getoption(option, None)), None):
+        raise UserMistake(
+            f"--{given.replace('_', '-')}: pytest-benchmark has no measurements in a distributed session; "
+            "the run file has them, and --microcloud-baseline compares with one"
+        )
+
+
+def _is_distributed(config: pytest.Config) -> bool:
+    return bool(config.getoption("dist", "no") != "no")
 
 
 def _resumed(config: pytest.Config, directory: Path, plan: Plan, workspace: Workspace) -> Unfinished | None:
@@ -203,30 +206,20 @@ def _against(config: pytest.Config, run_file: Path, models: Collection[str]) -> 
     return Against(baseline, rules)
 
 
-def _register_hooks(config: pytest.Config, plan: Plan) -> WriteErrors:
-    """Register the hooks of a session with boards. Their order is given by `tryfirst` and `trylast` alone."""
+def _register_on_boards(config: pytest.Config, write_log: Callable[[str, str], None]) -> None:
+    """Register the hooks of the process that drives the boards."""
     from pytest_microcloud.session.board_lifecycle import BoardLifecycle
     from pytest_microcloud.session.board_time import OnBoardTime
     from pytest_microcloud.session.boots import Boots
     from pytest_microcloud.session.classification import Classification
     from pytest_microcloud.session.commands import Commands
-    from pytest_microcloud.session.confirmation import Gate
-    from pytest_microcloud.session.html import Page
     from pytest_microcloud.session.incident_log import IncidentLog
-    from pytest_microcloud.session.junit import JUnit
-    from pytest_microcloud.session.outcome import Outcomes
-    from pytest_microcloud.session.plan_only import PlanOnly
     from pytest_microcloud.session.report_record import Records
     from pytest_microcloud.session.resume import Resume
-    from pytest_microcloud.session.run_file import RunFile
     from pytest_microcloud.session.signals import Signals
-    from pytest_microcloud.session.summary import Summary
-    from pytest_microcloud.session.write_errors import WriteErrors
 
-    session, write_errors = config.stash[SESSION], WriteErrors(config)
-    log, run_file = IncidentLog(config, write_errors), RunFile(config, write_errors, plan)
+    log, session = IncidentLog(config, write_log), config.stash[SESSION]
     plugins: dict[str, object] = {
-        "write-errors": write_errors,
         "signals": Signals(),
         "board-lifecycle": BoardLifecycle(config, log),
         "boots": Boots(config),
@@ -235,6 +228,31 @@ def _register_hooks(config: pytest.Config, plan: Plan) -> WriteErrors:
         "classification": Classification(config),
         "incident-log": log,
         "records": Records(config),
+    }
+    if session.resumed is not None:
+        plugins["resume"] = Resume(config, session.resumed)
+    _register(config, plugins)
+
+
+def _register_reporting(config: pytest.Config, plan: Plan) -> WriteErrors:
+    """Register the hooks of the process that reports, and of the boards unless workers drive them."""
+    from pytest_microcloud.session.board_lifecycle import Release
+    from pytest_microcloud.session.confirmation import Gate
+    from pytest_microcloud.session.html import Page
+    from pytest_microcloud.session.junit import JUnit
+    from pytest_microcloud.session.log_files import LogFiles
+    from pytest_microcloud.session.outcome import Outcomes
+    from pytest_microcloud.session.plan_only import PlanOnly
+    from pytest_microcloud.session.resume import Resumed
+    from pytest_microcloud.session.run_file import RunFile
+    from pytest_microcloud.session.signals import Signals
+    from pytest_microcloud.session.summary import Summary
+    from pytest_microcloud.session.write_errors import WriteErrors
+
+    session, write_errors = config.stash[SESSION], WriteErrors(config)
+    run_file, logs = RunFile(config, write_errors, plan), LogFiles(session.run_file, write_errors)
+    plugins: dict[str, object] = {
+        "write-errors": write_errors,
         "collected": session.collected,
         "run-file": run_file,
         "outcomes": Outcomes(config, write_errors),
@@ -246,27 +264,44 @@ def _register_hooks(config: pytest.Config, plan: Plan) -> WriteErrors:
     if options.flag(config, "plan"):
         plugins["plan"] = PlanOnly(config)
     if session.resumed is not None:
-        plugins["resume"] = Resume(config, session.resumed)
+        plugins["resumed"] = Resumed(config, session.resumed)
     if session.gate is not None and not options.nothing_runs(config):
         plugins["gate"] = Gate(config, session.gate, run_file, write_errors)
-    for name, plugin in plugins.items():
-        config.pluginmanager.register(plugin, f"microcloud-{name}")
+    if _is_distributed(config):
+        from pytest_microcloud.session.fleet import Fleet
+
+        plugins |= {"signals": Signals(), "fleet": Fleet(config, run_file, logs)}
+    else:
+        _register_on_boards(config, logs.write)
+        plugins["release"] = Release(config, config.pluginmanager.getplugin("microcloud-board-lifecycle"))
+    _register(config, plugins)
     return write_errors
 
 
-def _set_options(
-    config: pytest.Config, targets: list[Target], ssh_config: Path, write_errors: WriteErrors
-) -> None:
-    """Set the options of testinfra, pytest-benchmark and pytest-html."""
+def _register(config: pytest.Config, plugins: dict[str, object]) -> None:
+    """Register hooks. Their order is given by `tryfirst` and `trylast` alone."""
+    for name, plugin in plugins.items():
+        config.pluginmanager.register(plugin, f"microcloud-{name}")
+
+
+def _set_options(config: pytest.Config, session: Session) -> None:
+    """Set the options of testinfra and pytest-benchmark."""
     config.option.hosts = ",".join(
-        f"ssh://{t.name}?controlpersist=0{'&sudo=true' if t.become else ''}" for t in targets
+        f"ssh://{t.name}?controlpersist=0{'&sudo=true' if t.become else ''}"
+        for t in session.rack.targets.values()
     )
-    config.option.ssh_config = str(ssh_config)
+    config.option.ssh_config = str(session.rack.workspace.ssh_config)
     if not config.option.benchmark_verbose:
         config.option.benchmark_quiet = True  # its table of times would repeat ours in other words
     if options.flag(config, "plan"):
         config.option.benchmark_storage = str(config.rootpath)  # is there: no .benchmarks is made
-    elif not config.pluginmanager.hasplugin("metadata"):  # pytest-html ends in an INTERNALERROR without it
+
+
+def _keep_page(config: pytest.Config, write_errors: WriteErrors) -> None:
+    """Set the options of pytest-html."""
+    if options.flag(config, "plan"):
+        return
+    if not config.pluginmanager.hasplugin("metadata"):  # pytest-html ends in an INTERNALERROR without it
         if config.getoption("htmlpath", None):
             raise UserMistake("--html: pytest-html needs pytest-metadata: run without -p no:metadata")
     elif config.getoption("htmlpath", "") is None and not config.option.collectonly:

@@ -18,7 +18,7 @@ MOST_NAMED = 3
 
 
 class Resume:
-    """The hooks of a session that resumes a run."""
+    """The hooks that run only what is left."""
 
     def __init__(self, config: pytest.Config, unfinished: Unfinished) -> None:
         self._config = config
@@ -51,10 +51,33 @@ class Resume:
         self._deselected = [item for item in items if item.nodeid in self._unfinished.tests]
         items[:] = [item for item in items if item.nodeid not in self._unfinished.tests]
         self._config.hook.pytest_deselected(items=self._deselected)
-        self._session.gone = frozenset(self._gone())
+        self._session.gone, self._session.taken_over = frozenset(self._gone()), len(self._deselected)
+
+    def _gone(self) -> Iterator[str]:
+        """Yield the planned tests whose file is gone, or whose module was collected without them.
+
+        Where only single tests were asked for, a module says nothing about its others.
+        """
+        by_test = any("::" in word for word in self._config.args)
+        narrowed = by_test or any(self._config.getoption(name, False) for name in ("lf", "stepwise"))
+        for test in self._unfinished.plan.tests:
+            module = test.partition("::")[0]
+            collected = module in self._modules and not narrowed
+            missing = not (self._config.rootpath / module).exists()
+            if test not in self._collected and (missing or collected):
+                yield test
+
+
+class Resumed:
+    """The hooks that report on it."""
+
+    def __init__(self, config: pytest.Config, unfinished: Unfinished) -> None:
+        self._config = config
+        self._unfinished = unfinished
+        self._session = config.stash[SESSION]
 
     def pytest_report_collectionfinish(self) -> list[str]:
-        """Report how many they are."""
+        """Report how many tests are taken over, and which no longer exist."""
         count = len(self._unfinished.entries)
         tests = f"{count} finished test{'s are' if count != 1 else ' is'}"
         lines = [f"microcloud: goes on with run {self._unfinished.file.stem}; {tests} taken over"]
@@ -74,22 +97,8 @@ class Resume:
             return (yield)
         failed = any(entry.verdict == "infeasible" for entry in self._unfinished.entries)
         nothing_to_do = session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and (
-            self._deselected or self._session.gone
+            self._session.taken_over or self._session.gone
         )
         if session.exitstatus == pytest.ExitCode.OK or nothing_to_do:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED if failed else pytest.ExitCode.OK
         return (yield)
-
-    def _gone(self) -> Iterator[str]:
-        """Yield the planned tests whose file is gone, or whose module was collected without them.
-
-        Where only single tests were asked for, a module says nothing about its others.
-        """
-        by_test = any("::" in word for word in self._config.args)
-        narrowed = by_test or any(self._config.getoption(name, False) for name in ("lf", "stepwise"))
-        for test in self._unfinished.plan.tests:
-            module = test.partition("::")[0]
-            collected = module in self._modules and not narrowed
-            missing = not (self._config.rootpath / module).exists()
-            if test not in self._collected and (missing or collected):
-                yield test

@@ -16,10 +16,16 @@ from pytest_microcloud.session.collected import record_of
 from pytest_microcloud.session.state import SESSION
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from _pytest.terminal import TerminalReporter
 
     from pytest_microcloud.runs.plan import Plan
     from pytest_microcloud.session.write_errors import WriteErrors
+
+
+CRASHED = "???"
+"""When a test's worker crashed, according to pytest-xdist's report."""
 
 
 class RunFile:
@@ -43,13 +49,17 @@ class RunFile:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Complete the plan by the tests; an interrupted run forgets those that its suite no longer has."""
+        """Complete the plan by the tests."""
+        self.complete_plan([item.nodeid for item in session.items if fixtures.uses(item, ("measure",))])
+
+    def complete_plan(self, tests: Iterable[str]) -> None:
+        """Take the tests that measure into the plan; those that the suite no longer has are forgotten."""
         from dataclasses import replace
 
         from pytest_microcloud.runs.unfinished import joined
 
-        tests = tuple(item.nodeid for item in session.items if fixtures.uses(item, ("measure",)))
-        self._plan = joined(replace(self._plan, tests=tests), self._session.resumed, self._session.gone)
+        plan = replace(self._plan, tests=tuple(tests))
+        self._plan = joined(plan, self._session.resumed, self._session.gone)
         if self._session.gone and not options.nothing_runs(self._config):
             self.write()
 
@@ -57,8 +67,8 @@ class RunFile:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write it after each test, and once a board is up, so that the run can be resumed."""
         brought = record_of(report) or {}
-        if report.when == "teardown":
-            if report.nodeid in self._session.collected.records:
+        if report.when in ("teardown", CRASHED):
+            if self._session.collected.has(report.nodeid):
                 self._encode(report.nodeid)
                 self.write()
             elif report.nodeid in self._plan.tests:
@@ -86,6 +96,11 @@ class RunFile:
 
         with self._write_errors.noted(f"run file {self._session.run_file}"):
             runs.write_text(self._session.run_file, self._document())
+
+    def write_copy(self, file: Path) -> None:
+        """Write the run to another file, too."""
+        with self._write_errors.noted(str(file)):
+            file.write_text(self._document(), encoding="utf-8")
 
     def _document(self) -> str:
         """Return the run file's JSON, as pytest-benchmark writes it, with ours in it."""

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
     from pytest_microcloud.boards.rack import Rack
     from pytest_microcloud.catalog import Catalog, Effort
+    from pytest_microcloud.controller.progress import Progress
     from pytest_microcloud.redaction import Redactor
     from pytest_microcloud.registry import Registry
     from pytest_microcloud.runs import Run
     from pytest_microcloud.runs.unfinished import Unfinished
-    from pytest_microcloud.session.progress import Shown
     from pytest_microcloud.verdict.comparison import Comparison
     from pytest_microcloud.verdict.gate import Rules
 
@@ -32,7 +32,8 @@ class Session:
     `boots` is the number of boots that each measuring test runs in, `phases` the boot that each board is in.
     `boards` are those that were powered on, and `collected` is what the reports brought. `gate` is what the
     run is compared with, if it is, `comparison` the result, or `refused` the reason why there is none. `gone`
-    are tests that a resumed run had planned and that its suite no longer has.
+    are tests that a resumed run had planned and that its suite no longer has, `taken_over` is the number of
+    those that it has finished.
     """
 
     registry: Registry
@@ -41,7 +42,7 @@ class Session:
     effort: Effort
     run_file: Path
     redactor: Redactor
-    progress: Shown
+    progress: Progress
     retries: int = 0
     boots: int = 1
     boards: dict[str, Board] = field(default_factory=dict)
@@ -51,6 +52,7 @@ class Session:
     comparison: Comparison | None = None
     refused: str = ""
     gone: frozenset[str] = frozenset()
+    taken_over: int = 0
     collected: Collected = field(default_factory=Collected)
 
 

@@ -1,0 +1,102 @@
+"""What --hosts names: the targets, with the registry and the catalog that they are read by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_microcloud import options
+from pytest_microcloud.errors import InventoryError, MicrocloudError, UserMistake
+from pytest_microcloud.session.state import WithoutBoards
+
+if TYPE_CHECKING:
+    from pytest_microcloud.catalog import Catalog
+    from pytest_microcloud.inventory.target import Target
+    from pytest_microcloud.registry import Registry
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The targets of a session, and what they were read by."""
+
+    registry: Registry
+    catalog: Catalog
+    targets: list[Target]
+
+
+CHOSEN: pytest.StashKey[Chosen] = pytest.StashKey()
+
+
+def chosen(config: pytest.Config) -> Chosen:
+    """Return what --hosts names; the inventory is read once a session.
+
+    Raises WithoutBoards if --hosts is for testinfra alone, and UserMistake.
+    """
+    if (known := config.stash.get(CHOSEN, None)) is not None:
+        return known
+    from pytest_microcloud.catalog import load
+    from pytest_microcloud.session.registered import registered
+
+    _leave_what_is_testinfras(config)
+    _refuse_what_the_inventory_sets(config)
+    registry = registered(config)
+    catalog = load(config.getini("microcloud_catalog"), registry.experiments)
+    config.stash[CHOSEN] = Chosen(registry, catalog, _targets(config, catalog, registry))
+    return config.stash[CHOSEN]
+
+
+def redacted(config: pytest.Config, error: MicrocloudError) -> str:
+    """Return the text of a user's mistake: Ansible quotes a line of an inventory that it cannot read."""
+    from pytest_microcloud.redaction import without_keys, written_in
+
+    file = options.path(config, "inventory")
+    return without_keys(str(error), written_in(file.read_text(errors="replace")) if file.is_file() else ())
+
+
+def _leave_what_is_testinfras(config: pytest.Config) -> None:
+    hosts, file = config.option.hosts, options.path(config, "inventory")
+    if not file.is_file() and config.option.microcloud_inventory is None:
+        raise WithoutBoards(f"there is no {file}: write one, or name yours with --microcloud-inventory")
+    if "://" in hosts or any(config.getoption(own, None) for own in ("connection", "ansible_inventory")):
+        raise WithoutBoards(
+            f"--hosts={hosts} as it stands is for testinfra alone: choose hosts or groups of {file}, "
+            "without --connection and --ansible-inventory"
+        )
+
+
+def _targets(config: pytest.Config, catalog: Catalog, registry: Registry) -> list[Target]:
+    from pytest_microcloud import inventory
+    from pytest_microcloud.boards import drivers
+
+    file = options.path(config, "inventory")
+    try:
+        return inventory.read(
+            file, config.option.hosts, catalog.models, registry.driver_rules, drivers.DEFAULT
+        )
+    except InventoryError as error:
+        if _asks_for_boards(config) or inventory.holds_boards(file, config.option.hosts, catalog.models):
+            raise
+        raise WithoutBoards(str(error)) from None
+
+
+def _asks_for_boards(config: pytest.Config) -> bool:
+    ours = (
+        *("inventory", "effort", "reports", "plan", "keep", "wait", "identify", "retry_invalid"),
+        *("boots", "resume", "baseline", "command_timeout"),
+    )
+    named = any(config.getoption(f"microcloud_{option}") for option in ours)
+    return named or config.getini("microcloud_inventory") != options.INVENTORY
+
+
+def _refuse_what_the_inventory_sets(config: pytest.Config) -> None:
+    """Raise UserMistake for an option of testinfra that has no effect on boards from the inventory."""
+    for option, remedy in {
+        "--ssh-config": "set ansible_ssh_common_args='-F FILE' in the inventory",
+        "--ssh-identity-file": "set ansible_ssh_private_key_file in the inventory",
+        "--ssh-extra-args": "set ansible_ssh_extra_args in the inventory",
+        "--force-ansible": "boards are reached over ssh only",
+    }.items():
+        if config.getoption(option, None):
+            raise UserMistake(f"{option} cannot be honoured for boards from the inventory: {remedy}")

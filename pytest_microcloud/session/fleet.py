@@ -1,0 +1,170 @@
+"""All boards at once: the side of pytest-xdist's controller, which reports and drives no board itself."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_microcloud.session.collected import ATTRIBUTE
+from pytest_microcloud.session.outcome import file_of
+from pytest_microcloud.session.scheduling import BoardScheduling
+from pytest_microcloud.session.state import SESSION
+from pytest_microcloud.session.xdist_events import NAME, handle_with, listen
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from xdist.remote import Producer
+    from xdist.workermanage import WorkerController
+
+    from pytest_microcloud.session.log_files import LogFiles
+    from pytest_microcloud.session.run_file import RunFile
+
+INPUT = "microcloud"
+"""The key of a worker's input that is ours."""
+RELEASE_TIMEOUT_S = 300.0
+"""Time for the workers to release their boards at the end."""
+AFTER_LOOP = ("testreport", NAME)
+"""The events that still count when the session was interrupted."""
+
+
+class Fleet:
+    """The hooks of a controller."""
+
+    def __init__(self, config: pytest.Config, run_file: RunFile, logs: LogFiles) -> None:
+        self._config = config
+        self._session = config.stash[SESSION]
+        self._run_file = run_file
+        self._logs = logs
+        self._nodes: list[WorkerController] = []
+        self._tests: dict[str, dict[str, Any]] = {}
+        self._planned = False
+        self._not_cleaned_up: list[str] = []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Lock the run while it lasts, and take the workers' events."""
+        self._session.rack.workspace.open()
+        handle_with(self._handle, self._config.pluginmanager.getplugin("dsession"))
+
+    def pytest_configure_node(self, node: WorkerController) -> None:
+        """Give a worker what the controller has read and decided."""
+        session = self._session
+        node.workerinput[INPUT] = {
+            "run_id": session.rack.workspace.run_id,
+            "targets": [asdict(target) for target in session.rack.targets.values()],
+            "run_file": str(session.run_file),
+            "resumed": session.resumed.document if session.resumed else None,
+        }
+        self._nodes.append(node)
+        listen(node)
+
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Producer) -> BoardScheduling:
+        """Schedule by board."""
+        return BoardScheduling(config, log, lambda test: str(self._tests[test]["unit"]))
+
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """Plan the tests, once their first collection is there."""
+        if not self._planned:
+            self._planned = True
+            self._session.collected.arrange(self._session.rack.targets, ids)
+            self._run_file.complete_plan([test for test in ids if self._tests[test]["measures"]])
+            if resumed := self._config.pluginmanager.getplugin("microcloud-resumed"):
+                self._session.progress.keep(resumed.pytest_report_collectionfinish())
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
+        """Record the test in which a worker crashed as an error of its board."""
+        from pytest_microcloud.runs import Entry
+
+        found = self._tests[crashitem]
+        if found["board"] is None:
+            return
+        entry = Entry(found["board"], found["experiment"], crashitem, "error")
+        entry.reason = report.longreprtext
+        record = {"board": found["board"], "stage": "", "fingerprint": None, "benchmarks": []}
+        setattr(report, ATTRIBUTE, record | {"outcome": entry.as_dict()})
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Wait until the workers have released their boards; pytest-xdist would kill them after 10 s."""
+        interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
+        with self._passing_signals_on():
+            if interrupted:
+                self._interrupt()
+            self._wait()
+        if (json := self._config.getoption("benchmark_json", None)) is not None:
+            self._run_file.write_copy(file_of(json))  # pytest-benchmark has no measurements here
+        if self._not_cleaned_up and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_unconfigure(self) -> None:
+        """Unlock the run."""
+        self._session.rack.workspace.close()
+
+    def _handle(self, _node: WorkerController, kind: str, data: Any) -> None:
+        session = self._session
+        match kind:
+            case "announce":
+                session.progress.announce(*data)
+            case "update":
+                session.progress.update(*data)
+            case "keep":
+                session.progress.keep(data)
+            case "learned":
+                session.redactor.learn(**data)
+            case "log":
+                self._logs.write(*data)
+            case "collected":
+                self._tests.update(data["tests"])
+                session.gone, session.taken_over = frozenset(data["gone"]), data["taken_over"]
+            case "not cleaned up":
+                self._not_cleaned_up += data
+
+    def _wait(self) -> None:
+        """Wait for the workers, and take in what they still report."""
+        dsession: Any = self._config.pluginmanager.getplugin("dsession")
+        deadline = time.monotonic() + RELEASE_TIMEOUT_S
+        while any(self._is_up(node) for node in self._nodes) and time.monotonic() < deadline:
+            self._take(dsession, timeout_s=0.1)
+        while self._take(dsession, timeout_s=0.01):
+            pass
+
+    def _take(self, dsession: Any, timeout_s: float) -> bool:
+        try:
+            name, arguments = dsession.queue.get(timeout=timeout_s)
+        except queue.Empty:
+            return False
+        if name in AFTER_LOOP:
+            getattr(dsession, f"worker_{name}")(**arguments)
+        return True
+
+    def _is_up(self, node: WorkerController) -> bool:
+        return hasattr(node, "channel") and not node._down
+
+    @contextmanager
+    def _passing_signals_on(self) -> Iterator[None]:
+        """Pass Ctrl-C on to the workers: the second one of them ends their cleaning up."""
+
+        def pass_on(number: int, frame: FrameType | None) -> None:
+            self._interrupt()
+
+        usual = signal.signal(signal.SIGINT, pass_on)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, usual)
+
+    def _interrupt(self) -> None:
+        for node in self._nodes:
+            if self._is_up(node) and node.gateway.spec.popen:
+                with suppress(OSError):
+                    os.kill(node.gateway._rinfo().pid, signal.SIGINT)

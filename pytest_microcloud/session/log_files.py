@@ -1,0 +1,24 @@
+"""The logs of boards, beside the run file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_microcloud.session.write_errors import WriteErrors
+
+
+class LogFiles:
+    """Writes them into the directory that has the run file's name."""
+
+    def __init__(self, run_file: Path, write_errors: WriteErrors) -> None:
+        self._directory = run_file.with_suffix("")
+        self._write_errors = write_errors
+
+    def write(self, name: str, log: str) -> None:
+        """Write a log; a later one of the same name replaces it."""
+        file = self._directory / name
+        with self._write_errors.noted(f"log {file}"):
+            self._directory.mkdir(parents=True, exist_ok=True)
+            file.write_text(log)

@@ -1,0 +1,102 @@
+"""A pytest-xdist worker drives boards, and sends the controller what is not on reports."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Generator, Iterable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_microcloud import fixtures
+from pytest_microcloud.controller.progress import Progress
+from pytest_microcloud.session.items import board_of, experiment_of
+from pytest_microcloud.session.scheduling import LAST, WITHOUT_BOARD
+from pytest_microcloud.session.state import SESSION
+
+if TYPE_CHECKING:
+    from pytest_microcloud.boards.board import Board
+    from pytest_microcloud.session.board_lifecycle import BoardLifecycle
+
+UPDATE_EVERY_S = 0.5
+XDIST_WORKER = "PYTEST_XDIST_WORKER"
+
+
+class Sent(Progress):
+    """Sends steps to the controller."""
+
+    def __init__(self, send: Callable[[str, Any], None]) -> None:
+        self._send = send
+        self._sent_s = 0.0
+
+    def announce(self, subject: str, text: str) -> None:
+        """Send a rare, long step."""
+        self._send("announce", [subject, text])
+
+    def update(self, subject: str, text: str) -> None:
+        """Send how far a step is, unless that was sent just now."""
+        if time.monotonic() - self._sent_s >= UPDATE_EVERY_S:
+            self._sent_s = time.monotonic()
+            self._send("update", [subject, text])
+
+    def keep(self, lines: Iterable[str]) -> None:
+        """Send lines that stay."""
+        self._send("keep", list(lines))
+
+
+class Worker:
+    """The hooks of a worker."""
+
+    def __init__(self, config: pytest.Config, send: Callable[[str, Any], None]) -> None:
+        self._config = config
+        self._session = config.stash[SESSION]
+        self._send = send
+        self._lifecycle: BoardLifecycle = config.pluginmanager.getplugin("microcloud-board-lifecycle")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Restore the variable by which plugins know a worker (see `begin`)."""
+        os.environ[XDIST_WORKER] = self._config.workerinput["workerid"]  # type: ignore[attr-defined]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Send what the controller has to know of each test, before it gets their names."""
+        tests = {item.nodeid: _described(item) for item in session.items}
+        gone, taken_over = sorted(self._session.gone), self._session.taken_over
+        self._send("collected", {"tests": tests, "gone": gone, "taken_over": taken_over})
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_microcloud_board_ready(self, board: Board) -> None:
+        """Send what the controller's texts must not show of a board."""
+        names, identifiers = sorted(board.facts.names), sorted(board.facts.identifiers)
+        self._send("learned", {"names": names, "identifiers": identifiers})
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self) -> Generator[None, object, object]:
+        """Release the boards before pytest-xdist reports that the worker has finished."""
+        result = yield
+        self._lifecycle.release()
+        self._send("not cleaned up", self._session.rack.not_cleaned_up)
+        return result
+
+
+def _described(item: pytest.Item) -> dict[str, Any]:
+    return {
+        "board": board_of(item),
+        "experiment": experiment_of(item),
+        "measures": fixtures.uses(item, ("measure",)),
+        "unit": LAST if fixtures.uses(item, ("results",)) else board_of(item) or WITHOUT_BOARD,
+    }
+
+
+def begin(config: pytest.Config) -> None:
+    """Prepare a worker's process, before pytest-benchmark is configured.
+
+    A Ctrl-C reaches the controller alone, which passes it on. pytest-benchmark measures, and writes nothing.
+    """
+    os.setpgid(0, 0)
+    os.environ.pop(XDIST_WORKER, None)  # pytest-benchmark would switch itself off
+    for option in ("benchmark_json", "benchmark_save", "benchmark_autosave", "benchmark_compare"):
+        setattr(config.option, option, None)
+    config.option.benchmark_compare_fail = []

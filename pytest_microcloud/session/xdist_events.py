@@ -1,0 +1,51 @@
+"""Events between a pytest-xdist worker and its controller, for which pytest-xdist has no hook.
+
+The three names of pytest-xdist that are used here (`sendevent`, `process_from_remote`, `worker_…`) are not
+documented. Tests of sessions with workers fail if a version changes them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pytest
+    from xdist.workermanage import WorkerController
+
+NAME = "microcloud"
+Handler = Callable[["WorkerController", str, Any], None]
+
+
+def sender(config: pytest.Config) -> Callable[[str, Any], None]:
+    """Return, in a worker, the function that sends an event: its kind and JSON data."""
+    plugins = config.pluginmanager.get_plugins()
+    interactor: Any = next(plugin for plugin in plugins if hasattr(plugin, "sendevent"))
+
+    def send(kind: str, data: Any) -> None:
+        interactor.sendevent(NAME, kind=kind, data=json.dumps(data, default=str))
+
+    return send
+
+
+def handle_with(handler: Handler, dsession: Any) -> None:
+    """Call `handler` in the controller's main thread, in the order of the events."""
+
+    def worker_event(node: WorkerController, kind: str, data: str) -> None:
+        handler(node, kind, json.loads(data))
+
+    setattr(dsession, f"worker_{NAME}", worker_event)
+
+
+def listen(node: WorkerController) -> None:
+    """Pass a worker's events on, in the order in which they arrive among pytest-xdist's own."""
+    usual = node.process_from_remote
+
+    def process(event: Any) -> None:
+        if isinstance(event, tuple) and event[0] == NAME:
+            node.notify_inproc(NAME, node=node, **event[1])
+        else:
+            usual(event)
+
+    node.process_from_remote = process
