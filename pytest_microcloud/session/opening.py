@@ -51,7 +51,13 @@ def open_session(config: pytest.Config) -> None:
         config.option.dist, config.option.tx = "no", []
     workspace = Workspace(new_run_id())
     redactor = _redactor(config, there)
-    session = _session(config, there, workspace, redactor, Shown(redactor.without_secrets))
+    session = _session(
+        config,
+        there,
+        workspace,
+        redactor,
+        Shown(redactor.without_secrets, side_by_side=_is_distributed(config)),
+    )
     plan = _plan(config, session)
     directory = options.path(config, "reports") / "runs"
     session.resumed = _resumed(config, directory, plan, workspace)

@@ -1,16 +1,17 @@
-"""Progress on the terminal: one line that is updated, or a line every 10 s in a log."""
+"""Progress on the terminal: a line that is updated, or a line every 10 s in a log."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_microcloud.controller.progress import Progress
+from pytest_microcloud.session.collected import record_of
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -19,21 +20,29 @@ LOG_EVERY_S = 10.0
 
 
 class Shown(Progress):
-    """Shows steps, redacted, once it is attached to a terminal, and nothing before."""
+    """Shows steps, redacted, once it is attached to a terminal, and nothing before.
 
-    def __init__(self, redact: Callable[[str], str] = str) -> None:
+    With `side_by_side`, each subject has a line of its own until a test of that board ends; else the latest
+    step has the only line.
+    """
+
+    def __init__(self, redact: Callable[[str], str] = str, *, side_by_side: bool = False) -> None:
         self._redact = redact
+        self._side_by_side = side_by_side
         self._reporter: TerminalReporter | None = None
         self._uncaptured: Callable[[], AbstractContextManager[object]] = nullcontext
-        self._column: int | None = None
-        self._logged_s = time.monotonic()
+        self._lines: dict[str, str] = {}
+        self._drawn = 0
+        self._column = 0
+        self._attached_s = time.monotonic()
+        self._logged_s: dict[str, float] = {}
 
     def attach(
         self, reporter: TerminalReporter, uncaptured: Callable[[], AbstractContextManager[object]]
     ) -> None:
         """Show steps there; `uncaptured` lets output through pytest's capture while a line is written."""
         self._reporter, self._uncaptured = reporter, uncaptured
-        self._logged_s = time.monotonic()
+        self._attached_s = time.monotonic()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
@@ -43,18 +52,24 @@ class Shown(Progress):
         if (reporter := plugins.getplugin("terminalreporter")) is not None:
             self.attach(reporter, capture.global_and_fixture_disabled if capture else nullcontext)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self) -> None:
-        """Remove the line before pytest writes an outcome."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, object, object]:
+        """Remove the lines while pytest writes an outcome, and that of the test's board for good."""
         self.clear()
+        if (brought := record_of(report)) is not None:
+            self._lines.pop(brought["board"], None)
+        result = yield
+        if self._side_by_side and self._reporter is not None and self._reporter.isatty:
+            self._draw(self._reporter)
+        return result
 
     def announce(self, subject: str, text: str) -> None:
         """Show a step that is rare and long, at once."""
-        self._show(f"{subject}: {self._redact(text)}", at_once=True)
+        self._show(subject, text, at_once=True)
 
     def update(self, subject: str, text: str) -> None:
         """Show how far a step is."""
-        self._show(f"{subject}: {self._redact(text)}", at_once=False)
+        self._show(subject, text, at_once=False)
 
     def keep(self, lines: Iterable[str]) -> None:
         """Write lines that stay."""
@@ -67,28 +82,47 @@ class Shown(Progress):
                 self._reporter.write_line(line)
 
     def clear(self) -> None:
-        """Remove the updated line, so that pytest continues where it was."""
-        if self._reporter is None or self._column is None:
+        """Remove the lines, so that pytest continues where it was."""
+        if self._reporter is None or not self._drawn:
             return
         forward = f"\x1b[{self._column}C" if self._column else ""
-        self._write(self._reporter, f"\r\x1b[K\x1b[A\r{forward}")
-        self._column = None
+        self._write(self._reporter, "\r\x1b[K\x1b[A" * self._drawn + f"\r{forward}")
+        self._drawn = 0
+        if not self._side_by_side:
+            self._lines.clear()
 
-    def _show(self, line: str, *, at_once: bool) -> None:
+    def _show(self, subject: str, text: str, *, at_once: bool) -> None:
         if self._reporter is None:
             return
+        line = f"{subject}: {self._redact(text)}"
         if self._reporter.isatty:
-            width = shutil.get_terminal_size().columns
-            start = ""
-            if self._column is None:
-                self._column = self._reporter._tw.width_of_current_line % width
-                start = "\n"
-            self._write(self._reporter, f"{start}\r\x1b[K{line[: width - 1]}")
-        elif at_once or time.monotonic() - self._logged_s >= LOG_EVERY_S:
-            self._logged_s = time.monotonic()
+            if not self._side_by_side:
+                self._lines.clear()
+            self._lines[subject] = line
+            self._draw(self._reporter)
+            return
+        logged_s = self._logged_s.get(subject, self._attached_s)
+        if at_once or time.monotonic() - logged_s >= LOG_EVERY_S:
+            self._logged_s[subject] = time.monotonic()
             with self._uncaptured():
                 self._reporter.ensure_newline()
                 self._reporter.write_line(f"  {line}")
+
+    def _draw(self, reporter: TerminalReporter) -> None:
+        """Draw the lines beneath the one that pytest writes, over those that are there."""
+        width, height = shutil.get_terminal_size()
+        shown = list(self._lines.values())
+        if len(shown) > max(1, height - 2):
+            shown = [*shown[: height - 3], f"and {len(shown) - height + 3} more"]
+        if self._drawn > len(shown) or not shown:
+            self.clear()
+        if not shown:
+            return
+        if not self._drawn:
+            self._column = reporter._tw.width_of_current_line % width
+        start = "\r" + "\x1b[A" * (self._drawn - 1) if self._drawn else "\n\r"
+        self._write(reporter, start + "\n\r".join(f"\x1b[K{line[: width - 1]}" for line in shown))
+        self._drawn = len(shown)
 
     def _write(self, reporter: TerminalReporter, text: str) -> None:
         with self._uncaptured():

@@ -6,6 +6,7 @@ import io
 import re
 from contextlib import nullcontext
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from _pytest.terminal import TerminalReporter
@@ -133,6 +134,51 @@ def test_on_a_terminal_clearing_twice_or_without_a_line_writes_nothing(
     once = screen.getvalue()
     shown.clear()
     assert screen.getvalue() == once
+
+
+def test_boards_side_by_side_have_a_line_each_until_their_test_ends(
+    pytestconfig: pytest.Config, screen: Screen
+) -> None:
+    on_terminal = reporter(pytestconfig, screen)
+    on_terminal.write("..")
+    shown = Shown(side_by_side=True)
+    shown.attach(on_terminal, nullcontext)
+    for second in range(3):
+        for board in ("desk", "shelf", "attic"):
+            shown.update(board, f"{second} containers")
+    lines = [f"{board}: 2 containers" for board in ("desk", "shelf", "attic")]
+    assert screen.shown()[0] == ["..", *lines]
+    report = SimpleNamespace(microcloud={"board": "shelf"})
+    ending = shown.pytest_runtest_logreport(cast("pytest.TestReport", report))
+    next(ending)
+    assert [row for row in screen.shown()[0] if row] == [".."]
+    on_terminal.write("F")
+    with pytest.raises(StopIteration):
+        ending.send(None)
+    assert [row for row in screen.shown()[0] if row] == ["..F", lines[0], lines[2]]
+
+
+def test_more_boards_than_a_terminal_has_rows_are_counted(
+    pytestconfig: pytest.Config, screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LINES", "8")
+    shown = Shown(side_by_side=True)
+    shown.attach(reporter(pytestconfig, screen), nullcontext)
+    for number in range(20):
+        shown.update(f"desk{number}", "powering on")
+    rows = screen.shown()[0]
+    assert rows == ["", *(f"desk{number}: powering on" for number in range(5)), "and 15 more"]
+
+
+def test_in_a_log_each_board_has_a_line_every_ten_seconds(
+    pytestconfig: pytest.Config, log: io.StringIO, clock: SimpleNamespace
+) -> None:
+    shown = progress(pytestconfig, log)
+    for second in range(1, 13):
+        clock.now = 1000.0 + second
+        for board in ("desk", "shelf"):
+            shown.update(board, f"{second} containers")
+    assert log.getvalue().splitlines() == ["  desk: 10 containers", "  shelf: 10 containers"]
 
 
 def test_in_a_log_progress_is_a_line_every_ten_seconds_and_not_more(
