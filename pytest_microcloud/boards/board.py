@@ -14,6 +14,7 @@ from pytest_microcloud.boards.link import CONNECT_TIMEOUT_S, Link
 from pytest_microcloud.boards.lock import Lock
 from pytest_microcloud.boards.logs import Logs
 from pytest_microcloud.boards.undo import Ledger
+from pytest_microcloud.controller import turns
 from pytest_microcloud.controller.engine import explained
 from pytest_microcloud.errors import (
     BoardError,
@@ -125,10 +126,11 @@ class Board:
         """Start the board, connect, lock it, wait for its engine and read its facts. Raises BoardError."""
         self.driver.start()
         boot_s = self.driver.boot_timeout_s
-        self.link.open(self.driver.endpoint(), timeout_s=boot_s or CONNECT_TIMEOUT_S, again=boot_s > 0)
-        self.link.run("true")  # reports a login that cannot run commands as such
-        self._take_lock()
-        self.settle(timeout_s=boot_s)
+        with self.turn(wait=False):  # no measurement begins meanwhile; boards boot at once
+            self.link.open(self.driver.endpoint(), timeout_s=boot_s or CONNECT_TIMEOUT_S, again=boot_s > 0)
+            self.link.run("true")  # reports a login that cannot run commands as such
+            self._take_lock()
+            self.settle(timeout_s=boot_s)
         identity.check(self.target, self.model, self.facts.identity)
         self.logs.begin()
         self._prepare()
@@ -155,6 +157,10 @@ class Board:
         self.ledger.open()
         if self.target.install:
             install.install(self.link, self._tools, self.ledger, self.say)
+
+    def turn(self, *, wait: bool = True) -> AbstractContextManager[None]:
+        """Occupy the CPUs of this machine that a measurement takes, see `turns.turn`."""
+        return turns.turn(self.driver.host_cpus, self.say, wait=wait)
 
     def need(self, *programs: str) -> None:
         """Raise ToolMissing if a program is not on the board.
@@ -189,8 +195,9 @@ class Board:
 
     def reboot_and_settle(self) -> None:
         """Reboot, wait for the engine and read the facts of the new boot. Raises BoardError."""
-        self.reboot()
-        self.settle()
+        with self.turn():
+            self.reboot()
+            self.settle()
         self.logs.begin()
 
     def exchange(self, driver: Driver) -> None:

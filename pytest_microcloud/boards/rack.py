@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pytest_microcloud.boards.drivers.protocol import DriverContext
-from pytest_microcloud.controller import engine, images, lease, leftovers
+from pytest_microcloud.controller import engine, images, lease, leftovers, turns
 from pytest_microcloud.controller.progress import Progress, Steps
 from pytest_microcloud.controller.workspace import Workspace, remove_abandoned
 from pytest_microcloud.errors import BoardError, EngineError
@@ -177,7 +177,8 @@ class Rack:
                 announce(f"removed {thing} of a killed run")
             for thing in cleaned.remaining:
                 announce(f"could not remove, of a killed run: {thing}")
-            base = images.base(self._engine, images.WORKLOAD_SUITE, announce)
+            with turns.alone(announce):
+                base = images.base(self._engine, images.WORKLOAD_SUITE, announce)
             self._lease = lease.take(self._engine, base, self.workspace.run_id)
         return self._engine
 

@@ -130,7 +130,7 @@ class Measure:
         while True:
             measurements: list[Measurement] = []
             try:
-                with self._board.watch(tolerated(self._item)) as watch:
+                with self._board.turn(), self._board.watch(tolerated(self._item)) as watch:
                     measurements = _measurements(experiment())
                 doubts = (m.reason for m in measurements if m.verdict == "invalid")
                 if reasons := [*watch.verdict(), *dict.fromkeys(doubts)]:

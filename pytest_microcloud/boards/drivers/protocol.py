@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from pytest_microcloud.inventory.target import Target
 
 
+LOAD_GENERATOR_CPUS = 0.25
+"""CPUs of this machine that a measurement's load generator and connection take, roughly."""
+
+
 class Driver(ABC):
     """Provides one board and releases it again. Code outside a driver never asks which driver it is.
 
@@ -43,6 +47,11 @@ class Driver(ABC):
     def cuts_power(self) -> bool:
         """Whether `cut_power` works, to recover a board that hangs."""
         return False
+
+    @property
+    def host_cpus(self) -> float:
+        """How many CPUs of this machine a measurement takes: those of the load generator, on a real board."""
+        return LOAD_GENERATOR_CPUS
 
     def start(self) -> None:
         """Create or prepare the board so that it boots. Raises BoardError."""

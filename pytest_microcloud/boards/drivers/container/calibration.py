@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from pytest_microcloud.catalog import BoardModel
+from pytest_microcloud.controller import turns
 from pytest_microcloud.controller.engine import ended, host_labels
 from pytest_microcloud.errors import EngineError, HostTooSmall
 
@@ -75,7 +76,8 @@ def calibrate(
     cache = _cache_file(image, model)
     if cache.is_file():
         return Calibration(**json.loads(cache.read_text()))
-    found = _search(engine, image, model, run_id, say)
+    with turns.turn(math.inf, say):
+        found = _search(engine, image, model, run_id, say)
     if found.deviation < -0.05:
         raise HostTooSmall(
             model.id,

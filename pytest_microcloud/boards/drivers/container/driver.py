@@ -21,9 +21,9 @@ from pytest_microcloud.boards.drivers.container.disk import DiskLimits
 from pytest_microcloud.boards.drivers.container.keys import Keys
 from pytest_microcloud.boards.drivers.container.network import CONTROL_PORT, Network, network_image
 from pytest_microcloud.boards.drivers.container.os_image import board_image
-from pytest_microcloud.boards.drivers.protocol import Driver
+from pytest_microcloud.boards.drivers.protocol import LOAD_GENERATOR_CPUS, Driver
 from pytest_microcloud.boards.endpoint import Endpoint
-from pytest_microcloud.controller import images, lease
+from pytest_microcloud.controller import images, lease, turns
 from pytest_microcloud.controller.engine import (
     CONTROLLER_LABEL,
     KEPT_PREFIX,
@@ -97,8 +97,27 @@ class ContainerDriver(Driver):
             raise EngineError(self.target.name, "is not started")
         return self._network
 
+    @property
+    def host_cpus(self) -> float:
+        """The board's CPUs, and those of the load generator."""
+        own = float(self._made_of.get("calibrated_cpus", 0.0)) * self.target.cpu_share
+        return own + LOAD_GENERATOR_CPUS
+
     def start(self) -> None:
         """Prepare the card, create the container with its limits, flash it, install the keys, power it on."""
+        if self._prepared:
+            with turns.alone(self._say):  # images, card and calibration are made once for all sessions
+                image, options = self._prepare()
+        else:
+            image, options = self._prepare()
+        parts = [image, self._card, options, self.network.spec]
+        spec = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        with explained(self.target.name, "creating the emulated board"):
+            if not self._adopt(spec):
+                self._make(image, spec, options)
+
+    def _prepare(self) -> tuple[str, dict[str, Any]]:
+        """Make what the board is made of, and return its image and docker-py's options."""
         if self._prepared:
             self._card = card.prepared(self.context, self._engine, partial(ContainerDriver, prepared=False))
         suite = self.target.image or images.WORKLOAD_SUITE
@@ -112,11 +131,7 @@ class ContainerDriver(Driver):
         options = self._options()
         link = network_image(self._engine, self._say)
         self._network = Network(self._engine, link, self.target.name, **options.pop("link"))
-        parts = [image, self._card, options, self._network.spec]
-        spec = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
-        with explained(self.target.name, "creating the emulated board"):
-            if not self._adopt(spec):
-                self._make(image, spec, options)
+        return image, options
 
     def _make(self, image: str, spec: str, options: dict[str, Any]) -> None:
         self._say("creating the emulated board")

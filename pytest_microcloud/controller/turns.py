@@ -1,0 +1,111 @@
+"""Turns on this machine's CPUs, across all sessions: what measures waits until the CPUs carry it.
+
+Turns are locks on the bytes of a file, so that they end with the process that holds them. A byte stands for
+a twentieth of a CPU. Whoever is next holds the queue's lock, so that small turns do not overtake a large one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import math
+import os
+import stat
+import struct
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+FILE = "microcloud-turns"
+PER_CPU = 20
+POLL_S = 0.1
+SAY_EVERY_S = 60.0
+QUEUE, ALONE = 1 << 40, (1 << 40) + 1
+"""Bytes beyond those of the CPUs: the queue, and what is prepared once for all."""
+
+
+@contextmanager
+def turn(cpus: float, say: Callable[[str], None], *, wait: bool = True) -> Iterator[None]:
+    """Occupy CPUs of this machine as long as the context lasts; wait until they are free.
+
+    A wish for more than there are means all. Without `wait`, those that are free are occupied, if only a few.
+    """
+    there = (os.cpu_count() or 1) * PER_CPU
+    wanted = min(there, max(0, math.ceil(cpus * PER_CPU) if cpus < there else there))
+    with _opened() as handle:
+        if wanted and wait:
+            with _held(handle, QUEUE, say):
+                _repeat(lambda: _take(handle, wanted, there) >= wanted, say)
+        elif wanted:
+            _take(handle, wanted, there, some=True)
+        yield
+
+
+@contextmanager
+def alone(say: Callable[[str], None]) -> Iterator[None]:
+    """Keep other sessions from preparing the same thing for as long as the context lasts."""
+    with _opened() as handle, _held(handle, ALONE, say):
+        yield
+
+
+def _take(handle: int, wanted: int, there: int, *, some: bool = False) -> int:
+    """Lock bytes, all or with `some` as many as are free; return how many."""
+    taken: list[int] = []
+    for byte in range(there):
+        if len(taken) < wanted and _lock(handle, byte):
+            taken.append(byte)
+    if len(taken) < wanted and not some:
+        for byte in taken:
+            _lock(handle, byte, fcntl.F_UNLCK)
+    return len(taken)
+
+
+@contextmanager
+def _held(handle: int, byte: int, say: Callable[[str], None]) -> Iterator[None]:
+    _repeat(lambda: _lock(handle, byte), say)
+    try:
+        yield
+    finally:
+        _lock(handle, byte, fcntl.F_UNLCK)
+
+
+def _repeat(attempt: Callable[[], bool], say: Callable[[str], None]) -> None:
+    started_s, said_s = time.monotonic(), time.monotonic() - SAY_EVERY_S + 1
+    while not attempt():
+        now_s = time.monotonic()
+        if now_s - said_s >= SAY_EVERY_S:
+            said_s = now_s
+            say(f"waits for its turn on this machine's CPUs ({now_s - started_s:.0f} s)")
+        time.sleep(POLL_S)
+
+
+def _lock(handle: int, byte: int, kind: int = fcntl.F_WRLCK) -> bool:
+    """Set a lock that belongs to the open file, not to the process: threads have turns of their own."""
+    request = struct.pack("hhqqi4x", kind, os.SEEK_SET, byte, 1, 0)
+    try:
+        fcntl.fcntl(handle, fcntl.F_OFD_SETLK, request)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+@contextmanager
+def _opened() -> Iterator[int]:
+    """Open the file that all users share. Raises OSError if it is not a regular file."""
+    path = Path(tempfile.gettempdir()) / FILE
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        with contextlib.suppress(FileExistsError):  # created by another session in this moment
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o666))
+            path.chmod(0o666)
+        handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file", str(path))
+        yield handle
+    finally:
+        os.close(handle)
