@@ -85,6 +85,8 @@ def _open_worker(config: pytest.Config) -> None:
     from pytest_microcloud.session.fleet import INPUT
     from pytest_microcloud.session.registered import registered
 
+    if INPUT not in config.workerinput:  # type: ignore[attr-defined]
+        chosen(config)  # raises WithoutBoards, as in the controller
     worker.begin(config)
     given: dict[str, Any] = config.workerinput[INPUT]  # type: ignore[attr-defined]
     workerid: str = config.workerinput["workerid"]  # type: ignore[attr-defined]
