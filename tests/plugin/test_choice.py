@@ -83,10 +83,6 @@ def test_boards_by_a_spec_of_testinfras_are_a_usage_error_too(project: pytest.Py
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["-n", "2"], "pytest-benchmark switches itself off under xdist"),
-        (["--numprocesses=2"], "pytest-benchmark switches itself off under xdist"),
-        (["-d", "--tx", "2*popen"], "pytest-benchmark switches itself off under xdist"),
-        (["--dist=load"], "pytest-benchmark switches itself off under xdist"),
         (["--benchmark-disable"], "measurements need pytest-benchmark: run without --benchmark-disable"),
         (["--benchmark-skip"], "measurements need pytest-benchmark: run without --benchmark-disable"),
         (["-p", "no:benchmark"], "measurements need pytest-benchmark: run without -p no:benchmark"),

@@ -273,3 +273,68 @@ def test_each_boot_of_a_real_board_is_another_one_and_the_board_is_left_as_it_wa
     first, second = (m.samples[0] for _, m in runs.load(file).trusted())
     assert first != second
     assert desk.changes_since(before) == []
+
+
+def test_the_ready_hook_is_called_before_the_first_test_of_each_boot(project: Project) -> None:
+    project.add_to_conftest(
+        """
+        def pytest_microcloud_board_ready(board):
+            with open("ready", "a") as file:
+                print(board.name, board.booted, file=file)
+        """
+    )
+    project.tests("def test_it(measure, board):\n    measure(took, board)\n\ndef test_other(board): ...")
+    project.run("--microcloud-boots=3").assert_outcomes(passed=4)
+    assert (project.path / "ready").read_text().splitlines() == ["desk boot 1", "desk boot 2", "desk boot 3"]
+
+
+def test_a_board_whose_ready_hook_fails_is_not_measured_by_any_test(project: Project) -> None:
+    project.add_to_conftest(
+        """
+        def pytest_microcloud_board_ready(board):
+            raise RuntimeError("the card is not mounted")
+        """
+    )
+    project.tests(
+        """
+        def test_first(measure, board):
+            measure(took, board)
+
+        def test_second(measure, board):
+            measure(took, board)
+        """
+    )
+    result = project.run()
+    result.assert_outcomes(errors=2)
+    assert project.document()["benchmarks"] == []
+
+
+def test_fixtures_of_all_scopes_end_before_their_board_reboots(project: Project) -> None:
+    project.tests(
+        """
+        def record(what):
+            with open("done", "a") as file:
+                print(what, file=file)
+
+        @pytest.fixture(scope="session")
+        def wide():
+            record("session begins")
+            yield
+            record("session ends")
+
+        @pytest.fixture(scope="module")
+        def connection(host, wide):
+            record("module begins")
+            yield
+            record("module ends")
+
+        def test_it(measure, board, connection):
+            measure(took, board)
+
+        def test_other(measure, board, connection):
+            measure(took, board)
+        """
+    )
+    project.run("--microcloud-boots=2").assert_outcomes(passed=4)
+    begin, end = ["session begins", "module begins"], ["module ends", "session ends"]
+    assert project.done() == ["desk on", *begin, *end, "desk boots", *begin, *end, "desk off"]

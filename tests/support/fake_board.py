@@ -51,6 +51,7 @@ class FakeBoard(Board):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.logs = FakeLogs(self.link)
+        self._boots = 0
 
     def power_on(self) -> None:
         self.boot = 1
@@ -73,6 +74,8 @@ class FakeBoard(Board):
         return nullcontext(FakeWatch(self.findings.pop(0) if self.findings else []))
 
     def _boot(self, step: str) -> None:
+        self._boots += 1
+        self.booted = f"boot {self._boots}"
         image = self.driver.made_of().get("image", "Raspbian")
         self.facts = Facts(image, "6.1", "aarch64", 4, 10**9, "b", "27.1", "overlay2", "2")
         self._do(step)

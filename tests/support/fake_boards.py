@@ -80,6 +80,11 @@ class Project:
         """Write the tests."""
         self._pytester.makepyfile(**{name: dedent(PREAMBLE) + dedent(tests)})
 
+    def add_to_conftest(self, text: str) -> None:
+        """Add hooks of the user's."""
+        with (self.path / "conftest.py").open("a") as file:
+            file.write(dedent(text))
+
     def run(self, *arguments: str) -> pytest.RunResult:
         """Run them on all boards."""
         (self.path / "done").unlink(missing_ok=True)
