@@ -37,8 +37,9 @@ def turn(cpus: float, say: Callable[[str], None], *, wait: bool = True) -> Itera
     wanted = min(there, max(0, math.ceil(cpus * PER_CPU) if cpus < there else there))
     with _opened() as handle:
         if wanted and wait:
-            with _held(handle, QUEUE, say):
-                _repeat(lambda: _take(handle, wanted, there) >= wanted, say)
+            what = "waits for its turn on this machine's CPUs"
+            with _held(handle, QUEUE, say, what):
+                _repeat(lambda: _take(handle, wanted, there) >= wanted, say, what)
         elif wanted:
             _take(handle, wanted, there, some=True)
         yield
@@ -47,7 +48,8 @@ def turn(cpus: float, say: Callable[[str], None], *, wait: bool = True) -> Itera
 @contextmanager
 def alone(say: Callable[[str], None]) -> Iterator[None]:
     """Keep other sessions from preparing the same thing for as long as the context lasts."""
-    with _opened() as handle, _held(handle, ALONE, say):
+    what = "waits until another session has prepared its board: images and calibration are made once"
+    with _opened() as handle, _held(handle, ALONE, say, what):
         yield
 
 
@@ -64,21 +66,21 @@ def _take(handle: int, wanted: int, there: int, *, some: bool = False) -> int:
 
 
 @contextmanager
-def _held(handle: int, byte: int, say: Callable[[str], None]) -> Iterator[None]:
-    _repeat(lambda: _lock(handle, byte), say)
+def _held(handle: int, byte: int, say: Callable[[str], None], what: str) -> Iterator[None]:
+    _repeat(lambda: _lock(handle, byte), say, what)
     try:
         yield
     finally:
         _lock(handle, byte, fcntl.F_UNLCK)
 
 
-def _repeat(attempt: Callable[[], bool], say: Callable[[str], None]) -> None:
+def _repeat(attempt: Callable[[], bool], say: Callable[[str], None], what: str) -> None:
     started_s, said_s = time.monotonic(), time.monotonic() - SAY_EVERY_S + 1
     while not attempt():
         now_s = time.monotonic()
         if now_s - said_s >= SAY_EVERY_S:
             said_s = now_s
-            say(f"waits for its turn on this machine's CPUs ({now_s - started_s:.0f} s)")
+            say(f"{what} ({now_s - started_s:.0f} s)")
         time.sleep(POLL_S)
 
 

@@ -47,6 +47,7 @@ class Fleet:
         self._nodes: list[WorkerController] = []
         self._tests: dict[str, dict[str, Any]] = {}
         self._planned = False
+        self._said: set[tuple[str, ...]] = set()
         self._not_cleaned_up: list[str] = []
 
     @pytest.hookimpl(tryfirst=True)
@@ -118,7 +119,7 @@ class Fleet:
             case "update":
                 session.progress.update(*data)
             case "keep":
-                session.progress.keep(data)
+                session.progress.keep(self._new(data))
             case "learned":
                 session.redactor.learn(**data)
             case "log":
@@ -128,6 +129,14 @@ class Fleet:
                 session.gone, session.taken_over = frozenset(data["gone"]), data["taken_over"]
             case "not cleaned up":
                 self._not_cleaned_up += data
+
+    def _new(self, lines: list[str]) -> list[str]:
+        """Return a board's line, and its details unless another board has the same ones."""
+        details = tuple(lines[1:])
+        if details in self._said:
+            return lines[:1]
+        self._said.add(details)
+        return lines
 
     def _wait(self) -> None:
         """Wait for the workers, and take in what they still report."""

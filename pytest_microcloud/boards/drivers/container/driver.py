@@ -106,6 +106,7 @@ class ContainerDriver(Driver):
     def start(self) -> None:
         """Prepare the card, create the container with its limits, flash it, install the keys, power it on."""
         if self._prepared:
+            _ = self._engine  # preparing the engine is a turn of its own
             with turns.alone(self._say):  # images, card and calibration are made once for all sessions
                 image, options = self._prepare()
         else:
