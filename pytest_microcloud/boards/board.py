@@ -158,9 +158,12 @@ class Board:
         if self.target.install:
             install.install(self.link, self._tools, self.ledger, self.say)
 
-    def turn(self, *, wait: bool = True) -> AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def turn(self, *, wait: bool = True) -> Iterator[None]:
         """Occupy the CPUs of this machine that a measurement takes, see `turns.turn`."""
-        return turns.turn(self.driver.host_cpus, self.say, wait=wait)
+        with turns.turn(self.driver.host_cpus, self.say, wait=wait):
+            self.driver.before_measurement()
+            yield
 
     def need(self, *programs: str) -> None:
         """Raise ToolMissing if a program is not on the board.

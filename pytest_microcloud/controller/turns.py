@@ -16,15 +16,15 @@ import struct
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 FILE = "microcloud-turns"
 PER_CPU = 20
 POLL_S = 0.1
 SAY_EVERY_S = 60.0
-QUEUE, ALONE = 1 << 40, (1 << 40) + 1
-"""Bytes beyond those of the CPUs: the queue, and what is prepared once for all."""
+QUEUE, ALONE, AWAKE = (1 << 40) + 0, (1 << 40) + 1, (1 << 40) + 2
+"""Bytes beyond those of the CPUs: the queue, what is prepared once for all, and who keeps the CPUs awake."""
 
 
 @contextmanager
@@ -51,6 +51,17 @@ def alone(say: Callable[[str], None]) -> Iterator[None]:
     what = "waits until another session has prepared its board: images and calibration are made once"
     with _opened() as handle, _held(handle, ALONE, say, what):
         yield
+
+
+def first_to_keep_awake() -> AbstractContextManager[bool]:
+    """Return a context in which this process alone keeps the CPUs awake; its value is whether it does."""
+    return _first(AWAKE)
+
+
+@contextmanager
+def _first(byte: int) -> Iterator[bool]:
+    with _opened() as handle:
+        yield _lock(handle, byte)
 
 
 def _take(handle: int, wanted: int, there: int, *, some: bool = False) -> int:

@@ -53,6 +53,10 @@ class Driver(ABC):
         """How many CPUs of this machine a measurement takes: those of the load generator, on a real board."""
         return LOAD_GENERATOR_CPUS
 
+    def before_measurement(self) -> None:
+        """Prepare this machine for a measurement that is about to begin."""
+        return
+
     def start(self) -> None:
         """Create or prepare the board so that it boots. Raises BoardError."""
         return

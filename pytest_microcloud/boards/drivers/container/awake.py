@@ -10,8 +10,11 @@ that closes its standard input.
 from __future__ import annotations
 
 import contextlib
+import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from pytest_microcloud.controller import turns
 from pytest_microcloud.controller.engine import explained, host_labels
 
 if TYPE_CHECKING:
@@ -28,25 +31,37 @@ LEAST_SHARES = 2
 """The engine's lowest CPU weight, against 1024 of others. Idle priority counts only within a cgroup."""
 
 
-class Awake:
-    """The loops on the host's first `cpus` CPUs, from `start` to `stop` or to the end of this process."""
+CPUS = min(4, os.cpu_count() or 1)
+"""Boards run on the host's first CPUs, on at most as many as a Raspberry Pi has."""
 
-    def __init__(self, engine: DockerClient, image: str, cpus: int, board: str, run_id: str) -> None:
+
+class Awake:
+    """The loops, from `start` to `stop` or to the end of this process.
+
+    One board of this machine runs them for all: loops of several boards on one CPU would delay what measures.
+    """
+
+    def __init__(self, engine: DockerClient, image: str, board: str, run_id: str) -> None:
         self._engine = engine
         self._image = image
-        self._cpus = cpus
+        self._first = ExitStack()
         self._name = f"microcloud-{run_id}-{board}-awake"
         self._run_id = run_id
         self._container: Container | None = None
         self._input: Any = None
 
     def start(self) -> None:
-        """Start the loops. Raises EngineError."""
+        """Start the loops unless they run already, here or for another board. Raises EngineError."""
+        if self._container is not None:
+            return
+        if not self._first.enter_context(turns.first_to_keep_awake()):
+            self._first.close()
+            return
         with explained("this machine", "keeping its CPUs awake"):
             api = self._engine.api
             created = api.create_container(
                 self._image,
-                ["-c", LOOPS, "awake", str(self._cpus)],
+                ["-c", LOOPS, "awake", str(CPUS)],
                 name=self._name,
                 entrypoint="sh",
                 stdin_open=True,
@@ -75,3 +90,4 @@ class Awake:
             with contextlib.suppress(NotFound):  # frees the name for the next board
                 self._container.wait(condition="removed")
             self._container = None
+        self._first.close()

@@ -103,6 +103,11 @@ class ContainerDriver(Driver):
         own = float(self._made_of.get("calibrated_cpus", 0.0)) * self.target.cpu_share
         return own + LOAD_GENERATOR_CPUS
 
+    def before_measurement(self) -> None:
+        """Keep the CPUs awake, if the board that did so has ended."""
+        if self._awake is not None:
+            self._awake.start()
+
     def start(self) -> None:
         """Prepare the card, create the container with its limits, flash it, install the keys, power it on."""
         if self._prepared:
@@ -126,8 +131,7 @@ class ContainerDriver(Driver):
         with explained("this machine", f"looking for {image}"):
             self._made_of = {"image": suite, "image_id": str(self._engine.images.get(image).id)}
         if self._prepared:
-            cpus = calibration.threads(self._model)
-            self._awake = Awake(self._engine, image, cpus, self.target.name, self._run_id)
+            self._awake = Awake(self._engine, image, self.target.name, self._run_id)
             self._awake.start()
         options = self._options()
         link = network_image(self._engine, self._say)
