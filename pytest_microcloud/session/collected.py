@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_microcloud.runs import Entry
+    from pathlib import Path
+
+    from pytest_microcloud.runs import Entry, Run
     from pytest_microcloud.runs.fingerprint import Fingerprint
     from pytest_microcloud.runs.unfinished import Unfinished
 
@@ -80,8 +82,7 @@ class Collected:
     @property
     def entries(self) -> list[Entry]:
         """The outcomes of the run's tests; those of the gate's confirmation are left out."""
-        taken_over = list(self._before.entries) if self._before else []
-        return taken_over + [entry for entry in self._typed() if not entry.stage]
+        return [entry for entry in self._all_entries() if not entry.stage]
 
     @property
     def experiments(self) -> list[str]:
@@ -95,9 +96,20 @@ class Collected:
 
         return Fingerprint.of(self._fingerprints[board])
 
+    def run(self, file: Path, effort: str) -> Run:
+        """Return the run so far, as its file has it."""
+        from pytest_microcloud import runs
+        from pytest_microcloud.runs.plan import Plan
+
+        boards = {name: self.fingerprint(name) for name in self.fingerprints}
+        return runs.Run(file, file.stem, effort, boards, tuple(self._all_entries()), Plan())
+
     def _in_order(self, names: Iterable[str]) -> list[str]:
         last = len(self._places)
         return sorted(names, key=lambda name: self._places.get(name, last))
+
+    def _all_entries(self) -> list[Entry]:
+        return [*(self._before.entries if self._before else ()), *self._typed()]
 
     def _typed(self) -> list[Entry]:
         from dataclasses import replace

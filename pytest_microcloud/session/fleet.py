@@ -58,11 +58,15 @@ class Fleet:
 
     def pytest_configure_node(self, node: WorkerController) -> None:
         """Give a worker what the controller has read and decided."""
+        from pytest_microcloud import runs
+
         session = self._session
         node.workerinput[INPUT] = {
             "run_id": session.rack.workspace.run_id,
             "targets": [asdict(target) for target in session.rack.targets.values()],
             "run_file": str(session.run_file),
+            "baseline": runs.read(session.gate.baseline.file) if session.gate else None,
+            "baseline_file": str(session.gate.baseline.file) if session.gate else None,
             "resumed": session.resumed.document if session.resumed else None,
         }
         self._nodes.append(node)
@@ -127,6 +131,9 @@ class Fleet:
             case "collected":
                 self._tests.update(data["tests"])
                 session.gone, session.taken_over = frozenset(data["gone"]), data["taken_over"]
+            case "not confirmed":
+                if gate := self._config.pluginmanager.getplugin("microcloud-gate"):
+                    gate.not_confirmed |= dict.fromkeys(data["boards"], data["why"])
             case "not cleaned up":
                 self._not_cleaned_up += data
 

@@ -108,18 +108,15 @@ class Page:
         return options.path(self._config, "reports") / "generations.html"
 
     def _run(self) -> Run:
-        """Return this session's run, as its file has the boards."""
+        """Return this session's run, as its file has the boards; without the gate's confirmation."""
         from dataclasses import replace
 
-        from pytest_microcloud import runs
-        from pytest_microcloud.runs.plan import Plan
-
         session, collected = self._session, self._session.collected
-        boards = {name: collected.fingerprint(name) for name in collected.fingerprints}
+        run = collected.run(session.run_file, session.effort.id)
+        boards = dict(run.boards)
         for name in collected.boards:  # for --microcloud-identify: no run file has it
             boards[name] = replace(boards[name], address=session.rack.targets[name].address)
-        taken, entries = session.run_file.stem, tuple(collected.entries)
-        return runs.Run(session.run_file, taken, session.effort.id, boards, entries, Plan())
+        return replace(run, boards=boards, entries=tuple(collected.entries))
 
 
 class KeptPage:

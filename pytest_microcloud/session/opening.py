@@ -75,15 +75,19 @@ def open_session(config: pytest.Config) -> None:
 
 def _open_worker(config: pytest.Config) -> None:
     """Open the session of a worker, as its controller decided."""
+    from functools import partial
     from pathlib import Path
 
+    from pytest_microcloud import runs
     from pytest_microcloud.catalog import load
     from pytest_microcloud.controller.workspace import Workspace
     from pytest_microcloud.inventory.target import Target
     from pytest_microcloud.runs import unfinished
     from pytest_microcloud.session import worker, xdist_events
+    from pytest_microcloud.session.confirmation import WorkersConfirmation
     from pytest_microcloud.session.fleet import INPUT
     from pytest_microcloud.session.registered import registered
+    from pytest_microcloud.verdict.gate import Rules
 
     if INPUT not in config.workerinput:  # type: ignore[attr-defined]
         chosen(config)  # raises WithoutBoards, as in the controller
@@ -99,9 +103,16 @@ def _open_worker(config: pytest.Config) -> None:
     session.run_file = Path(given["run_file"])
     if given["resumed"]:
         session.resumed = unfinished.stored(session.run_file, given["resumed"])
+    session.collected = Collected(session.resumed)
     config.stash[SESSION] = session
     _register_on_boards(config, lambda name, log: send("log", [name, log]))
-    _register(config, {"worker": worker.Worker(config, send)})
+    plugins: dict[str, object] = {"worker": worker.Worker(config, send), "collected": session.collected}
+    if given["baseline"]:
+        baseline = runs.understood(Path(given["baseline_file"]), given["baseline"])
+        session.gate = Against(baseline, Rules(config.getini("microcloud_gate")))
+        add = partial(xdist_events.add_test, config)
+        plugins["gate"] = WorkersConfirmation(config, session.gate, send, add)
+    _register(config, plugins)
     _set_options(config, session)
 
 
@@ -245,7 +256,8 @@ def _register_on_boards(config: pytest.Config, write_log: Callable[[str, str], N
 def _register_reporting(config: pytest.Config, plan: Plan) -> WriteErrors:
     """Register the hooks of the process that reports, and of the boards unless workers drive them."""
     from pytest_microcloud.session.board_lifecycle import Release
-    from pytest_microcloud.session.confirmation import Gate
+    from pytest_microcloud.session.confirmation import Confirmation
+    from pytest_microcloud.session.gate_report import Gate
     from pytest_microcloud.session.html import Page
     from pytest_microcloud.session.junit import JUnit
     from pytest_microcloud.session.log_files import LogFiles
@@ -274,7 +286,8 @@ def _register_reporting(config: pytest.Config, plan: Plan) -> WriteErrors:
     if session.resumed is not None:
         plugins["resumed"] = Resumed(config, session.resumed)
     if session.gate is not None and not options.nothing_runs(config):
-        plugins["gate"] = Gate(config, session.gate, run_file, write_errors)
+        confirmation = None if _is_distributed(config) else Confirmation(config, session.gate)
+        plugins["gate"] = Gate(config, session.gate, run_file, write_errors, confirmation)
     if _is_distributed(config):
         from pytest_microcloud.session.fleet import Fleet
 

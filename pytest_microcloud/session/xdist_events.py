@@ -29,6 +29,14 @@ def sender(config: pytest.Config) -> Callable[[str, Any], None]:
     return send
 
 
+def add_test(config: pytest.Config, session: pytest.Session, item: pytest.Item) -> None:
+    """Let a worker report on a test that is not among those that it collected."""
+    plugins = config.pluginmanager.get_plugins()
+    interactor: Any = next(plugin for plugin in plugins if hasattr(plugin, "sendevent"))
+    session.items.append(item)
+    interactor.item_index = len(session.items) - 1
+
+
 def handle_with(handler: Handler, dsession: Any) -> None:
     """Call `handler` in the controller's main thread, in the order of the events."""
 

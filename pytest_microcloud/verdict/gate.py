@@ -147,13 +147,13 @@ def suspects(findings: Iterable[Finding]) -> list[Finding]:
     return [f for f in findings if f.worse and f.p <= SCREEN_P and not f.report_only]
 
 
-def fresh_boots(suspects: Sequence[Finding], rules: Rules) -> int:
-    """Return how many fresh boots per side confirm the suspects.
+def fresh_boots(suspects: Sequence[Finding], rules: Rules, *, tests: int = 0) -> int:
+    """Return how many fresh boots per side confirm the suspects, among so many `tests` if they are more.
 
     At least as many as on the larger side of the screening, and some more than the test needs, so that one
     invalid boot does not make it inconclusive.
     """
-    q = min(rules.of(finding.metric).q for finding in suspects) / len(suspects)
+    q = min(rules.of(finding.metric).q for finding in suspects) / max(tests, len(suspects))
     return max(ranks.boots_needed(q) + SPARE_BOOTS, *(boots for f in suspects for boots in f.boots))
 
 

@@ -208,3 +208,51 @@ def test_the_plan_of_a_distributed_session_is_that_of_a_serial_one(project: Proj
     )
     assert fleet == serial
     assert len(serial) == 12
+
+
+def on_all(project: Project, image: str, **other: str) -> None:
+    project.hosts(
+        **{name: {"microcloud_image": other.get(name, image), "microcloud_flash": "true"} for name in BOARDS}
+    )
+
+
+def test_suspects_of_each_board_are_measured_again_by_its_worker(project: Project) -> None:
+    project.tests("def test_time(measure, board):\n    measure(took, board)")
+    on_all(project, "plain")
+    project.run("-n", "auto", "--microcloud-boots=8").assert_outcomes(passed=24)
+    baseline = project.files()[-1].stem
+    on_all(project, "plain", shelf="slow")
+    result = project.run("-n", "auto", "--microcloud-boots=8", f"--microcloud-baseline={baseline}")
+    gate = project.document()["machine_info"]["microcloud"]["gate"]
+    assert gate["confirmed"], said(result)
+    verdicts = {finding["board"]: finding["verdict"] for finding in gate["metrics"]}
+    assert verdicts["shelf"] == "regressed"
+    assert {verdicts["desk"], verdicts["attic"]} == {"no evidence"}
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert "shelf is plain" in project.done()
+    assert project.done()[-1].endswith(" off")
+    staged = [o for o in project.document()["machine_info"]["microcloud"]["outcomes"] if o["stage"]]
+    assert {o["board"] for o in staged} == {"shelf"}
+
+
+def test_the_same_images_on_all_boards_pass_the_gate(project: Project) -> None:
+    project.tests("def test_time(measure, board):\n    measure(took, board)")
+    on_all(project, "plain")
+    project.run("-n", "auto", "--microcloud-boots=8")
+    baseline = project.files()[-1].stem
+    result = project.run("-n", "auto", "--microcloud-boots=8", f"--microcloud-baseline={baseline}")
+    assert result.ret == pytest.ExitCode.OK, said(result)
+    assert not [step for step in project.done() if " is " in step]
+
+
+def test_a_board_that_cannot_boot_the_baseline_is_judged_in_a_single_stage(project: Project) -> None:
+    project.tests("def test_time(measure, board):\n    measure(took, board)")
+    on_all(project, "plain")
+    project.run("-n", "auto", "--microcloud-boots=8")
+    baseline = project.files()[-1].stem
+    project.hosts(**{name: {"microcloud_image": "slow"} for name in BOARDS})
+    result = project.run("-n", "auto", "--microcloud-boots=8", f"--microcloud-baseline={baseline}")
+    gate = project.document()["machine_info"]["microcloud"]["gate"]
+    assert not gate["confirmed"]
+    assert "the single-stage rule applies" in " ".join(gate["warnings"]), said(result)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
