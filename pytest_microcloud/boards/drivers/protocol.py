@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.inventory.target import Target
 
 
-LOAD_GENERATOR_CPUS = 0.25
+LOAD_GENERATOR_CPUS = 0.5
 """CPUs of this machine that a measurement's load generator and connection take, roughly."""
 
 
