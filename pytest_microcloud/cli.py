@@ -109,7 +109,21 @@ def _parser() -> argparse.ArgumentParser:
         "may be given more than once",
     )
     report.set_defaults(function=_report)
-    for command in (runs, compare, report):
+
+    export = commands.add_parser(
+        "export",
+        help="print a stored run in a format of another program",
+        description="Print a stored run: a file, a run's name, or an OS release (its newest run).",
+    )
+    export.add_argument("run", metavar="RUN")
+    export.add_argument(
+        "--format",
+        required=True,
+        choices=("bencher", "csv", "junit"),
+        help="Bencher Metric Format (JSON), CSV with one line per sample, or JUnit XML",
+    )
+    export.set_defaults(function=_export)
+    for command in (runs, compare, report, export):
         command.add_argument(
             "--runs",
             type=Path,
@@ -219,6 +233,15 @@ def _report(chosen: argparse.Namespace) -> int:
 
     _print_skipped(generations.write(_existing(chosen.runs), chosen.output, catalog.load(chosen.catalog)))
     print(chosen.output)
+    return 0
+
+
+def _export(chosen: argparse.Namespace) -> int:
+    """Print a run in another format."""
+    from pytest_microcloud import runs
+    from pytest_microcloud.report import export
+
+    sys.stdout.write(export.FORMATS[chosen.format](runs.find(chosen.run, chosen.runs)))
     return 0
 
 

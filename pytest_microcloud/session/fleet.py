@@ -106,6 +106,7 @@ class Fleet:
             if interrupted:
                 self._interrupt()
             self._wait()
+        self._session.progress.clear()
         if (json := self._config.getoption("benchmark_json", None)) is not None:
             self._run_file.write_copy(file_of(json))  # pytest-benchmark has no measurements here
         if self._not_cleaned_up and session.exitstatus == pytest.ExitCode.OK:

@@ -1,0 +1,120 @@
+"""A stored run in formats of other programs. Units are kept: figures other than times have theirs, too."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import statistics
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+from pytest_microcloud.printable import printable
+
+if TYPE_CHECKING:
+    from pytest_microcloud.measurement import Measurement
+    from pytest_microcloud.runs import Entry, Run
+
+COLUMNS = (
+    *("run", "board", "model", "os_release", "emulated", "experiment", "test", "boot", "stage"),
+    *("metric", "labels", "unit", "better", "sample", "value", "verdict", "reason"),
+)
+
+
+def as_csv(run: Run) -> str:
+    """Return one line per sample (CSV with a header). A test without samples has one line without a value."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    table.writeheader()
+    for entry in run.entries:
+        about = _about(run, entry)
+        if not any(m.samples for m in entry.measurements):
+            table.writerow(about | {"verdict": entry.verdict, "reason": entry.reason})
+        for m in entry.measurements:
+            for number, value in enumerate(m.samples, 1):
+                table.writerow(about | _figure(m) | {"sample": number, "value": repr(value)})
+    return text.getvalue()
+
+
+def as_bencher(run: Run) -> str:
+    """Return Bencher Metric Format (https://bencher.dev/docs/reference/bencher-metric-format/).
+
+    A benchmark is a board with the point of measurement, a measure is a metric with its unit. Its value is
+    the median over boots; the lower and upper values are the least and greatest of them. Measurements that
+    cannot be trusted are left out.
+    """
+    from pytest_microcloud.verdict.results import boot_values, per_boot
+
+    measured = per_boot(run)
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for key, boots in measured.items():
+        board, metric, labels = key
+        values = boot_values(measured, key)
+        unit = next(m.unit for several in boots.values() for m in several)
+        name = " ".join((board, *(f"{label}={value}" for label, value in labels)))
+        found.setdefault(name, {})[f"{metric} ({unit})"] = {
+            "value": statistics.median(values),
+            "lower_value": min(values),
+            "upper_value": max(values),
+        }
+    return json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def as_junit(run: Run) -> str:
+    """Return JUnit XML: a test case per test of the run, with its figures as properties."""
+    suite = ElementTree.Element("testsuite", {"name": run.id, "timestamp": run.taken})
+    counts = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
+    for entry in run.entries:
+        case = ElementTree.SubElement(
+            suite, "testcase", {"classname": f"{entry.board}.{entry.experiment}", "name": entry.test}
+        )
+        properties = ElementTree.SubElement(case, "properties")
+        for m in (m for m in entry.measurements if m.samples):
+            value = {"name": _at(m), "value": f"{m.median!r} {m.unit}"}
+            ElementTree.SubElement(properties, "property", value)
+        counts["tests"] += 1
+        if (kind := KINDS.get(entry.verdict)) is not None:
+            counts[COUNTED[kind]] += 1
+            ElementTree.SubElement(case, kind, {"type": entry.verdict, "message": printable(entry.reason)})
+    for name, count in counts.items():
+        suite.set(name, str(count))
+    root = ElementTree.Element("testsuites")
+    root.append(suite)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+FORMATS: Mapping[str, Callable[[Run], str]] = {"bencher": as_bencher, "csv": as_csv, "junit": as_junit}
+KINDS = {"infeasible": "failure", "invalid": "error", "error": "error", "not measured": "skipped"}
+COUNTED = {"failure": "failures", "error": "errors", "skipped": "skipped"}
+
+
+def _about(run: Run, entry: Entry) -> dict[str, Any]:
+    facts = run.boards.get(entry.board)
+    return {
+        "run": run.id,
+        "board": entry.board,
+        "model": facts.model if facts else "",
+        "os_release": (facts.hypriot_image_version or facts.os_release or "") if facts else "",
+        "emulated": str(facts.emulated).lower() if facts else "",
+        "experiment": entry.experiment,
+        "test": entry.test,
+        "boot": entry.boot,
+        "stage": entry.stage,
+    }
+
+
+def _figure(m: Measurement) -> dict[str, Any]:
+    return {
+        "metric": m.metric,
+        "labels": " ".join(f"{name}={value}" for name, value in m.labels.items()),
+        "unit": m.unit,
+        "better": m.better,
+        "verdict": m.verdict,
+        "reason": m.reason,
+    }
+
+
+def _at(m: Measurement) -> str:
+    return " ".join((m.metric, *(f"{name}={value}" for name, value in m.labels.items())))
