@@ -95,9 +95,11 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     if session is None:
         return []
     from pytest_microcloud.session import terminal
+    from pytest_microcloud.session.chosen import not_used
 
     rack, chosen = session.rack, session.effort
     lines = terminal.header(rack.targets.values(), rack.workspace.run_id, chosen.id, chosen.about)
+    lines += not_used(config)
     if session.gate is not None and (few := session.gate.rules.too_few(session.boots)):
         lines.append(f"gate: {few}")
     return lines

@@ -19,6 +19,7 @@ VARIABLES = (
     "microcloud_image",
     "microcloud_install",
     "microcloud_model",
+    "microcloud_out_of_service",
     "microcloud_power_cycle",
     "microcloud_rate_mbps",
     "microcloud_rtt_ms",
@@ -168,6 +169,13 @@ class Target:
         wanted = "a rate in Mbit/s, such as 94"
         megabits = self._number("microcloud_rate_mbps", wanted, 0.001, HIGHEST_RATE_MBPS)
         return None if megabits is None else megabits * 1e6
+
+    @property
+    def out_of_service(self) -> str | None:
+        """Why the board is not used unless its own name chooses it: `microcloud_out_of_service`."""
+        reason = (self.text("microcloud_out_of_service") or "").strip()
+        known = BOOLEANS.get(reason.lower(), bool(reason))
+        return None if not known else "no reason is given" if reason.lower() in BOOLEANS else reason
 
     @property
     def power_cycle(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The targets of a session, and what they were read by."""
+    """The targets of a session, and what they were read by.
+
+    `left_out` are targets of the pattern that are out of service.
+    """
 
     registry: Registry
     catalog: Catalog
     targets: list[Target]
+    left_out: tuple[Target, ...] = ()
 
 
 CHOSEN: pytest.StashKey[Chosen] = pytest.StashKey()
@@ -43,8 +48,27 @@ def chosen(config: pytest.Config) -> Chosen:
     _refuse_what_the_inventory_sets(config)
     registry = registered(config)
     catalog = load(config.getini("microcloud_catalog"), registry.experiments)
-    config.stash[CHOSEN] = Chosen(registry, catalog, _targets(config, catalog, registry))
+    named = config.option.hosts.replace(":", ",").split(",")
+    found = _targets(config, catalog, registry)
+    targets = [target for target in found if target.out_of_service is None or target.name in named]
+    left_out = tuple(target for target in found if target not in targets)
+    if not targets:
+        raise UserMistake(
+            f"--hosts={config.option.hosts}: {'; '.join(out_of_service(left_out))}. "
+            "A board that is named by itself is used all the same"
+        )
+    config.stash[CHOSEN] = Chosen(registry, catalog, targets, left_out)
     return config.stash[CHOSEN]
+
+
+def not_used(config: pytest.Config) -> list[str]:
+    """Return the header's lines on the boards that are not used."""
+    return out_of_service(config.stash[CHOSEN].left_out)
+
+
+def out_of_service(left_out: Iterable[Target]) -> list[str]:
+    """Return a sentence for each board that is not used."""
+    return [f"{target.name} is out of service ({target.out_of_service})" for target in left_out]
 
 
 def redacted(config: pytest.Config, error: MicrocloudError) -> str:

@@ -123,3 +123,29 @@ def test_a_board_model_of_a_users_catalog_can_be_chosen(project: pytest.Pytester
     set_ini(project, "microcloud_catalog = mine.toml")
     result = project.runpytest_subprocess("--hosts=mine", "--collect-only")
     assert "boards: own (mine, ssh)" in said(result)
+
+
+# Boards that are out of service
+
+
+def test_a_board_out_of_service_is_left_out_of_groups_and_patterns(project: pytest.Pytester) -> None:
+    (project.path / "hosts.ini").write_text(
+        "[pi3b]\ndesk\nshelf microcloud_out_of_service='card dies'\nattic microcloud_out_of_service=false\n"
+    )
+    for pattern in ("all", "pi3b", "desk,s*,attic"):
+        result = project.runpytest_subprocess(f"--hosts={pattern}", "--microcloud-plan")
+        assert "boards: desk (pi3b, ssh), attic (pi3b, ssh)" in said(result)
+        assert "shelf is out of service (card dies)" in result.outlines
+
+
+def test_a_board_out_of_service_is_used_if_it_is_named(project: pytest.Pytester) -> None:
+    (project.path / "hosts.ini").write_text("[pi3b]\ndesk\nshelf microcloud_out_of_service='card dies'\n")
+    result = project.runpytest_subprocess("--hosts=desk,shelf", "--microcloud-plan")
+    assert "boards: desk (pi3b, ssh), shelf (pi3b, ssh)" in said(result)
+    assert "out of service" not in said(result)
+
+
+def test_boards_that_are_all_out_of_service_are_a_usage_error(project: pytest.Pytester) -> None:
+    (project.path / "hosts.ini").write_text("[pi3b]\nshelf microcloud_out_of_service=yes\n")
+    text = usage_error(project.runpytest_subprocess("--hosts=all"))
+    assert "--hosts=all: shelf is out of service (no reason is given)" in text
