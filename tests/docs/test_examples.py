@@ -10,13 +10,14 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pytest_microcloud import catalog as catalogs
 from pytest_microcloud import cli
 from pytest_microcloud.verdict.gate import Rules
 from tests.support.fenced import PAGES, ROOT, Block, blocks
 
-LANGUAGES = {"console", "dockerfile", "ini", "python", "sh", "sshconfig", "text", "toml"}
+LANGUAGES = {"console", "dockerfile", "ini", "python", "sh", "sshconfig", "text", "toml", "yaml"}
 CATALOG = {"boards", "workloads", "limits"}
 OTHERS = {"apt-get", "echo", "git", "pip", "pre-commit", "systemctl"}
 """Commands in the examples that are neither this package's nor pytest's."""
@@ -108,6 +109,21 @@ def write_modules(project: pytest.Pytester, page: Path) -> None:
     for block in blocks("python"):
         if block.page == page and (own_file := re.match(r"# (\w+\.py)\b", block.text)):
             (project.path / own_file.group(1)).write_text(block.text, encoding="utf-8")
+
+
+@of("yaml")
+def test_a_workflow_is_valid_and_its_pytest_commands_are_accepted(
+    project: pytest.Pytester, block: Block
+) -> None:
+    (job,) = yaml.safe_load(block.text)["jobs"].values()
+    lines = [shlex.split(step["run"]) for step in job["steps"] if "run" in step]
+    commands = [words for words in lines if words[0] == "pytest"]
+    assert commands
+    for words in commands:
+        kept = [word for word in words[1:] if word != "suites/" and "baseline" not in word]
+        result = project.runpytest_subprocess(*kept, "--microcloud-plan")
+        assert result.ret in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+    assert any("--microcloud-baseline=bookworm" in words for words in commands)
 
 
 @of("sh")
