@@ -63,7 +63,8 @@ def chosen(config: pytest.Config) -> Chosen:
 
 def not_used(config: pytest.Config) -> list[str]:
     """Return the header's lines on the boards that are not used."""
-    return out_of_service(config.stash[CHOSEN].left_out)
+    there = config.stash.get(CHOSEN, None)  # a worker has none
+    return out_of_service(there.left_out if there else ())
 
 
 def out_of_service(left_out: Iterable[Target]) -> list[str]:

@@ -47,6 +47,7 @@ class Fleet:
         self._nodes: list[WorkerController] = []
         self._tests: dict[str, dict[str, Any]] = {}
         self._planned = False
+        self._interrupted = False
         self._said: set[tuple[str, ...]] = set()
         self._not_cleaned_up: list[str] = []
 
@@ -181,7 +182,13 @@ class Fleet:
             signal.signal(signal.SIGINT, usual)
 
     def _interrupt(self) -> None:
+        """End the workers' tests, and when called again, their cleaning up.
+
+        The first signal is not SIGINT, which a shell's background processes ignore.
+        """
+        number = signal.SIGINT if self._interrupted else signal.SIGTERM
+        self._interrupted = True
         for node in self._nodes:
             if self._is_up(node) and node.gateway.spec.popen:
                 with suppress(OSError):
-                    os.kill(node.gateway._rinfo().pid, signal.SIGINT)
+                    os.kill(node.gateway._rinfo().pid, number)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.ended import PYTEST
 from tests.support.fake_boards import Project, said
 
 BOARDS = ("desk", "shelf", "attic")
@@ -138,7 +139,7 @@ def test_a_distributed_session_that_is_interrupted_releases_its_boards(
         """
     )
     started = time.monotonic()
-    command = [sys.executable, "-mpytest", "--hosts=all", "-n", "auto"]
+    command = [sys.executable, "-c", PYTEST, "--hosts=all", "-n", "auto"]
     with subprocess.Popen(command, cwd=project.path, start_new_session=True) as process:
         while not all((project.path / f"long-{board}").exists() for board in BOARDS):
             assert process.poll() is None
