@@ -143,10 +143,10 @@ def test_a_distributed_session_that_is_interrupted_releases_its_boards(
     with subprocess.Popen(command, cwd=project.path, start_new_session=True) as process:
         while not all((project.path / f"long-{board}").exists() for board in BOARDS):
             assert process.poll() is None
-            assert time.monotonic() < started + 40
+            assert time.monotonic() < started + 120
             time.sleep(0.1)
         process.send_signal(number)
-        assert process.wait(30) == pytest.ExitCode.INTERRUPTED
+        assert process.wait(120) == pytest.ExitCode.INTERRUPTED
     assert sorted(line for line in project.done() if line.endswith(" off")) == sorted(
         f"{board} off" for board in BOARDS
     )
