@@ -199,7 +199,7 @@ def _prioritise(pid: int) -> None:
     A higher nice value would not do, as the engine's containers are one group of the scheduler.
     """
     with suppress(OSError, AttributeError):  # not permitted, or not Linux
-        os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(PRIORITY))
+        os.sched_setscheduler(pid, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(PRIORITY))
 
 
 def _many_files() -> Sequence[str]:
