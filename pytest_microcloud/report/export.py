@@ -41,8 +41,8 @@ def as_bencher(run: Run) -> str:
     """Return Bencher Metric Format (https://bencher.dev/docs/reference/bencher-metric-format/).
 
     A benchmark is a board with the point of measurement, a measure is a metric with its unit. Its value is
-    the median over boots; the lower and upper values are the least and greatest of them. Measurements that
-    cannot be trusted are left out.
+    the median over boots; the lower and upper values are the least and greatest of them. Invalid
+    measurements are left out.
     """
     from pytest_microcloud.verdict.results import boot_values, per_boot
 
