@@ -1,4 +1,4 @@
-"""A worker, the controller or a board of a distributed session is killed at a random moment."""
+"""A worker or the controller of a distributed session is killed at a random moment."""
 
 from __future__ import annotations
 
@@ -127,20 +127,4 @@ def test_a_controller_that_is_killed_loses_no_finished_measurement(
     while list(left(host_engine)) and time.monotonic() < deadline:
         leftovers.clean(host_engine)
         time.sleep(0.5)
-    assert list(left(host_engine)) == []
-
-
-def test_a_board_that_is_killed_does_not_stop_the_other(fleet: Fleet, host_engine: DockerClient) -> None:
-    session = fleet.start()
-    fleet.wait_for_workers(session)
-    time.sleep(random.Random("board").uniform(0, 4))
-    (board,) = (
-        c
-        for c in host_engine.containers.list(filters={"label": engine.LEASE_LABEL})
-        if str(c.name).endswith("-left")
-    )
-    board.kill()
-    assert session.wait(PATIENCE_S) in (0, 1), fleet.output
-    right = {test for test in fleet.measured() if "right" in test}
-    assert len(right) == 6, fleet.output
     assert list(left(host_engine)) == []
