@@ -1,7 +1,7 @@
 """Events between a pytest-xdist worker and its controller, for which pytest-xdist has no hook.
 
-The three names of pytest-xdist that are used here (`sendevent`, `process_from_remote`, `worker_…`) are not
-documented. Tests of sessions with workers fail if a version changes them.
+pytest-xdist does not document the names that are used here (`sendevent`, `item_index`, `process_from_remote`,
+`worker_…`). Tests of sessions with workers fail if a version changes them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ Handler = Callable[["WorkerController", str, Any], None]
 
 def sender(config: pytest.Config) -> Callable[[str, Any], None]:
     """Return, in a worker, the function that sends an event: its kind and JSON data."""
-    plugins = config.pluginmanager.get_plugins()
-    interactor: Any = next(plugin for plugin in plugins if hasattr(plugin, "sendevent"))
+    interactor = _interactor(config)
 
     def send(kind: str, data: Any) -> None:
         interactor.sendevent(NAME, kind=kind, data=json.dumps(data, default=str))
@@ -31,10 +30,13 @@ def sender(config: pytest.Config) -> Callable[[str, Any], None]:
 
 def add_test(config: pytest.Config, session: pytest.Session, item: pytest.Item) -> None:
     """Let a worker report on a test that is not among those that it collected."""
-    plugins = config.pluginmanager.get_plugins()
-    interactor: Any = next(plugin for plugin in plugins if hasattr(plugin, "sendevent"))
     session.items.append(item)
-    interactor.item_index = len(session.items) - 1
+    _interactor(config).item_index = len(session.items) - 1
+
+
+def _interactor(config: pytest.Config) -> Any:
+    """Return pytest-xdist's plugin of a worker."""
+    return next(plugin for plugin in config.pluginmanager.get_plugins() if hasattr(plugin, "sendevent"))
 
 
 def handle_with(handler: Handler, dsession: Any) -> None:
