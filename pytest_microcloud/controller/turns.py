@@ -16,14 +16,14 @@ import struct
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 FILE = "microcloud-turns"
 PER_CPU = 20
 POLL_S = 0.1
 SAY_EVERY_S = 60.0
-QUEUE, ALONE, AWAKE = (1 << 40) + 0, (1 << 40) + 1, (1 << 40) + 2
+QUEUE, ALONE, AWAKE = range(1 << 40, (1 << 40) + 3)
 """Bytes beyond those of the CPUs: the queue, what is prepared once for all, and who keeps the CPUs awake."""
 
 
@@ -34,7 +34,7 @@ def turn(cpus: float, say: Callable[[str], None], *, wait: bool = True) -> Itera
     A wish for more than there are means all. Without `wait`, those that are free are occupied, if only a few.
     """
     there = (os.cpu_count() or 1) * PER_CPU
-    wanted = min(there, max(0, math.ceil(cpus * PER_CPU) if cpus < there else there))
+    wanted = math.ceil(min(there, cpus * PER_CPU))
     with _opened() as handle:
         if wanted and wait:
             what = "waits for its turn on this machine's CPUs"
@@ -53,15 +53,11 @@ def alone(say: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
-def first_to_keep_awake() -> AbstractContextManager[bool]:
-    """Return a context in which this process alone keeps the CPUs awake; its value is whether it does."""
-    return _first(AWAKE)
-
-
 @contextmanager
-def _first(byte: int) -> Iterator[bool]:
+def first_to_keep_awake() -> Iterator[bool]:
+    """Yield whether this process alone keeps the CPUs awake as long as the context lasts."""
     with _opened() as handle:
-        yield _lock(handle, byte)
+        yield _lock(handle, AWAKE)
 
 
 def _take(handle: int, wanted: int, there: int, *, some: bool = False) -> int:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -110,11 +110,9 @@ class ContainerDriver(Driver):
 
     def start(self) -> None:
         """Prepare the card, create the container with its limits, flash it, install the keys, power it on."""
-        if self._prepared:
-            _ = self._engine  # preparing the engine is a turn of its own
-            with turns.alone(self._say):  # images, card and calibration are made once for all sessions
-                image, options = self._prepare()
-        else:
+        _ = self._engine  # preparing the engine is a turn of its own
+        # Images, card and calibration are made once for all sessions; who prepares a card has the turn.
+        with turns.alone(self._say) if self._prepared else nullcontext():
             image, options = self._prepare()
         parts = [image, self._card, options, self.network.spec]
         spec = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
