@@ -23,10 +23,7 @@ MOST_LISTED = 5
 
 @dataclass(frozen=True)
 class Unfinished:
-    """An unfinished run with what is taken over: entries, and benchmarks and outcomes as they are stored.
-
-    `document` is that of its file.
-    """
+    """An unfinished run with what is taken over: entries, and benchmarks and outcomes as they are stored."""
 
     file: Path
     plan: Plan
@@ -34,7 +31,6 @@ class Unfinished:
     benchmarks: tuple[dict[str, Any], ...]
     outcomes: tuple[dict[str, Any], ...]
     boards: dict[str, dict[str, Any]]
-    document: Mapping[str, Any]
 
     @property
     def tests(self) -> frozenset[str]:
@@ -102,7 +98,7 @@ def find(directory: Path, plan: Plan) -> Unfinished:
 
 
 def stored(file: Path, document: dict[str, Any]) -> Unfinished:
-    """Return the run of a file from its document, as `Unfinished.document` has it."""
+    """Return the run of a file from its document, as `runs.read` returned it."""
     return _taken_over(runs.understood(file, document), document)
 
 
@@ -127,7 +123,6 @@ def _taken_over(run: runs.Run, document: Mapping[str, Any]) -> Unfinished:
         tuple(b for b in document["benchmarks"] if b["fullname"] in tests),
         tuple(outcome for outcome in ours.get("outcomes", ()) if outcome["test"] in tests),
         ours.get("boards", {}),
-        document,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +23,24 @@ def record_of(report: pytest.TestReport) -> dict[str, Any] | None:
     """Return a report's record, if it has one."""
     record: dict[str, Any] | None = getattr(report, ATTRIBUTE, None)
     return record
+
+
+def record(
+    board: str | None,
+    outcome: dict[str, Any] | None,
+    *,
+    stage: str = "",
+    fingerprint: dict[str, Any] | None = None,
+    benchmarks: Sequence[dict[str, Any]] = (),
+) -> dict[str, Any]:
+    """Return a test's record; `report_record.py` describes its keys."""
+    return {
+        "board": board,
+        "stage": stage,
+        "fingerprint": fingerprint,
+        "outcome": outcome,
+        "benchmarks": list(benchmarks),
+    }
 
 
 class Collected:
@@ -70,9 +88,9 @@ class Collected:
             self._records[test] = brought
             self._entries.pop(test, None)
 
-    def has(self, test: str) -> bool:
-        """Return whether a test has an outcome."""
-        return test in self._records
+    def record(self, test: str) -> Mapping[str, Any] | None:
+        """Return the record of a test that has an outcome."""
+        return self._records.get(test)
 
     @property
     def records(self) -> Mapping[str, Mapping[str, Any]]:
@@ -116,8 +134,9 @@ class Collected:
 
         from pytest_microcloud.runs import Entry
 
-        for test, brought in self.records.items():
+        records = self.records
+        for test, brought in records.items():
             if test not in self._entries:
                 # Redaction may have changed the node id in the record; the report's identifies the test.
                 self._entries[test] = replace(Entry.of(brought["outcome"]), test=test)
-        return [self._entries[test] for test in self.records]
+        return [self._entries[test] for test in records]

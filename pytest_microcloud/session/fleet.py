@@ -9,11 +9,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_microcloud.session.collected import ATTRIBUTE
+from pytest_microcloud.session.collected import ATTRIBUTE, record
 from pytest_microcloud.session.outcome import file_of
 from pytest_microcloud.session.scheduling import BoardScheduling
 from pytest_microcloud.session.state import SESSION
@@ -59,19 +60,24 @@ class Fleet:
 
     def pytest_configure_node(self, node: WorkerController) -> None:
         """Give a worker what the controller has read and decided."""
+        node.workerinput[INPUT] = self._input
+        self._nodes.append(node)
+        listen(node)
+
+    @cached_property
+    def _input(self) -> dict[str, Any]:
+        """The input of every worker, also of one that replaces another: a resumed run as it was found."""
         from pytest_microcloud import runs
 
         session = self._session
-        node.workerinput[INPUT] = {
+        return {
             "run_id": session.rack.workspace.run_id,
             "targets": [asdict(target) for target in session.rack.targets.values()],
             "run_file": str(session.run_file),
             "baseline": runs.read(session.gate.baseline.file) if session.gate else None,
             "baseline_file": str(session.gate.baseline.file) if session.gate else None,
-            "resumed": session.resumed.document if session.resumed else None,
+            "resumed": runs.read(session.resumed.file) if session.resumed else None,
         }
-        self._nodes.append(node)
-        listen(node)
 
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Producer) -> BoardScheduling:
         """Schedule by board."""
@@ -96,8 +102,7 @@ class Fleet:
             return
         entry = Entry(found["board"], found["experiment"], crashitem, "error")
         entry.reason = report.longreprtext
-        record = {"board": found["board"], "stage": "", "fingerprint": None, "benchmarks": []}
-        setattr(report, ATTRIBUTE, record | {"outcome": entry.as_dict()})
+        setattr(report, ATTRIBUTE, record(found["board"], entry.as_dict()))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_microcloud.session.collected import ATTRIBUTE
+from pytest_microcloud.session.collected import ATTRIBUTE, record
 from pytest_microcloud.session.items import ENTRY, board_of, stage_of
 from pytest_microcloud.session.state import SESSION
 
@@ -49,14 +49,14 @@ class Records:
         board = board_of(item)
         up = self._session.boards.get(board or "")
         entry = item.stash.get(ENTRY, None)
-        record = {
-            "board": board,
-            "stage": stage_of(item),
-            "fingerprint": fingerprint(up) if up else None,
-            "outcome": entry.as_dict() if entry else None,
-            "benchmarks": self._benchmarks(item),
-        }
-        plain: dict[str, Any] = json.loads(json.dumps(record, default=str))
+        found = record(
+            board,
+            entry.as_dict() if entry else None,
+            stage=stage_of(item),
+            fingerprint=fingerprint(up) if up else None,
+            benchmarks=self._benchmarks(item),
+        )
+        plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
         if plain["outcome"] and (reason := unreadable(plain["outcome"])):  # a hook or the test changed it
             reason = f"its measurements cannot be stored: {reason}"
             plain["outcome"] |= {"verdict": "error", "reason": reason, "measurements": []}

@@ -68,8 +68,8 @@ class RunFile:
         """Write it after each test, and once a board is up, so that the run can be resumed."""
         brought = record_of(report) or {}
         if report.when in ("teardown", CRASHED):
-            if self._session.collected.has(report.nodeid):
-                self._encode(report.nodeid)
+            if (known := self._session.collected.record(report.nodeid)) is not None:
+                self._encode(report.nodeid, known)
                 self.write()
             elif report.nodeid in self._plan.tests:
                 self._skipped.add(report.nodeid)
@@ -106,10 +106,10 @@ class RunFile:
         """Return the run file's JSON, as pytest-benchmark writes it, with ours in it."""
         session, collected = self._session, self._session.collected
         taken_over = session.resumed.tests if session.resumed else frozenset()
-        own = [test for test in collected.records if test not in taken_over]
-        for test in own:
+        own = {test: known for test, known in collected.records.items() if test not in taken_over}
+        for test, known in own.items():
             if test not in self._encoded:
-                self._encode(test)
+                self._encode(test, known)
         ours = {
             "effort": json.dumps(session.effort.id),
             "boards": json.dumps(collected.fingerprints),
@@ -126,9 +126,8 @@ class RunFile:
         parts["benchmarks"] = _array([*self._taken_over[0], *measured])
         return _object(parts)
 
-    def _encode(self, test: str) -> None:
+    def _encode(self, test: str, brought: Mapping[str, Any]) -> None:
         """Encode a test's record; its measurements are in its benchmark, if there is one."""
-        brought = self._session.collected.records[test]
         outcome = dict(brought["outcome"])
         if brought["benchmarks"]:
             del outcome["measurements"]
