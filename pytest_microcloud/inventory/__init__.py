@@ -1,6 +1,6 @@
 """From an Ansible inventory to targets."""
 
-from pytest_microcloud.inventory.ansible import holds_boards, read
+from pytest_microcloud.inventory.ansible import holds_boards, read, words
 from pytest_microcloud.inventory.target import DriverRules, Target
 
-__all__ = ["DriverRules", "Target", "holds_boards", "read"]
+__all__ = ["DriverRules", "Target", "holds_boards", "read", "words"]

@@ -75,6 +75,11 @@ def holds_boards(file: Path, pattern: str, models: Collection[str]) -> bool:
     return bool(groups & set(models)) or any(name.startswith("microcloud_") for name in variables)
 
 
+def words(pattern: str) -> list[str]:
+    """Return the words of a pattern: names, groups, wildcards, exclusions and intersections."""
+    return [word.strip() for word in re.split(r"[,:](?!//)", pattern) if word.strip()]
+
+
 class _Inventory:
     """The output of `ansible-inventory --list`: the groups, their members, and the variables of all hosts."""
 
@@ -102,17 +107,17 @@ class _Inventory:
 
     def choose(self, pattern: str) -> list[str]:
         """Return the hosts that a pattern selects, after its intersections and exclusions."""
-        words = [word.strip() for word in re.split(r"[,:](?!//)", pattern) if word.strip()]
+        written = words(pattern)
         chosen: set[str] = set()
-        for word in [word for word in words if word[0] not in "&!"] or ["all"]:
+        for word in [word for word in written if word[0] not in "&!"] or ["all"]:
             named = {word} if word in self.hosts else self._matching(word)
             if not named:
                 raise InventoryError(f"{self.file}: {word!r} holds no host ({self._there_is()})")
             chosen |= named
-        for word in [word for word in words if word[0] in "&!"]:
+        for word in [word for word in written if word[0] in "&!"]:
             named = self._matching(word[1:])
             chosen = chosen & named if word[0] == "&" else chosen - named
-        if not words or not chosen:
+        if not written or not chosen:
             raise InventoryError(f"{self.file}: {pattern!r} leaves no host ({self._there_is()})")
         return [host for host in self.hosts if host in chosen]
 

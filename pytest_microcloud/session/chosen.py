@@ -42,13 +42,14 @@ def chosen(config: pytest.Config) -> Chosen:
     if (known := config.stash.get(CHOSEN, None)) is not None:
         return known
     from pytest_microcloud.catalog import load
+    from pytest_microcloud.inventory import words
     from pytest_microcloud.session.registered import registered
 
     _leave_what_is_testinfras(config)
     _refuse_what_the_inventory_sets(config)
     registry = registered(config)
     catalog = load(config.getini("microcloud_catalog"), registry.experiments)
-    named = config.option.hosts.replace(":", ",").split(",")
+    named = words(config.option.hosts)
     found = _targets(config, catalog, registry)
     targets = [target for target in found if target.out_of_service is None or target.name in named]
     left_out = tuple(target for target in found if target not in targets)
