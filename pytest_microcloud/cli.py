@@ -189,7 +189,7 @@ def _lines(run: Run) -> Iterator[tuple[str, ...]]:
                 date,
                 f"{board} ({kind})",
                 facts.model if facts else "–",
-                (facts and (facts.hypriot_image_version or facts.os_release)) or "–",
+                (facts and facts.release) or "–",
                 run.effort or "–",
                 run.boots(board),
                 f"{verdicts}; unfinished" if run.unfinished else verdicts,

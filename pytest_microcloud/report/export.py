@@ -52,7 +52,7 @@ def as_bencher(run: Run) -> str:
         board, metric, labels = key
         values = boot_values(measured, key)
         unit = next(m.unit for several in boots.values() for m in several)
-        name = " ".join((board, *(f"{label}={value}" for label, value in labels)))
+        name = _at(board, dict(labels))
         found.setdefault(name, {})[f"{metric} ({unit})"] = {
             "value": statistics.median(values),
             "lower_value": min(values),
@@ -71,7 +71,7 @@ def as_junit(run: Run) -> str:
         )
         properties = ElementTree.SubElement(case, "properties")
         for m in (m for m in entry.measurements if m.samples):
-            value = {"name": _at(m), "value": f"{m.median!r} {m.unit}"}
+            value = {"name": _at(m.metric, m.labels), "value": f"{m.median!r} {m.unit}"}
             ElementTree.SubElement(properties, "property", value)
         counts["tests"] += 1
         if (kind := KINDS.get(entry.verdict)) is not None:
@@ -96,7 +96,7 @@ def _about(run: Run, entry: Entry) -> dict[str, Any]:
         "run": run.id,
         "board": entry.board,
         "model": facts.model if facts else "",
-        "os_release": (facts.hypriot_image_version or facts.os_release or "") if facts else "",
+        "os_release": (facts and facts.release) or "",
         "emulated": str(facts.emulated).lower() if facts else "",
         "experiment": entry.experiment,
         "test": entry.test,
@@ -108,7 +108,7 @@ def _about(run: Run, entry: Entry) -> dict[str, Any]:
 def _figure(m: Measurement) -> dict[str, Any]:
     return {
         "metric": m.metric,
-        "labels": " ".join(f"{name}={value}" for name, value in m.labels.items()),
+        "labels": _at("", m.labels),
         "unit": m.unit,
         "better": m.better,
         "verdict": m.verdict,
@@ -116,5 +116,6 @@ def _figure(m: Measurement) -> dict[str, Any]:
     }
 
 
-def _at(m: Measurement) -> str:
-    return " ".join((m.metric, *(f"{name}={value}" for name, value in m.labels.items())))
+def _at(what: str, labels: Mapping[str, object]) -> str:
+    """Return what was measured, with the labels that it was measured at."""
+    return " ".join(filter(None, (what, *(f"{name}={value}" for name, value in labels.items()))))

@@ -136,6 +136,11 @@ class Fingerprint:
         return made.altered or ()
 
     @property
+    def release(self) -> str | None:
+        """The name of its OS release: the HypriotOS image's, which is more precise, if there is one."""
+        return self.hypriot_image_version or self.os_release
+
+    @property
     def releases(self) -> tuple[str, ...]:
         """The names under which its OS release is known."""
         return tuple(filter(None, (self.os_release, self.hypriot_image_version, self.hypriot_os)))
