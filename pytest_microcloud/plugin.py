@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,15 +61,24 @@ def pytest_configure(config: pytest.Config) -> None:
         "sweep(*axes): run the test at every point of these axes of its experiment, for the chosen effort",
     )
     config.pluginmanager.register(Claims(), "microcloud-claims")
-    try:
+    with _usage_errors(config):
         options.strict_claims(config)
-        if config.getoption("hosts", None) is not None:
-            from pytest_microcloud.session import opening
+        if config.getoption("hosts", None) is None:
+            return
+        from pytest_microcloud.session import opening
 
+        try:
             opening.open_session(config)
-    except WithoutBoards as why:
-        config.stash[WITHOUT_BOARDS] = str(why)
-        config.pluginmanager.register(without_boards.OurMessageFirst(), "microcloud-our-message-first")
+        except WithoutBoards as why:
+            config.stash[WITHOUT_BOARDS] = str(why)
+            config.pluginmanager.register(without_boards.OurMessageFirst(), "microcloud-our-message-first")
+
+
+@contextmanager
+def _usage_errors(config: pytest.Config) -> Iterator[None]:
+    """Raise UsageError, redacted, for what the user can mend."""
+    try:
+        yield
     except MicrocloudError as error:
         from pytest_microcloud.session import chosen
 
@@ -81,12 +92,9 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
         return None
     from pytest_microcloud.session import chosen
 
-    try:
+    with _usage_errors(config), suppress(WithoutBoards):
         return len(chosen.chosen(config).targets)
-    except WithoutBoards:
-        return None
-    except MicrocloudError as error:
-        raise pytest.UsageError(chosen.redacted(config, error)) from None
+    return None
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
