@@ -77,6 +77,13 @@ class Fleet:
             assert time.monotonic() < deadline, self.output
             time.sleep(0.05)
 
+    def at(self, moment: str) -> subprocess.Popen[bytes]:
+        """Start a session, and return it at a random moment after both workers have begun."""
+        session = self.start()
+        self.wait_for_workers(session)
+        time.sleep(random.Random(moment).uniform(0, 4))
+        return session
+
     def worker(self, board: str) -> int:
         return int((self.path / f"worker-{board}").read_text())
 
@@ -98,9 +105,7 @@ def left(host_engine: DockerClient) -> Iterator[str]:
 def test_a_worker_that_is_killed_loses_no_finished_measurement(
     fleet: Fleet, host_engine: DockerClient, moment: int
 ) -> None:
-    session = fleet.start()
-    fleet.wait_for_workers(session)
-    time.sleep(random.Random(f"worker {moment}").uniform(0, 4))
+    session = fleet.at(f"worker {moment}")
     os.kill(fleet.worker("left"), signal.SIGKILL)
     assert session.wait(PATIENCE_S) in (0, 1), fleet.output
     missing = {f"test_io.py::test_io[ssh://{b}-{n}]" for b in BOARDS for n in range(6)} - fleet.measured()
@@ -113,9 +118,7 @@ def test_a_worker_that_is_killed_loses_no_finished_measurement(
 def test_a_controller_that_is_killed_loses_no_finished_measurement(
     fleet: Fleet, host_engine: DockerClient, moment: int
 ) -> None:
-    session = fleet.start()
-    fleet.wait_for_workers(session)
-    time.sleep(random.Random(f"controller {moment}").uniform(0, 4))
+    session = fleet.at(f"controller {moment}")
     session.kill()
     session.wait(10)
     before = fleet.measured()

@@ -80,6 +80,14 @@ def progress(config: pytest.Config, file: io.StringIO) -> Shown:
     return shown
 
 
+def fill(shown: Shown, clock: SimpleNamespace, seconds: int, *boards: str) -> None:
+    """Show a container more on each board every second."""
+    for second in range(1, seconds + 1):
+        clock.now = 1000.0 + second
+        for board in boards:
+            shown.update(board, f"{second} containers")
+
+
 def test_on_a_terminal_one_line_is_updated(pytestconfig: pytest.Config, screen: Screen) -> None:
     shown = progress(pytestconfig, screen)
     for containers in range(1, 58):
@@ -173,21 +181,14 @@ def test_more_boards_than_a_terminal_has_rows_are_counted(
 def test_in_a_log_each_board_has_a_line_every_ten_seconds(
     pytestconfig: pytest.Config, log: io.StringIO, clock: SimpleNamespace
 ) -> None:
-    shown = progress(pytestconfig, log)
-    for second in range(1, 13):
-        clock.now = 1000.0 + second
-        for board in ("desk", "shelf"):
-            shown.update(board, f"{second} containers")
+    fill(progress(pytestconfig, log), clock, 12, "desk", "shelf")
     assert log.getvalue().splitlines() == ["  desk: 10 containers", "  shelf: 10 containers"]
 
 
 def test_in_a_log_progress_is_a_line_every_ten_seconds_and_not_more(
     pytestconfig: pytest.Config, log: io.StringIO, clock: SimpleNamespace
 ) -> None:
-    shown = progress(pytestconfig, log)
-    for second in range(1, 36):
-        clock.now = 1000.0 + second
-        shown.update("desk", f"{second} containers")
+    fill(progress(pytestconfig, log), clock, 35, "desk")
     assert log.getvalue().splitlines() == [
         "  desk: 10 containers",
         "  desk: 20 containers",
