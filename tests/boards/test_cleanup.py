@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
@@ -209,6 +210,16 @@ def test_who_does_not_see_the_lock_of_a_live_run_leaves_its_board_alone(
     assert nothing_is_left(run, host_engine)
 
 
+@pytest.fixture
+def machine_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have a run keep the host awake itself, although the tests' own board does so already."""
+    with TemporaryDirectory() as directory:  # a short path: sockets are in it
+        monkeypatch.setenv("TMPDIR", directory)
+        monkeypatch.setenv("XDG_RUNTIME_DIR", directory)
+        yield
+
+
+@pytest.mark.usefixtures("machine_of_its_own")
 def test_microcloud_clean_removes_what_a_killed_run_left(project: Path, host_engine: DockerClient) -> None:
     with started(project, "pi3b", "test_io") as killed:
         killed.wait_for("io disk read")
