@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
@@ -163,6 +164,29 @@ def test_an_engine_without_its_command_line_client_is_queried_with_curl(
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert there(board) == LEFT
     assert not notes.exists()
+
+
+def test_an_object_that_another_session_has_removed_meanwhile_is_reverted(
+    board: Board, real_board: RealBoard
+) -> None:
+    real_board.shell(OTHERS.format(count=1))
+    assert "ours" in furnish(board)["containers"]
+    # The other session is this wrapper: it removes whatever the script is about to remove.
+    wrapper = """
+        cat > /usr/local/bin/docker <<'END'
+        #!/bin/sh
+        case "$*" in *" rm "*) /usr/bin/docker "$@" >/dev/null 2>&1; echo "$*" >> /tmp/removed ;; esac
+        exec /usr/bin/docker "$@"
+        END
+        chmod +x /usr/local/bin/docker
+        """
+    real_board.shell(dedent(wrapper))
+    try:
+        assert revert_all(board) == ""
+        assert "network rm" in real_board.shell("cat /tmp/removed")
+    finally:
+        real_board.shell("rm -f /usr/local/bin/docker /tmp/removed")
+    assert there(board) == LEFT
 
 
 def test_notes_that_need_the_engine_stay_while_it_is_down(new_real_board: NewRealBoard) -> None:
