@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -14,7 +16,7 @@ from pytest_microcloud.boards.link import CONNECT_TIMEOUT_S, Link
 from pytest_microcloud.boards.lock import Lock
 from pytest_microcloud.boards.logs import Logs
 from pytest_microcloud.boards.undo import Ledger
-from pytest_microcloud.controller import turns
+from pytest_microcloud.controller import turns, uplink
 from pytest_microcloud.controller.engine import explained
 from pytest_microcloud.errors import (
     BoardError,
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 BOOT_TIMEOUT_S = 300.0
 ENGINE_TIMEOUT_S = 300.0
+LOAD_GENERATOR_CPUS = 0.5
+"""CPUs of this machine that a load generator and its connection take, roughly."""
 LOGIN_TIMEOUT_S = 15.0
 """Timeout of one login attempt after a reboot: a slow board that is still booting takes seconds for a
 login."""
@@ -69,6 +73,7 @@ class Board:
     the board. `wait_s` is the timeout for a board that another session uses. `tools` maps the programs of
     experiments to Debian packages. `gaps` lists the aspects of the model that are not emulated, `unwatched`
     the aspects of the board's health that cannot be watched, and `others` the foreign containers on it.
+    `waited_s` is how long its measurements waited for their turn on this machine.
     """
 
     def __init__(
@@ -100,6 +105,7 @@ class Board:
         self.gaps: tuple[str, ...] = ()
         self.unwatched: tuple[str, ...] = ()
         self.others: tuple[str, ...] = ()
+        self.waited_s = 0.0
         self._wait_s = wait_s
         self._tools = dict(tools or {})
 
@@ -160,9 +166,29 @@ class Board:
 
     @contextlib.contextmanager
     def turn(self, *, wait: bool = True) -> Iterator[None]:
-        """Occupy the CPUs of this machine that a measurement takes, see `turns.turn`."""
-        with turns.turn(self.driver.host_cpus, self.say, wait=wait):
+        """Occupy the CPUs of this machine that a measurement takes, see `turns.turn`.
+
+        An emulated board occupies its own CPUs and its load generator's. A board with its own hardware
+        occupies none; see `load_turn`.
+        """
+        own = self.driver.host_cpus
+        with turns.turn(own + LOAD_GENERATOR_CPUS if own else 0.0, self.say, wait=wait) as waited_s:
+            self.waited_s += waited_s
             self.driver.before_measurement()
+            yield
+
+    @contextlib.contextmanager
+    def load_turn(self) -> Iterator[None]:
+        """Occupy what a load generator takes of this machine: its CPUs, or a larger share of its network.
+
+        An emulated board has occupied that already, and its link is not of this machine's network.
+        """
+        cpus = 0.0
+        if not self.driver.host_cpus:
+            share = (self.model.ethernet_bits_per_s or 0.0) / (uplink.bits_per_s(self.address) or math.inf)
+            cpus = max(LOAD_GENERATOR_CPUS, share * (os.cpu_count() or 1))
+        with turns.turn(cpus, self.say) as waited_s:
+            self.waited_s += waited_s
             yield
 
     def need(self, *programs: str) -> None:

@@ -28,13 +28,15 @@ QUEUE, ALONE, AWAKE = range(1 << 40, (1 << 40) + 3)
 
 
 @contextmanager
-def turn(cpus: float, say: Callable[[str], None], *, wait: bool = True) -> Iterator[None]:
+def turn(cpus: float, say: Callable[[str], None], *, wait: bool = True) -> Iterator[float]:
     """Occupy CPUs of this machine as long as the context lasts; wait until they are free.
 
-    A wish for more than there are means all. Without `wait`, those that are free are occupied, if only a few.
+    Yields how long it waited (s). A wish for more than there are means all. Without `wait`, those that are
+    free are occupied, if only a few.
     """
     there = (os.cpu_count() or 1) * PER_CPU
     wanted = math.ceil(min(there, cpus * PER_CPU))
+    started_s = time.monotonic()
     with _opened() as handle:
         if wanted and wait:
             what = "waits for its turn on this machine's CPUs"
@@ -42,7 +44,7 @@ def turn(cpus: float, say: Callable[[str], None], *, wait: bool = True) -> Itera
                 _repeat(lambda: _take(handle, wanted, there) >= wanted, say, what)
         elif wanted:
             _take(handle, wanted, there, some=True)
-        yield
+        yield time.monotonic() - started_s
 
 
 @contextmanager

@@ -107,15 +107,16 @@ def _failed(seen: Load, requests: int) -> str:
 
 def _ab(server: Server, clients: int, requests: int) -> Load:
     """Send the requests. Failed ones are a result if the board is well, and raise BoardError if it is not."""
-    seen = ab(
-        server.board.name,
-        server.url,
-        requests=requests,
-        clients=clients,
-        page_bytes=server.page_bytes,
-        address=server.address,
-        timeout_s=60 + requests / SLOWEST_PAGES_PER_S,
-    )
+    with server.board.load_turn():
+        seen = ab(
+            server.board.name,
+            server.url,
+            requests=requests,
+            clients=clients,
+            page_bytes=server.page_bytes,
+            address=server.address,
+            timeout_s=60 + requests / SLOWEST_PAGES_PER_S,
+        )
     if seen.failures and (trouble := server.board.trouble()):
         raise BoardError(server.board.name, trouble)
     return seen

@@ -163,6 +163,7 @@ def board(name: str, facts: Fingerprint, model: str, redactor: Redactor, log: st
         "SD card": card.name,
         "Driver": facts.driver,
         "Made of": _made_of(facts.emulation),
+        "Waited": _waited(facts),
     }
     if redactor.identify:
         rows |= {
@@ -188,6 +189,12 @@ def board(name: str, facts: Fingerprint, model: str, redactor: Redactor, log: st
             listed += f"<dt>{escape(title)}</dt><dd><ul>{points}</ul></dd>"
     badge = f" {EMULATED}" if emulated else ""
     return f'<section class="mc-board"><h3>{safe(name, redactor)}{badge}</h3><dl>{listed}</dl>{log}</section>'
+
+
+def _waited(facts: Fingerprint) -> str:
+    """Return how long measurements waited, if it is at least a second."""
+    shared = "the controller's CPUs and network, which boards share"
+    return f"{facts.waited_s:.0f} s for {shared}" if facts.waited_s >= 1 else ""
 
 
 def _verdict(cell: matrix.Cell | None, redactor: Redactor) -> str:

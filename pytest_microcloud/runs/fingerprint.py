@@ -74,7 +74,8 @@ class Fingerprint:
     """What identifies a board and its system in a run; memory in bytes, as Linux sees it.
 
     `made_of` is the driver's own and is handed back to it to make such a board again. `emulated_by` gives the
-    means by which each aspect is emulated, such as {"round_trip": "netem"}.
+    means by which each aspect is emulated, such as {"round_trip": "netem"}. `waited_s` is how long its
+    measurements waited until this machine had CPUs and network for them.
     """
 
     model: str = "?"
@@ -106,6 +107,7 @@ class Fingerprint:
     swap_bytes: float | None = None
     card: Card | None = None
     frequency: Frequency | None = None
+    waited_s: float = 0.0
 
     def __post_init__(self) -> None:
         _ = self.emulation  # its types are part of the fingerprint's

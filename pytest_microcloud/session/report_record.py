@@ -86,5 +86,6 @@ def fingerprint(board: Board) -> dict[str, Any]:
         "others_containers": list(board.others),
         "made_of": board.driver.made_of(),
         "emulated_by": board.driver.emulated_by(),
+        "waited_s": board.waited_s,
         **board.facts.as_dict(),
     }

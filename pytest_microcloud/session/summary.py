@@ -35,5 +35,9 @@ class Summary:
         before = session.resumed.boards if session.resumed else ()
         table = matrix(entries, session.catalog.experiments)
         terminal.closing_table(terminalreporter, table, lines, before)
+        waited = {name: collected.fingerprint(name).waited_s for name in collected.boards}
+        if times := [f"{name} {s:.0f} s" for name, s in waited.items() if s >= 1]:
+            shared = "this machine's CPUs and network, which boards share"
+            terminalreporter.write_line(f"waited for {shared}: {', '.join(times)}")
         if session.run_file.is_file():
             terminalreporter.write_line(f"run file: {session.run_file}")

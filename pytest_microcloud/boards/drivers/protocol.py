@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from pytest_microcloud.inventory.target import Target
 
 
-LOAD_GENERATOR_CPUS = 0.5
-"""CPUs of this machine that a measurement's load generator and connection take, roughly."""
-
-
 class Driver(ABC):
     """Provides one board and releases it again. Code outside a driver never asks which driver it is.
 
@@ -50,8 +46,8 @@ class Driver(ABC):
 
     @property
     def host_cpus(self) -> float:
-        """How many CPUs of this machine a measurement takes: those of the load generator, on a real board."""
-        return LOAD_GENERATOR_CPUS
+        """How many CPUs of this machine the board itself uses; 0 for a board with its own hardware."""
+        return 0.0
 
     def before_measurement(self) -> None:
         """Prepare this machine for a measurement that is about to begin."""

@@ -21,7 +21,7 @@ from pytest_microcloud.boards.drivers.container.disk import DiskLimits
 from pytest_microcloud.boards.drivers.container.keys import Keys
 from pytest_microcloud.boards.drivers.container.network import CONTROL_PORT, Network, network_image
 from pytest_microcloud.boards.drivers.container.os_image import board_image
-from pytest_microcloud.boards.drivers.protocol import LOAD_GENERATOR_CPUS, Driver
+from pytest_microcloud.boards.drivers.protocol import Driver
 from pytest_microcloud.boards.endpoint import Endpoint
 from pytest_microcloud.controller import images, lease, turns
 from pytest_microcloud.controller.engine import (
@@ -99,9 +99,8 @@ class ContainerDriver(Driver):
 
     @property
     def host_cpus(self) -> float:
-        """The board's CPUs, and those of the load generator."""
-        own = float(self._made_of.get("calibrated_cpus", 0.0)) * self.target.cpu_share
-        return own + LOAD_GENERATOR_CPUS
+        """The board's calibrated CPUs."""
+        return float(self._made_of.get("calibrated_cpus", 0.0)) * self.target.cpu_share
 
     def before_measurement(self) -> None:
         """Keep the CPUs awake, if the board that did so has ended."""

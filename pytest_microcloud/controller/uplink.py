@@ -1,0 +1,30 @@
+"""The network interface through which this machine reaches an address, and its speed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+INTERFACES = Path("/sys/class/net")
+TIMEOUT_S = 5.0
+
+
+def bits_per_s(address: str) -> float | None:
+    """Return the speed of the interface towards an IP address; None if the kernel reports none.
+
+    Virtual interfaces and Wi-Fi often report no speed.
+    """
+    try:
+        found = subprocess.run(
+            ["ip", "-json", "route", "get", address],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=True,
+        )
+        (route,) = json.loads(found.stdout)
+        megabits = int((INTERFACES / route["dev"] / "speed").read_text())
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError):
+        return None
+    return megabits * 1e6 if megabits > 0 else None
