@@ -10,7 +10,7 @@ SHELL         := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-.PHONY: help setup feasibility test bench bench-gate docs lint clean
+.PHONY: help setup feasibility test bench bench-fleet bench-gate docs lint clean
 
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +35,9 @@ endif
 
 bench: setup ## measure what the harness itself costs
 	$(PYTHON) -m benchmarks $(ARGS)
+
+bench-fleet: setup ## measure what many boards at once cost the controller (twenty minutes)
+	$(PYTHON) -m benchmarks.fleet $(ARGS)
 
 bench-gate: setup ## simulate how often the gate is wrong, and how often right (a minute)
 	$(PYTHON) -m benchmarks.gate_simulation
