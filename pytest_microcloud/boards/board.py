@@ -43,21 +43,21 @@ ENGINE_TIMEOUT_S = 300.0
 LOAD_GENERATOR_CPUS = 0.5
 """CPUs of this machine that a load generator and its connection take, roughly."""
 LOGIN_TIMEOUT_S = 15.0
-"""Timeout of one login attempt after a reboot: a slow board that is still booting takes seconds for a
-login."""
+"""Timeout of one login attempt after a reboot. A login on a slow board that is booting takes seconds."""
 HOLDER_FIRST_S = 20.0
-"""Time for the lock's holder to take it again after a reboot, before a waiting session tries."""
+"""After a reboot, a waiting session leaves the lock's holder this time to take the lock again."""
 RECOVERY_S = 120.0
-"""Time for a lost board to come back by itself; a slow board reboots within it."""
+"""Time for a lost board to come back by itself. It is enough for a slow board to reboot."""
 
 
 @dataclass(frozen=True)
 class Rebooted:
     """The times of a reboot.
 
-    `ready_s` is the time until a login on the board's clock, which starts at the power-on of an emulated
-    board and with the kernel of a real one. `ready_at_s` is on the controller's monotonic clock. So is
-    `powered_on_at_s`, which is None unless a command cut and restored the board's power.
+    `ready_s` is the time of the first login on the board's clock. The clock of an emulated board starts at
+    power-on, that of a real board when its kernel starts. `ready_at_s` is the time of the same login on the
+    controller's monotonic clock. `powered_on_at_s`, also on the controller's clock, is when a command
+    restored the board's power; None if no command did.
     """
 
     ready_s: float
@@ -68,12 +68,12 @@ class Rebooted:
 class Board:
     """One board of the inventory, powered on.
 
-    `boot` counts its power-ons in this run, from 1, and `booted` identifies the current one. `say` shows the
-    progress of an experiment. `run_id` labels everything that is created on
-    the board. `wait_s` is the timeout for a board that another session uses. `tools` maps the programs of
-    experiments to Debian packages. `gaps` lists the aspects of the model that are not emulated, `unwatched`
-    the aspects of the board's health that cannot be watched, and `others` the foreign containers on it.
-    `waited_s` is how long its measurements waited for their turn on this machine.
+    `boot` counts the board's boots in this run, from 1, and `booted` identifies the current boot. `say` shows
+    the progress of an experiment. `run_id` labels everything that is created on the board. `wait_s` is how
+    long to wait for a board that another session uses (s). `tools` maps the programs of experiments to Debian
+    packages. `gaps` lists the aspects of the model that are not emulated, `unwatched` the aspects of the
+    board's health that cannot be watched, and `others` the running containers that no run created.
+    `waited_s` is how long its measurements waited for their turn on this machine (s).
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Board:
 
     @property
     def docker(self) -> DockerClient:
-        """docker-py's client of the board's own engine, over the link."""
+        """A docker-py client of the board's engine, over the link."""
         return self.link.docker()
 
     def power_on(self) -> None:
@@ -134,7 +134,7 @@ class Board:
         boot_s = self.driver.boot_timeout_s
         with self.turn(wait=False):  # no measurement begins meanwhile; boards boot at once
             self.link.open(self.driver.endpoint(), timeout_s=boot_s or CONNECT_TIMEOUT_S, again=boot_s > 0)
-            self.link.run("true")  # reports a login that cannot run commands as such
+            self.link.run("true")  # raises LoginRejected if the login cannot run commands
             self._take_lock()
             self.settle(timeout_s=boot_s)
         identity.check(self.target, self.model, self.facts.identity)
@@ -144,7 +144,7 @@ class Board:
         self.unwatched, self.others = health.unwatched(self), health.others(self)
 
     def _take_lock(self) -> None:
-        """Take the lock, or wait for it across the reboots of its holder's experiments."""
+        """Take the lock. While this session waits, the holder's experiments may reboot the board."""
         deadline = time.monotonic() + self._wait_s
         while True:
             try:
@@ -166,10 +166,10 @@ class Board:
 
     @contextlib.contextmanager
     def turn(self, *, wait: bool = True) -> Iterator[None]:
-        """Occupy the CPUs of this machine that a measurement takes, see `turns.turn`.
+        """Reserve the CPUs of this machine that a measurement takes; see `turns.turn`.
 
-        An emulated board occupies its own CPUs and its load generator's. A board with its own hardware
-        occupies none; see `load_turn`.
+        An emulated board takes its own CPUs and its load generator's. A board with its own hardware takes
+        none; see `load_turn`.
         """
         own = self.driver.host_cpus
         with turns.turn(own + LOAD_GENERATOR_CPUS if own else 0.0, self.say, wait=wait) as waited_s:
@@ -201,8 +201,8 @@ class Board:
     def undo(self, command: str) -> str:
         """Record on the board, before a change is made, the shell command that reverts it.
 
-        The command runs as root, even if this process is killed or the board loses its power. It may run more
-        than once. Returns the number of the note for `revert`. Raises BoardError.
+        The command runs as root, even if this process is killed or the board loses its power. It must be safe
+        to run more than once. Returns the number of the note, for `revert`. Raises BoardError.
         """
         return self.ledger.note(command)
 
@@ -218,7 +218,7 @@ class Board:
         return health.Watch(self, expected)
 
     def reboot(self) -> Rebooted:
-        """Reboot and return when a user can log in. Raises BoardError when no new boot is seen in time."""
+        """Reboot and return when a user can log in. Raises BoardError if the board does not boot in time."""
         before = self.booted = facts.boot_identity(self.link)
         return self._come_up(before, self.driver.reboot(self.link))
 
@@ -230,7 +230,7 @@ class Board:
         self.logs.begin()
 
     def exchange(self, driver: Driver) -> None:
-        """Replace this board by the one that another driver provides, and boot it. Raises BoardError."""
+        """Stop this board's driver, and boot the board that `driver` provides. Raises BoardError."""
         before = self.booted
         with contextlib.suppress(BoardError):  # a badly flashed board may be unreachable
             before = facts.boot_identity(self.link)
@@ -247,7 +247,8 @@ class Board:
         rebooted = None
         while rebooted is None and time.monotonic() < down_at_s + BOOT_TIMEOUT_S:
             with _errors_of_booting_ignored():
-                # A login that the old boot interrupted hangs; a login on a slow new boot needs time.
+                # The first timeouts are short, because a login during the shutdown hangs. Later ones are
+                # longer, because a login on a slow board that is booting takes seconds.
                 timeout_s = min(LOGIN_TIMEOUT_S, 2 + (time.monotonic() - down_at_s) / 2)
                 self.link.open(self.driver.endpoint(), timeout_s=timeout_s, again=False)
                 ready_at_s = time.monotonic()
@@ -257,9 +258,13 @@ class Board:
                     rebooted = Rebooted(ready_s, ready_at_s, powered_on_at_s)
             time.sleep(0.05)
         if rebooted is None:
-            with contextlib.suppress(BoardError):  # of the old boot, if that is still up
+            with contextlib.suppress(BoardError):  # the old boot may still be up, without our lock
                 self.lock.take(leave=True)
-            raise LinkError(self.name, f"did not come back within {BOOT_TIMEOUT_S:.0f} s of a reboot")
+            raise LinkError(
+                self.name,
+                f"did not come back within {BOOT_TIMEOUT_S:.0f} s of a reboot: check its power, its network "
+                "and its console",
+            )
         self.boot += 1
         self.lock.take(leave=True)
         return rebooted
@@ -271,7 +276,7 @@ class Board:
         return uptime - (asked + time.monotonic()) / 2
 
     def trouble(self) -> str:
-        """Describe what happened to a board that was up; empty if nothing did."""
+        """Describe what is wrong with a board that was up before; empty if nothing is."""
         if failure := self.driver.failure():
             return failure
         try:
@@ -286,8 +291,8 @@ class Board:
     def revive(self) -> None:
         """Recover a lost board, and revert the changes on it. Raises BoardError.
 
-        The board gets some time to come back by itself. Then its power is cut once, if there is a command for
-        it.
+        Waits for the board to come back by itself. If it does not, its driver cuts and restores its power
+        once, provided that it can.
         """
         try:
             if failure := self.driver.failure():
@@ -296,7 +301,7 @@ class Board:
         except (LinkError, EngineError, DeadlineExceeded):
             if not self.driver.cuts_power:
                 raise
-            self._announce("does not come back: its power is cut and restored")
+            self._announce("does not come back: cutting and restoring its power")
             self.driver.cut_power()
             self.reconnect(BOOT_TIMEOUT_S)
 
@@ -305,7 +310,7 @@ class Board:
         deadline = time.monotonic() + timeout_s
         before = self.booted
         while True:
-            try:  # repeat every step: the old boot may still respond while it shuts down
+            try:  # repeat all steps: a board that is shutting down may still respond to the first ones
                 self.link.open(self.driver.endpoint(), timeout_s=LOGIN_TIMEOUT_S, again=False)
                 self.lock.take(leave=leave)
                 self.settle(timeout_s=LOGIN_TIMEOUT_S)
@@ -352,7 +357,7 @@ class Board:
 
 @contextlib.contextmanager
 def _errors_of_booting_ignored() -> Iterator[None]:
-    """Ignore the errors of a board that is booting, but not a wrong host key, which would not change."""
+    """Ignore the errors of a board that is booting, except a wrong host key: waiting does not change that."""
     try:
         yield
     except (HostKeyChanged, HostKeyUnknown):

@@ -23,7 +23,7 @@ _NO_SUDO = (
 
 
 def as_root(line: str) -> str:
-    """Return a command line that runs `line` as root, with sudo if needed, in any login shell.
+    """Return a command line for any login shell that runs `line` as root, with sudo if needed.
 
     The locale makes sudo print English messages, which `sudo_refused` recognises.
     """

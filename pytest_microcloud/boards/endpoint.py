@@ -12,9 +12,9 @@ DOCKER_SOCKET = "/var/run/docker.sock"
 class Endpoint:
     """The address of a board's sshd and the parameters of the login.
 
-    `address` may be any name that the user's ssh knows. If `host_key` (a public key) is set, only that key is
-    accepted, and the user's ssh configuration is ignored. `arguments` are additional arguments of ssh, and
-    `docker_socket` is the path of the engine's socket on the board.
+    `address` is a host name, an IP address, or a `Host` of the user's ssh configuration. If `host_key` (a
+    public key) is set, only that key is accepted, and the user's ssh configuration is ignored. `arguments`
+    are additional arguments of ssh, and `docker_socket` is the path of the engine's socket on the board.
     """
 
     address: str

@@ -1,7 +1,7 @@
 """A board's fingerprint: hardware, operating system and engine as the board reports them, once per boot.
 
-All of it is untrusted text from another machine. A value is accepted only in its expected form, on one line,
-without control characters and of limited length. A value that is missing or malformed is None.
+All of it is untrusted text from another machine. A value is accepted only if it has its expected form: one
+line of limited length, without control characters. A value that is missing or malformed is None.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from pytest_microcloud.controller.engine import explained
 if TYPE_CHECKING:
     from pytest_microcloud.boards.link import Link
 
-# Prints one `key=value` line per fact. `line` reads a file's first line, `words` a file of NUL-terminated
-# parts.
+# Prints one `key=value` line per fact. `line KEY FILE` prints a file's first line; `words KEY FILE` prints a
+# file of NUL-terminated strings as one line.
 BOOT = r"""
 exec 2>/dev/null
 line() { value=; [ -r "$2" ] && read -r value <"$2"; [ -n "$value" ] && printf '%s=%s\n' "$1" "$value"; }
@@ -75,7 +75,7 @@ class Card:
 class Frequency:
     """The CPUs' frequency governors, their limits, and the frequency at the time of reading (Hz).
 
-    CPUs may differ: the lowest minimum, the highest maximum and the highest current frequency count.
+    If the CPUs differ, these are the lowest minimum, the highest maximum and the highest current frequency.
     """
 
     governor: str | None
@@ -90,8 +90,8 @@ class Facts:
 
     `engine` is the engine at Docker's socket ("Docker", "Podman") and `docker_version` its version. The
     fields from `identity` on describe the hardware. They are unset for an emulated board, whose hardware is
-    the host's. `gpu_bytes` is the GPU's share of the RAM as the firmware reports it, otherwise the RAM that
-    Linux lacks.
+    the host's. `gpu_bytes` is the GPU's share of the RAM. If the firmware does not report it, it is the RAM
+    that Linux does not see.
     """
 
     os_release: str | None
@@ -130,7 +130,7 @@ class Facts:
 
     @property
     def identifiers(self) -> frozenset[str]:
-        """The serial numbers of the board's parts, which no other board shares."""
+        """The serial numbers of the board and its SD card. No other board has them."""
         of_card = (self.card.cid, self.card.serial) if self.card is not None else ()
         return frozenset(number for number in (self.serial, *of_card) if number)
 
@@ -144,7 +144,7 @@ def boot_identity(link: Link) -> str:
 
 
 def read(link: Link, *, hardware: bool = True) -> Facts:
-    """Read the facts of the board and its engine, and with `hardware` of its hardware. Raises BoardError."""
+    """Read the facts of the board, its engine and, if `hardware` is true, its hardware. Raises BoardError."""
     reported = _ask(link, BOOT + SYSTEM + (HARDWARE if hardware else ""))
     with Gauge(link) as gauge:
         memory_bytes = gauge.read().total_bytes
@@ -155,7 +155,7 @@ def read(link: Link, *, hardware: bool = True) -> Facts:
 
 
 def key_values(output: str) -> dict[str, str]:
-    """Parse the script's `key=value` lines. The first of several values of a key counts."""
+    """Parse the script's `key=value` lines. If a key occurs more than once, its first value counts."""
     reported: dict[str, str] = {}
     for line in output.split("\n"):
         key, equals, value = line.partition("=")

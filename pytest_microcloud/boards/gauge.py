@@ -43,8 +43,8 @@ answer() {
         inactive_file|active_file) [ -r $v2/memory.max ] && cache=$((cache + value)) ;;
       esac
     done <$stat
-    case $usage in ''|*[!0-9]*) echo "no memory usage beside the limit in $v2 or $v1"; return ;; esac
-    total=$limit; available=$((limit - usage + cache)) # /proc/vmstat is the host's
+    case $usage in ''|*[!0-9]*) echo "a memory limit without a memory usage in $v2 or $v1"; return ;; esac
+    total=$limit; available=$((limit - usage + cache)) # swapped=0, since /proc/vmstat counts the host's pages
   else
     while read -r key value; do
       case $key in pswpin|pswpout) swapped=$((swapped + value)) ;; esac

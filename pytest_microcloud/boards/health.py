@@ -1,8 +1,8 @@
 """Checks a board's health during a measurement. A symptom of bad health invalidates the measurement.
 
 A board is checked before a measurement, every few seconds during it, and after it (`vitals.py`). The
-thresholds are data (`catalog/health.toml`), as are the symptoms that an experiment causes itself
-(`tolerates`).
+thresholds are in `catalog/health.toml`. An experiment's record lists the symptoms that the experiment causes
+itself (`tolerates`).
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 POLL_S = 5.0
 WINDOW_S = 0.25
-"""Length of the first check for foreign load before the start; it doubles each time there is some."""
+"""Length of the first check for other load before a measurement. It doubles while there is such load."""
 SETTLE_S = 20.0
-"""Time for the session's own preparations to finish; load after it counts as foreign."""
+"""Time for the session's own preparations to finish. Load after that time comes from something else."""
 RECOVERY_S = 60.0
 BUSY = 0.9
-"""Share of a CPU's time: at this load, a governor sets the highest frequency that it allows."""
+"""Share of a CPU's time. A governor runs a CPU with this load at the highest frequency that it allows."""
 SINCE_BOOT = 16
 """The firmware's low bits describe the present. The same bits, shifted by this, describe the time since
 boot."""
@@ -57,7 +57,7 @@ class Finding:
 
 
 class Watched(Protocol):
-    """The part of a board that its health is read from."""
+    """What `Watch` needs of a board."""
 
     link: Link
     lock: Lock
@@ -176,7 +176,7 @@ class Watch:
         except LinkError:
             if "lost" in self._expected:
                 raise
-        # The measurement's containers and files are still in use
+        # `leave`: the measurement still uses its containers and files
         self._board.reconnect(RECOVERY_S, leave=True)
         return self._look_again()
 
@@ -191,9 +191,9 @@ class Watch:
     def _kills_reported_by_docker(self, last: Vitals) -> int:
         """Return how many of the board's containers had a process OOM-killed.
 
-        On cgroup v1 kills are counted in a container's own cgroup, which no longer exists when the container
-        has ended. The engine may miss the kill as well. Then the container died of a SIGKILL that no client
-        of the engine requested.
+        On cgroup v1, the kernel counts kills in the container's own cgroup, which disappears with the
+        container. The engine may miss the kill, too. A container that died of a SIGKILL that no client of the
+        engine requested therefore counts as OOM-killed.
         """
         # The kernel rounds the time of its boot down to whole seconds
         began, ended = ((v.booted_at_s or 0.0) + v.uptime_s for v in (self._seen[0], last))
@@ -254,7 +254,7 @@ def _clock(first: Vitals, last: Vitals) -> Iterator[Finding]:
 
 
 def _supply(first: Vitals, later: Sequence[Vitals]) -> Iterator[Finding]:
-    """Report bits of the present in any reading, but bits of the time since boot only if they are new."""
+    """Report bits of the present from any reading, and bits of the time since boot only if they are new."""
     at_first = next((v.throttled for v in (first, *later) if v.throttled is not None), 0)
     for vitals in (first, *later):
         bits = vitals.throttled or 0
@@ -282,7 +282,7 @@ def _heat(seen: Sequence[Vitals]) -> Iterator[Finding]:
 
 
 def _frequency(seen: Sequence[Vitals]) -> Iterator[Finding]:
-    """Compare each clock with its expected frequency at times when its CPUs were busy before and after."""
+    """Compare clocks with their expected frequency. A reading counts if the CPUs were busy around it."""
     for name, due_hz in seen[0].due_hz.items():
         at = [(vitals.asked_s, vitals.clocks[name]) for vitals in seen if name in vitals.clocks]
         busy = [(c.busy_s - b.busy_s) > BUSY * (then - now) for (now, b), (then, c) in pairwise(at)]
@@ -296,7 +296,7 @@ def _frequency(seen: Sequence[Vitals]) -> Iterator[Finding]:
             yield Finding(
                 "frequency",
                 f"it ran at {min(slow) / 1e6:.0f} MHz while busy, "
-                f"where {due_hz / 1e6:.0f} MHz are expected{which}",
+                f"instead of the expected {due_hz / 1e6:.0f} MHz{which}",
             )
 
 
@@ -341,11 +341,11 @@ def _unwatched(seen: Vitals) -> Iterator[str]:
         what for number, (_, what) in enumerate(BITS) if (seen.throttled or 0) >> SINCE_BOOT >> number & 1
     ]
     if hidden:
-        yield f"short new events of a kind that has already happened since boot: {', '.join(hidden)}"
+        yield f"further short events of a kind that already happened since boot: {', '.join(hidden)}"
 
 
 def others(board: Watched) -> tuple[str, ...]:
-    """Return the names of the foreign containers that run on the board. Raises BoardError."""
+    """Return the names of the board's running containers that no run created. Raises BoardError."""
     with explained(board.name, "listing the running containers"):
         running = board.docker.containers.list(sparse=True)
     theirs = [c for c in running if RUN_LABEL not in (c.attrs.get("Labels") or {})]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CODE = re.compile(r"[0-9a-f]{1,8}", re.IGNORECASE)
 MEANING = 0xFFFFFF
-"""The bits of a code that identify the board; those above are overvoltage, OTP and a voided warranty."""
+"""The bits of a code that identify the board. The bits above are flags: overvoltage, OTP, voided warranty."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def by_code(code: str) -> Identity | None:
 def check(target: Target, model: BoardModel, board: Identity | None) -> None:
     """Raise WrongBoard if the hardware is known and differs from the inventory's model.
 
-    A custom model that is `like` another has the other's revision codes, and so accepts the other's hardware.
-    For a model without codes and for an unknown board, the inventory decides.
+    A custom model that is `like` another model has that model's revision codes, so it accepts that model's
+    hardware. If the model has no codes or the hardware is unknown, nothing is checked.
     """
     if board is None or not _kinds(model):
         return
@@ -116,7 +116,7 @@ def _by_tree(compatible: Sequence[str], tree_model: str | None) -> Identity | No
 
 
 def _alike(board: Identity, models: Iterable[BoardModel]) -> list[BoardModel]:
-    """Return the models of a board's kind, reduced to those with its RAM if there are any."""
+    """Return the models of a board's kind; if some of them have the board's RAM, only those."""
     of_kind = [model for model in models if board.kind in {kind for kind, _ in _kinds(model)}]
     exactly = [model for model in of_kind if (board.kind, board.ram_bytes) in _kinds(model)]
     return exactly or of_kind

@@ -1,8 +1,8 @@
 """Installs the programs of experiments on a board with apt, for the duration of a run.
 
-The packages to be installed are determined and recorded beforehand, and exactly these are purged at the end.
-An installation that would change or remove an existing package is refused. apt's lists, downloads and records
-are kept apart from the board's.
+First, apt simulates the installation. The ledger records the packages that it would add, and exactly these
+are purged at the end. An installation that would change or remove an existing package is refused. apt uses a
+separate directory for its lists, downloads and records, so that the board's own stay unchanged.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ systemctl unmask -q --runtime apache2
 case " $* " in *" apache2 "*) systemctl disable -q apache2 ;; esac
 """
 
-# dpkg, because apt would also remove packages that have since been installed on top of these. dpkg does not
+# dpkg, because apt would also remove packages that were installed later and depend on these. dpkg does not
 # wait for an interrupted apt that is still running, hence the retries.
 _UNDO = """
 systemctl unmask -q --runtime apache2
@@ -87,12 +87,12 @@ def _coming(link: Link, packages: list[str]) -> list[str]:
         raise _refused(link, packages, done.stderr)
     planned = list(_PLANNED.finditer(done.stdout))
     if changed := sorted({step["package"] for step in planned if step["what"] == "Remv" or step["upgrade"]}):
-        raise _refused(link, packages, f"it would change {', '.join(changed)}, which cannot be reverted")
+        raise _refused(link, packages, f"apt would change {', '.join(changed)}, which cannot be reverted")
     return [step["package"] for step in planned]
 
 
 def _new(link: Link, coming: list[str]) -> list[str]:
-    """Return the packages without remains on the board, such as the configuration of a removed package."""
+    """Return the packages of which no earlier installation left configuration files on the board."""
     asked = link.run(
         f"dpkg-query -W -f '${{db:Status-Abbrev}}${{Package}}\\n' {shlex.join(coming)}", check=False
     )
@@ -104,5 +104,6 @@ def _refused(link: Link, packages: list[str], output: str) -> ToolMissing:
     lines = output.strip().splitlines() or ["apt-get printed nothing"]
     return ToolMissing(
         link.board,
-        f"{', '.join(packages)} cannot be installed for this run: {lines[-1]}. {by_hand(packages)} on it",
+        f"{', '.join(packages)} cannot be installed for this run: {lines[-1]}. Run `{by_hand(packages)}` on "
+        "the board",
     )

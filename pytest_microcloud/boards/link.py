@@ -1,9 +1,9 @@
 """The SSH connection to a board, which commands, testinfra and the Docker socket share.
 
 The connection is an OpenSSH master with a ControlPath that runs as a child process. For a real board it is
-the user's ssh with the user's configuration, keys, agent and jump hosts. Everything else uses the ssh_config
-written here, which only leads over that connection. The engine's socket is forwarded to a socket in the run's
-private directory.
+the user's ssh with the user's configuration, keys, agent and jump hosts. Every other ssh uses the ssh_config
+that this module writes, which allows only that connection. The engine's socket is forwarded to a socket in
+the run's private directory.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 30.0
 COMMAND_TIMEOUT_S = 60.0
 GRACE_S = 15.0
-"""By how much a command's timeout on the controller exceeds that on the board, for the round trip."""
+"""The controller waits longer than a command's timeout on the board by this time, for the round trip."""
 KILL_AFTER_S = 2
 """Time between the SIGTERM that ends a late command on the board and its SIGKILL."""
 SSH_FAILED = 255
 """The exit status of ssh itself, as opposed to the command's."""
 LATE = (124, 137, 255)
-"""Exit statuses after a timeout: of timeout(1), of its SIGKILL, and of that kill as ssh reports it."""
+"""Exit statuses after a timeout: timeout(1) sent SIGTERM, it sent SIGKILL, or ssh reports that SIGKILL."""
 
 
-# ssh uses the first value of an option, and these come first. They override the user's configuration: an
-# unknown host key is an error, there are no prompts, and the user's forwards are not set up.
+# ssh uses an option's first value. These come first, so they override the user's configuration: an unknown
+# host key is an error, there are no prompts, and the user's forwards are not set up.
 ENFORCED_OPTIONS = (
     "BatchMode=yes",
     "StrictHostKeyChecking=yes",
@@ -78,7 +78,8 @@ class Completed:
 class Link:
     """The connection to one board.
 
-    `directory` is the run's private directory; `number` keeps file names short.
+    `directory` is the run's private directory. The files in it are named by the board's `number` in the run,
+    because socket paths must be short.
     """
 
     def __init__(self, board: str, number: int, directory: Path) -> None:
@@ -95,7 +96,7 @@ class Link:
 
     @property
     def endpoint(self) -> Endpoint:
-        """The board's endpoint; an error before the first `open`."""
+        """The board's endpoint. Raises LinkError before the first `open`."""
         if self._endpoint is None:
             raise LinkError(self.board, "is not connected")
         return self._endpoint
@@ -113,8 +114,8 @@ class Link:
     def open(self, endpoint: Endpoint, *, timeout_s: float, again: bool = True) -> None:
         """Connect. Raises LinkError or a subclass that states what to do.
 
-        With `again`, connections are tried until the deadline, for a board that is still booting. Without,
-        there is one attempt, since a machine that is up may treat many attempts in a row as an attack.
+        With `again`, it retries until the deadline, for a board that may still be booting. Without, it tries
+        once, because a machine that is up may treat repeated attempts as an attack.
         """
         self.close()
         self._endpoint, self._address = endpoint, None
@@ -125,14 +126,14 @@ class Link:
                 self._connect(min(CONNECT_TIMEOUT_S, max(1.0, deadline - time.monotonic())))
                 return
             except (HostKeyChanged, HostKeyUnknown):
-                raise  # waiting does not help
+                raise  # retrying does not help
             except LinkError:
                 if not again or time.monotonic() >= deadline:
                     raise
                 time.sleep(0.05)
 
     def broke(self) -> bool:
-        """Whether the connection ended other than by `close`. Waits a moment for one that is just ending."""
+        """Whether the connection ended without `close`. Waits up to 1 s for a connection that is ending."""
         if self._master is None:
             return False
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -161,8 +162,9 @@ class Link:
     ) -> Completed:
         """Run a shell command on the board, with a timeout on both sides.
 
-        Raises DeadlineExceeded, LinkError if the connection broke, with `root` SudoNeedsPassword if sudo
-        needs a password, and with `check` a BoardError that quotes the output if the exit status is not 0.
+        Raises DeadlineExceeded after the timeout, and LinkError if the connection breaks. With `root`, raises
+        SudoNeedsPassword if sudo asks for a password or refuses. With `check`, raises a BoardError that
+        quotes the output if the exit status is not 0.
         """
         line = f"timeout -k {KILL_AFTER_S} {timeout_s:.0f} sh -c {shlex.quote(command)}"
         if root:
@@ -192,8 +194,8 @@ class Link:
             raise SudoNeedsPassword(
                 self.board,
                 f"cannot run commands as root: {_last_line(result.stderr)}\n"
-                "  Log in as root (ansible_user), or allow the user sudo without a password. As root on the "
-                "board:\n"
+                "  Log in as root (ansible_user), or allow the user sudo without a password by running this "
+                "as root on the board:\n"
                 '  echo "USER ALL=(ALL) NOPASSWD:ALL" > /etc/sudoers.d/microcloud',
             )
         if check and result.status != 0:
@@ -210,7 +212,7 @@ class Link:
         Earlier output of the user's login shell is discarded. Raises DeadlineExceeded if the command does not
         start in time, and LinkError if it cannot start.
         """
-        with tempfile.TemporaryFile() as errors:  # not a pipe, which nobody would read
+        with tempfile.TemporaryFile() as errors:  # not a pipe: nobody reads it, so it would fill up
             process = subprocess.Popen(
                 self.ssh("--", marked(f"sh -c {shlex.quote(command)}")),
                 stdin=subprocess.PIPE,
@@ -322,7 +324,7 @@ class Link:
                 raise LinkError(
                     self.board,
                     f"no SSH connection within {timeout_s:.0f} s: its port is open, but the login does not "
-                    "complete. The board hangs, or the port is not sshd's (ansible_port)",
+                    "complete. Either the board hangs, or the port is not sshd's (check ansible_port)",
                 )
             time.sleep(0.01)
 
@@ -339,7 +341,7 @@ class Link:
         return ssh_errors.reason(self.board, _tail(self._log), by_hand, known_hosts, verbosely)
 
     def _forward(self) -> None:
-        """Forward the engine's socket unless that is done; a process need not listen at the other end."""
+        """Forward the engine's socket if it is not forwarded yet. No engine has to listen there."""
         if self._socket.exists():
             return
         forward = ["-O", "forward", "-L", f"{self._socket}:{self.endpoint.docker_socket}"]
@@ -361,7 +363,7 @@ class Link:
             return LinkError(
                 self.board,
                 "its sshd allows too few sessions on one connection: set MaxSessions to 10 or more in its "
-                "/etc/ssh/sshd_config, then systemctl reload ssh",
+                "/etc/ssh/sshd_config, then run `sudo systemctl reload ssh` on it",
             )
         return LinkError(self.board, f"the SSH connection broke: {_last_line(messages)}")
 

@@ -1,9 +1,9 @@
-"""The lock that limits a board to one session at a time, over all controllers.
+"""The lock that limits a board to one session at a time, from any controller.
 
-The lock is a file on the board that a process of the session's SSH connection, the keeper, holds locked. The
-keeper lives as long as it receives heartbeats on its standard input. So the lock is released when the
-controller is gone: at once if it was killed, within `SILENCE_S` if it lost its power or network. Before the
-keeper releases the lock, it reverts the changes on the board.
+The lock is a file on the board. Over SSH, the session starts a process on the board, the keeper, which holds
+the file locked for as long as it receives heartbeats on its standard input. If the session is killed, the
+keeper notices at once; if the controller loses its power or network, within `SILENCE_S`. The keeper then
+reverts the changes on the board and releases the lock.
 """
 
 from __future__ import annotations
@@ -33,17 +33,18 @@ HEARTBEAT_S = 10
 SILENCE_S = 60
 """After this time without a heartbeat, a keeper assumes that its controller is dead."""
 GRACE_S = 20
-"""Time to reconnect after a broken connection, and for operations in progress to finish."""
+"""How long a keeper waits after its connection broke: operations finish, and the session may reconnect."""
 TIDYING_S = 180.0
-"""Timeout for a keeper that cleans up after a dead controller, even without `wait_s`."""
+"""A session waits at least this long for a keeper that cleans up after a dead controller."""
 ANSWER_TIMEOUT_S = 30.0
 POLL_S = 2.0
 LONGEST = 500
 """Maximum length of a keeper's complaint, in characters."""
 TIME = re.compile(r"\d+(\.\d+)?")
 
-# bash has `read -t`; everything else is in every Debian. The file is opened for reading, and dd writes to it,
-# since the kernel refuses O_CREAT on another user's file in a sticky directory.
+# The keeper needs bash for `read -t`; its other programs are in every Debian. The shell opens the file only
+# for reading and dd writes to it, because the kernel refuses O_CREAT on another user's file in a sticky
+# directory.
 _KEEPER = (
     r"""
 run=$1 board=$2 who=$3 undo=$4 leave=$5
@@ -52,7 +53,7 @@ umask 0
 [ -k /run/lock ] && file=/run/lock/microcloud.lock || file=/tmp/microcloud.lock
 read -r now _ </proc/uptime
 
-take() { # the holder removes the file before it releases the lock, so the locked file may be deleted
+take() { # retries if it locked a deleted file: a holder deletes the file before it releases the lock
     while :; do
         (set -C; : >"$file") 2>/dev/null
         complaint=$({ : <"$file"; } 2>&1) && { exec 9<"$file"; } 2>/dev/null || {
@@ -150,7 +151,8 @@ class Lock:
             if time.monotonic() - started >= timeout_s:
                 raise BoardBusy(
                     self._link.board,
-                    f"is in use by {holder}: wait for it with --microcloud-wait=SECONDS, or choose another",
+                    f"is in use by {holder}: wait for it with --microcloud-wait=SECONDS, or choose another "
+                    "board",
                 )
             what = "is being cleaned up after" if holder.tidying else "is in use by"
             if what != reported:
@@ -176,7 +178,7 @@ class Lock:
         if complaints := _lines(self._unread + output):
             raise BoardError(self._link.board, "; ".join(complaints))
         if status != 0:
-            raise LinkError(self._link.board, "the connection broke before its changes were reverted")
+            raise LinkError(self._link.board, "the connection broke before the changes on it were reverted")
 
     def drop(self) -> None:
         """Close the connection that holds the lock; the board then reverts the changes by itself."""
@@ -192,7 +194,7 @@ class Lock:
                     pipe.close()
 
     def _try(self, *, leave: bool) -> Holder | None:
-        """Try once; return None if the lock was taken, otherwise its holder."""
+        """Try once to take the lock. Return None on success, otherwise the session that holds it."""
         self.drop()
         undo_line = undo.script(self._link.endpoint.docker_socket)
         arguments = [self._run_id, self._link.board, _controller(), undo_line]
@@ -222,7 +224,7 @@ class Lock:
             if line == "undone":
                 self._say("reverted the changes of an interrupted run")
             else:
-                self._say(f"changes of an interrupted run stay: {text(line, LONGEST)}")
+                self._say(f"could not revert a change of an interrupted run: {text(line, LONGEST)}")
         return None
 
     def _line(self, keeper: subprocess.Popen[bytes], deadline: float) -> str | None:
@@ -248,7 +250,7 @@ def _controller() -> str:
 
 
 def _holder(line: str) -> Holder:
-    """Parse a keeper's report of another holder; it is untrusted, as any user can write the lock's file."""
+    """Parse a keeper's report of another holder. It is untrusted: any user can write to the lock file."""
     now, since, state, *names = [*line.split(" ", 6)[1:], *[""] * 6][:6]
     held_s = float(now) - float(since) if TIME.fullmatch(now) and TIME.fullmatch(since) else 0.0
     run_id, board, who = (text(name) or "?" for name in names)
@@ -258,12 +260,12 @@ def _holder(line: str) -> Holder:
 def _lock_error(board: str, complaint: str) -> BoardError:
     """Return the error for a lock that a keeper cannot take although no other session has it."""
     if "not found" in complaint:
-        what = f"its lock needs bash, and flock of util-linux ({complaint}): apt-get install bash util-linux"
-        return ToolMissing(board, what)
+        what = f"its lock needs bash, and flock of util-linux ({complaint})"
+        return ToolMissing(board, f"{what}: run `apt-get install bash util-linux` on it")
     return BoardError(
         board,
-        f"its lock could not be taken ({complaint}): the user must be able to read and lock that file, in "
-        "/run/lock or /tmp",
+        f"its lock could not be taken ({complaint}): allow the user to read and lock that file, in /run/lock "
+        "or /tmp",
     )
 
 

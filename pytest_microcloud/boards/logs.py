@@ -18,7 +18,7 @@ MOST_BYTES = 200_000
 FULL_KB = 1024
 """A file system with less free space counts as full."""
 
-# On cgroup v1 kills are summed over the whole hierarchy, since a parent does not count those of its children.
+# On cgroup v1, the script adds up the kills of all cgroups, because a parent's count omits its children's.
 _FUNCTIONS = r"""
 exec 2>/dev/null
 killed() {
@@ -27,7 +27,7 @@ killed() {
         find /sys/fs/cgroup/memory -name memory.oom_control -exec cat {} +
     else cat /proc/vmstat; fi | awk '$1 == "oom_kill" { n += $2 } END { print n + 0 }'
 }
-disks() { # describes what is wrong with them
+disks() { # prints what is wrong with the file systems
     for mount in / /var /var/tmp /var/lib/docker; do
         case ",$(awk -v at="$mount" '$2 == at { options = $4 } END { print options }' /proc/mounts)," in
             *,ro,*) echo "its disk has become read-only" ;;

@@ -1,4 +1,4 @@
-"""Runs the commands on the controller that control a board: `microcloud_power_cycle`, `microcloud_flash`."""
+"""Runs, on the controller, `microcloud_power_cycle` and `microcloud_flash`, which control a board."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ POWER_TIMEOUT_S = 120.0
 FLASH_TIMEOUT_S = 3600.0
 
 _left_running: dict[str, tuple[str, subprocess.Popen[bytes]]] = {}
-"""By board, the command that Ctrl-C did not wait for. Two commands at once could destroy a card."""
+"""By board, the command that was still running at Ctrl-C. Two commands at once could corrupt an SD card."""
 
 
 def cycle(board: str, command: str) -> float:
     """Run the command that cuts and restores a board's power. Raises BoardError.
 
-    Returns the time at which it ended, on the controller's monotonic clock; that counts as the power-on.
+    Returns when the command ended, on the controller's monotonic clock. That moment counts as the power-on.
     """
     return _run(board, "microcloud_power_cycle", command, POWER_TIMEOUT_S)
 
 
 def flash(board: str, command: str, image: str) -> None:
-    """Run the command that writes an image, named by MICROCLOUD_IMAGE, onto a board. Raises BoardError."""
+    """Run the command that flashes a board with `image`, which MICROCLOUD_IMAGE names. Raises BoardError."""
     _run(board, "microcloud_flash", command, FLASH_TIMEOUT_S, {"MICROCLOUD_IMAGE": image})
 
 
 def _run(
     board: str, variable: str, command: str, timeout_s: float, more: Mapping[str, str] | None = None
 ) -> float:
-    """Run a command of the inventory without a shell; return the time at which it ended.
+    """Run a command of the inventory without a shell; return when it ended.
 
     Raises BoardError that quotes the last line of output, but not the arguments, which may contain passwords.
     """
@@ -69,7 +69,10 @@ def _run(
 
 
 def _ended(board: str, process: subprocess.Popen[bytes], shown: str, timeout_s: float) -> int:
-    """Wait for its end. It is never killed with pytest, which could leave the board without power."""
+    """Wait for a command and return its exit status.
+
+    Ctrl-C does not end the command, since the board could be left without power.
+    """
     try:
         return process.wait(timeout_s)
     except subprocess.TimeoutExpired:

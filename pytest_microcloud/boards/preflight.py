@@ -1,4 +1,7 @@
-"""Checks a board's requirements before anything is changed. Each error names the command that fixes it."""
+"""Checks that a board meets the requirements, before anything on it is changed.
+
+Each error names the command that fixes the problem.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ _PATH = "PATH=$PATH:/usr/sbin:/sbin\n"
 
 
 def check(link: Link) -> None:
-    """Raise a BoardError with the reason if this board cannot run the containers."""
+    """Raise a BoardError with the reason if this board cannot run an experiment's containers."""
     socket = link.endpoint.docker_socket
     done = link.run(f"{_PATH}set -- {shlex.quote(socket)}\n{_SOCKET}", check=False)
     found = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
@@ -54,7 +57,7 @@ def check(link: Link) -> None:
         raise ToolMissing(
             link.board,
             f"accepts the login but cannot run commands ({output.splitlines()[-1]}): the user needs a POSIX "
-            "shell (chsh -s /bin/sh USER), and the board `timeout` (apt-get install coreutils)",
+            "shell (chsh -s /bin/sh USER), and the board needs `timeout` (apt-get install coreutils)",
         )
     if found["socket"] == "forbidden":
         raise EngineForbidden(link.board, _forbidden(socket, found))
@@ -78,7 +81,7 @@ def need(link: Link, tools: Mapping[str, str]) -> None:
         packages = [tools[tool] for tool in absent]
         raise ToolMissing(
             link.board,
-            f"has no {', '.join(absent)}: {by_hand(packages)} on it, or set microcloud_install=true in "
+            f"has no {', '.join(absent)}: run `{by_hand(packages)}` on it, or set microcloud_install=true in "
             "hosts.ini to install it for the duration of a run",
         )
 
@@ -105,7 +108,7 @@ def _client(link: Link, socket: str, found: dict[str, str]) -> DockerClient:
             raise EngineError(
                 link.board,
                 "its sshd does not forward sockets: remove AllowStreamLocalForwarding and DisableForwarding "
-                "from its /etc/ssh/sshd_config, then sudo systemctl reload ssh",
+                "from its /etc/ssh/sshd_config, then run `sudo systemctl reload ssh` on it",
             ) from error
         raise
 
@@ -119,25 +122,25 @@ def _forbidden(socket: str, found: dict[str, str]) -> str:
             "enable-linger) and set microcloud_docker_socket=/run/user/UID/podman/podman.sock"
         )
     return (
-        f"{user} may not use {socket}: sudo usermod -aG {group} {user} on it, and log in again (an open "
-        "connection keeps the old groups)"
+        f"{user} may not use {socket}: run `sudo usermod -aG {group} {user}` on it, and log in again (an "
+        "open connection keeps the old groups)"
     )
 
 
 def _missing(socket: str, found: dict[str, str]) -> str:
     if found["socket"] == "other":
-        return f"{socket} is not a socket: remove it, then sudo systemctl restart docker.socket docker"
+        return f"{socket} is not a socket: remove it, then run `sudo systemctl restart docker.socket docker`"
     if found.get("engine") == "dockerd":
         return (
-            f"has Docker, but no process listens at {socket}: sudo systemctl enable --now docker, or set "
-            "microcloud_docker_socket to its socket (rootless Docker: /run/user/UID/docker.sock)"
+            f"has Docker, but no process listens at {socket}: run `sudo systemctl enable --now docker` on "
+            "it, or set microcloud_docker_socket to its socket (rootless Docker: /run/user/UID/docker.sock)"
         )
     if found.get("engine") == "podman":
         return (
-            f"has Podman, but no process listens at {socket}: sudo systemctl enable --now podman.socket, and "
-            f"set microcloud_docker_socket={PODMAN_SOCKET} in hosts.ini"
+            f"has Podman, but no process listens at {socket}: run `sudo systemctl enable --now "
+            f"podman.socket` on it, and set microcloud_docker_socket={PODMAN_SOCKET} in hosts.ini"
         )
     return (
-        f"has no container engine at {socket}: sudo apt-get install docker.io on it, or see "
+        f"has no container engine at {socket}: run `sudo apt-get install docker.io` on it, or see "
         "https://docs.docker.com/engine/install"
     )

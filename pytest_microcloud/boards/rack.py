@@ -30,10 +30,10 @@ FRESH_S = 2.0
 
 
 class Rack:
-    """The boards of the selected targets, by name. `drivers` has the registered drivers by name.
+    """The boards of the selected targets, by name. `drivers` maps names to the registered drivers.
 
-    With `keep`, emulated boards are left running for the next run; `wait_s` is the timeout for a board that
-    another session uses. `tools` maps the programs of experiments to Debian packages.
+    With `keep`, emulated boards are left running for the next run. `wait_s` is how long to wait for a board
+    that another session uses (s). `tools` maps the programs of experiments to Debian packages.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Rack:
         return self._boards[name]
 
     def diagnose(self, name: str) -> str:
-        """Describe what happened to a board when a test on it failed; empty if it is not known.
+        """Describe what happened to a board on which a test failed; empty if that is not known.
 
         A lost board is recovered first if possible.
         """
@@ -122,21 +122,21 @@ class Rack:
             board.reboot_and_settle()
 
     def original(self, name: str) -> Mapping[str, Any]:
-        """Return what a board was made of when it was powered on (see `Driver.made_of`)."""
+        """Return the description of a board from its power-on, before any exchange (see `Driver.made_of`)."""
         return self._original[name]
 
     def check_exchange(self, name: str, made_of: Mapping[str, Any]) -> None:
-        """Raise BoardError with the reason if a board cannot boot as `made_of` describes."""
+        """Raise BoardError with the reason if a board cannot boot the image that `made_of` describes."""
         self.board(name).driver.like(made_of)
 
     def exchange(self, name: str, made_of: Mapping[str, Any], why: str) -> None:
-        """Boot another image on a board that is up: the one that `made_of` describes (see `Driver.made_of`).
+        """Boot the image that `made_of` describes (see `Driver.made_of`) on a board that is up.
 
         A board that fails is not tried again. Raises BoardError.
         """
         board = self.board(name)
         self._progress.announce(name, f"boots another image: {why}")
-        with self._lost(name, "could not be exchanged"):
+        with self._lost(name, "could not boot another image"):
             self._exchange(board, made_of)
 
     def _exchange(self, board: Board, made_of: Mapping[str, Any]) -> None:
@@ -160,13 +160,13 @@ class Rack:
         self._progress.announce(name, f"{trouble}: trying to recover it")
         try:
             self._boards[name].revive()
-        except Exception as error:  # such as a full disk here: the other boards continue
+        except Exception as error:  # even if it is not a BoardError: the other boards continue
             what = error.what if isinstance(error, BoardError) else error
             self._broken[name] = f"was lost ({trouble}) and does not come back: {what}"
             raise BoardError(name, self._broken[name]) from error
 
     def host_engine(self) -> DockerClient:
-        """Return the host's engine, after removing what ended runs left and taking this run's lease."""
+        """Return the host's engine. The first call removes what ended runs left, and takes the lease."""
         if self._engine is None:
             self._engine = engine.host_engine()
         if self._lease is None:
@@ -176,14 +176,14 @@ class Rack:
             for thing in cleaned.removed:
                 announce(f"removed {thing} of a killed run")
             for thing in cleaned.remaining:
-                announce(f"could not remove, of a killed run: {thing}")
+                announce(f"could not remove what a killed run left: {thing}")
             with turns.alone(announce):
                 base = images.base(self._engine, images.WORKLOAD_SUITE, announce)
             self._lease = lease.take(self._engine, base, self.workspace.run_id)
         return self._engine
 
     def close(self) -> None:
-        """Release all boards, in whatever state, and the workspace. Failures become warnings."""
+        """Release all boards, whatever their state, and remove the workspace. Failures become warnings."""
         boards, self._boards = self._boards, {}
         host, self._engine = self._engine, None
         try:
@@ -243,7 +243,7 @@ class Rack:
         return board
 
     def _driver(self, target: Target, model: BoardModel, steps: Steps, over: Link | None = None) -> Driver:
-        """Return a new driver for a target. `over` is the link to the board that it replaces, if any."""
+        """Return a new driver for a target. `over` is the link to the running board that it replaces."""
         context = DriverContext(
             target,
             model,

@@ -27,8 +27,8 @@ END = b".\n"
 class Shell:
     """An open shell on a board; use it as a context manager.
 
-    `script` defines a function `answer` that takes a request and prints lines. `about` names in messages what
-    they report. `ask` raises LinkError or DeadlineExceeded.
+    `script` defines a function `answer` that takes a request and prints lines. `about` says in messages what
+    those lines report ("its memory"). `ask` raises LinkError or DeadlineExceeded.
     """
 
     def __init__(self, link: Link, script: str, about: str, *, root: bool = False) -> None:
@@ -58,7 +58,7 @@ class Shell:
         return output.removesuffix(END).decode(errors="replace").splitlines()
 
     def hang_up(self) -> None:
-        """Terminate the shell from another thread; the call of `ask` in progress then raises LinkError."""
+        """Terminate the shell from another thread. An `ask` that is waiting then raises LinkError."""
         self._process.terminate()
 
     def close(self) -> None:

@@ -13,7 +13,8 @@ CHANGED = re.compile(r"[Hh]ost key for (?P<host>\S+) has changed")
 UNKNOWN = re.compile(r"[Hh]ost key is known for \S+ and you have requested|Host key verification failed")
 OFFENDING = re.compile(r"Offending \S+ key in (?P<file>.+):\d+")
 SENT = re.compile(r"(?P<fingerprint>SHA256:[\w+/=]+)")
-# From `ssh -v`. With jump hosts there is one line of each per hop; the last is the hop that failed.
+# `ssh -v` prints each of these lines once per hop if there are jump hosts. The last one is from the hop that
+# failed.
 ASKED = re.compile(r"debug1: Authenticating to (?P<host>\S+?)(?::\d+)? as ")
 OFFERED = re.compile(r"debug1: Server host key: (?P<kind>\S+) (?P<fingerprint>SHA256:\S+)")
 
@@ -49,8 +50,8 @@ REASONS: tuple[tuple[str, type[LinkError], str], ...] = (
     (
         r"timed out during banner exchange",
         LinkError,
-        "its port is open, but sends no SSH banner in time: the board hangs, or the port is not sshd's "
-        "(ansible_port)",
+        "its port is open, but sends no SSH banner in time: either the board hangs, or the port is not "
+        "sshd's (check ansible_port)",
     ),
     (
         r"Permissions (?P<mode>\d+) for '(?P<file>[^']+)' are too open",
@@ -83,19 +84,19 @@ REASONS: tuple[tuple[str, type[LinkError], str], ...] = (
     (
         r"no matching (?P<what>.+) found\. Their offer: (?P<offer>\S+)",
         LinkError,
-        "its sshd offers no {what} that your ssh accepts, only {offer}: allow it for this board alone, in "
+        "its sshd offers no {what} that your ssh accepts, only {offer}: allow that for this board only, in "
         "ansible_ssh_common_args or your ~/.ssh/config (see https://www.openssh.com/legacy.html)",
     ),
     (
         r"(?P<how>Connection (?:closed|reset) by (?!UNKNOWN|remote|peer).+)",
         LinkError,
-        "its sshd closed the connection before the login was complete ({how}): `journalctl -u ssh` on the "
-        "board has the reason, or the port is not sshd's (ansible_port)",
+        "its sshd closed the connection before the login was complete ({how}): look for the reason in "
+        "`journalctl -u ssh` on the board, or check ansible_port, if the port is not sshd's",
     ),
 )
 
 
-# Complaints of ssh before a rejected login, which may be the cause.
+# Messages that ssh prints before a rejected login. They may name the cause.
 COMPLAINT = re.compile(
     r"^(?:Load key |no such identity: |Bad (?:owner|permissions)|identity_sign: |agent refused).+",
     re.MULTILINE,
@@ -112,7 +113,7 @@ FORCED = (
 
 
 def no_command(board: str, errors: str, output: str) -> LoginRejected:
-    """Return the error for a login that did not run the command, with the output of ssh and the shell."""
+    """Return the error for a login that did not run the command. It quotes the output of ssh and shell."""
     lines = [line.strip() for line in f"{output}\n{errors}".splitlines() if line.strip()]
     named = [(line, remedy) for line in lines for pattern, remedy in NO_COMMAND if re.search(pattern, line)]
     line, remedy = named[-1] if named else (lines[-1] if lines else "it printed nothing", FORCED)
@@ -129,8 +130,8 @@ def reason(
     """Return the error for ssh's messages. `by_hand` is the ssh command that prompts for unknown keys.
 
     `known_hosts` returns the files in which ssh looks up keys. `verbosely` connects once more and returns the
-    output of `ssh -v`: only that has the fingerprint of an unknown key, and unlike ssh-keyscan it works
-    through a jump host.
+    output of `ssh -v`, because only that output has the fingerprint of an unknown key. Unlike ssh-keyscan,
+    it works through a jump host.
     """
     if found := CHANGED.search(output):
         return _changed(board, found["host"], output, by_hand)
@@ -153,7 +154,7 @@ def _unknown(board: str, output: str, by_hand: Sequence[str], known_hosts: str) 
     return HostKeyUnknown(
         board,
         f"the host key of {asked[-1] if asked else board} is not known to your ssh: {key}\n"
-        "  Compare it with the fingerprint on the machine's own console: "
+        "  Compare it with the fingerprint that this prints on the machine's own console: "
         f"ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub\n"
         f"  Then accept it: {shlex.join(by_hand)}{forgets}",
     )
@@ -164,9 +165,8 @@ def _changed(board: str, host: str, output: str, by_hand: Sequence[str]) -> Host
     forget = ["ssh-keygen", *(["-f", offending["file"]] if offending else []), "-R", host]
     return HostKeyChanged(
         board,
-        f"the host key of {host} is not the one that your ssh knows, but "
-        f"{sent['fingerprint'] if sent else 'another'}: the board was reinstalled, or another machine has "
-        "its address\n"
+        f"the host key of {host} has changed{f' to {sent[1]}' if sent else ''}: the board was reinstalled, "
+        "or another machine has its address\n"
         f"  If you know why, remove the old key: {shlex.join(forget)}\n"
         f"  Then accept the new key: {shlex.join(by_hand)}",
     )

@@ -1,9 +1,9 @@
 """Reverts the changes on a board, whatever happens to the controller or the board in the meantime.
 
-Before a change is made, the command that reverts it is recorded in a ledger on the board's disk. The ledger's
-directory exists while a run works on the board. A later run that finds it knows that a run was interrupted,
-by a killed controller or a power failure, and executes the notes. The script below does this on the board
-alone, since the controller that wrote the notes may be gone.
+Before a change is made, a note is recorded in a ledger on the board's disk: the command that reverts the
+change. The ledger is a directory that exists while a run works on the board. If a later run finds it, a run
+was interrupted, by a killed controller or a power failure, and the later run executes the notes. The script
+below runs entirely on the board, since the controller that wrote the notes may be gone.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ LEDGER = "/var/lib/microcloud"
 UNDO_TIMEOUT_S = 900
 """Timeout for all notes together: dozens of containers and some images on a slow board with a slow card."""
 
-# $1 is the engine's socket, $2 the note to execute; without $2 all are executed. Changes that could not be
-# reverted are reported, one line each, and stay in the ledger. A container with a lock's label is an emulated
-# board, if this machine is the controller of another run: only that run may remove it.
+# $1 is the engine's socket, $2 the note to execute; without $2, all notes are executed. The script prints one
+# line for each change that could not be reverted, and keeps the note. If the board is also the controller of
+# another run, that run's emulated boards have the lock's label: only that run may remove them.
 _SCRIPT = rf"""
 ledger={LEDGER} socket=$1
 [ -d "$ledger" ] || exit 0
@@ -34,7 +34,7 @@ if command -v docker >/dev/null; then
 elif command -v podman >/dev/null; then
     engine() {{ timeout -k 5 600 podman --remote --url "unix://$socket" "$@"; }}
 else
-    # The commands used below, for an engine that is installed without its command-line client.
+    # Without a command-line client on the board, send the commands that are used below to the engine's API.
     api() {{ curl -fsS --max-time 600 --unix-socket "$socket" "$@"; }}
     found() {{ # what parameter pattern
         answer=$(api -G "http://engine/$1" --data-urlencode "filters=$2") || return 1
@@ -95,7 +95,7 @@ for note in $(ls -r "$ledger"); do execute "$note" || status=1; done
 exit $status
 """
 
-# A note is on the disk before its change is made: a board may lose its power at any moment.
+# The note must be on the disk before the change is made: a board may lose its power at any moment.
 _NOTE = f"""
 set -e
 umask 077
@@ -131,14 +131,14 @@ class Ledger:
         self._link.run(f"mkdir -p -m 700 {LEDGER} && sync {LEDGER}", root=True)
 
     def note(self, command: str) -> str:
-        """Record a shell command that reverts, as root, a change that is about to be made; return its number.
+        """Record the shell command that reverts a change, before making the change. Return the note's number.
 
-        The command may be executed more than once, and even if the change was not made.
+        The command runs as root. It may be executed more than once, and even if the change was not made.
         """
         return self._link.run(_NOTE, root=True, stdin=command).stdout.strip()
 
     def revert(self, note: str) -> None:
-        """Execute one note and delete it; does nothing if the note was executed before."""
+        """Execute one note and delete it. Does nothing if the note has already been executed."""
         line = _line(self._link.endpoint.docker_socket, note)
         done = self._link.run(line, root=True, check=False, timeout_s=UNDO_TIMEOUT_S)
         if done.status != 0:

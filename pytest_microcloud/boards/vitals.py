@@ -1,8 +1,8 @@
 """The state of a board at one moment: power supply, temperature, clock, memory and CPU use.
 
-A system container has no firmware, thermometer or kernel of its own, and its /proc describes the host. There
-the counters of its cgroup are read, and the rest is unknown. The power supply is read wherever it is
-reported, because a fault in the host's supply affects its containers too.
+A system container has no firmware, thermometer or kernel of its own, and its /proc describes the host. So for
+a container, only the counters of its cgroup are read, and the other values are None. The power supply is read
+wherever it is reported, because a fault in the host's supply affects its containers, too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SEVERAL = ("zone", "clock", "due", "alarm")
 """Keys that a board reports once per part; the name of the part follows the key."""
 THROTTLED = re.compile(r"(?:throttled=)?(?:0x)?([0-9a-f]{1,8})", re.IGNORECASE)
 
-# An empty request starts no process, except vcgencmd where the kernel does not report throttling itself.
+# An empty request (brief reading) starts no process except vcgencmd, if the kernel reports no throttling.
 _SCRIPT = r"""
 PATH=$PATH:/opt/vc/bin:/usr/sbin:/sbin
 cgroup=/sys/fs/cgroup; cpus=/sys/devices/system/cpu
@@ -128,7 +128,7 @@ own() {
 
 COLDEST_C, HOTTEST_C = -40.0, 150.0
 DEGREES = 200
-"""Some drivers report degrees: values up to this one. Larger values are millidegrees."""
+"""Some drivers report degrees instead of millidegrees: values up to this one are taken as degrees."""
 FASTEST_HZ = 2e10
 
 
@@ -144,12 +144,12 @@ class Clock:
 class Vitals:
     """The state of a board at one moment. A value is None if the board or a brief reading does not have it.
 
-    `zones_c` maps thermal zones to temperatures, and `clocks` the first CPU of each clock to the clock.
-    `implausible` describes readings outside the possible range.
+    `zones_c` maps thermal zones to temperatures. `clocks` maps a CPU to its clock; of CPUs that share a
+    clock, it has the first. `implausible` describes readings outside the possible range.
 
     `asked_s` and `answered_s` are on the controller's monotonic clock, `uptime_s` on the board's, and
-    `booted_at_s` on the board's wall clock. `busy_s` is CPU time since boot; `throttled` has the firmware's
-    bits.
+    `booted_at_s` on the board's wall clock. `busy_s` is CPU time since boot. `throttled` has the bits of
+    `vcgencmd get_throttled`.
     """
 
     asked_s: float
@@ -165,11 +165,11 @@ class Vitals:
     boot: str | None = None
     booted_at_s: float | None = None
     due_hz: Mapping[str, float] = field(default_factory=dict)
-    """By clock, the frequency that its governor gives a busy CPU."""
+    """For each clock, the frequency (Hz) at which its governor runs a busy CPU."""
     swapped_pages: int | None = None
     oom_kills: int | None = None
     oom_kills_of_host: int | None = None
-    """The host's count, for a container whose own count omits cgroups that no longer exist (cgroup v1)."""
+    """The host's count. Set only for a container on cgroup v1, whose own count omits removed cgroups."""
     log: tuple[str, ...] | None = None
     inside: bool = False
     cpus: float | None = None
@@ -202,7 +202,7 @@ class VitalsReader:
         return self._read("all")
 
     def hang_up(self) -> None:
-        """Close the connection from a thread other than the one that reads."""
+        """Close the connection from another thread; see `Shell.hang_up`."""
         self._shell.hang_up()
 
     def close(self) -> None:
@@ -222,7 +222,7 @@ class VitalsReader:
 
 
 def parsed(board: str, lines: Iterable[str], asked_s: float, answered_s: float) -> Vitals:
-    """Parse a board's report, one key and value per line; raises BoardError without uptime and CPU time."""
+    """Parse a board's report, one key and value per line. BoardError if uptime or CPU time is missing."""
     log: list[str] = []
     reported: dict[str, str] = {}
     parts: dict[str, dict[str, str]] = {key: {} for key in SEVERAL}
@@ -346,7 +346,7 @@ def _bits(reported: str) -> int | None:
 
 
 def _swapped(reported: dict[str, str], inside: bool) -> int | None:
-    """Return the pages swapped in and out since boot; in a container, the pages that are in swap."""
+    """Return the pages swapped in and out since boot; for a container, the pages that are now in swap."""
     if inside:
         return _whole(_scaled(_number(reported, "own_swap_bytes"), 1 / PAGE_BYTES))
     went_in, went_out = _number(reported, "pswpin"), _number(reported, "pswpout")

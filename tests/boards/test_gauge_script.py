@@ -38,7 +38,7 @@ def test_a_meminfo_without_a_total_is_reported_and_is_not_a_reading(tmp_path: Pa
 def test_a_limit_without_a_usage_is_reported_and_is_not_a_reading(tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text("512000\n")
     (tmp_path / "memory.stat").write_text("inactive_file 4096\n")
-    assert reading(tmp_path, OLD).startswith("no memory usage beside the limit")
+    assert reading(tmp_path, OLD).startswith("a memory limit without a memory usage")
     (tmp_path / "memory.current").write_text("102400\n")
     total, available, *_ = reading(tmp_path, OLD).split()
     assert (int(total), int(available)) == (512000, 512000 - 102400 + 4096)

@@ -157,7 +157,7 @@ def test_every_clock_and_every_thermal_zone_is_watched() -> None:
     found = judged([board_at(n, big_khz=600_000, zone1=95_000) for n in range(3)])
     assert [finding.what for finding in found] == [
         "it was 95 °C hot (thermal_zone1)",
-        "it ran at 600 MHz while busy, where 2000 MHz are expected (cpu4)",
+        "it ran at 600 MHz while busy, instead of the expected 2000 MHz (cpu4)",
     ]
 
 

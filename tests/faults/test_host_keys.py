@@ -82,7 +82,7 @@ def test_a_changed_host_key_is_refused_until_the_old_key_is_removed_by_hand(
     board.shell("rm /etc/ssh/ssh_host_*; ssh-keygen -qt ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key")
     board.shell("systemctl restart ssh")
     message = refused(board, HostKeyChanged)
-    assert f"desk: the host key of {board.address} is not the one that your ssh knows" in message
+    assert f"desk: the host key of {board.address} has changed to SHA256:" in message
     assert fingerprint(board) in message
     assert board.known_hosts.read_text() == before
     subprocess.run(command_after("remove the old key", message), check=True, capture_output=True)

@@ -89,7 +89,7 @@ def test_a_missing_sudo_is_reported(new_real_board: NewRealBoard) -> None:
 
 def test_a_missing_engine_is_reported(new_real_board: NewRealBoard) -> None:
     message = refused(new_real_board(engine=None), EngineMissing)
-    assert "desk: has no container engine at /var/run/docker.sock: sudo apt-get install docker.io" in message
+    assert "has no container engine at /var/run/docker.sock: run `sudo apt-get install docker.io`" in message
 
 
 def test_a_stopped_engine_is_reported(new_real_board: NewRealBoard) -> None:
@@ -97,16 +97,14 @@ def test_a_stopped_engine_is_reported(new_real_board: NewRealBoard) -> None:
     board.shell("systemctl stop docker.socket docker")
     message = refused(board, EngineMissing)
     assert (
-        "has Docker, but no process listens at /var/run/docker.sock: sudo systemctl enable --now docker"
+        "has Docker, but no process listens at /var/run/docker.sock: run `sudo systemctl enable --now docker`"
         in message
     )
 
 
 def test_a_socket_path_that_is_a_file_is_reported(real_board: RealBoard) -> None:
     message = refused(real_board, EngineMissing, microcloud_docker_socket="/etc/hosts")
-    assert (
-        "/etc/hosts is not a socket: remove it, then sudo systemctl restart docker.socket docker" in message
-    )
+    assert "/etc/hosts is not a socket: remove it, then run `sudo systemctl restart docker.socket" in message
 
 
 def test_podman_at_its_own_socket_is_reported(new_real_board: NewRealBoard) -> None:
@@ -116,7 +114,7 @@ def test_podman_at_its_own_socket_is_reported(new_real_board: NewRealBoard) -> N
 
 def test_a_user_without_access_to_the_engine_is_reported(new_real_board: NewRealBoard) -> None:
     message = refused(new_real_board(user="pirate", docker_group=False), EngineForbidden)
-    assert "pirate may not use /var/run/docker.sock: sudo usermod -aG docker pirate" in message
+    assert "pirate may not use /var/run/docker.sock: run `sudo usermod -aG docker pirate`" in message
 
 
 def test_a_socket_without_a_listening_process_is_reported(real_board: RealBoard) -> None:
@@ -124,7 +122,7 @@ def test_a_socket_without_a_listening_process_is_reported(real_board: RealBoard)
     real_board.shell(f"perl -MIO::Socket::UNIX -e '{listen}'")
     message = refused(real_board, EngineMissing, microcloud_docker_socket="/run/stale.sock")
     real_board.shell("rm /run/stale.sock")
-    assert "no process listens at /run/stale.sock: sudo systemctl enable --now docker" in message
+    assert "no process listens at /run/stale.sock: run `sudo systemctl enable --now docker`" in message
 
 
 def test_an_engine_that_is_too_old_is_reported(real_board: RealBoard) -> None:
@@ -173,9 +171,11 @@ def everything(board: RealBoard) -> dict[str, str]:
 def test_a_missing_tool_is_reported_by_the_tests_that_need_it(bare: RealBoard) -> None:
     with closing(bare.in_rack()) as rack:
         board = rack.board("desk")
-        with pytest.raises(ToolMissing, match="no fio: apt-get install fio on it, or set microcloud_install"):
+        with pytest.raises(
+            ToolMissing, match="no fio: run `apt-get install fio` on it, or set microcloud_install"
+        ):
             io.disk(board, size=4096, repetitions=1, seconds=1)
-        with pytest.raises(ToolMissing, match="has no sysbench: apt-get install sysbench"):
+        with pytest.raises(ToolMissing, match="has no sysbench: run `apt-get install sysbench`"):
             io.memory(board, size=4096, repetitions=1, seconds=1)
 
 
@@ -195,8 +195,8 @@ def test_an_installation_that_would_change_existing_packages_is_refused(bare: Re
     bare.shell(OLDER_THAN_FIO_NEEDS)
     message = refused(bare, ToolMissing, microcloud_install="true")
     bare.shell("dpkg --purge libaio1")
-    assert "cannot be installed for this run: it would change libaio1, which cannot be reverted" in message
-    assert "apt-get install p7zip-full apache2 fio sysbench on it" in message
+    assert "cannot be installed for this run: apt would change libaio1, which cannot be reverted" in message
+    assert "Run `apt-get install p7zip-full apache2 fio sysbench` on the board" in message
 
 
 def test_an_installation_without_a_mirror_is_reported_in_apts_words(
