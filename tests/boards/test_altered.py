@@ -30,8 +30,8 @@ def test_the_models_own_figures_are_not_an_alteration(catalog: Catalog) -> None:
 def test_changes_of_cpu_and_link_are_reported_as_short_phrases_and_as_gaps(catalog: Catalog) -> None:
     assert of(catalog, "pi3b", cpu_share=0.8, rate_mbps=1000, rtt_ms=50) == {
         "0.8 of the model's CPU": "CPU: 0.8 of the model's (microcloud_cpu_share)",
-        "a link of 1000 Mbit/s": "link rate: 1000 Mbit/s, and not the model's (microcloud_rate_mbps)",
-        "a round trip of 50 ms": "round trip: 50 ms, and not the model's (microcloud_rtt_ms)",
+        "a link of 1000 Mbit/s": "link rate: 1000 Mbit/s instead of the model's (microcloud_rate_mbps)",
+        "a round trip of 50 ms": "round trip: 50 ms instead of the model's (microcloud_rtt_ms)",
     }
 
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.drivers.protocol import Driver, DriverContext, DriverRegistry
 
 DEFAULT = "ssh"
-"""The driver of a host whose inventory does not name one."""
+"""The driver of a host without `microcloud_driver`."""
 
 
 def register(registry: DriverRegistry) -> None:

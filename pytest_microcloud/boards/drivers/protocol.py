@@ -67,7 +67,10 @@ class Driver(ABC):
         return ()
 
     def made_of(self) -> dict[str, Any]:
-        """Return what the board was made of, as far as it is known, for the run file and for `like`."""
+        """Describe how the board was made (for example, its image), as far as that is known.
+
+        The run file stores the description. `like` takes it from another run, to make an equal board.
+        """
         return {}
 
     def emulated_by(self) -> dict[str, str]:
@@ -85,17 +88,18 @@ class Driver(ABC):
         return ""
 
     def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
-        """Return the inventory variables that replace this board by one that `made_of` describes.
+        """Return the inventory variables with which this driver makes a board as `made_of` describes it.
 
-        Raises BoardError with the reason if that is not possible.
+        `made_of` is the description of a board in another run. Raises BoardError with the reason if such a
+        board cannot be made.
         """
         del made_of
         raise BoardError(self.target.name, "its driver cannot boot it with another image")
 
     def power_on_uptime_s(self, link: Link) -> float:
-        """Return the start of the current boot, in seconds on the clock of the board's /proc/uptime.
+        """Return when the current boot started, in seconds on the clock of the board's /proc/uptime.
 
-        That is the power-on of an emulated board, and the kernel's start (0) on a real one.
+        An emulated board starts at its power-on. A real board starts with its kernel, at 0.
         """
         del link
         return 0.0
@@ -104,14 +108,14 @@ class Driver(ABC):
     def reboot(self, link: Link) -> float | None:
         """Reboot a board that responds; return once the old boot is shutting down.
 
-        If the power was cut, the result is the time at which it came back, on the controller's monotonic
-        clock.
+        If the driver cut the power, return when the power came back, on the controller's monotonic clock.
+        Otherwise return None.
         """
 
     def cut_power(self) -> float:
-        """Cut and restore the power of a board, which may hang; return the time at which it came back.
+        """Cut and restore the power of a board that may hang.
 
-        Raises BoardError.
+        Return when the power came back, on the controller's monotonic clock. Raises BoardError.
         """
         raise BoardError(self.target.name, "its driver cannot cut its power")
 
@@ -126,8 +130,8 @@ class DriverContext:
 
     `run_id` labels everything that is created, `directory` is the run's private directory on the controller,
     and `workloads` are those of the catalog. `say` shows a line of progress. `host_engine` returns the
-    controller's Docker engine after removing what killed runs left on it; it raises EngineMissing if there is
-    no engine. `over` is the link to a running board that the new one replaces.
+    controller's Docker engine, after removing what killed runs left there, or raises EngineMissing. `over` is
+    the link to the running board that the new board replaces, if any.
     """
 
     target: Target

@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 
 class SshDriver(Driver):
-    """An existing board that only the experiments change.
+    """A board that exists already. Only experiments change anything on it.
 
-    If it takes the place of a running board (`context.over`), `start` writes the target's image onto that.
+    To boot another image on a running board (`context.over`), `start` flashes the board with that image.
     """
 
     def start(self) -> None:
-        """Do nothing, since the board exists. To replace its image, flash the board and boot it."""
+        """Flash and boot the board if its image is to be replaced. Otherwise do nothing: the board exists."""
         target = self.target
         if self.context.over is None or target.flash is None or target.image is None:
             return
         power.flash(target.name, target.flash, target.image)
         if self.cuts_power:
-            self.cut_power()  # without a sync: the old system has nothing to write onto the new one
+            self.cut_power()  # without a sync, which would write the old system's data onto the new image
         else:
-            with suppress(BoardError):  # the command may have rebooted it already
+            with suppress(BoardError):  # the flash command may have rebooted the board already
                 self.context.over.run("systemctl reboot", root=True, check=False)
 
     def endpoint(self) -> Endpoint:
@@ -63,7 +63,7 @@ class SshDriver(Driver):
         return {"image": self.target.image} if self.target.image else {}
 
     def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
-        """Return the image, if it is known on both sides and a command can flash it."""
+        """Return the image. BoardError if either run's image is unknown, or no command can flash it."""
         name, image = self.target.name, made_of.get("image")
         if self.target.flash is None:
             raise BoardError(name, "there is no command that flashes it: set microcloud_flash")
@@ -83,7 +83,7 @@ class SshDriver(Driver):
         if self.cuts_power:
             link.run("sync", root=True)
             return self.cut_power()
-        with suppress(LinkError):  # it may close the connection before it responds
+        with suppress(LinkError):  # the board may close the connection before it responds
             link.run("systemctl reboot", root=True, check=False)
         return None
 

@@ -1,4 +1,4 @@
-"""What the inventory changes on an emulated board compared with its model: CPU share, rate, round trip."""
+"""The differences between an emulated board and its model that the inventory sets."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 
 def altered(target: Target, model: BoardModel) -> dict[str, str]:
-    """Return short phrases for what the inventory sets differently from the model, each with its gap."""
+    """Return the differences that the inventory sets: a short phrase for each, and the gap that it causes."""
     found = {}
     share, rate, round_trip_s = target.cpu_share, target.link_bits_per_s, target.round_trip_s
     if share < 1:
         found[f"{share:.3g} of the model's CPU"] = f"CPU: {share:.3g} of the model's (microcloud_cpu_share)"
     if rate is not None and not math.isclose(rate, model.ethernet_bits_per_s or 0):
         shown = f"{rate / 1e6:g} Mbit/s"
-        found[f"a link of {shown}"] = f"link rate: {shown}, and not the model's (microcloud_rate_mbps)"
+        found[f"a link of {shown}"] = f"link rate: {shown} instead of the model's (microcloud_rate_mbps)"
     if round_trip_s is not None and not math.isclose(round_trip_s, model.round_trip_s or 0):
         shown = f"{round_trip_s * 1000:g} ms"
-        found[f"a round trip of {shown}"] = f"round trip: {shown}, and not the model's (microcloud_rtt_ms)"
+        found[f"a round trip of {shown}"] = f"round trip: {shown} instead of the model's (microcloud_rtt_ms)"
     return found

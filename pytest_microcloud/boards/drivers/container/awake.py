@@ -1,10 +1,10 @@
 """Keeps the host's CPUs awake while a board is emulated.
 
 An emulated board computes for a part of each period and pauses for the rest. A CPU that enters a sleep state
-in these pauses loses its caches and its clock rate, above all on a virtual host with neighbours. The speed of
-the board in its next period then varies: 7-Zip's rating scatters by 8 % instead of 2 %. So a separate
-container runs a loop of the lowest priority on each CPU. The engine ends it when this process ends, since
-that closes its standard input.
+in these pauses loses its caches and its clock rate, especially on a virtual host with neighbours. The speed
+of the board in its next period then varies: 7-Zip's rating scatters by 8 % instead of 2 %. So a separate
+container runs a busy loop at the lowest priority on each CPU. The container ends when its standard input
+closes, at the latest with this process.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ done
 exec cat >/dev/null
 """
 LEAST_SHARES = 2
-"""The engine's lowest CPU weight, against 1024 of others. Idle priority counts only within a cgroup."""
+"""The engine's lowest CPU weight; other containers have 1024. Idle priority only counts within a cgroup."""
 
 
 CPUS = min(4, os.cpu_count() or 1)
-"""Boards run on the host's first CPUs, on at most as many as a Raspberry Pi has."""
+"""How many CPUs to keep awake. Boards run on the host's first CPUs, at most as many as a Raspberry Pi has."""
 
 
 class Awake:
-    """The loops, from `start` to `stop` or to the end of this process.
+    """The busy loops, from `start` until `stop` or the end of this process.
 
-    One board of this machine runs them for all: loops of several boards on one CPU would delay what measures.
+    One board of this machine runs them for all boards: a second loop on a CPU would delay measurements.
     """
 
     def __init__(self, engine: DockerClient, image: str, board: str, run_id: str) -> None:
@@ -85,7 +85,7 @@ class Awake:
             self._input.close()
             self._input = None
         if self._container is not None:
-            with contextlib.suppress(APIError):  # gone, or about to: the engine removes it itself
+            with contextlib.suppress(APIError):  # the engine removes it, too (auto_remove)
                 self._container.remove(force=True)
             with contextlib.suppress(NotFound):  # frees the name for the next board
                 self._container.wait(condition="removed")

@@ -1,10 +1,10 @@
-"""Determines how many CPUs of this host are equivalent to one board, with 7-Zip and the published figure.
+"""Determines how many CPUs of this host are as fast as a board, by 7-Zip's rating and the published figure.
 
-The figure is the `Tot:` rating of `7z b -mmt<threads> -md22` with as many threads as the board has cores (or
-this host, if it has fewer). It is measured under the quota itself, because a throttled process has colder
-caches, and beside the loops that keep the host awake (`Awake`), as the board runs. Readings are taken until
-their median is precise enough. The result is cached per host, published figure and image; models with the
-same processor share it.
+The rating is the `Tot:` of `7z b -mmt<threads> -md22`, with as many threads as the board has cores (or this
+host, if it has fewer). It is measured under the same conditions under which the board runs: with the CPU
+quota, because a throttled process has colder caches, and beside the loops that keep the host awake (`Awake`).
+Readings are repeated until their mean is precise enough. The result is cached per host, published figure and
+image; models with the same processor share it.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ PERIOD_US = 10_000
 """The period of the CPU bandwidth controller. It is short: with the default of 100 ms, latencies come in
 bursts."""
 SMALLEST_QUOTA_US = 1_000
-"""The kernel's smallest quota; a slower board gets a longer period instead."""
+"""The kernel's smallest quota. A board that would need a smaller one gets a longer period instead."""
 TYPICAL_MIPS_PER_CPU = 5200.0
 STANDARD_ERROR = 0.02
-"""Relative standard error of the readings' mean below which no further reading is taken."""
+"""The readings end as soon as the relative standard error of their mean is at most this."""
 FEWEST_READINGS = 4
 MOST_READINGS = 8
 ALIKE = 0.15
-"""Maximum relative difference of two readings' shares for their MIPS per CPU to be comparable."""
+"""The MIPS per CPU of two readings are comparable if their CPU shares differ by at most this (relative)."""
 DEADLINE_S = 1200
 """Timeout of one measurement: a board of 0.05 CPUs takes about two minutes on an idle host."""
 
@@ -60,7 +60,7 @@ class Calibration:
 
     @property
     def deviation(self) -> float:
-        """Relative deviation of the rating from the published figure; positive is too fast."""
+        """Relative deviation of the rating from the published figure; positive if the board is too fast."""
         return self.rating / self.published - 1
 
 
@@ -72,7 +72,7 @@ def threads(model: BoardModel) -> int:
 def calibrate(
     engine: DockerClient, image: str, model: BoardModel, run_id: str, say: Callable[[str], None]
 ) -> Calibration:
-    """Return the CPUs at which 7-Zip's rating is the model's. Raises HostTooSmall if the host has fewer."""
+    """Return how many CPUs give the model's 7-Zip rating. Raises HostTooSmall if the host has fewer."""
     cache = _cache_file(image, model)
     if cache.is_file():
         return Calibration(**json.loads(cache.read_text()))
@@ -81,9 +81,10 @@ def calibrate(
     if found.deviation < -0.05:
         raise HostTooSmall(
             model.id,
-            f"needs {found.published:.0f} MIPS of 7-Zip on {model.cores} cores, and this host reaches "
-            f"{found.rating:.0f} on {threads(model)}: emulate it on a host with at least "
-            f"{math.ceil(threads(model) * found.published / found.rating)} such cores, or use a real board",
+            f"needs a 7-Zip rating of {found.published:.0f} MIPS, but this host reaches only "
+            f"{found.rating:.0f} MIPS on {threads(model)} cores: emulate the board on a host with at least "
+            f"{math.ceil(threads(model) * found.published / found.rating)} cores of this speed, or use a "
+            "real board",
         )
     cache.parent.mkdir(parents=True, exist_ok=True)
     partial = cache.with_suffix(f".{os.getpid()}")
@@ -157,7 +158,7 @@ def _cache_file(image: str, model: BoardModel) -> Path:
 
 
 def host_cpu() -> str:
-    """Return this host's line about its CPU model; empty if it has none."""
+    """Return the line `model name` of this host's /proc/cpuinfo; empty if there is none."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     return next((line for line in lines if line.startswith("model name")), "")
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.catalog import Workload
 
     class ContainerBoard(Protocol):
-        """A driver whose board is a container, as far as a card needs it."""
+        """What a card needs of a driver whose board is a container."""
 
         @property
         def container(self) -> Container:
@@ -49,8 +49,8 @@ def prepared(
 ) -> str:
     """Return the tag of the card for a target's OS, with all workloads that are built on this machine.
 
-    A missing card is prepared. `new_board` returns a driver for a board without limits and card. Raises
-    EngineError, LinkError.
+    The card is prepared if it does not exist. `new_board` returns a driver for a board that has neither
+    limits nor a card. Raises EngineError, LinkError.
     """
     target, say, run_id = context.target, context.say, context.run_id
     suite = target.image or images.WORKLOAD_SUITE
@@ -81,9 +81,10 @@ def prepared(
 
 
 def _built(engine: DockerClient, workloads: Iterable[Workload], say: Say) -> Iterator[str]:
-    """Yield the images of the workloads built on this machine; tests report those that cannot be built.
+    """Yield the images of the workloads that are built on this machine.
 
-    Official images are large, so they are loaded when a test needs them and not onto every card.
+    A workload that cannot be built is left out, and its tests report the reason. Official images are large,
+    so they are not on the card: a test loads the one that it needs.
     """
     for workload in workloads:
         if workload.built_here:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pytest_microcloud.catalog import BoardModel
 
 IO_PER_SYNCED_WRITE = 4
-"""Most I/Os that the host counts for one synced write (data, journal, commit, flush); an overwrite counts
-two."""
+"""The host counts up to this many I/Os for one synced write (data, journal, commit, flush), and two for an
+overwrite."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class DiskLimits:
     @classmethod
     def of(cls, engine: DockerClient, model: BoardModel) -> DiskLimits:
         """Return the limits of the model's card on the device that holds the engine's volumes."""
-        with explained("this machine", "reading where its volumes are"):
+        with explained("this machine", "reading the directory of the engine's volumes"):
             info = engine.info()
         device = _device(Path(str(info["DockerRootDir"])))
         if device is None:

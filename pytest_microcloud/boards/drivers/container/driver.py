@@ -1,7 +1,8 @@
 """The `container` driver: a board emulated by a system container with systemd, sshd and Docker.
 
-Its CPU share is calibrated with 7-Zip. Its memory is what Linux reports on that model. Disk and link have the
-model's published rates as far as the host's kernel can limit them. It runs without `--privileged`.
+The board's CPU share is calibrated with 7-Zip. Its memory limit is what Linux reports on the model. Disk and
+link have the model's published rates, as far as the host's kernel can limit them. The container runs without
+`--privileged`.
 """
 
 from __future__ import annotations
@@ -85,14 +86,14 @@ class ContainerDriver(Driver):
 
     @property
     def container(self) -> Container:
-        """The board's container; an error before `start`."""
+        """The board's container. Raises EngineError before `start`."""
         if self._container is None:
             raise EngineError(self.target.name, "is not started")
         return self._container
 
     @property
     def network(self) -> Network:
-        """The network that the board has joined; an error before `start`."""
+        """The network that the board has joined. Raises EngineError before `start`."""
         if self._network is None:
             raise EngineError(self.target.name, "is not started")
         return self._network
@@ -103,14 +104,15 @@ class ContainerDriver(Driver):
         return float(self._made_of.get("calibrated_cpus", 0.0)) * self.target.cpu_share
 
     def before_measurement(self) -> None:
-        """Keep the CPUs awake, if the board that did so has ended."""
+        """Start to keep the CPUs awake, if the board that did so has been released."""
         if self._awake is not None:
             self._awake.start()
 
     def start(self) -> None:
         """Prepare the card, create the container with its limits, flash it, install the keys, power it on."""
-        _ = self._engine  # preparing the engine is a turn of its own
-        # Images, card and calibration are made once for all sessions; who prepares a card has the turn.
+        _ = self._engine  # not within `turns.alone`, which preparing the engine takes itself
+        # Sessions share images, cards and calibrations, so one session at a time prepares them. The board on
+        # which a card is prepared starts while its session already holds that lock.
         with turns.alone(self._say) if self._prepared else nullcontext():
             image, options = self._prepare()
         parts = [image, self._card, options, self.network.spec]
@@ -120,7 +122,7 @@ class ContainerDriver(Driver):
                 self._make(image, spec, options)
 
     def _prepare(self) -> tuple[str, dict[str, Any]]:
-        """Make what the board is made of, and return its image and docker-py's options."""
+        """Prepare the board's card, image and network; return the image and docker-py's options."""
         if self._prepared:
             self._card = card.prepared(self.context, self._engine, partial(ContainerDriver, prepared=False))
         suite = self.target.image or images.WORKLOAD_SUITE
@@ -165,7 +167,7 @@ class ContainerDriver(Driver):
         )
 
     def gaps(self, link: Link) -> tuple[str, ...]:
-        """Describe what is not emulated: what a container cannot, and what this host's kernel cannot."""
+        """Describe what is not emulated, because a container or this host's kernel cannot emulate it."""
         model, count = self._model, calibration.threads(self._model)
         lasting = [
             f"instruction set: the host's, not {model.isa[0] if model.isa else 'the model'}'s",
@@ -174,10 +176,10 @@ class ContainerDriver(Driver):
             "memory bandwidth and caches: the host's",
             "CPU of the network stack: bridge, NAT and proxy of a container's packets cost the board nothing",
             page_cache.GAP,
-            "`free` and `top` on the board show the host's memory; its own limit is in its cgroup",
+            "`free` and `top` on the board show the host's memory; the board's limit is in its cgroup",
         ]
         if model.cores > 1:
-            lasting.append("the limit per core: a single thread may run faster than on the board")
+            lasting.append("the limit per core: a single thread may run faster than on a real board")
         if count < model.cores:
             lasting.append(f"cores: {count} of {model.cores} are visible (calibrated together)")
         if model.kind == "vm":
@@ -187,9 +189,9 @@ class ContainerDriver(Driver):
         return (*lasting, *self._gaps, *self.network.emulation.gaps)
 
     def made_of(self) -> dict[str, Any]:
-        """Return the image and its id, the model's calibrated CPUs, their share, the link and the host's CPU.
+        """Return the image and its id, the model's calibrated CPUs, the CPU share, the link, the host's CPU.
 
-        `altered` lists in short phrases what the inventory sets differently from the model.
+        `altered` lists the differences from the model that the inventory sets, as short phrases.
         """
         return self._made_of
 
@@ -207,25 +209,25 @@ class ContainerDriver(Driver):
 
         name, image, image_id = self.target.name, made_of.get("image"), made_of.get("image_id")
         if not image_id:
-            raise BoardError(name, "the other run does not state the image that it was made from")
+            raise BoardError(name, "the other run does not state the image of its board")
         with explained("this machine", f"looking for {image}"):
             try:
                 self._engine.images.get(str(image_id))
             except ImageNotFound:
                 raise BoardError(
-                    name, f"the image that {image} named then no longer exists on this machine"
+                    name, f"the other run's image of {image} ({image_id}) no longer exists on this machine"
                 ) from None
         share = float(made_of.get("cpu_share") or 1.0)
         return {"microcloud_image": image_id, "microcloud_cpu_share": share}
 
     def power_on_uptime_s(self, link: Link) -> float:
-        """Return the start of the board's first process, since /proc/uptime is the host's."""
+        """Return when the board's first process started, because /proc/uptime counts from the host's boot."""
         fields = link.run("cat /proc/1/stat").stdout.rpartition(")")[2].split()
         return int(fields[19]) / CLOCK_TICKS_PER_S
 
     def reboot(self, link: Link) -> None:
         """Reboot the board with its own systemd; the container's restart policy powers it on again."""
-        with suppress(LinkError):  # it may close the connection before it responds
+        with suppress(LinkError):  # the board may close the connection before it responds
             link.run("systemctl reboot", check=False)
 
     def cut_power(self) -> float:
@@ -290,12 +292,15 @@ class ContainerDriver(Driver):
         return self._engine.containers.get(created["Id"])
 
     def _options(self) -> dict[str, Any]:
-        """Return docker-py's options for the limits, and the link's; equal options mean equal boards."""
+        """Return docker-py's options for the limits, and the options of the link.
+
+        Boards with equal options are interchangeable.
+        """
         model, target = self._model, self.target
         if not self._prepared:
             return {"limits": {}, "link": {}}
         self._fits_host()
-        # Always with 7-Zip of the same release, so that the calibration does not hide the cost of an OS.
+        # The 7-Zip is of the same release for every OS image: else the calibration would hide an OS's cost.
         yardstick = board_image(self._engine, images.WORKLOAD_SUITE, self._say)
         calibrated = calibration.calibrate(self._engine, yardstick, model, self._run_id, self._say)
         self._made_of |= {

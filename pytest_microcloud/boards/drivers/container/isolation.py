@@ -1,9 +1,9 @@
 """The access of an emulated board to the host: its capabilities, and the hidden parts of the host's kernel.
 
-A board runs systemd and Docker without `--privileged`, but CAP_SYS_ADMIN is close to it. Hiding the host's
-kernel guards against accidents, such as an OS image that sets `kernel.panic` at boot. It does not stop a root
-user who intends to break out (docs/emulation.md). `board-init` makes the board's own parts of /proc/sys
-writable again.
+A board runs systemd and Docker without `--privileged`, but with CAP_SYS_ADMIN, which gives nearly as much
+access. Hiding parts of the host's kernel guards against accidents, such as an OS image that sets
+`kernel.panic` at boot. It does not stop a root user who intends to break out (docs/emulation.md).
+`board-init` makes the board's own parts of /proc/sys writable again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MASKED = [
     "/sys/kernel/security",
     "/sys/kernel/tracing",
 ]
-"""Empty on the board. /sys as a whole is read-only, as in every container."""
+"""Paths that are empty on the board. /sys as a whole is read-only, as in every container."""
 
 
 def paths() -> dict[str, Any]:

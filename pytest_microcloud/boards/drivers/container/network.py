@@ -1,8 +1,8 @@
 """The network of an emulated board: a separate container, whose network namespace the board joins.
 
 The container shapes the link (`network/network-init`) and, on kernels without sch_netem, runs the delay line.
-So the CPU time of both is not the board's. It keeps running while the board reboots. If it ends, no packet
-reaches the board.
+Neither takes CPU time of the board. The container keeps running while the board reboots. If it ends, no
+packet reaches the board.
 """
 
 from __future__ import annotations
@@ -25,11 +25,9 @@ if TYPE_CHECKING:
 
 CAPABILITIES = ["NET_ADMIN", "SYS_NICE"]
 SHARES = 16 * 1024
-"""CPU weight, against 1024 of other containers: a packet that is due does not wait for the board's own
-work."""
+"""CPU weight; other containers have 1024. A packet that is due must not wait for the board's own work."""
 CONTROL_PORT = 1022
-"""Port of the board's sshd for the session's own commands, whose duration must not depend on the round
-trip."""
+"""Port of the board's sshd for the session's own commands. The emulated round trip does not delay them."""
 READY_TIMEOUT_S = 30.0
 FRAME_BYTES = 1514
 PAYLOAD_BYTES = 1448
@@ -76,12 +74,12 @@ class Network:
 
     @property
     def spec(self) -> tuple[str, dict[str, str]]:
-        """The network's specification; networks with equal ones are interchangeable."""
+        """The network's specification. Networks with equal specifications are interchangeable."""
         return self._image, self._environment
 
     @property
     def container(self) -> Container:
-        """The network's container; an error before `start`."""
+        """The network's container. Raises EngineError before `start`."""
         if self._container is None:
             raise EngineError(self._board, "its network is not started")
         return self._container
@@ -113,7 +111,7 @@ class Network:
         self._wait()
 
     def adopt(self, board: Container) -> bool:
-        """Take over the network that a kept board has joined; false if it is gone."""
+        """Take over the network that a kept board has joined. Return False if the network has ended."""
         from docker.errors import NotFound
 
         try:

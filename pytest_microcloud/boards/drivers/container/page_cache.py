@@ -1,9 +1,8 @@
-"""Fills the host's page cache, so that an emulated board always reads its OS image from there.
+"""Fills the host's page cache, so that an emulated board always reads its OS image from the cache.
 
-Linux charges a page of a file to the cgroup that reads it first. A board whose image is new to the host would
-be charged for its own programs, some 100 MB, and reread them from its card when memory is short. A board
-whose image another board has read would not. To make boards of a model equal, the image is read before they
-are powered on.
+Linux charges a page of a file to the cgroup that reads it first. The first board of an image would be charged
+for its own programs, some 100 MB, and would reread them from its card when memory is short; later boards of
+the same image would not. To make them equal, the host reads the image before a board is powered on.
 """
 
 from __future__ import annotations
