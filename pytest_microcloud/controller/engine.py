@@ -22,11 +22,11 @@ T = TypeVar("T")
 RUN_LABEL = "microcloud.run"
 CONTROLLER_LABEL = "microcloud.controller"
 LOCK_LABEL = "microcloud.lock"
-"""The path of the run's lock on its controller: while the lock is held, the run is alive."""
+"""Its value is the path of the run's lock on its controller. While that lock is held, the run is alive."""
 LEASE_LABEL = "microcloud.lease"
-"""The name of the run's lease on the engine (`lease.py`): without a lease, the run has ended."""
+"""Its value is the name of the run's lease on the engine (`lease.py`). A run without a lease has ended."""
 KEPT_PREFIX = "microcloud-kept-"
-"""Prefix of the name of a board that is kept for the next run, since labels cannot be added later."""
+"""Prefix of the container name of a board that is kept for the next run. Labels cannot be added later."""
 CALL_TIMEOUT_S = 120
 """Timeout of one call to an engine. Even an overloaded board starts a container faster than this."""
 
@@ -62,7 +62,7 @@ def _is_podman(client: DockerClient) -> bool:
 
 
 def _knock(path: str) -> None:
-    """Raise OSError if no process listens there; docker-py's error is less clear, and leaks a socket."""
+    """Raise OSError if no process listens there. docker-py's error would be less clear and leak a socket."""
     with socket.socket(socket.AF_UNIX) as knocking:
         knocking.connect(path)
 
@@ -107,9 +107,10 @@ def explained(board: str, step: str) -> Iterator[None]:
 
 
 def within(timeout_s: float, board: str, step: str, call: Callable[[], T]) -> T:
-    """Call docker-py with a timeout for the whole call; its own timeout only limits the time without data.
+    """Call docker-py with a timeout for the whole call; docker-py's own only limits the time without data.
 
-    Raises DeadlineExceeded, and whatever the call raises. A late call continues until its own timeout.
+    Raises DeadlineExceeded, and whatever the call raises. A late call continues in its thread until
+    docker-py's own timeout.
     """
     results: list[T] = []
     failed: list[BaseException] = []
@@ -189,7 +190,7 @@ def must_be_here(engine: DockerClient) -> None:
 
 
 def controller() -> str:
-    """Return the name of this machine, on which the liveness of its runs can be checked."""
+    """Return the name of this machine. Only here can the locks of its runs be checked."""
     return socket.gethostname()
 
 

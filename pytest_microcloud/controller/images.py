@@ -41,8 +41,8 @@ TRANSFER_TIMEOUT_S = 1800
 ALSO_RUNS = {"arm64": ("arm",), "amd64": ("386",)}
 """Further architectures that a processor can run, in Docker's names."""
 ARMV6 = "armv6l"
-"""The instruction set of the first boards. ARM images are for ARMv7 unless they state a variant. On ARMv6
-they end with exit code 132 or 139; older engines pull them nevertheless."""
+"""The instruction set of the first boards. ARM images are for ARMv7 unless they state a variant. Older
+engines also pull an ARMv7 image onto an ARMv6 board, where its containers end with exit code 132 or 139."""
 RUN_ON_ARMV6 = ("", "v5", "v6")
 """Variants of ARM images that run on ARMv6; engines before 20.10 report an empty variant."""
 _SLIM = Path(__file__).parent / "base"
@@ -55,8 +55,8 @@ def _nothing(_tag: str) -> None:
 def base(engine: DockerClient, suite: str, say: Say, coming: Say = _nothing, isa: str | None = None) -> str:
     """Return a Debian base image: the registry's slim image, or one created by debootstrap on this machine.
 
-    `coming`, here and below, is called with the tag of each image before it may be created. `isa` is the
-    instruction set of the engine's machine as the machine reports it.
+    Before an image may be created, `coming` is called with the image's tag, here and below. `isa` is the
+    instruction set of the engine's machine, as that machine reports it.
     """
     from docker.errors import APIError
 
@@ -237,9 +237,9 @@ def _debootstrap(engine: DockerClient, suite: str, tag: str) -> None:
     if not here or os.geteuid() != 0 or shutil.which("debootstrap") is None:
         raise EngineError(
             "this machine",
-            f"no registry provides debian:{suite}-slim. Without one, a base image can only be built for this "
-            "machine's architecture, by root with debootstrap: apt-get install debootstrap, and run once as "
-            f"root. Or use a custom image: docker tag IMAGE {tag}",
+            f"no registry provides debian:{suite}-slim. Use a custom image (`docker tag IMAGE {tag}`), or let "
+            "debootstrap build one, which works for this machine's architecture only: run `apt-get install "
+            "debootstrap`, then run pytest once as root",
         )
     with workspace.scratch() as directory:
         _fill(directory, suite)

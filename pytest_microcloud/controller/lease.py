@@ -1,8 +1,9 @@
-"""Proof that a run is alive. It is on the engine itself, where every session that uses the engine sees it.
+"""Leases, which prove that a run is alive. Every session that uses the same engine sees them.
 
-A lease is a container that ends when its standard input is closed. That input is a connection of the process
-that holds the lease, so the container ends with its holder, even after SIGKILL. A run takes its lease before
-it creates anything else, so an object whose label names a lease that no longer exists is a leftover.
+A lease is a container that ends when its standard input closes. The standard input is a connection of the
+process that holds the lease, so the container ends with that process, even after SIGKILL. A run takes its
+lease before it creates anything else. So an object is a leftover if its label names a lease that no longer
+exists.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
 STARTING_S = 60.0
-"""How long a lease whose container is created but not started counts as held."""
+"""A lease counts as held for this long after its container was created, even if that has not started."""
 
 
 RELEASE_TIMEOUT_S = 60.0
@@ -44,7 +45,7 @@ class Lease:
         with contextlib.suppress(OSError):
             getattr(self._input, "_sock", self._input).close()  # docker-py wraps it in a SocketIO
         self._input.close()
-        with contextlib.suppress(APIError):  # gone, or about to: the engine removes it itself
+        with contextlib.suppress(APIError):  # the engine removes it, too (auto_remove)
             self._container.remove(force=True)
         with contextlib.suppress(NotFound):
             self._container.wait(condition="removed", timeout=RELEASE_TIMEOUT_S)

@@ -30,11 +30,11 @@ class Cleaned:
 
 
 def clean(engine: DockerClient, run_id: str | None = None, *, kept: bool = False) -> Cleaned:
-    """Remove what runs left on the host's engine; what cannot be removed does not keep the rest.
+    """Remove what runs left on the host's engine; continue if an object cannot be removed.
 
-    With `run_id`, remove the objects of that run; without, those of all runs that are known to have ended, on
-    any controller. Boards that were kept for the next run are only removed if `kept` is true. Raises
-    EngineError if the engine does not answer.
+    With `run_id`, remove the objects of that run. Without, remove the objects of all runs that are known to
+    have ended, on any controller. Boards that were kept for the next run are only removed if `kept` is true.
+    Raises EngineError if the engine does not answer.
     """
     label = RUN_LABEL if run_id is None else f"{RUN_LABEL}={run_id}"
     with explained("this machine", "removing what a run left"):

@@ -16,10 +16,10 @@ class Progress:
         """Show the progress of a step."""
 
     def keep(self, lines: Iterable[str]) -> None:
-        """Write lines that stay."""
+        """Write lines that stay on the terminal."""
 
     def clear(self) -> None:
-        """Remove what shows the progress of steps."""
+        """Remove the lines that show the progress of steps."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""Turns on this machine's CPUs, across all sessions: what measures waits until the CPUs carry it.
+"""Shares this machine's CPUs among all sessions: a measurement waits until enough CPUs are free.
 
-Turns are locks on the bytes of a file, so that they end with the process that holds them. A byte stands for
-a twentieth of a CPU. Whoever is next holds the queue's lock, so that small turns do not overtake a large one.
+A measurement's turn consists of locks on bytes of a file, which end with the process that holds them. A byte
+stands for a twentieth of a CPU. The measurement that is first in the queue locks the queue's byte, so that no
+smaller measurement overtakes it.
 """
 
 from __future__ import annotations
@@ -24,22 +25,22 @@ PER_CPU = 20
 POLL_S = 0.1
 SAY_EVERY_S = 60.0
 QUEUE, ALONE, AWAKE = range(1 << 40, (1 << 40) + 3)
-"""Bytes beyond those of the CPUs: the queue, what is prepared once for all, and who keeps the CPUs awake."""
+"""Bytes beyond those of the CPUs: for the queue, for preparing what sessions share, and for keeping awake."""
 
 
 @contextmanager
 def turn(cpus: float, say: Callable[[str], None], *, wait: bool = True) -> Iterator[float]:
-    """Occupy CPUs of this machine as long as the context lasts; wait until they are free.
+    """Wait until `cpus` CPUs of this machine are free, and reserve them while the context lasts.
 
-    Yields how long it waited (s). A wish for more than there are means all. Without `wait`, those that are
-    free are occupied, if only a few.
+    Yields how long it waited (s). At most, all CPUs are reserved. If `wait` is false, only as many as are free
+    now are reserved.
     """
     there = (os.cpu_count() or 1) * PER_CPU
     wanted = math.ceil(min(there, cpus * PER_CPU))
     started_s = time.monotonic()
     with _opened() as handle:
         if wanted and wait:
-            what = "waits for its turn on this machine's CPUs"
+            what = "waits for free CPUs on this machine"
             with _held(handle, QUEUE, say, what):
                 _repeat(lambda: _take(handle, wanted, there) >= wanted, say, what)
         elif wanted:
@@ -49,21 +50,24 @@ def turn(cpus: float, say: Callable[[str], None], *, wait: bool = True) -> Itera
 
 @contextmanager
 def alone(say: Callable[[str], None]) -> Iterator[None]:
-    """Keep other sessions from preparing the same thing for as long as the context lasts."""
-    what = "waits until another session has prepared its board: images and calibration are made once"
+    """Keep other sessions from preparing the same images, cards and calibrations while the context lasts."""
+    what = "waits for another session to prepare its board (they share images and calibrations)"
     with _opened() as handle, _held(handle, ALONE, say, what):
         yield
 
 
 @contextmanager
 def first_to_keep_awake() -> Iterator[bool]:
-    """Yield whether this process alone keeps the CPUs awake as long as the context lasts."""
+    """Yield True if this process is the one to keep the CPUs awake while the context lasts."""
     with _opened() as handle:
         yield _lock(handle, AWAKE)
 
 
 def _take(handle: int, wanted: int, there: int, *, some: bool = False) -> int:
-    """Lock bytes, all or with `some` as many as are free; return how many."""
+    """Lock `wanted` of the bytes below `there`, or none; with `some`, as many as are free.
+
+    Return how many were free, at most `wanted`.
+    """
     taken: list[int] = []
     for byte in range(there):
         if len(taken) < wanted and _lock(handle, byte):
@@ -94,7 +98,10 @@ def _repeat(attempt: Callable[[], bool], say: Callable[[str], None], what: str) 
 
 
 def _lock(handle: int, byte: int, kind: int = fcntl.F_WRLCK) -> bool:
-    """Set a lock that belongs to the open file, not to the process: threads have turns of their own."""
+    """Set a lock, or clear it with F_UNLCK; return whether that succeeded.
+
+    The lock belongs to the open file and not to the process, so that each thread can have its turn.
+    """
     request = struct.pack("hhqqi4x", kind, os.SEEK_SET, byte, 1, 0)
     try:
         fcntl.fcntl(handle, fcntl.F_OFD_SETLK, request)
@@ -110,7 +117,7 @@ def _opened() -> Iterator[int]:
     try:
         handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
     except FileNotFoundError:
-        with contextlib.suppress(FileExistsError):  # created by another session in this moment
+        with contextlib.suppress(FileExistsError):  # another session has just created it
             os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o666))
             path.chmod(0o666)
         handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)

@@ -1,7 +1,7 @@
 """The run's own directory on the controller: keys, sockets, ssh configuration.
 
-Its name is the run id, and it is locked while the controller process lives. The kernel releases the lock with
-the process, which distinguishes the leftovers of a killed run from a run that is alive.
+The directory is named after the run id and locked as long as the controller's process lives. The kernel
+releases the lock when the process ends. So a directory without a lock is a leftover of a killed run.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from typing import TextIO
 SCRATCH = "microcloud-scratch-"
 """Prefix of the names of large temporary directories."""
 LONGEST = 82
-"""Maximum length of a workspace's path: a socket's is at most 107 characters, and ssh appends 16
-temporarily."""
+"""Maximum length of a workspace's path. The path of a socket has at most 107 characters, and ssh temporarily
+appends 16."""
 
 
 def root() -> Path:
-    """Return the user's directory of all workspaces; its path is short, because paths of sockets must be."""
+    """Return the user's directory of all workspaces. Its path is short, because socket paths must be."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     return (
         Path(runtime) / "microcloud" if runtime else Path(tempfile.gettempdir()) / f"microcloud-{os.getuid()}"
@@ -74,7 +74,7 @@ class Workspace:
 
 
 def lock_of(run_id: str) -> Path:
-    """Return the lock of a run; the path depends on the environment, so it is stored in labels."""
+    """Return the path of a run's lock. It depends on the environment, so labels store it."""
     return root().absolute() / run_id / "lock"
 
 
@@ -99,7 +99,8 @@ def alive(lock: Path) -> bool:
 def _alone(directory: Path) -> Iterator[None]:
     """Lock out other sessions while workspaces are created or removed; the directory is created if needed.
 
-    Another session would take a workspace that is not locked yet for a leftover. Raises OSError.
+    Without this lock, another session could take a workspace that is not locked yet for a leftover. Raises
+    OSError.
     """
     _make_root(directory)
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -113,7 +114,7 @@ def _alone(directory: Path) -> Iterator[None]:
 def _make_root(directory: Path) -> None:
     """Create the directory of workspaces if needed. Raises OSError if another user owns or can write to it.
 
-    Its name is predictable: another user who created it first could place an ssh_config in it.
+    The directory's name is predictable: another user who created it first could place an ssh_config in it.
     """
     with contextlib.suppress(FileExistsError):
         directory.mkdir(mode=0o700, parents=True)
@@ -130,7 +131,7 @@ def _make_root(directory: Path) -> None:
 def scratch() -> Iterator[Path]:
     """Create a temporary directory for large files, and remove it at the end. Raises OSError.
 
-    It is locked while this process lives. If the process is killed, the next run removes the directory.
+    The directory is locked while this process lives. If the process is killed, the next run removes it.
     """
     with _alone(root()):
         directory = Path(tempfile.mkdtemp(prefix=SCRATCH))

@@ -26,7 +26,8 @@ from pytest_microcloud.redaction import redact
 from pytest_microcloud.suggest import did_you_mean, listed
 
 TIMEOUT_S = 60.0
-# Overrides ansible.cfg and the user's shell: the output is plain JSON of the whole file, or an exit status.
+# Overrides ansible.cfg and the user's environment, so that ansible-inventory prints the whole file as plain
+# JSON, or fails.
 ENVIRONMENT = {
     "ANSIBLE_DEBUG": "0",
     "ANSIBLE_FORCE_COLOR": "0",
@@ -51,10 +52,11 @@ def read(
     """Return the hosts of an inventory that an Ansible pattern selects, in the inventory's order.
 
     `pattern` is a comma-separated list of host names, groups, `all`, wildcards (`pi*`), exclusions (`!pi2b`)
-    and intersections (`&lab`). `default_driver` is the driver of a host without `microcloud_driver`. Raises
-    InventoryError if the file cannot be read, a word of the pattern matches no host, no host remains, or a
-    selected host has no model in `models`, no driver in `drivers`, or a variable that its driver does not
-    accept.
+    and intersections (`&lab`). `default_driver` is the driver of a host without `microcloud_driver`.
+
+    Raises InventoryError if the file cannot be read, a word of the pattern matches no host, or the pattern
+    selects no host. Also raises it if a selected host has no model in `models`, no driver in `drivers`, or a
+    variable that its driver does not accept.
     """
     inventory = _Inventory(file, _listing(file))
     return [_target(inventory, host, models, drivers, default_driver) for host in inventory.choose(pattern)]
@@ -112,13 +114,13 @@ class _Inventory:
         for word in [word for word in written if word[0] not in "&!"] or ["all"]:
             named = {word} if word in self.hosts else self._matching(word)
             if not named:
-                raise InventoryError(f"{self.file}: {word!r} holds no host ({self._there_is()})")
+                raise InventoryError(f"{self.file}: {word!r} contains no host ({self._there_is()})")
             chosen |= named
         for word in [word for word in written if word[0] in "&!"]:
             named = self._matching(word[1:])
             chosen = chosen & named if word[0] == "&" else chosen - named
         if not written or not chosen:
-            raise InventoryError(f"{self.file}: {pattern!r} leaves no host ({self._there_is()})")
+            raise InventoryError(f"{self.file}: {pattern!r} selects no host ({self._there_is()})")
         return [host for host in self.hosts if host in chosen]
 
     def _matching(self, word: str) -> set[str]:
@@ -163,8 +165,8 @@ def _target(
     if not drivers[driver].addressed and address in variables:
         raise InventoryError(
             f"{where} has an address ({address}), but its driver creates the board itself "
-            f"(microcloud_driver={driver}): a real board has microcloud_driver={default_driver}, or none, "
-            "and is in no group that sets another driver"
+            f"(microcloud_driver={driver}): remove the address. If it is a real board, set "
+            f"microcloud_driver={default_driver}"
         )
     _check_variables(where, variables, driver, drivers)
     try:
@@ -192,7 +194,7 @@ def _check_variables(
 
 
 def _model_of(where: str, levels: list[list[str]], models: Collection[str]) -> str:
-    """Return the model that gives the nearest of the host's groups its name."""
+    """Return the model after which the nearest of the host's groups is named."""
     for level in levels:
         named = [name for name in level if name in models]
         if len(named) > 1:
@@ -238,7 +240,7 @@ def _listing(file: Path) -> dict[str, Any]:
         raise InventoryError(f"{file}: ansible-inventory does not start: {error}") from None
     except ValueError:
         raise InventoryError(
-            f"{file}: ansible-inventory printed no JSON but {answer.stdout[:80]!r}"
+            f"{file}: ansible-inventory printed {answer.stdout[:80]!r} instead of JSON"
         ) from None
     return listing
 

@@ -32,7 +32,7 @@ _REFUSED: Mapping[str, str] = {
     "ansible_become_method": "boards are used through sudo, or as root",
     "ansible_become_user": "commands run as the user who logs in, or as root",
     "ansible_become_exe": "the `sudo` on the board's PATH is used",
-    "ansible_become_flags": "sudo is called with -n alone",
+    "ansible_become_flags": "sudo is called with -n only",
     "ansible_ssh_executable": "the `ssh` on PATH is used",
     "ansible_private_key": _KEY,
     "ansible_ssh_private_key": _KEY,

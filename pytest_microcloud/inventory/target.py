@@ -29,15 +29,15 @@ BOOLEANS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("fal
 
 # A host's name is used in ssh_config, in file names and in testinfra's specs.
 NAME = re.compile(r"\w[\w.-]*")
-# What OpenSSH 9.6 and later reject as host and user, so that ssh does not parse them as an option, nor the
-# shell of a ProxyCommand as a command.
+# Host and user names that OpenSSH 9.6 and later reject: ssh could parse them as options, and the shell of a
+# ProxyCommand as commands.
 UNSAFE = re.compile(r"""^-|[\s\0-\x1f\x7f'`"$;&<>|(){}]|\\$""")
 NOT_IN_ADDRESS = re.compile(r"://|[@/\[\]]")
 LONGEST_ROUND_TRIP_MS = 60_000.0
 HIGHEST_RATE_MBPS = 1e6
 SOCKET = re.compile(r"/[\w.+@/-]*")  # `:`, `%` and `$` have a meaning for ssh
 SSH_OPTIONS = "46AaB:b:Cc:D:F:I:i:J:KkL:l:m:o:p:qR:vXxYy"
-"""ssh's options for reaching a host, in getopt's notation; other options would replace the connection."""
+"""ssh's options for reaching a host, in getopt's notation. Other options would change what ssh does."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Target:
     name: str
     model: str
     driver: str
-    # They may contain a password, and pytest shows reprs when a test fails.
+    # Not in the repr: variables may contain a password, and pytest shows reprs when a test fails.
     variables: Mapping[str, object] = field(default_factory=dict, hash=False, repr=False)
     groups: tuple[str, ...] = ()
 
@@ -172,7 +172,7 @@ class Target:
 
     @property
     def out_of_service(self) -> str | None:
-        """Why the board is not used unless its own name chooses it: `microcloud_out_of_service`."""
+        """Why the board is used only if it is selected by its name: `microcloud_out_of_service`."""
         reason = (self.text("microcloud_out_of_service") or "").strip()
         known = BOOLEANS.get(reason.lower(), bool(reason))
         return None if not known else "no reason is given" if reason.lower() in BOOLEANS else reason

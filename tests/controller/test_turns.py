@@ -114,7 +114,7 @@ def test_who_waits_for_long_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     with holder(CPUS):
         assert not taken_within(1.5, 0.1, said.append)
     assert said
-    assert said[0].startswith("waits for its turn on this machine's CPUs (")
+    assert said[0].startswith("waits for free CPUs on this machine (")
 
 
 def test_what_is_prepared_once_is_prepared_by_one_at_a_time() -> None:

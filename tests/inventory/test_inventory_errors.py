@@ -32,14 +32,14 @@ from tests.support.inventories import MODELS, Choose, Write, mistake, names, rea
         pytest.param(
             "ssh://pi@192.0.2.13", "no host or group is named 'ssh://pi@192.0.2.13'", id="an address"
         ),
-        pytest.param("attic", "'attic' holds no host (there are: groups", id="an empty group"),
+        pytest.param("attic", "'attic' contains no host (there are: groups", id="an empty group"),
         pytest.param(
-            "pi3b,attic", "'attic' holds no host (there are: groups", id="an empty group of several"
+            "pi3b,attic", "'attic' contains no host (there are: groups", id="an empty group of several"
         ),
-        pytest.param("pi3b,!boards", "'pi3b,!boards' leaves no host", id="all excluded"),
-        pytest.param("vm,&desk", "'vm,&desk' leaves no host", id="nothing in common"),
-        pytest.param("", "'' leaves no host", id="nothing"),
-        pytest.param(" , ", "' , ' leaves no host", id="only a comma"),
+        pytest.param("pi3b,!boards", "'pi3b,!boards' selects no host", id="all excluded"),
+        pytest.param("vm,&desk", "'vm,&desk' selects no host", id="nothing in common"),
+        pytest.param("", "'' selects no host", id="nothing"),
+        pytest.param(" , ", "' , ' selects no host", id="only a comma"),
     ],
 )
 def test_a_pattern_that_selects_no_host_is_reported_with_the_existing_ones(
@@ -99,7 +99,8 @@ def test_an_invalid_group_vars_file_is_reported(write: Write, tmp_path: Path) ->
 
 
 def test_an_empty_file_holds_no_host(write: Write) -> None:
-    assert "'all' holds no host (there are: groups (none); hosts (none))" in mistake(write("# nothing yet\n"))
+    message = mistake(write("# nothing yet\n"))
+    assert "'all' contains no host (there are: groups (none); hosts (none))" in message
 
 
 @pytest.mark.parametrize(
@@ -212,7 +213,7 @@ def test_the_ansible_inventory_of_the_running_python_comes_before_the_one_on_pat
     [
         pytest.param("exec /bin/sleep 60", "ansible-inventory did not answer within 0.2 s", id="hangs"),
         pytest.param(
-            "echo hello", "ansible-inventory printed no JSON but 'hello\\n'", id="prints something else"
+            "echo hello", "ansible-inventory printed 'hello\\n' instead of JSON", id="prints something else"
         ),
         pytest.param("exit 3", "Ansible cannot read it: ", id="dies without a word"),
     ],

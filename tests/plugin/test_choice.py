@@ -32,9 +32,9 @@ def test_a_deselected_test_of_a_board_asks_for_nothing(project: pytest.Pytester)
     [
         ("pi3", "no host or group is named 'pi3'; did you mean 'pi3b'?"),
         ("pi3b,dsek", "no host or group is named 'dsek'; did you mean 'desk'?"),
-        ("attic", "'attic' holds no host"),
-        ("", "'' leaves no host"),
-        ("all,!all", "'all,!all' leaves no host"),
+        ("attic", "'attic' contains no host"),
+        ("", "'' selects no host"),
+        ("all,!all", "'all,!all' selects no host"),
     ],
 )
 def test_a_wrong_choice_of_hosts_is_answered_with_what_there_is(run: Run, hosts: str, expected: str) -> None:
