@@ -237,9 +237,9 @@ def _debootstrap(engine: DockerClient, suite: str, tag: str) -> None:
     if not here or os.geteuid() != 0 or shutil.which("debootstrap") is None:
         raise EngineError(
             "this machine",
-            f"no registry provides debian:{suite}-slim. Use a custom image (`docker tag IMAGE {tag}`), or let "
-            "debootstrap build one, which works for this machine's architecture only: run `apt-get install "
-            "debootstrap`, then run pytest once as root",
+            f"no registry provides debian:{suite}-slim. Use a custom image (`docker tag IMAGE {tag}`), or "
+            "let debootstrap build one, which works for this machine's architecture only: run `apt-get "
+            "install debootstrap`, then run pytest once as root",
         )
     with workspace.scratch() as directory:
         _fill(directory, suite)

@@ -32,8 +32,8 @@ QUEUE, ALONE, AWAKE = range(1 << 40, (1 << 40) + 3)
 def turn(cpus: float, say: Callable[[str], None], *, wait: bool = True) -> Iterator[float]:
     """Wait until `cpus` CPUs of this machine are free, and reserve them while the context lasts.
 
-    Yields how long it waited (s). At most, all CPUs are reserved. If `wait` is false, only as many as are free
-    now are reserved.
+    Yields how long it waited (s). At most, all CPUs are reserved. If `wait` is false, only as many as are
+    free now are reserved.
     """
     there = (os.cpu_count() or 1) * PER_CPU
     wanted = math.ceil(min(there, cpus * PER_CPU))

@@ -53,7 +53,7 @@ class Deployment:
 
     @contextmanager
     def running(self, **more: Any) -> Iterator[Container]:
-        """Run a container of the workload until the context ends; it is ready when the context begins.
+        """Run a container of the workload while the context lasts, after waiting until it is ready.
 
         `more` are options of docker-py's `containers.run`. Raises BoardError if the container ends before it
         is ready, DeadlineExceeded if it is not ready within the workload's timeout.
@@ -67,7 +67,8 @@ class Deployment:
 
     def published(self, port: int | None) -> dict[str, tuple[str, int | None]]:
         """Return docker-py's option that publishes the workload on a port of the board, or on a free one."""
-        # On one IP version, as Docker runs a proxy for each; but Podman's netavark < 1.6 drops such ports.
+        # Docker publishes on one IP version, since it runs a proxy process for each version. Podman gets no
+        # address, since netavark < 1.6 drops ports that have one.
         only = "0.0.0.0" if has_ipv4(self.board.address) else "::"  # noqa: S104
         address = "" if self.board.facts.engine == "Podman" else only
         return {f"{self.workload.port}/tcp": (address, port)}
@@ -77,8 +78,8 @@ class Deployment:
 class Server:
     """A web server on the board that clients reach at `url`; `setting` is "native" or "docker".
 
-    `address` is the IP address at which the server responded, as the host in `url` may have several; empty if
-    it is not known.
+    The host in `url` may have several IP addresses. `address` is the one at which the server responded; empty
+    if that is not known.
     """
 
     board: Board
@@ -147,7 +148,7 @@ def remove(board: Board, container: Container) -> None:
 
 @contextmanager
 def afterwards(tidy: Callable[[], None]) -> Iterator[None]:
-    """Call `tidy` at the end; if both fail, the first error is raised."""
+    """Call `tidy` after the context. If both fail, the error of the context is raised."""
     try:
         yield
     except BaseException:
@@ -159,7 +160,7 @@ def afterwards(tidy: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def changed(board: Board, back: str) -> Iterator[None]:
-    """Record how to revert a change of the board (see `Board.undo`), and revert it at the end."""
+    """Record the command that reverts a change of the board (see `Board.undo`), and run it at the end."""
     note = board.undo(back)
     with afterwards(lambda: board.revert(note)):
         yield
@@ -175,7 +176,7 @@ def docker_server(deployment: Deployment) -> Iterator[Server]:
 
 
 def _page_bytes(deployment: Deployment, port: int | None) -> int:
-    """Return the length of the page that clients get: the picture page's, or that of a response."""
+    """Return the length of the page that clients get: known for the picture page, else of one response."""
     board, workload = deployment.board, deployment.workload
     if workload.page is not None or port is None:
         return PAGE_BYTES
@@ -194,7 +195,9 @@ def native_server(board: Board, workload: Workload) -> Iterator[Server]:
     was_active = board.link.run("systemctl is-active -q apache2", check=False).status == 0
     if not was_active and board.link.run(f"ss -Hltn 'sport = :{NATIVE_PORT}'", check=False).stdout:
         raise BoardError(
-            board.name, f"its Apache httpd cannot serve: something else listens at port {NATIVE_PORT}"
+            board.name,
+            f"its Apache httpd cannot serve: something else listens at port {NATIVE_PORT}. Stop that program "
+            "(`ss -ltnp` on the board shows its name)",
         )
 
     quoted, saved = shlex.quote(page), shlex.quote(f"{page}.before-microcloud")

@@ -29,12 +29,12 @@ THRESHOLD_BYTES = 50_000_000
 takes nearly as much for a moment, and a board with no memory left keeps rereading its programs from the
 card."""
 FEWEST_TO_PROJECT = 5
-"""Least number of containers to project from; the first ones also fill caches."""
+"""The number of containers is projected from at least this many, because the first ones also fill caches."""
 REQUESTING = "sending requests to"
-"""How the step begins that follows the filling; the benchmark of the filling ends there."""
+"""The first words of the progress message after a filling. A benchmark takes it as the filling's end."""
 RESPONSES_S = 300.0
-"""Time for requests to all containers of a full board; containers that are not asked within it count as
-silent."""
+"""Time for requests to all containers of a full board. A container that is not sent a request in that time
+counts as one that does not respond."""
 REMOVERS = 4
 RECOVERY_S = 60.0
 DAEMONS = """cat /proc/[0-9]*/stat 2>/dev/null | awk '$2 == "(dockerd)" { print $1, $22 }'"""
@@ -42,7 +42,7 @@ DAEMONS = """cat /proc/[0-9]*/stat 2>/dev/null | awk '$2 == "(dockerd)" { print 
 RESERVED_BYTES = 150e6
 """Approximate memory of the operating system, the engine and the threshold."""
 REMOVING = 1.4
-"""Factor by which the removal of its containers lengthens a filling."""
+"""Factor by which removing the containers lengthens a filling."""
 
 
 def _estimate(step: Step) -> float:
@@ -58,7 +58,7 @@ def _estimate(step: Step) -> float:
 HOSTING = shipped(
     "hosting",
     axes={"workload": Axis(lambda _, catalog: list(catalog.workloads))},
-    # The experiment fills the memory, and a board that fails under it is a result.
+    # The experiment fills the memory. If the board fails, that is a result.
     tolerates=("oom", "swap", "lost"),
     estimate=_estimate,
 )
@@ -84,13 +84,13 @@ class _Filling:
 def fill(
     deployment: Deployment, *, at_most: float = math.inf, at_most_s: float = math.inf
 ) -> list[Measurement]:
-    """Start containers until another one would leave less than 50 MB free; then send each one a request.
+    """Start containers until another one would leave less than 50 MB free. Then send a request to each.
 
     Returns the number of containers that responded, and one sample per container of memory, disk, start time
     and response time. A board that fails ends the filling; that is a result, and `reason` describes it. A
     filling that has `at_most` containers, or takes longer than `at_most_s`, is cut short. The number is then
     projected from the memory that each container took, as `reason` and the label `basis` state. Raises
-    InvalidMeasurement if the connection broke while the board was well.
+    InvalidMeasurement if the connection broke although the board is healthy.
     """
     board, name = deployment.board, deployment.workload.id
     logs, daemons = Logs(board.link), _daemons(board)
@@ -203,7 +203,7 @@ def _response_times(deployment: Deployment, filling: _Filling) -> list[float]:
     for container, port in filling.hosted:
         started = time.monotonic()
         if started > ends_at_s:
-            filling.ended += f"; not all could be asked within {RESPONSES_S:.0f} s"
+            filling.ended += f"; not all could be sent a request within {RESPONSES_S:.0f} s"
             break
         if container.id in running and answers(board, ready, port, container):
             response_s.append(time.monotonic() - started)
@@ -226,9 +226,9 @@ def _of_this_run(board: Board) -> dict[str, str | list[str] | bool]:
 
 
 def _recover(board: Board, error: BoardError) -> None:
-    """Give a board that failed time to come back, to count the containers that still respond.
+    """Wait for a failed board to come back, so that the containers that still respond can be counted.
 
-    If it does not come back, or rebooted, there is no result: the error is raised again.
+    If the board does not come back, or has rebooted, there is no result: the error is raised again.
     """
     booted = board.booted
     try:
@@ -245,7 +245,7 @@ def _daemons(board: Board) -> str:
 
 
 def _tidy(board: Board, filling: _Filling) -> None:
-    """Remove the containers. On a board that failed and stays down, report that they remain."""
+    """Remove the containers. If the board failed and is still down, add to the result that they remain."""
     try:
         with explained(board.name, "removing the containers of a filling"):
             containers = board.docker.containers.list(all=True, sparse=True, filters=_of_this_run(board))

@@ -58,7 +58,7 @@ def disk(board: Board, *, size: int, repetitions: int, seconds: float) -> list[M
     """
     board.need("fio")
     with changed(board, f"rm -rf {DIRECTORY}"):
-        # Another user may have created it, for example as a link to a place where root should not write.
+        # Remove it first: another user may have created it, as a link to a place where root should not write.
         board.link.run(f"rm -rf {DIRECTORY} && mkdir -m 700 {DIRECTORY}", root=True)
         return [_disk(board, kind, size, repetitions, seconds) for kind in ("read", "write")]
 
@@ -103,7 +103,7 @@ def _disk(board: Board, kind: str, size: int, repetitions: int, seconds: float) 
 def access_s(board: str, kind: str, size: int, output: str) -> float:
     """Return the time of one access of `size` bytes (s) from fio's JSON report. Raises BoardError.
 
-    It is computed from counts, since fio 2.1 rounds `iops` down to an integer.
+    The time is computed from the number of accesses, because fio 2.1 rounds `iops` down to an integer.
     """
     try:
         report: dict[str, Any] = json.loads(output[output.index("{") :])
@@ -123,6 +123,6 @@ def check_sysbench(board: str, output: str) -> None:
     if found and (int(found[1]), int(found[2])) < OLDEST_SYSBENCH:
         raise ToolMissing(
             board,
-            f"has {found[0]}, but sysbench 1.0 or later is needed: install it from a newer release of its "
-            "system, or from https://github.com/akopytov/sysbench",
+            f"has {found[0]}, but sysbench 1.0 or later is needed: install it from a newer release of the "
+            "board's OS, or from https://github.com/akopytov/sysbench",
         )

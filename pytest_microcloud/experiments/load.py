@@ -24,7 +24,7 @@ from pytest_microcloud.errors import BoardError, InvalidMeasurement, UserMistake
 REQUEST_TIMEOUT_S = 30
 """ab is ended after this time without an event on any connection."""
 GRACE_S = 15
-"""By how much ab's own timeout is longer, since ab discards all request times at its own timeout."""
+"""ab's own timeout is longer by this time, because ab discards all request times when it expires."""
 IDLE_POLL_S = 0.25
 MOST_CLIENTS = 20_000
 """ab's MAX_CONCURRENCY."""
@@ -37,7 +37,7 @@ OWN_LIMITS = (
 )
 """Messages of ab, or of the programs that start it, when a limit of this machine stops it."""
 PRIORITY = 1
-"""Real-time priority of the load generator, which stands for a machine of its own and takes little time."""
+"""Real-time priority of the load generator. It represents a separate machine, and needs little CPU time."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Load:
 
 @dataclass(frozen=True)
 class _Ended:
-    """A finished program: status, output, and its times: total, on a CPU, waiting for one, idle."""
+    """A finished program: status, output, total time, time on a CPU, time waiting for a CPU, idle time."""
 
     status: int
     stdout: str
@@ -94,8 +94,8 @@ def ab(
     """Send `requests` requests from `clients` concurrent clients for a page of `page_bytes`.
 
     With an `address`, ab connects to it instead of resolving the host of `url`; the header Host keeps the
-    name. Truncated pages count as failures, which ab itself does not count. Requests that ab completed before
-    it stopped count as answered.
+    name. Truncated pages count as failures, although ab itself does not count them. If ab stops early, the
+    requests that it completed count as answered.
 
     Raises UserMistake if there are fewer requests than clients, InvalidMeasurement if ab has no results, and
     BoardError if ab cannot be run or takes longer than `timeout_s`.
@@ -136,8 +136,8 @@ def check_load(*, requests: int, clients: int) -> None:
         raise UserMistake(f"clients={clients}: the load generator takes 1 to {MOST_CLIENTS:,} clients")
     if requests < clients:
         raise UserMistake(
-            f"requests={requests}, clients={clients}: each client needs at least one request, and four for a "
-            "page time that means something"
+            f"requests={requests}, clients={clients}: each client needs at least one request, and four for "
+            "meaningful page times"
         )
 
 
@@ -168,8 +168,8 @@ def _last_line(text: str) -> str:
 def _run(command: Sequence[str], timeout_s: float, file: int) -> _Ended:
     """Run a program that prints little and inherits an open file. Raises TimeoutExpired.
 
-    It is interrupted after REQUEST_TIMEOUT_S without an event: ab then prints its results and writes its
-    table.
+    The program is interrupted after REQUEST_TIMEOUT_S without an event: ab then prints its results and writes
+    its table.
     """
     before_s, started = _children_s(), time.monotonic()
     with subprocess.Popen(
@@ -194,9 +194,9 @@ def _run(command: Sequence[str], timeout_s: float, file: int) -> _Ended:
 
 
 def _prioritise(pid: int) -> None:
-    """Let a load generator run as soon as it is ready, if this user may: boards emulated here would delay it.
+    """Give the load generator real-time priority if this user may: boards emulated here would delay it.
 
-    A higher nice value would not do, as the engine's containers are one group of the scheduler.
+    A nice value is not enough, because the scheduler treats the engine's containers as one separate group.
     """
     with suppress(OSError, AttributeError):  # not permitted, or not Linux
         os.sched_setscheduler(pid, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(PRIORITY))
@@ -213,7 +213,7 @@ def _many_files() -> Sequence[str]:
 def _wait_unreaped(process: subprocess.Popen[str], timeout_s: float) -> float:
     """Wait until the process has ended, and leave it unreaped so that the kernel's counters can be read.
 
-    Return how long it had had no event when it was interrupted (s); 0 if it was not interrupted.
+    Return the time without an event after which the process was interrupted (s); 0 if it was not interrupted.
     """
     deadline = time.monotonic() + timeout_s
     active, events, idle_s = time.monotonic(), -1, 0.0
@@ -234,7 +234,7 @@ def _wait_unreaped(process: subprocess.Popen[str], timeout_s: float) -> float:
 
 
 def _context_switches(pid: int) -> int:
-    """Return how often a process has waited, which grows with each event but not during a wait."""
+    """Return how often a process has started to wait. The number grows with each event, not with time."""
     try:
         return _figure("voluntary_ctxt_switches:", Path(f"/proc/{pid}/status").read_text())
     except OSError:
@@ -242,7 +242,7 @@ def _context_switches(pid: int) -> int:
 
 
 def _waited_s(pid: int) -> float:
-    """Return how long a process was ready to run without a CPU (s); 0 if the kernel does not count it."""
+    """Return how long a process was ready to run but had no CPU (s); 0 if the kernel does not count that."""
     try:
         return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
     except (OSError, IndexError, ValueError):
@@ -272,7 +272,7 @@ def _own_limit(done: _Ended) -> str:
 
 
 def _failures(done: _Ended, requests: int, page_bytes: int) -> int:
-    """Return how many requests failed, by their status or by the pages received, whichever is more.
+    """Return how many requests failed, counted by status or by the pages received, whichever is more.
 
     ab's own "Failed requests" counts a reset connection twice. Without ab's results, only the requests that
     it did not complete count as failed.
@@ -307,7 +307,7 @@ def _request_times(table: str) -> list[float]:
 
 
 def _without_refused(times_s: list[float], failures: int) -> list[float]:
-    """Leave out the requests that were refused at once, for which ab records a time of 0."""
+    """Leave out requests that the server refused at once: ab records a time of 0 for them."""
     refused = min(failures, times_s.count(0.0))
     return sorted(times_s)[refused:] if refused else times_s
 

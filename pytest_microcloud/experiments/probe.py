@@ -34,7 +34,7 @@ def answers(
     container: Container | None,
     timeout_s: float = ANSWER_TIMEOUT_S,
 ) -> bool:
-    """Send one request; return False without a response or with an unexpected one."""
+    """Send one request, and return whether the expected response arrives."""
     try:
         if ready.kind == "stdin":
             return container is not None and _stdin(container, ready, timeout_s)
@@ -50,7 +50,7 @@ def answers(
 def wait_until_ready(
     board: Board, ready: Ready, port: int | None = None, container: Container | None = None
 ) -> float:
-    """Send requests until the application responds, and return the time that it took (s).
+    """Send requests until the application responds, and return how long that took (s).
 
     Raises BoardError if its container ended, DeadlineExceeded if it is not ready in time.
     """
@@ -65,7 +65,9 @@ def wait_until_ready(
         if now - asked >= timeout_s:
             timeout_s = min(2 * timeout_s, ANSWER_TIMEOUT_S)
         if waited > ready.timeout_s:
-            raise DeadlineExceeded(board.name, f"an application was not ready within {ready.timeout_s:.0f} s")
+            raise DeadlineExceeded(
+                board.name, f"the application on it was not ready within {ready.timeout_s:.0f} s"
+            )
         if container is not None and waited > 1 and not _runs(board, container):
             with explained(board.name, "reading the log of a container"):
                 received = container.logs(tail=3).decode(errors="replace").strip() or "(nothing)"
@@ -87,7 +89,7 @@ def http_answers(
 ) -> bool:
     """Whether the response to a GET has status 200 and a body that contains `expect`.
 
-    The rest of the body is not read: over a slow link, a long page takes several round trips more.
+    The rest of the body is not read: over a slow link, reading a long page takes several more round trips.
     """
     with _got(address, port, path, connect_timeout_s, timeout_s) as response:
         return response.status == 200 and _contains(response.read1, expect)
@@ -113,7 +115,7 @@ def _got(
 
 
 def answering_address(host: str, port: int) -> str:
-    """Return the first IP address of a host at which a port accepts connections, as for a GET.
+    """Return the IP address that a GET would use: the first of a host at which a port accepts connections.
 
     Raises OSError if there is none.
     """
@@ -122,7 +124,7 @@ def answering_address(host: str, port: int) -> str:
 
 
 def has_ipv4(host: str) -> bool:
-    """Whether a name or address resolves to an IPv4 address; False for an unresolvable IPv6 address."""
+    """Whether a name or address resolves to an IPv4 address. False for an unresolvable IPv6 address."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError:
@@ -151,7 +153,7 @@ def _stdin(container: Container, ready: Ready, timeout_s: float) -> bool:
 
 
 def _contains(receive: Callable[[int], bytes], expect: str) -> bool:
-    """Read until the expected response; return False if the peer ends it first."""
+    """Read until `expect` has arrived; return False if the connection ends before that."""
     received = b""
     while expect.encode() not in received:
         part = receive(4096)

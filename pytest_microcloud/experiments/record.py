@@ -31,8 +31,9 @@ Points = Callable[[Effort, Catalog], Sequence[Any]]
 class Axis:
     """The points at which `@pytest.mark.sweep` runs a test.
 
-    `points` is a sequence, a mapping from each effort ("quick", "standard", "paper") to a sequence, or a
-    function of the effort and the catalog. `shown` returns a point's text in the test's id.
+    `points` is one of three things: a sequence of points for all efforts; a mapping from the name of an
+    effort ("quick", "standard", "paper") to a sequence; or a function that takes the effort and the catalog
+    and returns a sequence. `shown` converts a point to its text in the test's id.
     """
 
     points: Sequence[Any] | Mapping[str, Sequence[Any]] | Points
@@ -52,7 +53,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Step:
-    """A test of the plan: its name, the points of its axes, board model, effort and catalog."""
+    """One test of the plan: its name, parameters (a point of each axis), board model, effort and catalog."""
 
     test: str
     parameters: Mapping[str, Any]
@@ -62,7 +63,7 @@ class Step:
 
     @property
     def slowness(self) -> float:
-        """How much slower the board's CPU is than the reference core of the workloads' start times."""
+        """How many times slower the board is than the core to which the workloads' start times refer."""
         return REFERENCE_MIPS / self.model.sevenzip_mips_all_cores
 
 
@@ -70,10 +71,11 @@ class Step:
 class Experiment(Description):
     """Everything the plugin knows about an experiment; register it with `pytest_microcloud_register`.
 
-    `axes` are the axes that its tests can sweep over. `tolerates` lists symptoms (catalog/health.toml) that
-    it causes itself, so that they do not invalidate its measurements. `tools` maps each program that it runs
-    on the board to its Debian package. `estimate` is the duration of a test (s), or a function that returns
-    it for a `Step`; only --microcloud-plan uses it. Raises UserMistake if the record contradicts itself.
+    `axes` are the axes that the experiment's tests can sweep over. `tolerates` lists the symptoms
+    (catalog/health.toml) that the experiment causes itself, so that they do not invalidate its measurements.
+    `tools` maps each program that the experiment runs on the board to the program's Debian package.
+    `estimate` is the duration of a test (s), or a function that returns the duration for a `Step`; only
+    --microcloud-plan uses it. Raises UserMistake if the record contradicts itself.
     """
 
     axes: Mapping[str, Axis] = field(default_factory=dict)
@@ -87,7 +89,7 @@ class Experiment(Description):
 
     @property
     def words(self) -> Iterator[str]:
-        """The points of its axes that are strings and the same for every effort."""
+        """The points that are strings, of the axes that are the same for every effort."""
         for axis in self.axes.values():
             if not callable(axis.points) and not isinstance(axis.points, Mapping):
                 yield from (point for point in axis.points if isinstance(point, str))
@@ -131,9 +133,9 @@ def shipped(name: str, **how: Any) -> Experiment:
 
 
 def axes(experiments: Mapping[str, Experiment], name: str) -> dict[str, Axis]:
-    """Return all axes that a test of an experiment can sweep over; its own take precedence over others'."""
+    """Return all axes that a test can sweep over. Of several with one name, the experiment's own counts."""
     found: dict[str, Axis] = {}
-    for experiment in reversed(list(experiments.values())):  # the first registered axis of a name counts
+    for experiment in reversed(list(experiments.values())):  # otherwise, the axis registered first counts
         found |= experiment.axes
     return found | (dict(experiments[name].axes) if name in experiments else {})
 

@@ -19,7 +19,7 @@ SLOWEST_PAGES_PER_S = 2.0
 """The load is aborted below this rate. It is a timeout, not a limit."""
 SERVER_START_S = 3.0
 PAGE_CPU_S = 0.002
-"""CPU time of a page on a core of the reference MIPS."""
+"""CPU time of one page on a core with REFERENCE_MIPS."""
 
 
 def _estimate(step: Step) -> float:
@@ -43,8 +43,8 @@ SERVING = shipped(
 def load(server: Server, *, clients: int, requests: int) -> list[Measurement]:
     """Send `requests` requests from `clients` concurrent clients; measure page time, throughput, failures.
 
-    The results are invalid if ab was the bottleneck, or had to wait for a busy controller. Raises UserMistake
-    if there are fewer requests than clients.
+    The results are invalid if ab was the bottleneck or had to wait for the controller's CPU. Raises
+    UserMistake if there are fewer requests than clients.
     """
     check_load(requests=requests, clients=clients)
     board = server.board
@@ -57,7 +57,7 @@ def load(server: Server, *, clients: int, requests: int) -> list[Measurement]:
         times = Measurement("serving.page_time", seen.request_times_s, dict(labels), reason=failed)
         throughput = Measurement("serving.throughput", [seen.answered / seen.duration_s], dict(labels))
         measured = [times, throughput, *measured]
-    elif not seen.answered:  # regardless of the limits
+    elif not seen.answered:  # even if no limit is set
         measured[0].verdict = "infeasible"
     if seen.bottleneck:
         for m in measured:
@@ -68,14 +68,14 @@ def load(server: Server, *, clients: int, requests: int) -> list[Measurement]:
 def capacity(server: Server, *, requests: int, most: int = MOST_CLIENTS) -> list[Measurement]:
     """Find the largest number of clients that the server handles without a failure.
 
-    `most` is tried first. If that fails, a ladder of ×1.1 steps below it is searched by bisection.
+    It tries `most` first. If that fails, it searches a ladder of ×1.1 steps below `most` by bisection.
     Raises InvalidMeasurement if ab was the bottleneck.
     """
     board, setting = server.board, server.setting
 
     def served(clients: int) -> bool:
         board.say(f"serving {setting}: trying {clients} clients")
-        one_more = clients + 1  # ab sends the first request alone
+        one_more = clients + 1  # ab sends the first request alone: the others are sent by all clients at once
         seen = _ab(server, clients, max(requests, one_more))
         if seen.bottleneck:
             raise InvalidMeasurement(f"{board.name}: {seen.bottleneck}")
@@ -106,7 +106,7 @@ def _failed(seen: Load, requests: int) -> str:
 
 
 def _ab(server: Server, clients: int, requests: int) -> Load:
-    """Send the requests. Failed ones are a result if the board is well, and raise BoardError if it is not."""
+    """Send the requests. Raises BoardError if some fail because of trouble on the board."""
     with server.board.load_turn():
         seen = ab(
             server.board.name,

@@ -29,7 +29,7 @@ def _estimate(step: Step) -> float:
 
 STARTUP = shipped(
     "startup",
-    # Booting loads the board before it is ready, and NTP sets its clock afterwards.
+    # Booting keeps the board busy before it is ready, and NTP sets the board's clock afterwards.
     tolerates=("reboot", "load", "clock"),
     estimate=_estimate,
 )
@@ -38,12 +38,13 @@ STARTUP = shipped(
 def reboot(deployment: Deployment) -> list[Measurement]:
     """Reboot once; measure the time until a user can log in, and until a container responds.
 
-    Both times are on the board's clock, which starts at the power-on of an emulated board and with the kernel
-    of a real one. If a command cuts the power, both are also measured on the controller's clock, from the end
-    of that command. The container starts with the engine. Raises BoardError if no new boot is detected.
+    Both times are on the board's clock. The clock of an emulated board starts at power-on, that of a real
+    board when its kernel starts. If a command cuts the power, both times are also measured on the
+    controller's clock, from the end of that command. The board's engine starts the container at boot. Raises
+    BoardError if the board does not boot.
     """
     board, workload = deployment.board, deployment.workload
-    board.say("startup: a container that starts with the board")
+    board.say("startup: running a container that starts at boot")
     port = _free_port(deployment)
     with explained(board.name, f"running {deployment.image}"):
         container = board.docker.containers.run(
@@ -92,7 +93,7 @@ class _Watch:
         self._thread.join()
 
     def first_answer_after(self, moment_s: float) -> float:
-        """Return when the server first responded after a moment, on the controller's monotonic clock.
+        """Return when the server first responded after `moment_s`; both on the controller's monotonic clock.
 
         Responses before the new boot's power-on come from the old boot, which is shutting down.
         """
@@ -127,7 +128,7 @@ class _Watch:
 
 
 def _free_port(deployment: Deployment) -> int:
-    """Return a port that is free now; a port that Docker selects would change with a reboot."""
+    """Return a port that is free now. A port that Docker selects again at each start would change at boot."""
     board = deployment.board
     with explained(board.name, f"running {deployment.image}"):
         container = board.docker.containers.run(**deployment.options())
