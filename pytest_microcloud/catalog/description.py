@@ -1,7 +1,7 @@
 """The metrics and figures of an experiment as plain data, which a run file stores.
 
 The shipped experiments are described in `experiments/*.toml`. A description does not define how an
-experiment is run; that is added by `pytest_microcloud.experiments.record.Experiment`.
+experiment is run: its subclass `pytest_microcloud.experiments.record.Experiment` adds that.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ class Metric:
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A published figure (`by`, such as "the paper") that is shown on a chart and never judged.
+    """A published figure that is shown on a chart and never judged. `by` is its origin, such as "the paper".
 
-    `x` and `y` are the ends of a line in SI units; without `y` it is vertical. On a bar chart it is drawn at
-    `x`, beside the bar named `bar`. A `hidden` mark only appears in the legend.
+    The mark is a line: `x` and `y` are the coordinates of its ends in SI units. Without `y`, the line is
+    vertical. On a bar chart, the mark is drawn at `x`, beside the bar named `bar`. A `hidden` mark only
+    appears in the legend.
     """
 
     text: str
@@ -54,20 +55,20 @@ class Mark:
 class Chart:
     """A figure of an experiment, as data; the report draws it for every board or board model.
 
-    `metrics` maps each metric to its name on the chart. The kinds:
+    `metrics` maps each metric to its name on the chart. The kinds are:
 
     - "curves": the median of the first metric along the label `x`, whose values are numbers ("50") or sizes
       ("64KiB").
-    - "sums": the cumulative sum of the first metric's samples. `total` is the metric with the full number of
-      samples, for measurements that only took some.
+    - "sums": the cumulative sum of the first metric's samples. If a measurement took only some of the
+      samples, the metric `total` has the full number.
     - "bars": a bar for the median of the first metric. Each further metric is stacked on top of the previous
-    one.
+      one.
 
     There is a curve or bar for each board and each combination of the labels `series` (by default all labels
-    but `x`); values in `order` come first. `tabled` lists metrics that appear only in the table, and
-    `quantiles` the quantiles of all samples that the table has in addition to p95. `log` names the axes with
-    a logarithmic scale. `expected` lists the board models that the chart should have; those without a run are
-    listed below it.
+    but `x`); values in `order` come first. `tabled` lists metrics that appear only in the table. `quantiles`
+    lists the quantiles of all samples that the table has in addition to p95. `log` names the axes with a
+    logarithmic scale. `expected` lists the board models that the chart should have; the page lists those
+    without a run below the chart.
     """
 
     title: str
@@ -93,7 +94,7 @@ class Chart:
 class Description:
     """The description of an experiment for reports.
 
-    `headline` is the metric that matters most, at the labels `headline_at`; the first metric if left out.
+    `headline` is the metric that matters most, at the labels `headline_at`. The default is the first metric.
     `title` and `about` are for people: a heading, and a sentence.
     """
 
@@ -145,7 +146,7 @@ def metrics() -> Mapping[str, Metric]:
 
 
 def add_metrics(added: Iterable[Metric]) -> None:
-    """Add the metrics of a registered experiment, so that measurements find their units."""
+    """Add the metrics of a registered experiment, so that `metric` finds the units of its measurements."""
     _registered.update({metric.name: metric for metric in added})
 
 

@@ -68,9 +68,10 @@ class Catalog:
         return frozenset((*ids, *names, *(m.unit for m in known.values())))
 
     def limit(self, model: str, metric: str, labels: Mapping[str, str | int]) -> Limit | None:
-        """Return the model's limit of a metric; a custom limit takes precedence over shipped ones.
+        """Return the model's limit of a metric. A user's limit takes precedence over shipped ones.
 
-        Of several, the one with the most labels applies, and among those the last one read.
+        If several limits apply, the one with the most labels is returned; if several have as many, the one
+        that was read last.
         """
         for limits in (self.user_limits, self.limits):
             covering = [x for x in reversed(limits) if x.model == model and x.covers(metric, labels)]
@@ -82,9 +83,8 @@ class Catalog:
 def load(extra: Iterable[Path] = (), experiments: Mapping[str, Description] | None = None) -> Catalog:
     """Read the shipped catalog, then the user's files. A later record replaces one of the same name.
 
-    A user's file may hold `[boards.ID]`, `[workloads.ID]` and `[limits.MODEL]` tables. `experiments` are the
-    registered ones; the shipped ones if left out.
-    Raises CatalogError with the file and the key.
+    A user's file may contain `[boards.ID]`, `[workloads.ID]` and `[limits.MODEL]` tables. `experiments` are
+    the registered experiments, by default the shipped ones. Raises CatalogError with the file and the key.
     """
     models = _Models()
     workloads: dict[str, Workload] = {}
@@ -294,7 +294,7 @@ def _only(file: Path, where: str, table: Table, known: Iterable[str]) -> None:
 
 
 def _record(kind: type[Record], file: Path, where: str, table: Table) -> Record:
-    """Convert a table to a record; every key is checked against the dataclass's fields and their types."""
+    """Convert a table to a record. Every key is checked against the dataclass's fields and their types."""
     hints = typing.get_type_hints(kind)
     fields = dataclasses.fields(kind)  # type: ignore[arg-type]
     _only(file, f"{where}.", table, [f.name for f in fields])

@@ -1,7 +1,7 @@
 """The page that httpd serves: minimal HTML with one picture of 100 kB, in one document.
 
 The paper's page had one image of about 100 kB beside its HTML (section 4.I). ab requests one URL, so the
-picture is inlined. It is an SVG, so no encoding enlarges it.
+picture is inlined. It is an SVG, since inlining another format would need an encoding that enlarges it.
 """
 
 PICTURE_BYTES = 100_000

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 LARGEST = 1e18
-"""An upper bound of all figures of a board, in any unit of the catalog."""
+"""Upper bound of a board's figures, whatever their unit."""
 MAY_BE_ZERO = frozenset(("round_trip_s", "max", "min", "most"))
 MAY_BE_ENDLESS = frozenset(("filling_seconds",))
 RANGES: Mapping[str, tuple[float, float]] = {"port": (1, 65535), "cores": (1, 4096)}

@@ -51,7 +51,7 @@ class BoardModel:
 
 @dataclass(frozen=True, kw_only=True)
 class PiType:
-    """A type of Raspberry Pi: its short and its whole name, and its entries in a device tree's compatible."""
+    """A type of Raspberry Pi: short name (`type`), full name, and `compatible` entries of the device tree."""
 
     id: str
     type: str
@@ -61,7 +61,7 @@ class PiType:
 
 @dataclass(frozen=True, kw_only=True)
 class OldCode:
-    """The meaning of an old-style revision code; without `ram_bytes`, the code stands for several sizes."""
+    """The meaning of an old-style revision code. `ram_bytes` is None if the code stands for several sizes."""
 
     id: str
     type: str
@@ -85,8 +85,8 @@ class Revisions:
 class Ready:
     """The readiness probe of a workload's containers.
 
-    `kind` is "http" (GET `path`, the answer contains `expect`), "tcp" (send `send`, the answer contains
-    `expect`) or "stdin" (a line written to the main process is answered with `expect`).
+    `kind` is "http" (GET `path`), "tcp" (send `send`) or "stdin" (write the line `send` to the main process).
+    The container is ready when the response contains `expect`.
     """
 
     kind: str
@@ -100,8 +100,8 @@ class Ready:
 class Workload:
     """An application that boards host, from an official `image` or a Dockerfile in `directory`.
 
-    `page` names the picture page (`catalog.page`) in a web server's build context and, below the server's
-    root, to its clients.
+    `page` is the file name of the picture page (`catalog.picture`) if the workload is a web server: in the
+    build context of its image, and in the URL below the server's root.
     """
 
     id: str
@@ -137,7 +137,7 @@ class Limit:
     source: str
 
     def covers(self, metric: str, labels: Mapping[str, str | int]) -> bool:
-        """Whether this limit applies to a metric with these labels; labels that it omits are ignored."""
+        """Whether this limit applies to a metric with these labels. Labels that it omits are ignored."""
         return metric == self.metric and all(
             str(labels.get(key)) == str(value) for key, value in self.labels.items()
         )

@@ -27,6 +27,6 @@ def read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(content.decode())
     except RecursionError:
-        raise CatalogError(f"{file}: is not TOML: it is nested too deep") from None
+        raise CatalogError(f"{file}: is not TOML: it is nested too deeply") from None
     except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError, and integers of thousands of digits
         raise CatalogError(f"{file}: is not TOML: {error}") from None
