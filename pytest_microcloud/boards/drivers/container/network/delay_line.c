@@ -1,12 +1,12 @@
 /* delay_line QUEUE MICROSECONDS: accept each packet of a netfilter queue after a fixed time.
  *
- * It stands in for sch_netem on kernels without it. All packets wait equally long, so they leave in the order
- * in which they came, and one verdict accepts all that are due. Prints "ready" once the queue is its own. If
- * it ends, the kernel drops what the rule sends to the queue: the board is then unreachable, never faster.
- * Without MICROSECONDS it only tries whether the kernel has such queues.
+ * It replaces sch_netem on kernels without it. All packets wait for the same time, so they leave in the order
+ * in which they came, and one verdict accepts all packets that are due. Prints "ready" once it is bound to the
+ * queue. If it ends, the kernel drops the packets that the rule sends to the queue: the board is then
+ * unreachable, but never faster. Without MICROSECONDS, it only checks that the kernel has such queues.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h> /* before the kernel's own headers, which then leave out what it has */
+#include <arpa/inet.h> /* before the kernel's headers, which then omit the definitions that it has */
 #include <errno.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -26,7 +26,7 @@
 #include <libmnl/libmnl.h>
 #include <libnetfilter_queue/libnetfilter_queue.h>
 
-#define MOST 65536u /* packets on their way; a power of two */
+#define MOST 65536u /* maximum number of waiting packets; a power of two */
 #define RECEIVE_BYTES (16 << 20)
 
 struct packet {
@@ -35,7 +35,7 @@ struct packet {
 };
 
 static struct packet line[MOST];
-static uint32_t first, behind; /* of the packets on their way; both count on for ever */
+static uint32_t first, behind; /* the first waiting packet, and the one after the last; both only increase */
 static int64_t delay_ns;
 
 static int64_t now_ns(void) {
@@ -49,8 +49,8 @@ static void fail(const char *step) {
     exit(EXIT_FAILURE);
 }
 
-/* Run as soon as a packet is due, as far as the host lets us: before all others, or else (where real-time
- * priorities are not for containers) with short slices, which kernels since 6.12 let preempt long ones. */
+/* Run as soon as a packet is due, as far as the host permits: with real-time priority, or, if containers may
+ * not have that, with short time slices. Since Linux 6.12, a process with short slices preempts others. */
 static void be_punctual(void) {
     struct sched_param before_all_others = {.sched_priority = 1};
     struct {
@@ -119,7 +119,7 @@ static void receive(struct mnl_socket *netlink) {
     for (;;) {
         ssize_t size = recv(mnl_socket_get_fd(netlink), buffer, sizeof buffer, MSG_DONTWAIT);
         if (size > 0)
-            mnl_cb_run(buffer, size, 0, 0, enter, NULL); /* an error is of a packet that is gone */
+            mnl_cb_run(buffer, size, 0, 0, enter, NULL); /* errors only concern packets that no longer exist */
         else if (errno == EAGAIN || errno == EWOULDBLOCK)
             return;
         else if (errno != EINTR && errno != ENOBUFS)
