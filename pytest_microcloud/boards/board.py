@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 BOOT_TIMEOUT_S = 300.0
 ENGINE_TIMEOUT_S = 300.0
 LOAD_GENERATOR_CPUS = 0.5
-"""CPUs of this machine that a load generator and its connection take, roughly."""
+"""About how many CPUs of this machine a load generator and its connection take."""
 LOGIN_TIMEOUT_S = 15.0
 """Timeout of one login attempt after a reboot. A login on a slow board that is booting takes seconds."""
 HOLDER_FIRST_S = 20.0
@@ -179,9 +179,10 @@ class Board:
 
     @contextlib.contextmanager
     def load_turn(self) -> Iterator[None]:
-        """Occupy what a load generator takes of this machine: its CPUs, or a larger share of its network.
+        """Reserve what the load generator of a board with its own hardware takes of this machine.
 
-        An emulated board has occupied that already, and its link is not of this machine's network.
+        That is its CPUs or, if larger, the board's share of this machine's network speed, as CPUs. For an
+        emulated board, `turn` has reserved the CPUs, and the load does not use this machine's network.
         """
         cpus = 0.0
         if not self.driver.host_cpus:

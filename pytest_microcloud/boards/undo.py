@@ -70,7 +70,7 @@ sweep() {{ # what, how to list it, how to remove it
         {{ echo "$1 could not be listed: $(engine $2 2>&1 >/dev/null | tail -n 1)"; return 1; }}
     ours=$(printf '%s\n' "$ours" | grep -vxF "${{hosts:-none}}")
     [ -n "$ours" ] || return 0
-    output=$(engine $3 $ours 2>&1 >/dev/null) || # is enough if another session has removed them meanwhile
+    output=$(engine $3 $ours 2>&1 >/dev/null) || # no error if another session has removed them meanwhile
         {{ there=$(engine $2) && ! printf '%s\n' "$there" | grep -qxF "$ours"; }} ||
         {{ echo "$1 could not be removed: $(printf %s "$output" | tail -n 1)"; return 1; }}
 }}

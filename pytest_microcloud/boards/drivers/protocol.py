@@ -46,7 +46,7 @@ class Driver(ABC):
 
     @property
     def host_cpus(self) -> float:
-        """How many CPUs of this machine the board itself uses; 0 for a board with its own hardware."""
+        """How many CPUs of this machine the board itself takes; 0 for a board with its own hardware."""
         return 0.0
 
     def before_measurement(self) -> None:

@@ -100,7 +100,7 @@ class ContainerDriver(Driver):
 
     @property
     def host_cpus(self) -> float:
-        """The board's calibrated CPUs."""
+        """The board's share of its model's calibrated CPUs."""
         return float(self._made_of.get("calibrated_cpus", 0.0)) * self.target.cpu_share
 
     def before_measurement(self) -> None:
