@@ -1,1 +1,1 @@
-"""What the harness itself costs: `make bench`, or `python -m benchmarks`."""
+"""Measures what the harness itself costs: `make bench`, or `python -m benchmarks`."""

@@ -39,11 +39,11 @@ QUICK = Extent(collecting_pairs=15, pairs=3, requests=500, containers=8, ratings
 
 
 def main() -> int:
-    """Return 0 if every row is measured and kept, otherwise 1."""
+    """Print the table; return 0 if every row was measured and meets its requirement, otherwise 1."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measure what the harness itself costs."
     )
-    parser.add_argument("--quick", action="store_true", help="fewer pairs")
+    parser.add_argument("--quick", action="store_true", help="measure fewer pairs and repetitions")
     parser.add_argument(
         "--models",
         default="pi3b",
@@ -51,7 +51,7 @@ def main() -> int:
         help="board models to rate with 7-Zip; the rest is measured on the first (default: pi3b)",
     )
     parser.add_argument(
-        "--only", default=",".join(ROWS), metavar="ROW,…", help=f"of these rows (default: {','.join(ROWS)})"
+        "--only", default=",".join(ROWS), metavar="ROW,…", help=f"only these rows (default: {','.join(ROWS)})"
     )
     chosen = parser.parse_args()
     only = chosen.only.split(",")
@@ -64,7 +64,7 @@ def main() -> int:
     except MicrocloudError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         failed = True
-    finally:  # what was measured before something broke, or Ctrl-C, is still of use
+    finally:  # print what was measured before an error or Ctrl-C
         if measured:
             print(f"\n{_machine()}\n\n{table(measured)}", flush=True)
     return 1 if failed or not all(row.kept for row in measured) else 0
@@ -74,7 +74,7 @@ def _measure(
     measured: list[Row], catalog: Catalog, models: list[str], only: list[str], extent: Extent
 ) -> None:
     for name in models:
-        catalog.model(name)  # an unknown one is reported at once
+        catalog.model(name)  # report an unknown model before measuring
     if "collecting" in only:
         measured.append(rows.collecting(extent.collecting_pairs))
     if "compare" in only:

@@ -1,4 +1,4 @@
-"""One emulated board for the time of a measurement, and a record of the steps that it reports meanwhile."""
+"""An emulated board for the duration of a measurement, and a record of the steps reported meanwhile."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class Recorded(Progress):
     lines: list[tuple[float, str]] = field(default_factory=list)
 
     def announce(self, subject: str, text: str) -> None:
-        """Print it."""
+        """Print a step of the board."""
         announce(subject, text)
 
     def update(self, _subject: str, text: str) -> None:
-        """Keep it."""
+        """Keep a step of an experiment."""
         self.lines.append((time.monotonic(), text))
 
     def last(self, word: str) -> float:
-        """Return the time of the last step that has this word."""
+        """Return the time of the last step whose text contains this word."""
         return next(at for at, text in reversed(self.lines) if word in text)
 
 

@@ -106,8 +106,8 @@ def main() -> int:
         lines.append((f"{case.cv:.0%}", boots, *(f"{share:.1%}" for pair in pairs for share in pair)))
         kept += list(_asked(case, ours))
     print(
-        f"{RUNS} runs of {METRICS} metrics a row, {BETWEEN_BOOTS:.0%} between boots; confirming: a screening "
-        f"of {SCREENED[1]} boots against {SCREENED[0]} stored ones, {DRIFT:.0%} of drift between these\n"
+        f"{RUNS} runs of {METRICS} metrics per row, {BETWEEN_BOOTS:.0%} between boots; confirming: a screening "
+        f"of {SCREENED[1]} boots against {SCREENED[0]} stored ones, {DRIFT:.0%} of drift between them\n"
     )
     print(aligned(lines))
     print()
@@ -137,7 +137,7 @@ def _asked(case: Case, rates: Rates) -> Iterator[tuple[str, bool]]:
     )
     if case.asked:
         yield (
-            f"{where}: at least {LEAST_FOUND:.0%} of +{SLOWER:.0%} are found ({rates.found:.1%})",
+            f"{where}: at least {LEAST_FOUND:.0%} of +{SLOWER:.0%} changes are found ({rates.found:.1%})",
             rates.found >= LEAST_FOUND,
         )
 
@@ -168,7 +168,7 @@ def _confirmed(random: np.random.Generator, case: Case, *, slower: bool) -> Judg
 
 
 def _run(random: np.random.Generator, cv: float, boots: int, *, slower: bool = False) -> NDArray[np.float64]:
-    """Return METRICS × boots values; of those of a slower run, the first ones are slower."""
+    """Return METRICS × boots values; in a slower run, the first metrics are slower."""
     import numpy as np
 
     between = random.normal(0.0, BETWEEN_BOOTS, (METRICS, boots))

@@ -1,4 +1,4 @@
-"""Measuring two ways of doing the same, side by side: A B A B …, so that a slow minute is slow for both."""
+"""Times two ways of doing the same thing in turn, A B A B …, so that a slow minute slows both."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Pair:
-    """Seconds of the bare way and of ours, one right after the other."""
+    """Times (s) of the bare way and of our way, measured one right after the other."""
 
     bare_s: float
     ours_s: float
@@ -25,7 +25,7 @@ class Pair:
 
 
 def alternate(bare: Callable[[], float], ours: Callable[[], float], count: int) -> list[Pair]:
-    """Do both `count` times in turn and return what they say they took (s); a first pair only warms up."""
+    """Run both `count` times in turn and return the times that they report (s), after a pair to warm up."""
     bare()
     ours()
     return [Pair(bare(), ours()) for _ in range(count)]

@@ -1,4 +1,4 @@
-"""A row of the table: what was measured, what is asked of it, and whether it is kept."""
+"""A row of the table: what was measured, the requirement, and whether it is met."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """Values of one question, in `unit`; their median is what is judged.
+    """The values of one benchmark, in `unit`; their median is judged.
 
-    It may be at most `at_most`, and as far from 1 as `within` says. `detail` gives the figures behind it.
+    The median may be at most `at_most`, and may differ from 1 by at most `within`. `detail` gives the figures
+    behind it.
     """
 
     what: str
@@ -27,7 +28,7 @@ class Row:
 
     @property
     def kept(self) -> bool:
-        """Whether the median is as asked."""
+        """Whether the median meets the requirement."""
         if self.at_most is not None and self.median > self.at_most:
             return False
         return self.within is None or abs(self.median - 1) <= self.within
@@ -46,7 +47,7 @@ class Row:
         return f"{value:.1f}" if self.unit in (" ms", " MB") else f"{value:.3f}"
 
 
-HEADER = ("what", "median", "min to max", "asked", "kept", "figures (medians)")
+HEADER = ("what", "median", "min to max", "required", "met", "figures (medians)")
 
 
 def table(rows: list[Row]) -> str:

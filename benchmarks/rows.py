@@ -1,4 +1,4 @@
-"""The questions, a function each: what the harness costs, and how true an emulated board is."""
+"""The benchmarks, one function each: what the harness costs, and how accurate an emulated board is."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ DEADLINE_S = 1800.0
 
 
 def collecting(pairs: int) -> Row:
-    """Collect a project that has nothing to do with boards, with the plugin and without."""
+    """Compare collecting a project without boards, with the plugin and without."""
     with tempfile.TemporaryDirectory(prefix="microcloud-bench-") as directory:
         project = Path(directory)
         (project / "pytest.ini").write_text("[pytest]\n")
@@ -67,7 +67,7 @@ def collecting(pairs: int) -> Row:
 def link(board: Board, pairs: int) -> Row:
     """Compare commands and Docker pings over our link with testinfra's and docker-py's own ways to a board.
 
-    Both count from nothing to the end, connecting included.
+    Both times include connecting.
     """
     import docker
     import testinfra
@@ -119,7 +119,7 @@ def link(board: Board, pairs: int) -> Row:
 
 @contextmanager
 def _home(directory: Path) -> Iterator[None]:
-    """Let docker-py find another ~/.ssh than the user's."""
+    """Make docker-py find the ~/.ssh of another home directory."""
     before = os.environ.get("HOME")
     os.environ["HOME"] = str(directory)
     try:
@@ -132,10 +132,10 @@ def _home(directory: Path) -> Iterator[None]:
 
 
 def serving_load(board: Board, catalog: Catalog, pairs: int, requests: int) -> Row:
-    """Compare the whole of `serving.load`, on a watched board, with ab and the same arguments."""
+    """Compare `serving.load` on a watched board with plain ab with the same arguments."""
     program = shutil.which("ab")
     if program is None:
-        raise BoardError(board.name, "cannot be put under load: ab is not installed here")
+        raise BoardError(board.name, "cannot be put under load: ab is not installed on this machine")
     with (
         docker_server(deploy(board, catalog.workload(WORKLOAD))) as server,
         tempfile.TemporaryDirectory(prefix="microcloud-bench-") as directory,
@@ -162,11 +162,12 @@ def serving_load(board: Board, catalog: Catalog, pairs: int, requests: int) -> R
 
 
 def hosting_fill(board: Board, catalog: Catalog, progress: Recorded, pairs: int, containers: int) -> Row:
-    """Compare the filling of `hosting.fill` with a loop of `docker run` on the board.
+    """Compare the time in which `hosting.fill` fills the board with a loop of `docker run` on the board.
 
-    Ours, on a watched board, counts from the call until the last container has answered and been measured:
-    starting each, waiting for its answer, reading memory and disk. Left out on both sides: removing the
-    containers, and asking all of them again at the end. The loop only starts them and waits for no answer.
+    Our time, on a watched board, runs from the call until the last container has responded and has been
+    measured: it includes starting each container, waiting for its response, and reading memory and disk. It
+    excludes the requests to all containers at the end. The loop only starts containers, without waiting for
+    responses. Neither time includes removing the containers.
     """
     workload = catalog.workload(WORKLOAD)
     deployment = deploy(board, workload)
@@ -217,7 +218,7 @@ def sevenzip(board: Board, times: int) -> Row:
 
 
 def memory(board: Board) -> Row:
-    """Compare the memory of the board with the model's."""
+    """Compare the board's memory with the model's published memory."""
     seen, published = board.facts.memory_bytes, board.model.mem_total_bytes
     detail = f"{seen / 2**20:.1f} MiB / {published / 2**20:.1f} MiB"
     return Row(f"memory of {board.model.id}: seen / published", [seen / published], "", detail, within=0.02)

@@ -1,7 +1,7 @@
-"""Stored runs that nobody measured, as many as one likes: what reading, comparing and reporting them costs.
+"""Writes synthetic runs, and measures what reading, comparing and reporting them costs.
 
-A run has 200 metrics of a board, with the metrics, labels and tests of the suites, at more points than an
-effort has. One with one boot is about as large as the real one of a standard session (240 kB).
+A synthetic run has 200 metrics of one board, with the metrics, labels and tests of the suites, at more points
+than an effort has. With one boot, it is about as large as a real run of a standard session (240 kB).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Test = tuple[str, str, str, list[tuple[str, dict[str, str | int]]]]
 def write(
     directory: Path, count: int, *, boots: int = 1, models: tuple[str, ...] = MODELS, seed: int = 2017
 ) -> list[Path]:
-    """Write so many run files, of all models and OS releases in turn; return them, oldest first."""
+    """Write `count` run files, of all models and OS releases in turn; return them, oldest first."""
     source = random.Random(seed)  # noqa: S311 (noise, no secret)
     files = []
     for number in range(count):
@@ -174,7 +174,7 @@ def _measurement(source: random.Random, metric: str, labels: dict[str, str | int
 
 
 def report(count: int) -> tuple[Row, Row]:
-    """Make the report of so many stored runs, as a whole process: its time, and its peak of memory."""
+    """Measure time and peak memory of a process that writes the report of `count` stored runs."""
     with tempfile.TemporaryDirectory(prefix="microcloud-bench-") as name:
         directory = Path(name) / "runs"
         size = sum(file.stat().st_size for file in write(directory, count))
@@ -189,7 +189,7 @@ def report(count: int) -> tuple[Row, Row]:
 
 
 def compare(times: int) -> Row:
-    """Compare two stored runs of 200 metrics in ten boots, as a whole process."""
+    """Measure the time of a process that compares two stored runs of 200 metrics in ten boots."""
     with tempfile.TemporaryDirectory(prefix="microcloud-bench-") as name:
         directory = Path(name)
         baseline, candidate = write(directory, 2, boots=10, models=("pi3b",))
@@ -199,7 +199,7 @@ def compare(times: int) -> Row:
 
 
 def _microcloud(*arguments: str) -> tuple[float, float]:
-    """Run the command; return what it took (s), and its peak of memory (MB)."""
+    """Run the `microcloud` command; return its time (s) and its peak memory (MB)."""
     started = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest_microcloud.cli", *arguments], stdout=subprocess.DEVNULL

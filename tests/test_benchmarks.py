@@ -57,7 +57,7 @@ def test_the_simulation_fails_if_something_is_not_kept(
 ) -> None:
     monkeypatch.setattr(simulation, "LEAST_FOUND", 1.01)
     assert simulation.main() == 1
-    assert "NO  CV 3%, 20 boots: at least 101% of +20% are found (100.0%)" in capsys.readouterr().out
+    assert "NO  CV 3%, 20 boots: at least 101% of +20% changes are found (100.0%)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("at_most", "code"), [(2.0, 0), (1.0, 1)])
