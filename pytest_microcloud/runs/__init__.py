@@ -1,4 +1,4 @@
-"""Stored runs: files that pytest-benchmark reads, too."""
+"""Stored runs, in files that pytest-benchmark can read."""
 
 from pytest_microcloud.runs.files import (
     SCHEMA,

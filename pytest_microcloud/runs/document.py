@@ -1,6 +1,6 @@
-"""The form of a run file: pytest-benchmark's JSON with ours in it, typed.
+"""The typed form of a run file: pytest-benchmark's JSON with our data in it.
 
-What an earlier version did not write yet has its default; keys that nobody reads are left out.
+Keys that earlier versions did not write have defaults; keys that are not read are left out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Verdict = Literal["error", "invalid", "infeasible", "feasible", "not measured"]
 
 @dataclass(frozen=True)
 class StoredMeasurement:
-    """A measurement as it is stored; `limit` has numbers under "max" and "min", and texts."""
+    """A measurement as stored; the values of `limit` are numbers for "max" and "min", else texts."""
 
     metric: str
     samples: list[float]
@@ -45,7 +45,7 @@ class StoredMeasurement:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A test's outcome; `measurements` are those of a test without a benchmark."""
+    """A test's outcome; `measurements` is empty if the test's benchmark holds them."""
 
     board: str
     experiment: str
@@ -59,7 +59,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Ours:
-    """What is ours of a benchmark."""
+    """Our part of a benchmark."""
 
     board: str
     measurements: list[StoredMeasurement]
@@ -71,7 +71,7 @@ class Ours:
 
 @dataclass(frozen=True)
 class ExtraInfo:
-    """A benchmark's extra info; without ours it is a benchmark of the user's own."""
+    """A benchmark's extra info; a benchmark without our part is the user's own."""
 
     microcloud: Ours | None = None
 
@@ -86,7 +86,7 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Session:
-    """What is ours of the machine info: boards, plan, descriptions of experiments, every test's outcome."""
+    """Our part of the machine info: boards, plan, descriptions of experiments, every test's outcome."""
 
     effort: str = ""
     boards: dict[str, Fingerprint] = field(default_factory=dict)
@@ -97,7 +97,7 @@ class Session:
 
 @dataclass(frozen=True)
 class MachineInfo:
-    """The machine info, of which ours alone is read."""
+    """The machine info; only our part is read."""
 
     microcloud: Session
 
@@ -112,5 +112,5 @@ class Document:
 
 
 def decoded(document: Mapping[str, Any]) -> Document:
-    """Return a document typed; raises msgspec.ValidationError with the path of what has another type."""
+    """Return a document, typed; raises msgspec.ValidationError with the path of a wrong value."""
     return msgspec.convert(document, Document)

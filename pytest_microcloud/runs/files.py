@@ -1,7 +1,6 @@
-"""Run files: pytest-benchmark's JSON, with what is ours in each benchmark's `extra_info["microcloud"]`.
+"""Run files: pytest-benchmark's JSON, with our measurements in each benchmark's `extra_info["microcloud"]`.
 
-What else is ours stands in `machine_info["microcloud"]`: the boards' fingerprints, what was to be done, and
-the outcome of every test.
+`machine_info["microcloud"]` holds the boards' fingerprints, the plan, and the outcome of every test.
 """
 
 from __future__ import annotations
@@ -32,19 +31,19 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 LARGEST_BYTES = 256 * 2**20
-"""No run is that long; a larger file is not read."""
+"""No run is that large; a larger file is not read."""
 ROOM_BYTES = 65536
-"""What has to be free before anything is measured: a small run."""
+"""Space that must be free before anything is measured: the size of a small run."""
 TRUSTED = ("feasible", "infeasible")
 WORST_FIRST = ("error", "invalid", "infeasible", "feasible", "not measured")
 
 
 @dataclass
 class Entry:
-    """What one test (its node id) came to: a board's measurements in an experiment, or why there are none.
+    """The outcome of one test: a board's measurements in an experiment, or why there are none.
 
-    `boot` counts the board's boots in the run, from 1. `stage` is empty; in the gate's confirmation it is the
-    side that was measured, "baseline" or "candidate".
+    `test` is its node id. `boot` counts the board's boots in the run, from 1. `stage` is the side that was
+    measured in the gate's confirmation, "baseline" or "candidate", and else empty.
     """
 
     board: str
@@ -57,12 +56,12 @@ class Entry:
     stage: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as the run file holds it."""
+        """Return the entry in the form of the run file."""
         return vars(self) | {"measurements": [m.as_dict() for m in self.measurements]}
 
     @classmethod
     def of(cls, outcome: Mapping[str, Any]) -> Entry:
-        """Return the entry that `as_dict` gave; raises msgspec.ValidationError."""
+        """Return the entry from what `as_dict` returned; raises msgspec.ValidationError."""
         from msgspec import convert
 
         from pytest_microcloud.runs.document import Outcome
@@ -74,8 +73,8 @@ class Entry:
 class Run:
     """A stored run. `taken` is an ISO date and time in UTC, `boards` are the boards' fingerprints by name.
 
-    `plan` is what it set out to do, and `experiments` describes those of its tests; both are empty in files
-    of earlier versions.
+    `experiments` describes the experiments of its tests. Files of earlier versions have neither a plan nor
+    experiments.
     """
 
     file: Path
@@ -88,11 +87,11 @@ class Run:
 
     @cached_property
     def id(self) -> str:
-        """The run's id, which its file is named by."""
+        """The run's id: its file's name without the suffix."""
         return self.file.stem
 
     def boots(self, board: str) -> int:
-        """Return in how many boots of a board its metrics were measured, at most."""
+        """Return the number of a board's boots that its most often measured metric has."""
         boots: dict[tuple[object, ...], set[int]] = {}
         for e in self.entries:
             if e.board == board and not e.stage:
@@ -101,7 +100,7 @@ class Run:
         return max(map(len, boots.values()), default=0)
 
     def trusted(self, stage: str = "") -> Iterator[tuple[Entry, Measurement]]:
-        """Yield the measurements of a stage that can be trusted: with samples, all of them numbers."""
+        """Yield the valid measurements of a stage: those with samples, all of them finite."""
         for entry in self.entries:
             if entry.stage == stage:
                 for m in entry.measurements:
@@ -110,43 +109,43 @@ class Run:
 
     @property
     def unfinished(self) -> bool:
-        """Whether tests that it set out to do have not come to anything, as it was interrupted."""
+        """Whether planned tests have no outcome, because the run was interrupted."""
         return not {entry.test for entry in self.entries}.issuperset(self.plan.tests)
 
     def is_of(self, os_release: str) -> bool:
-        """Whether a board of it ran that OS release: words of the release's name, or a HypriotOS version."""
+        """Whether one of its boards ran an OS release, given as words of its name or a HypriotOS version."""
         wanted = re.compile(rf"(?<![\w.]){re.escape(os_release)}(?![\w.])", re.IGNORECASE)
         return any(wanted.search(name) for facts in self.boards.values() for name in facts.releases)
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file among the runs that is not read, and why."""
+    """A file in a directory of runs that cannot be read as a run, and the reason."""
 
     file: Path
     reason: str
 
 
 def make_room(directory: Path) -> None:
-    """Make the directory of run files; raises UserMistake if none could be written there."""
+    """Create the directory of run files; raises UserMistake if no run file can be written there."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory) as file:
             file.write(bytes(ROOM_BYTES))
     except OSError as error:
         raise UserMistake(
-            f"{directory.parent}: no reports can be written there: {error.strerror}; "
-            "make room, or name another directory with --microcloud-reports"
+            f"{directory.parent}: cannot write reports there: {error.strerror}; "
+            "make room, or choose another directory with --microcloud-reports"
         ) from error
 
 
 def write(file: Path, document: Mapping[str, Any]) -> None:
-    """Write a run file in one step, so that a reader finds the old one or the new one and nothing between."""
+    """Write a run file atomically: a reader finds the old file or the new one, never a part of it."""
     write_text(file, json.dumps(document, default=str))
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a run file that is JSON by now, in one step."""
+    """Write a run file from its JSON text, atomically."""
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.{os.getpid()}")
     try:
@@ -160,43 +159,43 @@ def read(file: Path) -> dict[str, Any]:
     """Return a run file's document, unchanged; raises RunError that names the file if it is not a run."""
     name = printable(str(file))
     if name != str(file):
-        raise RunError(f"{name}: its name cannot be printed: rename it")
+        raise RunError(f"{name}: the file's name has characters that cannot be printed: rename the file")
     try:
         document = json.loads(_text(file))
         json.dumps(document, ensure_ascii=False).encode()  # a lone surrogate cannot be written anywhere
     except OSError as error:
         raise RunError(f"{file}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise RunError(f"{file}: is no JSON, or half of one: {error}") from error
+        raise RunError(f"{file}: is not JSON, or is truncated: {error}") from error
     try:
         ours, benchmarks = document["machine_info"]["microcloud"], document["benchmarks"]
     except KeyError as error:
-        raise RunError(f"{file}: is no run of pytest-microcloud: it has no {error}") from error
+        raise RunError(f"{file}: is not a run of pytest-microcloud: it has no {error}") from error
     except TypeError as error:
-        raise RunError(f"{file}: is no run of pytest-microcloud") from error
+        raise RunError(f"{file}: is not a run of pytest-microcloud") from error
     if not isinstance(ours, dict) or not isinstance(benchmarks, list):
-        raise RunError(f"{file}: is no run of pytest-microcloud")
+        raise RunError(f"{file}: is not a run of pytest-microcloud")
     return dict(document)
 
 
 def _text(file: Path) -> str:
-    """Return what is in a regular file of a bounded size; a FIFO or a device would never end."""
+    """Return the text of a regular file of bounded size; a FIFO or a device might never end."""
     with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as opened:
         found = os.fstat(opened.fileno())
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "is no regular file")
+            raise OSError(errno.EINVAL, "is not a regular file")
         if found.st_size > LARGEST_BYTES:
-            raise OSError(errno.EFBIG, f"{found.st_size} bytes are more than a run has ({LARGEST_BYTES})")
+            raise OSError(errno.EFBIG, f"{found.st_size} bytes exceed the largest run file ({LARGEST_BYTES})")
         return opened.read(LARGEST_BYTES).decode("utf-8")
 
 
 def load(file: Path) -> Run:
-    """Read a run; raises RunError that names the file, and the path inside it of what is wrong."""
+    """Read a run; raises RunError that names the file, and the path of the wrong value in it."""
     return understood(file, read(file))
 
 
 def understood(file: Path, document: Mapping[str, Any]) -> Run:
-    """Return the run of a document that was read from a file; raises RunError as `load` does."""
+    """Return the run in a document that was read from `file`; raises RunError as `load` does."""
     from msgspec import ValidationError
 
     from pytest_microcloud.runs.document import decoded
@@ -206,7 +205,7 @@ def understood(file: Path, document: Mapping[str, Any]) -> Run:
         typed = decoded(document)
         entries = tuple(_entries(typed))
     except (ValidationError, CatalogError, ValueError, OverflowError) as error:
-        raise RunError(f"{file}: is a run that cannot be understood: {printable(str(error))}") from error
+        raise RunError(f"{file}: is a run with a wrong value: {printable(str(error))}") from error
     ours = typed.machine_info.microcloud
     return Run(file, typed.datetime, ours.effort, ours.boards, entries, ours.plan, ours.experiments)
 
@@ -222,7 +221,7 @@ def _refuse_later_schema(file: Path, benchmarks: Iterable[Any]) -> None:
 
 
 def every(directory: Path) -> Iterator[Run | Skipped]:
-    """Read all runs of a directory one by one, by name (oldest first); name files that are not runs."""
+    """Yield each run of a directory, by name (oldest first), and each file that is not a run."""
     for file in sorted(directory.glob("*.json")):
         try:
             yield load(file)
@@ -241,7 +240,7 @@ def find(
     named = (Path(reference), directory / reference, directory / f"{reference}.json")
     if file := next(filter(_is_file, named), None):
         if apart_from and _same(file, apart_from):
-            raise RunError(f"{reference}: is the very run that is to be compared with another")
+            raise RunError(f"{reference}: a run cannot be compared with itself")
         return load(file)
     if not reference.strip() or reference.endswith(".json"):
         raise RunError(f"{reference}: there is no such run file")
@@ -275,7 +274,7 @@ def find(
 def _is_file(file: Path) -> bool:
     try:
         return file.is_file()
-    except OSError:  # a name that is too long for one
+    except OSError:  # the name is too long for a file
         return False
 
 
@@ -284,7 +283,7 @@ def _same(file: Path, other: Path) -> bool:
 
 
 def _entries(document: Document) -> Iterator[Entry]:
-    """Yield what is in the benchmarks, then the rest; verdict and reason are those of the outcomes."""
+    """Yield the entries with a benchmark, then the others; verdict and reason come from the outcomes."""
     outcomes = {outcome.test: outcome for outcome in document.machine_info.microcloud.outcomes}
     for benchmark in document.benchmarks:
         ours = benchmark.extra_info and benchmark.extra_info.microcloud
@@ -311,7 +310,7 @@ def _entry(outcome: Outcome) -> Entry:
 
 
 def unstorable(measured: Measurement) -> str:
-    """Return why no run file could hold a measurement; empty if one can."""
+    """Return why a run file cannot store a measurement; empty if it can."""
     from pytest_microcloud.runs.document import StoredMeasurement
 
     return _mismatch(measured.as_dict(), StoredMeasurement)
@@ -335,7 +334,7 @@ def _mismatch(plain: Mapping[str, Any], form: type) -> str:
 
 
 def worst(verdicts: Iterable[str]) -> str:
-    """Return the worst of some verdicts; "not measured" of none."""
+    """Return the worst of the verdicts; "not measured" if there are none."""
     there = set(verdicts)
     return next((verdict for verdict in WORST_FIRST if verdict in there), "not measured")
 

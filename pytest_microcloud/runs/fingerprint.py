@@ -1,7 +1,7 @@
-"""A board's fingerprint as a run file holds it, typed: what two boards differ in, and how one is altered.
+"""The typed fingerprint of a board in a run file: how two boards differ, and how a board was altered.
 
-Verdicts and pages read it here, so that none of them knows a driver's own keys. What an earlier version did
-not write yet has its default.
+Verdicts and pages use this module, so that they need not know a driver's own keys. Keys that earlier versions
+did not write have defaults.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SAME_CPUS = 0.01
-"""Two calibrations of a host that are no further apart (a share) emulate the same CPU."""
+"""Two calibrations of a host that differ by at most this share emulate the same CPU."""
 LARGEST = 1e18
 """No figure of a board is larger, whatever its unit."""
 
@@ -37,7 +37,7 @@ class Frequency:
 
 @dataclass(frozen=True)
 class Hardware:
-    """A board's hardware as it reports it; `evidence` says where that is from. RAM in bytes, as sold."""
+    """A board's hardware as the board reports it; `evidence` is the source. RAM is in bytes, as sold."""
 
     name: str | None = None
     evidence: str | None = None
@@ -51,7 +51,8 @@ class Hardware:
 class MadeOf:
     """What an emulated board was made of; rate in bit/s, round trip in seconds, `cpu_share` from 0 to 1.
 
-    `calibrated_cpus` of the host stand for the model's CPU. `altered` is None in runs of earlier versions.
+    `calibrated_cpus` is the number of host CPUs that emulate the model's CPU. `altered` is None in runs of
+    earlier versions.
     """
 
     image: str | None = None
@@ -73,9 +74,9 @@ class MadeOf:
 class Fingerprint:
     """What identifies a board and its system in a run; memory in bytes, as Linux sees it.
 
-    `made_of` is the driver's own and is handed back to it to make such a board again. `emulated_by` gives the
-    means by which each aspect is emulated, such as {"round_trip": "netem"}. `waited_s` is how long its
-    measurements waited until this machine had CPUs and network for them.
+    `made_of` belongs to the driver, which gets it back to make such a board again. `emulated_by` names the
+    means by which each aspect is emulated, such as {"round_trip": "netem"}. `waited_s` is how long the board's
+    measurements waited for CPUs and network of this machine.
     """
 
     model: str = "?"
@@ -110,7 +111,7 @@ class Fingerprint:
     waited_s: float = 0.0
 
     def __post_init__(self) -> None:
-        _ = self.emulation  # its types are part of the fingerprint's
+        _ = self.emulation  # checks the types in made_of
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Fingerprint:
@@ -121,7 +122,7 @@ class Fingerprint:
 
     @property
     def emulation(self) -> MadeOf:
-        """What of `made_of` decides whether two boards can be compared."""
+        """The part of `made_of` that decides whether two boards can be compared."""
         import msgspec
 
         try:
@@ -131,7 +132,7 @@ class Fingerprint:
 
     @property
     def altered(self) -> tuple[str, ...]:
-        """How the inventory altered the board from its model; a run of an earlier version has its share."""
+        """How the inventory altered the board's model; for runs of earlier versions, only the CPU share."""
         made = self.emulation
         if made.altered is None and made.cpu_share is not None and made.cpu_share < 1:
             return (f"{made.cpu_share:.3g} of the model's CPU",)
@@ -139,7 +140,7 @@ class Fingerprint:
 
     @property
     def release(self) -> str | None:
-        """The name of its OS release: the HypriotOS image's, which is more precise, if there is one."""
+        """The name of its OS release: that of its HypriotOS image, if any, because it is more precise."""
         return self.hypriot_image_version or self.os_release
 
     @property
@@ -154,33 +155,33 @@ class Fingerprint:
         return tuple(filter(None, (self.serial, self.address, card.cid, card.serial)))
 
     def differences(self, other: Fingerprint) -> Iterator[str]:
-        """Yield why this board, of a baseline, cannot be compared with another one."""
+        """Yield why this board of an earlier run cannot be compared with `other`."""
         for name in ("model", "driver"):
             was, is_now = getattr(self, name), getattr(other, name)
             if was != is_now:
-                yield f"another {name}: {is_now}, and the baseline's is {was}"
+                yield f"the {name} is {is_now}, but was {was}"
         cards = self.card or Card(), other.card or Card()
         if all(card.cid for card in cards) and cards[0].cid != cards[1].cid:
             was, is_now = (card.name or "no name" for card in cards)
-            yield f"another SD card: {is_now}, and the baseline's was {was} (their CIDs differ)"
+            yield f"the SD card is {is_now}, but was {was} (their CIDs differ)"
         yield from _of_emulation(self.emulation, other.emulation)
         for aspect in sorted(self.emulated_by.keys() & other.emulated_by.keys()):
             was, is_now = self.emulated_by[aspect], other.emulated_by[aspect]
             if was != is_now:
                 what = aspect.replace("_", " ")
-                yield f"the {what} is emulated by other means: {is_now}, and the baseline's was by {was}"
+                yield f"the {what} is emulated by {is_now}, but was by {was}"
 
 
 def _of_emulation(before: MadeOf, now: MadeOf) -> Iterator[str]:
     was, cpus = before.calibrated_cpus, now.calibrated_cpus
     if was and cpus and abs(cpus / was - 1) > SAME_CPUS:
         yield (
-            f"another calibration of the host: {cpus:.3g} CPUs stand for the model's, "
-            f"and the baseline had {was:.3g}"
+            f"the host's calibration differs: {cpus:.3g} of its CPUs emulate the model's CPU, "
+            f"but {was:.3g} did before"
         )
     for what, name in (("link_bits_per_s", "link rate (bit/s)"), ("round_trip_s", "round trip (s)")):
         there = getattr(before, what), getattr(now, what)
         if None not in there and there[0] != there[1]:
-            yield f"another {name} is emulated: {there[1]}, and the baseline's was {there[0]}"
+            yield f"the emulated {name} is {there[1]}, but was {there[0]}"
     if before.host and now.host and before.host != now.host:
-        yield f"emulated on another host: {now.host}, and the baseline's was {before.host}"
+        yield f"the board is emulated on host {now.host}, but was on {before.host}"

@@ -1,4 +1,4 @@
-"""What a run sets out to do."""
+"""The plan of a run."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ MOST_BOOTS = 1_000_000
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run sets out to do: `tests` are the node ids of those that measure, `baseline` as it was named.
+    """What a run is to measure: `tests` are node ids, and `baseline` is as given by the user.
 
-    `session` is the id of the session that works on it; its lock shows whether it still does. All is empty
-    in run files of earlier versions.
+    `session` is the id of the session that works on the run; the session's lock shows whether it is still
+    running. All fields are empty in run files of earlier versions.
     """
 
     hosts: tuple[str, ...] = ()
@@ -25,14 +25,14 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not 0 <= self.boots <= MOST_BOOTS:
-            raise ValueError(f"{self.boots} boots are planned")
+            raise ValueError(f"boots is {self.boots}, which is not from 0 to {MOST_BOOTS}")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as the run file holds it."""
+        """Return the plan in the form of the run file."""
         return vars(self) | {"hosts": list(self.hosts), "tests": list(self.tests)}
 
     def is_like(self, other: Plan) -> bool:
-        """Whether it is of the same boards, effort and boots."""
+        """Whether another plan has the same boards, effort and boots."""
         return (set(self.hosts), self.effort, self.boots) == (set(other.hosts), other.effort, other.boots)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""A run that was interrupted: it holds its plan, so that a later session can resume it."""
+"""Interrupted runs: a run file holds the run's plan, so that a later session can resume the run."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pytest_microcloud.runs.plan import Plan
 FINISHED = ("feasible", "infeasible", "not measured")
 """Outcomes that are taken over; errors and invalid measurements are measured again."""
 SYSTEM = ("os_release", "kernel", "docker_version")
-"""The parts of a fingerprint that must not change within a run, beside those that the gate compares."""
+"""The parts of a fingerprint that must not change within a run, besides those that the gate compares."""
 MOST_LISTED = 5
-"""The number of runs that are listed where none is unfinished."""
+"""Most runs to list if none is unfinished."""
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """An unfinished run with what is taken over: entries, and benchmarks and outcomes as they are stored."""
+    """An unfinished run with what is taken over: its entries, and its benchmarks and outcomes as stored."""
 
     file: Path
     plan: Plan
@@ -46,13 +46,13 @@ class Unfinished:
         runs.write(self.file, document)
 
     def must_be(self, board: str, fingerprint: Mapping[str, Any]) -> None:
-        """Raise BoardError if a board is not what it was in the run, by its fingerprint now."""
+        """Raise BoardError if a board's fingerprint differs from that in the run."""
         if not (before := self.boards.get(board)):
             return
         was, is_now = Fingerprint.of(before), Fingerprint.of(fingerprint)
         reasons = list(was.differences(is_now))
         reasons += [
-            f"{what} is {getattr(is_now, what)}, and was {getattr(was, what)}"
+            f"{what} is {getattr(is_now, what)}, but was {getattr(was, what)}"
             for what in SYSTEM
             if getattr(was, what) != getattr(is_now, what)
         ]
@@ -60,8 +60,7 @@ class Unfinished:
             differences = "; ".join(reasons)
             raise BoardError(
                 board,
-                f"is not what the interrupted run was measured on: {differences}. "
-                "Run without --microcloud-resume",
+                f"has changed since the interrupted run: {differences}. Run without --microcloud-resume",
             )
 
     def last_boot(self, board: str) -> int:
@@ -70,7 +69,7 @@ class Unfinished:
 
 
 def find(directory: Path, plan: Plan) -> Unfinished:
-    """Return the newest run of a directory that is like a plan, and unfinished. Raises UserMistake."""
+    """Return a directory's newest unfinished run that is like a plan. Raises UserMistake."""
     there = []
     for file in sorted(directory.glob("*.json"), reverse=True):
         try:
@@ -80,7 +79,7 @@ def find(directory: Path, plan: Plan) -> Unfinished:
             if not theirs.hosts:  # of an earlier version
                 continue
             if workspace.alive(workspace.lock_of(theirs.session or file.stem)):
-                there.append(f"{file.stem} ({theirs}; still going on)")
+                there.append(f"{file.stem} ({theirs}; still running)")
             elif not _missing(run, document, gate=bool(plan.baseline)):
                 there.append(f"{file.stem} ({theirs}; finished)")
             elif not theirs.is_like(plan):
@@ -93,17 +92,18 @@ def find(directory: Path, plan: Plan) -> Unfinished:
         f"; and {len(there) - MOST_LISTED} more" if there[MOST_LISTED:] else ""
     )
     raise UserMistake(
-        f"--microcloud-resume: no run in {directory} of {plan} is unfinished; there is: {listed or 'none'}"
+        f"--microcloud-resume: {directory} has no unfinished run of {plan}; its runs: {listed or 'none'}. "
+        "To start a new run, run without --microcloud-resume"
     )
 
 
 def stored(file: Path, document: dict[str, Any]) -> Unfinished:
-    """Return the run of a file from its document, as `runs.read` returned it."""
+    """Return the run of a file, given the document that `runs.read` returned."""
     return _taken_over(runs.understood(file, document), document)
 
 
 def _missing(run: runs.Run, document: Mapping[str, Any], *, gate: bool) -> bool:
-    """Whether tests, or with `gate` the comparison, are still to be done."""
+    """Whether a run lacks tests or, with `gate`, its comparison."""
     compared = "gate" in document["machine_info"]["microcloud"]
     return run.unfinished or (gate and bool(run.plan.baseline) and not compared)
 
@@ -127,6 +127,6 @@ def _taken_over(run: runs.Run, document: Mapping[str, Any]) -> Unfinished:
 
 
 def joined(plan: Plan, before: Unfinished | None, left_out: Collection[str] = ()) -> Plan:
-    """Return a plan with what an interrupted run had planned, without the tests that are `left_out`."""
+    """Return a plan that includes an interrupted run's tests, without those in `left_out`."""
     tests = dict.fromkeys((*(before.plan.tests if before else ()), *plan.tests))
     return replace(plan, tests=tuple(test for test in tests if test not in left_out))

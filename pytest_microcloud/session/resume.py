@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from pytest_microcloud.runs.unfinished import Unfinished
 
 MOST_NAMED = 3
-"""So many tests that the suite no longer has are named."""
+"""Most tests to name that are no longer in the suite."""
 
 
 class Resume:
-    """The hooks that run only what is left."""
+    """The hooks that run only the remaining tests."""
 
     def __init__(self, config: pytest.Config, unfinished: Unfinished) -> None:
         self._config = config
@@ -37,17 +37,17 @@ class Resume:
         return self._deselected
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Learn which tests the suite has, before any is deselected."""
+        """Note which tests the suite has before any is deselected."""
         self._collected.add(item.nodeid)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Learn which modules were read."""
+        """Note which modules were collected."""
         if report.passed:
             self._modules.add(report.nodeid)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Leave out what is taken over, and find out which planned tests the suite no longer has."""
+        """Deselect tests that are taken over, and note planned tests that the suite no longer has."""
         self._deselected = [item for item in items if item.nodeid in self._unfinished.tests]
         items[:] = [item for item in items if item.nodeid not in self._unfinished.tests]
         self._config.hook.pytest_deselected(items=self._deselected)
@@ -56,7 +56,7 @@ class Resume:
     def _gone(self) -> Iterator[str]:
         """Yield the planned tests whose file is gone, or whose module was collected without them.
 
-        Where only single tests were asked for, a module says nothing about its others.
+        If only single tests were selected, a module may have more tests than were collected.
         """
         by_test = any("::" in word for word in self._config.args)
         narrowed = by_test or any(self._config.getoption(name, False) for name in ("lf", "stepwise"))
@@ -69,7 +69,7 @@ class Resume:
 
 
 class Resumed:
-    """The hooks that report on it."""
+    """The hooks that report on a resumed run."""
 
     def __init__(self, config: pytest.Config, unfinished: Unfinished) -> None:
         self._config = config
@@ -80,7 +80,7 @@ class Resumed:
         """Report how many tests are taken over, and which no longer exist."""
         count = len(self._unfinished.entries)
         tests = f"{count} finished test{'s are' if count != 1 else ' is'}"
-        lines = [f"microcloud: goes on with run {self._unfinished.file.stem}; {tests} taken over"]
+        lines = [f"microcloud: resumes run {self._unfinished.file.stem}; {tests} taken over"]
         if gone := sorted(self._session.gone):
             names = ", ".join(gone[:MOST_NAMED]) + (", …" if gone[MOST_NAMED:] else "")
             tests = "test is" if len(gone) == 1 else "tests are"
@@ -92,7 +92,7 @@ class Resumed:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> object:
-        """Let what was infeasible before fail this session, too; that nothing is left to do does not."""
+        """Fail the session if a finished test was infeasible, but not because no tests remain."""
         if options.nothing_runs(self._config):
             return (yield)
         failed = any(entry.verdict == "infeasible" for entry in self._unfinished.entries)

@@ -1,6 +1,6 @@
 """The run file: written after every test, so that an interrupted session keeps what it measured.
 
-A test's record is encoded once, when it arrives: writing stays cheap in a long session.
+A test's record is encoded once, when it arrives, so that writing stays cheap in a long session.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 CRASHED = "???"
-"""When a test's worker crashed, according to pytest-xdist's report."""
+"""The phase (`when`) in pytest-xdist's report of a test whose worker crashed."""
 
 
 class RunFile:
-    """The hooks that write it; `plan` is what the session sets out to do, apart from its tests."""
+    """The hooks that write the run file; `plan` is the session's plan, without its tests."""
 
     def __init__(self, config: pytest.Config, write_errors: WriteErrors, plan: Plan) -> None:
         self._config = config
@@ -49,11 +49,11 @@ class RunFile:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Complete the plan by the tests."""
+        """Add the collected tests to the plan."""
         self.complete_plan([item.nodeid for item in session.items if fixtures.uses(item, ("measure",))])
 
     def complete_plan(self, tests: Iterable[str]) -> None:
-        """Take the tests that measure into the plan; those that the suite no longer has are forgotten."""
+        """Add the tests that measure to the plan, and drop those that the suite no longer has."""
         from dataclasses import replace
 
         from pytest_microcloud.runs.unfinished import joined
@@ -65,7 +65,7 @@ class RunFile:
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Write it after each test, and once a board is up, so that the run can be resumed."""
+        """Write the file after each test, and when a board first comes up, so that it can be resumed."""
         brought = record_of(report) or {}
         if report.when in ("teardown", CRASHED):
             if (known := self._session.collected.record(report.nodeid)) is not None:
@@ -81,29 +81,29 @@ class RunFile:
                 self.write()
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """Report how an interrupted session is continued."""
+        """Say how to resume an interrupted session."""
         done = {entry.test for entry in self._session.collected.entries} | self._skipped
         left = sum(test not in done for test in self._plan.tests)
         if left and self._session.run_file.is_file():
-            tests = f"{left} test{'s are' if left > 1 else ' is'}"
+            tests = f"{left} planned test{'s have' if left > 1 else ' has'}"
             terminalreporter.write_line(
-                f"{tests} still to be done: the same command with --microcloud-resume goes on from here"
+                f"{tests} not run yet: add --microcloud-resume to the same command to resume"
             )
 
     def write(self) -> None:
-        """Write all that is known by now."""
+        """Write the run so far."""
         from pytest_microcloud import runs
 
         with self._write_errors.noted(f"run file {self._session.run_file}"):
             runs.write_text(self._session.run_file, self._document())
 
     def write_copy(self, file: Path) -> None:
-        """Write the run to another file, too."""
+        """Write a copy of the run to `file`."""
         with self._write_errors.noted(str(file)):
             file.write_text(self._document(), encoding="utf-8")
 
     def _document(self) -> str:
-        """Return the run file's JSON, as pytest-benchmark writes it, with ours in it."""
+        """Return the run file's text: pytest-benchmark's JSON with our data in it."""
         session, collected = self._session, self._session.collected
         taken_over = session.resumed.tests if session.resumed else frozenset()
         own = {test: known for test, known in collected.records.items() if test not in taken_over}
@@ -127,7 +127,7 @@ class RunFile:
         return _object(parts)
 
     def _encode(self, test: str, brought: Mapping[str, Any]) -> None:
-        """Encode a test's record; its measurements are in its benchmark, if there is one."""
+        """Encode a test's record; if the test has a benchmark, only that holds the measurements."""
         outcome = dict(brought["outcome"])
         if brought["benchmarks"]:
             del outcome["measurements"]
@@ -154,7 +154,7 @@ class RunFile:
         return joined(self._plan, None, self._skipped)
 
     def _described(self) -> dict[str, dict[str, Any]]:
-        """Return what readers need of the experiments, who may not have the registry of this session."""
+        """Describe the experiments for readers of the file that do not have this session's registry."""
         known = self._session.registry.experiments
         return {name: known[name].as_dict() for name in self._session.collected.experiments if name in known}
 

@@ -168,7 +168,7 @@ def test_a_terminated_run_leaves_nothing(
         run.process.send_signal(number)
         assert run.wait() == pytest.ExitCode.INTERRUPTED, run.output
     assert f"ended by {number.name}" in run.output
-    assert "1 test is still to be done" in run.output
+    assert "1 planned test has not run yet" in run.output
     assert (project / "reports" / "feasibility.html").exists()
     assert nothing_is_left(run, host_engine)
 

@@ -174,29 +174,32 @@ def as_bytes(**changed: Any) -> bytes:
 
 
 NOT_RUNS: dict[str, tuple[bytes, str]] = {
-    "empty": (b"", "is no JSON, or half of one"),
-    "half-written": (as_bytes()[:-300], "is no JSON, or half of one"),
-    "not UTF-8": (b'{"machine_info": "\xff\xfe"}', "is no JSON, or half of one"),
-    "nested without end": (b"[" * 200_000, "is no JSON, or half of one"),
-    "a list": (b"[1, 2]", "is no run of pytest-microcloud"),
-    "a number": (b"7", "is no run of pytest-microcloud"),
+    "empty": (b"", "is not JSON, or is truncated"),
+    "half-written": (as_bytes()[:-300], "is not JSON, or is truncated"),
+    "not UTF-8": (b'{"machine_info": "\xff\xfe"}', "is not JSON, or is truncated"),
+    "nested without end": (b"[" * 200_000, "is not JSON, or is truncated"),
+    "a list": (b"[1, 2]", "is not a run of pytest-microcloud"),
+    "a number": (b"7", "is not a run of pytest-microcloud"),
     "foreign": (b'{"name": "left-pad", "version": "1.3.0"}', "it has no 'machine_info'"),
     "pytest-benchmark's own": (
         b'{"machine_info": {"node": "n"}, "benchmarks": []}',
         "it has no 'microcloud'",
     ),
-    "no dictionary": (b'{"machine_info": {"microcloud": 1}, "benchmarks": []}', "is no run of pytest-micro"),
+    "no dictionary": (
+        b'{"machine_info": {"microcloud": 1}, "benchmarks": []}',
+        "is not a run of pytest-micro",
+    ),
     "a later schema": (as_bytes(schema=2), "was written by a later version (schema 2): upgrade to read it"),
-    "a board without a name": (as_bytes(board=None, measurements=None), "cannot be understood"),
+    "a board without a name": (as_bytes(board=None, measurements=None), "is a run with a wrong value"),
     "samples that are words": (
         as_bytes(measurements=[{"metric": "io.memory_time", "samples": ["fast"]}]),
-        "cannot be understood",
+        "is a run with a wrong value",
     ),
-    "boots that are words": (as_bytes(boot="first"), "cannot be understood"),
-    "endless boots": (as_bytes(boot=float("inf")), "cannot be understood"),
+    "boots that are words": (as_bytes(boot="first"), "is a run with a wrong value"),
+    "endless boots": (as_bytes(boot=float("inf")), "is a run with a wrong value"),
     "a metric that nobody knows, without its unit": (
         as_bytes(measurements=[{"metric": "sky.blueness", "samples": [1]}]),
-        "cannot be understood",
+        "is a run with a wrong value",
     ),
 }
 
@@ -313,7 +316,7 @@ def test_among_no_runs_nothing_is_found(tmp_path: Path) -> None:
 
 def test_a_broken_file_that_was_named_is_an_error_and_not_skipped(shelf: Path) -> None:
     (shelf / "d.json").write_text("{")
-    with pytest.raises(RunError, match=r"d\.json: is no JSON"):
+    with pytest.raises(RunError, match=r"d\.json: is not JSON"):
         runs.find("d", shelf)
     assert runs.find("bookworm", shelf).id == "a-new"
 

@@ -165,7 +165,7 @@ def test_what_is_no_regular_file_of_a_runs_size_is_named_and_left_out(
     assert cli.main(["report", "--runs", str(bad), "--output", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
     assert "sparse.json" in text
-    assert "is no regular file" in text
+    assert "is not a regular file" in text
 
 
 @pytest.mark.parametrize("name", ["fifo", "zero", "sparse", "directory", "x" * 300])

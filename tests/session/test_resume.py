@@ -106,7 +106,7 @@ def test_what_is_finished_is_taken_over_and_the_rest_is_done(killed: Project) ->
     result = killed.run("--microcloud-resume", "-v")
     assert result.parseoutcomes() == {"passed": 4, "deselected": 3}
     assert result.ret == pytest.ExitCode.OK
-    assert f"goes on with run {killed.files()[0].stem}; 3 finished tests are taken over" in said(result)
+    assert f"resumes run {killed.files()[0].stem}; 3 finished tests are taken over" in said(result)
     (file,) = killed.files()
     places = [m.labels["place"] for _, m in runs.load(file).trusted()]
     assert places == ["first", "limited", "breaks", "doubts", "interrupted", "last"]
@@ -116,8 +116,8 @@ def test_what_is_finished_is_taken_over_and_the_rest_is_done(killed: Project) ->
 
 def test_a_session_that_is_cut_off_says_how_it_goes_on(project: Project) -> None:
     result = project.run("-x", "--deselect", "test_desk.py::test_interrupted")
-    assert "2 tests are still to be done: the same command with --microcloud-resume goes on" in said(result)
-    assert "still to be done" not in said(project.run("--deselect", "test_desk.py::test_interrupted"))
+    assert "2 planned tests have not run yet: add --microcloud-resume" in said(result)
+    assert "not run yet" not in said(project.run("--deselect", "test_desk.py::test_interrupted"))
 
 
 def test_what_was_taken_over_is_in_the_closing_table(killed: Project) -> None:
@@ -203,7 +203,7 @@ def test_a_board_with_another_system_is_not_measured_into_the_same_run(killed: P
     result = killed.run("--microcloud-resume")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert result.parseoutcomes()["errors"] == len(TESTS) - 3
-    why = "is not what the interrupted run was measured on: os_release is Trixie, and was Raspbian"
+    why = "has changed since the interrupted run: os_release is Trixie, but was Raspbian"
     assert why in said(result)
     (facts,) = killed.document()["machine_info"]["microcloud"]["boards"].values()
     assert facts["os_release"] == "Raspbian"
@@ -232,7 +232,7 @@ def test_a_finished_run_is_not_gone_on_with_and_without_runs_it_says_so(project:
     project.tests("def test_it(measure, board):\n    measure(took, board)")
     result = project.run("--microcloud-resume")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "is unfinished; there is: none" in said(result)
+    assert "its runs: none" in said(result)
     project.run().assert_outcomes(passed=1)
     result = project.run("--microcloud-resume")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -247,7 +247,7 @@ def test_a_run_that_is_still_going_on_is_left_alone(killed: Project) -> None:
         fcntl.flock(held, fcntl.LOCK_EX)
         result = killed.run("--microcloud-resume")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "(desk; standard; 1 boot; still going on)" in said(result)
+    assert "(desk; standard; 1 boot; still running)" in said(result)
 
 
 def test_what_was_being_written_when_the_session_was_killed_is_removed(killed: Project) -> None:
@@ -342,7 +342,7 @@ def test_a_planned_test_that_the_suite_no_longer_has_is_named_and_not_waited_for
     (killed.path / "test_desk.py").write_text(suite.replace("def test_last(", "def test_renamed("))
     result = killed.run("--microcloud-resume")
     assert "1 planned test is no longer in the suite (test_desk.py::test_last[ssh://desk])" in said(result)
-    assert "still to be done" not in said(result)
+    assert "not run yet" not in said(result)
     result = killed.run("--microcloud-resume")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "finished" in said(result)
@@ -356,7 +356,7 @@ def test_a_run_whose_remaining_tests_are_all_gone_is_complete(project: Project) 
     result = project.run("--microcloud-resume")
     assert result.ret == pytest.ExitCode.OK, said(result)
     assert "1 planned test is no longer in the suite (test_later.py::test_kill[ssh://desk])" in said(result)
-    assert "still to be done" not in said(result)
+    assert "not run yet" not in said(result)
     again = project.run("--microcloud-resume")
     assert "(desk; standard; 1 boot; finished)" in said(again)
 
