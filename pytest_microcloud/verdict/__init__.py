@@ -1,1 +1,1 @@
-"""What the numbers mean."""
+"""What the numbers mean: limits, gate and claims."""

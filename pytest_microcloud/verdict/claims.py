@@ -1,6 +1,6 @@
 """The claims of the paper's section 4, checked on stored runs of several boards.
 
-A claim holds, does not hold, or is not measured. It names the figures that are missing, also where it holds
+A claim holds, does not hold, or is not measured. It names the figures that are missing, even if it holds
 for the others. `claims.toml` lists the claims; this module checks them.
 """
 
@@ -29,7 +29,7 @@ MATTERS = 0.05
 """The smallest change that matters, as a share, as in the gate."""
 NO_SLOWER = 1 + MATTERS
 CARD_BYTES = 16e9
-"""The paper's SD card."""
+"""The capacity of the paper's SD card."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Found:
 class Claim:
     """A claim with its verdict.
 
-    `numbers` are in words, `missing` names what has not been measured, and `emulated` are the models whose
-    figures are those of emulated boards.
+    `numbers` are sentences, `missing` names what has not been measured, and `emulated` lists the models whose
+    figures come from emulated boards.
     """
 
     id: str
@@ -59,19 +59,20 @@ class Claim:
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> Claim:
-        """Return a claim from its fields, its tuples as lists."""
+        """Return a claim from its fields, in which lists may stand for tuples."""
         return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in plain.items()})  # type: ignore[arg-type]
 
     @property
     def so_far(self) -> bool:
-        """Whether it holds, but a part of its boards or figures is not measured."""
+        """Whether it holds, but some of its boards or figures are not measured."""
         return self.verdict == HOLDS and bool(self.missing)
 
 
 class _Figures:
-    """The newest figures by model, and which of those that were asked for are of emulated boards.
+    """The newest figures by model; `emulated` lists the models of which it returned emulated boards' figures.
 
-    A figure of an emulated board is missing if one of the gaps that begin as `needs` do was not emulated.
+    An emulated board's figure counts as missing if the board has a gap (something that was not emulated) that
+    begins with one of `needs`.
     """
 
     def __init__(self, results: Results, needs: Sequence[str]) -> None:
@@ -92,7 +93,7 @@ class _Figures:
         return figure.median
 
     def _left_out(self, figure: Figure) -> str:
-        """Return what of the needs was not emulated for a figure, and what there was instead; or nothing."""
+        """Return which need was not emulated for a figure, and what replaced it; empty if all were."""
         for gap in figure.gaps:
             if self._needs and gap.startswith(self._needs):
                 need, _, instead = gap.partition(": ")
@@ -108,7 +109,7 @@ class _Figures:
         return [labels for labels in of_each[0] if all(labels in others for others in of_each[1:])]
 
     def lacking(self, metric: str, *models: str) -> list[Missing]:
-        """Return what is missing where these models have no point of a metric in common."""
+        """Return what is missing if these models have no point of a metric in common."""
         without = [Missing(metric, model) for model in models if not self.points(metric, model)]
         return without or [Missing(metric, " and ".join(models), " at the same point")]
 
@@ -134,7 +135,7 @@ def _tables() -> dict[str, dict[str, Any]]:
 
 
 def check(name: str, results: Results) -> Claim:
-    """Return a claim, by its id, with its verdict; KeyError if there is none of that id."""
+    """Return the claim with this id, and its verdict; raises KeyError if there is none."""
     table = dict(_tables()[name])
     figures = _Figures(results, table.pop("needs", ()))
     found = list(_CHECKS[name](figures))
@@ -160,7 +161,7 @@ def _check(function: Check) -> Check:
 def _each(
     compare: Callable[..., Found], cases: Iterable[tuple[object, ...] | Missing]
 ) -> Iterator[Found | Missing]:
-    """Compare each case that has its figures, and yield what the others lack."""
+    """Compare each case whose figures exist, and yield what the other cases lack."""
     for case in cases:
         if isinstance(case, Missing):
             yield case
@@ -184,12 +185,12 @@ def _case(point: Mapping[str, object] | Missing, *before: object) -> tuple[objec
 
 
 def _generations(figures: _Figures) -> list[str]:
-    """Return the paper's generations, and those after them that have runs."""
+    """Return the paper's generations, and the later ones that have runs."""
     return [model for model in GENERATIONS if model in PAPERS_BOARDS or figures.has(model)]
 
 
 def _successions(figures: _Figures, metric: str) -> Iterator[tuple[object, ...] | Missing]:
-    """Yield each generation after the one before it that was measured, at each point that both have."""
+    """Yield each measured generation with the previous measured one, at each point that both have."""
     there = []
     for model in _generations(figures):
         if figures.points(metric, model):
@@ -207,7 +208,7 @@ def _where(point: Mapping[str, object]) -> str:
 def _at_most(
     figures: _Figures, factor: float, first: str, second: str, metric: str, point: Mapping[str, object]
 ) -> Found:
-    """Compare a metric of two models: the first one's is to be at most `factor` times the second one's."""
+    """Check that the first model's metric is at most `factor` times the second model's."""
     a, b = figures.median(first, metric, point), figures.median(second, metric, point)
     unit = known_metric(metric).unit
     return Found(a <= factor * b, f"{first} {shown(a, unit)}, {second} {shown(b, unit)}{_where(point)}")
@@ -257,7 +258,7 @@ def _docker_costs_something(figures: _Figures) -> Iterator[Found | Missing]:
 
 
 def _docker_by_native(figures: _Figures, model: str, metric: str) -> list[float]:
-    """Return a metric in Docker over the same natively, at each number of clients that has both."""
+    """Return a metric's ratio of Docker to native, at each number of clients that has both."""
     points = figures.points(metric, model)
     both = [p for p in points if p.get("setting") == "docker" and {**p, "setting": "native"} in points]
     return [
@@ -368,7 +369,7 @@ def _containers_run_before_the_vm_boots(figures: _Figures) -> Iterator[Found | M
 
 
 def _ahead(figures: _Figures, metric: str, least_s: float, text: str) -> Iterator[Found | Missing]:
-    """Compare when a later board is so far with when the cloud VM can be logged in to."""
+    """Check that each later board reaches `metric` at least `least_s` before the cloud VM accepts a login."""
 
     def ahead(model: str) -> Found:
         board_s = figures.median(model, metric, {})

@@ -1,4 +1,4 @@
-"""Two runs side by side: which boards of theirs can be compared, and what the gate says of these."""
+"""The comparison of two runs: which of their boards can be compared, and the gate's findings on these."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came of comparing a candidate run with a baseline run, both by their ids.
+    """The result of comparing a candidate run with a baseline run, both given by id.
 
-    `refused` and `warnings` are sentences that name the board; what is refused has no findings. `confirmed`
+    `refused` and `warnings` are sentences that name the board; a refused board has no findings. `confirmed`
     is whether suspects were measured again, in fresh boots of both sides.
     """
 
@@ -41,7 +41,7 @@ class Comparison:
         return any(finding.fails for finding in self.findings)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for machines."""
+        """Return the comparison as JSON data."""
         return {
             "verdict": self.verdict,
             "baseline": self.baseline,
@@ -54,7 +54,7 @@ class Comparison:
 
 
 def compare(baseline: Run, candidate: Run, rules: gate.Rules | None = None) -> Comparison:
-    """Compare two runs; raises RunError if no board or no metric of one can be compared with the other's."""
+    """Compare two runs; raises RunError if they have no board or no metric that can be compared."""
     pairs = paired(baseline, candidate)
     before: dict[gate.Key, gate.Series] = {}
     refused, warnings = [], []
@@ -68,8 +68,8 @@ def compare(baseline: Run, candidate: Run, rules: gate.Rules | None = None) -> C
         before |= {(ours, *key[1:]): values for key, values in measured.items() if key[0] == theirs}
     if not pairs or (refused and not before):
         why = "; ".join(refused) or (
-            f"it has {', '.join(baseline.boards) or 'no boards'}, "
-            f"and {candidate.id} {', '.join(candidate.boards) or 'none'}"
+            f"{baseline.id} has {', '.join(baseline.boards) or 'no boards'}, "
+            f"and {candidate.id} has {', '.join(candidate.boards) or 'none'}"
         )
         raise RunError(f"{candidate.id} cannot be compared with {baseline.id}: {why}")
     if baseline.effort != candidate.effort:
@@ -84,29 +84,29 @@ def compare(baseline: Run, candidate: Run, rules: gate.Rules | None = None) -> C
     if not found:
         raise RunError(
             f"{candidate.id} cannot be compared with {baseline.id}: they have no metric in common "
-            "that was measured and can be trusted"
+            "with valid measurements"
         )
     return Comparison(baseline.id, candidate.id, found, refused, warnings)
 
 
 def _alone_in_one(run: Run, pairs: Collection[str]) -> Iterator[str]:
-    """Yield which boards have nothing to be compared with, so that none is missed unseen."""
+    """Yield a warning for each board that has no counterpart in the other run."""
     for name in run.boards:
         if name not in pairs:
-            yield f"{name}: {run.id} alone has it, and no other board of its model stands for it"
+            yield f"{name}: only {run.id} has this board, and it can be paired with no other of its model"
 
 
 def _not_measured_again(before: Collection[gate.Key], after: Collection[gate.Key]) -> Iterator[str]:
-    """Yield what is in the baseline alone, so that what no longer works does not pass unseen."""
+    """Yield a warning for each board with metrics that only the baseline has: they may no longer work."""
     gone = [key for key in before if key not in after]
     for board in dict.fromkeys(board for board, _, _ in gone):
         metrics = Counter(metric for name, metric, _ in gone if name == board)
         listed = ", ".join(f"{metric} ({count})" for metric, count in metrics.items())
-        yield f"{board}: the baseline has metrics that the candidate lacks, or has as invalid only: {listed}"
+        yield f"{board}: the baseline has metrics for which the candidate has no valid measurement: {listed}"
 
 
 def paired(baseline: Run, candidate: Run) -> dict[str, str]:
-    """Return which board of the baseline goes with which of the candidate: by name, else by model."""
+    """Return the candidate's board for each board of the baseline: by name, else by model."""
     pairs = {name: name for name in candidate.boards if name in baseline.boards}
     alone = dict(_alone(baseline, pairs))
     return pairs | {alone[m]: name for m, name in _alone(candidate, pairs) if m in alone}
@@ -121,15 +121,15 @@ def _alone(run: Run, pairs: Collection[str]) -> Iterator[tuple[str, str]]:
 
 
 def reservations(old: Fingerprint, new: Fingerprint) -> Iterator[str]:
-    """Yield what to bear in mind when two boards are compared."""
+    """Yield warnings about a comparison of two boards."""
     before, now = set(old.not_emulated), set(new.not_emulated)
-    yield from (f"only now is not emulated: {gap}" for gap in sorted(now - before))
-    yield from (f"only in the baseline was not emulated: {gap}" for gap in sorted(before - now))
+    yield from (f"not emulated in the candidate only: {gap}" for gap in sorted(now - before))
+    yield from (f"not emulated in the baseline only: {gap}" for gap in sorted(before - now))
     if new.emulated and old.kernel == new.kernel:
-        yield "both sides ran the host's kernel: a change of kernel shows on real boards only"
+        yield "both sides ran the host's kernel: only real boards can show the effect of a kernel change"
     if bool(old.others_containers) != bool(new.others_containers):
         who = "the candidate" if new.others_containers else "the baseline"
-        yield f"containers of others ran on {who} alone"
+        yield f"containers of others ran only on {who}"
     known = [facts.card is not None and bool(facts.card.cid) for facts in (old, new)]
     if known[0] != known[1]:
-        yield "whether it is the same SD card is not known: one side has no CID"
+        yield "it is not known whether the SD cards are the same: one side has no CID"

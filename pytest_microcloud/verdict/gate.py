@@ -1,7 +1,7 @@
-"""The gate: which metrics of a candidate run are worse than the baseline run's.
+"""The gate: finds the metrics of a candidate run that are worse than the baseline run's.
 
-A value is a boot: the median of its repetitions. Both sides' values are compared by an exact rank test, all
-metrics together are kept to one false discovery rate, and a change must be large enough to matter.
+Each boot has one value: the median of its repetitions. An exact rank test compares the values of both sides.
+All metrics together keep one false discovery rate, and a change must be large enough to matter.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LARGEST_SHIFT = 709.0
 SPARE_BOOTS = 2
 SCALES = ("ratio", "count", "ladder")
 SCREEN_P = 0.05
-"""A first look lets that much through, as what it finds is measured again (simulation: see gate.toml)."""
+"""Largest p of a suspect, which is then measured again (simulation: see gate.toml)."""
 
 Key = tuple[str, str, tuple[tuple[str, str], ...]]
 """Board, metric and labels."""
@@ -37,7 +37,7 @@ Key = tuple[str, str, tuple[tuple[str, str], ...]]
 
 @dataclass(frozen=True)
 class Rule:
-    """How one metric is judged: shares of 1, except `scale` and `report_only`."""
+    """How one metric is judged; its numbers are shares of 1."""
 
     q: float
     effect: float
@@ -49,7 +49,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Series:
-    """One metric on one board: `values` is one a boot, in SI units; `better` is "lower" or "higher"."""
+    """One metric on one board: `values` (in SI units) has one per boot; `better` is "lower" or "higher"."""
 
     unit: str
     better: str
@@ -60,9 +60,9 @@ class Series:
 class Finding:
     """The gate's result for one metric on one board.
 
-    `ratio` is candidate by baseline and `interval` that of it; None where a baseline of 0 has no ratio.
-    `p` is not adjusted. `boots` are those of baseline and candidate. `worse` is whether the shift points to
-    the worse side, whatever the evidence.
+    `ratio` is candidate divided by baseline, with its confidence `interval`; both are None if the baseline is
+    0. `p` is not adjusted. `boots` are the numbers of boots of baseline and candidate. `worse` is whether the
+    candidate is worse, however weak the evidence.
     """
 
     board: str
@@ -83,7 +83,7 @@ class Finding:
         return self.verdict == REGRESSED and not self.report_only
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for `microcloud compare --json`."""
+        """Return the finding for `microcloud compare --json`."""
         return asdict(self) | {"labels": dict(self.labels)}
 
 
@@ -104,24 +104,24 @@ class Rules:
         return Rule(**(self._tables["default"] | self._tables.get(metric, {})))
 
     def too_few(self, boots: int) -> str:
-        """Return that even one metric is inconclusive with so few boots per side; empty if it is not."""
+        """Return a warning if so few boots per side are inconclusive even for one metric, else nothing."""
         needed = ranks.boots_needed(float(self._tables["default"]["q"]))
         if boots >= needed:
             return ""
         measured = f"{boots} boot{'s' if boots > 1 else ''}"
-        return f"inconclusive with {measured}: needs {needed} boots per side, and more among many metrics"
+        return f"inconclusive with {measured}: needs {needed} boots per side, and more for many metrics"
 
     def idle(self, metrics: Collection[str]) -> Iterator[str]:
-        """Yield the user's rules that apply to none of these metrics, as with a misspelt name."""
+        """Yield a warning for each of the user's rules that applies to none of these metrics."""
         for name, file in self._own.items():
             if name != "default" and name not in metrics:
-                yield f"{file}: there is a rule for {name}, which neither run has"
+                yield f"{file}: the rule for {name} has no effect, because neither run has this metric"
 
 
 def compare(
     baseline: Mapping[Key, Series], candidate: Mapping[Key, Series], rules: Rules | None = None
 ) -> list[Finding]:
-    """Compare what both runs measured, in the candidate's order. What only one of them has is left out."""
+    """Compare the metrics that both runs measured, in the candidate's order."""
     rules = rules or Rules()
     both = [key for key in candidate if key in baseline and baseline[key].values and candidate[key].values]
     judged = [_Judged(key, baseline[key], candidate[key], rules.of(key[1])) for key in both]
@@ -133,7 +133,7 @@ def compare(
 
 
 def series(run: Run, stage: str = "") -> dict[Key, Series]:
-    """Return what a run measured in that stage, one value a boot."""
+    """Return what a run measured in that stage, with one value per boot."""
     measured = per_boot(run, stage)
     found = {}
     for key, boots in measured.items():
@@ -143,22 +143,23 @@ def series(run: Run, stage: str = "") -> dict[Key, Series]:
 
 
 def suspects(findings: Iterable[Finding]) -> list[Finding]:
-    """Return what deserves to be measured again: worse, and unlikely enough to be chance for a screening."""
+    """Return the findings to measure again: worse, with a p of at most `SCREEN_P`."""
     return [f for f in findings if f.worse and f.p <= SCREEN_P and not f.report_only]
 
 
 def fresh_boots(suspects: Sequence[Finding], rules: Rules, *, tests: int = 0) -> int:
-    """Return how many fresh boots per side confirm the suspects, among so many `tests` if they are more.
+    """Return how many fresh boots per side are needed to confirm the suspects.
 
-    At least as many as on the larger side of the screening, and some more than the test needs, so that one
-    invalid boot does not make it inconclusive.
+    `tests` is the number of metrics to adjust for, if larger than the number of suspects. The result is at
+    least the boots of the larger side of the screening, and a few more than the rank test needs, so that one
+    invalid boot does not make the test inconclusive.
     """
     q = min(rules.of(finding.metric).q for finding in suspects) / max(tests, len(suspects))
     return max(ranks.boots_needed(q) + SPARE_BOOTS, *(boots for f in suspects for boots in f.boots))
 
 
 def overall(findings: Sequence[Finding]) -> str:
-    """Return one verdict for all."""
+    """Return one verdict for all findings."""
     there = {finding.verdict for finding in findings if not finding.report_only}
     if REGRESSED in there or not there - {TOO_FEW}:
         return REGRESSED if REGRESSED in there else TOO_FEW
@@ -173,7 +174,10 @@ def _family(judged: Sequence[_Judged]) -> list[Finding]:
 
 @dataclass(frozen=True)
 class _Scale:
-    """On which a metric's changes are measured: `to` it, the `smallest` change, and back to a `ratio`."""
+    """A metric's scale: `to` converts a value to it, `smallest` is the smallest change that matters.
+
+    `ratio` converts a shift on the scale to a ratio, and `describe` to words.
+    """
 
     to: Callable[[float], float]
     smallest: float
@@ -194,7 +198,7 @@ class _Judged:
         self.p = ranks.p_value(self.before, self.after)
 
     def finding(self, adjusted: float, metrics: int) -> Finding:
-        """Return what comes of it among that many metrics, with its p adjusted for their number."""
+        """Return the finding; `adjusted` is p adjusted for the number of `metrics`."""
         scale, rule, boots = self.scale, self.rule, (len(self.before), len(self.after))
         shift, low, high = ranks.shift(self.before, self.after, rule.confidence)
         ends = (scale.ratio(low), scale.ratio(high))
@@ -208,7 +212,7 @@ class _Judged:
         elif ranks.smallest_p(*boots) > rule.q / metrics:
             verdict = TOO_FEW
             needed = ranks.boots_needed(rule.q / metrics)
-            reason = f"needs {needed} boots per side among {metrics} metrics"
+            reason = f"needs {needed} boots per side for {metrics} metrics"
         elif interval and 1 - rule.ruled_out <= interval[0] and interval[1] <= 1 + rule.ruled_out:
             reason = f"≥{rule.ruled_out:.0%} ruled out"
         board, metric, labels = self.key
@@ -248,7 +252,7 @@ def _scale(rule: Rule, before: Sequence[float], after: Sequence[float]) -> _Scal
 
 
 def _ratio(shift: float) -> float:
-    """Return the ratio that a difference of logarithms stands for; one that no float can hold is cut."""
+    """Return the ratio for a difference of logarithms, limited to the range of floats."""
     return math.exp(min(shift, LARGEST_SHIFT))
 
 
@@ -261,14 +265,14 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
             raise CatalogError(f'{file}: key "{name}": a table is needed, not {table!r}')
         for key, value in table.items():
             if key not in kinds:
-                raise CatalogError(f'{file}: key "{name}.{key}": there are only {", ".join(kinds)}')
+                raise CatalogError(f'{file}: key "{name}.{key}": expected one of {", ".join(kinds)}')
             if wanted := _wrong(key, value):
                 raise CatalogError(f'{file}: key "{name}.{key}": {wanted} is needed, not {value!r}')
     return tables
 
 
 def _wrong(key: str, value: object) -> str:
-    """Return what a rule's value should be, if it is not."""
+    """Return what a rule's value should be; empty if it is right."""
     if key == "report_only":
         return "" if isinstance(value, bool) else "true or false"
     if key == "scale":

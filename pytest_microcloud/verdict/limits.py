@@ -9,9 +9,9 @@ from pytest_microcloud.measurement import Measurement, shown
 
 
 def judge(measurements: Iterable[Measurement], model: str, catalog: Catalog) -> list[str]:
-    """Give each measurement its limit and verdict; return what was missed, a sentence each.
+    """Give each measurement its limit and verdict; return a sentence for each missed one.
 
-    Invalid measurements are not judged. What the experiment found infeasible stays so, and comes first.
+    Invalid measurements are not judged. One that the experiment itself found infeasible stays infeasible.
     """
     missed = []
     for measurement in measurements:
@@ -29,7 +29,7 @@ def judge(measurements: Iterable[Measurement], model: str, catalog: Catalog) -> 
 def apply(limit: Limit, measurement: Measurement) -> str | None:
     """Judge one measurement by one limit; return a sentence if it is missed.
 
-    The sentence says metric, value, limit and source; it becomes the measurement's reason.
+    The sentence has metric, value, limit and source, and is added to the measurement's reason.
     """
     bound, kind = (limit.max, "max") if limit.max is not None else (limit.min, "min")
     if bound is None:

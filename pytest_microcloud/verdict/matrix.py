@@ -1,4 +1,4 @@
-"""The verdict of each board on each experiment, with the one number that matters."""
+"""The verdict of each board on each experiment, with the headline figure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pytest_microcloud.runs import Entry, worst
 
 @dataclass(frozen=True)
 class Cell:
-    """A board's verdict on an experiment, its headline figure, and the reasons of what is not feasible.
+    """A board's verdict on an experiment, the headline figure, and the reasons if it is not feasible.
 
-    `judged` is False where "feasible" only means that there was no limit to miss, `since` is the day of a run
-    that is not the newest one; `remark` says so.
+    `judged` is False if "feasible" only means that no limit was set. `since` is the date of the run if it is
+    not the newest one. `remark` has both.
     """
 
     verdict: str

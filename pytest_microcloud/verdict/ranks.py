@@ -1,8 +1,8 @@
-"""Exact rank statistics of two small samples, with ties: the test, and the interval that goes with it.
+"""Exact rank statistics of two small samples, with ties: the rank test, and its confidence interval.
 
-The sample is one value a boot. SciPy's `mannwhitneyu` is exact only without ties and asymptotic else, and an
-asymptotic p is unreliable at the levels that are needed here; so the distribution of the rank sum is
-counted, over all ways of choosing which values are the candidate's.
+A sample has one value per boot. SciPy's `mannwhitneyu` is exact only without ties. With ties its p is
+asymptotic, which is unreliable at the levels that are needed here. This module therefore counts the
+distribution of the rank sum over all ways to choose which values are the candidate's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def p_value(baseline: Sequence[float], candidate: Sequence[float]) -> float:
     """Return the two-sided p of the exact rank test (Mann-Whitney, Wilcoxon) with midranks for ties.
 
-    Twice the smaller tail, at most 1. ValueError if a sample is empty.
+    It is twice the smaller tail, at most 1. Raises ValueError if a sample is empty.
     """
     if not baseline or not candidate:
         raise ValueError("a rank test needs values on both sides")
@@ -37,7 +37,7 @@ def smallest_p(baseline: int, candidate: int) -> float:
 
 
 def boots_needed(level: float) -> int:
-    """Return how many boots per side make a p of at most `level` possible."""
+    """Return the smallest number of boots per side with which p can be as small as `level`."""
     boots = 1
     while smallest_p(boots, boots) > level:
         boots += 1
@@ -49,14 +49,14 @@ def shift(
 ) -> tuple[float, float, float]:
     """Return by how much the candidate's values lie above the baseline's: (estimate, low, high).
 
-    The estimate is the median of all differences (Hodges, Lehmann 1963), the interval the one that the rank
-    test would not reject (Moses). With too few values for that confidence it is all of the differences.
+    The estimate is the median of all differences (Hodges, Lehmann 1963). The interval has the shifts that the
+    rank test does not reject (Moses). With too few values for that confidence, it spans all differences.
     """
     differences = sorted(after - before for after in candidate for before in baseline)
     counts = _rank_sums(tuple(range(2, 2 * (len(baseline) + len(candidate)) + 1, 2)), len(candidate))
     least = len(candidate) * (
         len(candidate) + 1
-    )  # the smallest doubled rank sum; U is half of what is over it
+    )  # the smallest doubled rank sum; U is half of the excess over it
     tail, total, cut = 0.0, float(counts.sum()), 0
     while 2 * (tail + float(counts[least + 2 * cut])) / total <= 1 - confidence:
         tail += float(counts[least + 2 * cut])
@@ -66,9 +66,9 @@ def shift(
 
 
 def adjusted(p_values: Sequence[float]) -> list[float]:
-    """Return each p adjusted for their number: at most q where the false discovery rate is kept below q.
+    """Return the p-values adjusted for their number: those of at most q have a false discovery rate below q.
 
-    Benjamini and Hochberg (1995). SciPy has it too, and takes a second to import.
+    The procedure is Benjamini's and Hochberg's (1995). SciPy has it, but takes a second to import.
     """
     order = sorted(range(len(p_values)), key=p_values.__getitem__, reverse=True)
     found, least = [1.0] * len(p_values), 1.0
@@ -90,7 +90,7 @@ def _doubled_midranks(values: Sequence[float]) -> list[int]:
 
 @functools.lru_cache(maxsize=4096)
 def _rank_sums(doubled: tuple[int, ...], chosen: int) -> NDArray[np.float64]:
-    """Return, by sum, in how many ways `chosen` of these ranks have it."""
+    """Return, for each sum, in how many ways `chosen` of these ranks add up to it."""
     import numpy as np
 
     most = sum(doubled[-chosen:])
@@ -98,7 +98,7 @@ def _rank_sums(doubled: tuple[int, ...], chosen: int) -> NDArray[np.float64]:
     ways[0, 0] = 1.0
     for rank in doubled:
         ways[1:, rank:] += ways[:-1, : most + 1 - rank]
-    return np.array(ways[chosen])  # a copy: what is kept is not the whole table
+    return np.array(ways[chosen])  # a copy, so that the cache does not keep the whole table
 
 
 def _middle(ordered: Sequence[float]) -> float:

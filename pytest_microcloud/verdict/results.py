@@ -1,4 +1,4 @@
-"""Stored runs, folded one by one into what can be compared: the newest figures, and their history."""
+"""Collects stored runs into results that can be compared: the newest figures, and their history."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_microcloud.runs import Entry, Run, worst
 from pytest_microcloud.runs.fingerprint import Fingerprint
 
 BESIDE = frozenset(("basis",))
-"""Labels that describe how a figure was obtained, and not what it is of."""
+"""Labels that describe how a figure was obtained, not what was measured."""
 
 Point = tuple[tuple[str, str], ...]
 """The labels that a metric was measured at, sorted."""
@@ -38,12 +38,12 @@ PAGE_TIME, THROUGHPUT = "serving.page_time", "serving.throughput"
 
 @dataclass
 class Figure:
-    """One metric of a subject at one point, of the newest run that has it and can be trusted.
+    """One metric of a subject at one point, from the newest run with a valid measurement of it.
 
-    `boots` are its values, one a boot: the median of the repetitions in it, or of a page time under load ab's
-    mean time per request. `measurements` are those of the boots, and `last` is that of the last one, with its
-    samples in the order in which they were taken. Values are in SI units. `gaps` are what was not emulated of
-    its boards, in sentences.
+    `boots` has one value per boot: the median of the boot's repetitions or, for a page time under load, ab's
+    mean time per request. `measurements` are those of all boots, and `last` is the last boot's, with its
+    samples in the order in which they were taken. Values are in SI units. `gaps` are sentences about what was
+    not emulated on the boards.
     """
 
     run: str
@@ -60,7 +60,7 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """The worst of its boots' verdicts."""
+        """The worst verdict of its boots."""
         return worst(m.verdict for m in self.measurements)
 
     @property
@@ -70,7 +70,7 @@ class Figure:
 
     @property
     def quartiles(self) -> tuple[float, float] | None:
-        """The first and third quartile over the boots; None of fewer than two."""
+        """The first and third quartile over the boots; None if there are fewer than two boots."""
         if len(self.boots) < 2:
             return None
         first, _, third = statistics.quantiles(self.boots, n=4, method="inclusive")
@@ -81,8 +81,8 @@ class Figure:
 class Newest:
     """The newest run of a subject: its boards' fingerprints by name, and their tests' outcomes.
 
-    An experiment that a board had no test of in this run is that of an `earlier` one: when, by board and
-    experiment.
+    If this run has no test of an experiment on a board, the outcomes come from an earlier run: `earlier` has
+    the date of that run, by board and experiment.
     """
 
     run: str
@@ -93,7 +93,7 @@ class Newest:
 
 
 class Missing(Exception):
-    """A figure that no run has: `what` of which `model`, and `how` it would have to be; the text says all."""
+    """A figure that no run has: `what` is its metric, of a `model`, and `how` it should be measured."""
 
     def __init__(self, what: str, model: str = "", how: str = "") -> None:
         super().__init__(f"{what}{f' of {model}' if model else ''}{how}")
@@ -101,7 +101,7 @@ class Missing(Exception):
 
 
 def in_words(missing: Iterable[Missing]) -> tuple[str, ...]:
-    """Return what is missing: a figure of several models in one text, and figures of the same models, too."""
+    """Return what is missing in words, grouped by figures of the same models."""
     models = _grouped(((one.what, one.how), one.model) for one in missing)
     figures = _grouped(((whose, how), what) for (what, how), whose in models.items())
     return tuple(
@@ -111,7 +111,7 @@ def in_words(missing: Iterable[Missing]) -> tuple[str, ...]:
 
 
 def _grouped(pairs: Iterable[tuple[Key, str]]) -> dict[Key, tuple[str, ...]]:
-    """Return what goes with each key, once each and in its order."""
+    """Return the distinct values of each key, in order."""
     groups: dict[Key, dict[str, None]] = {}
     for key, one in pairs:
         groups.setdefault(key, {})[one] = None
@@ -119,7 +119,7 @@ def _grouped(pairs: Iterable[tuple[Key, str]]) -> dict[Key, tuple[str, ...]]:
 
 
 class Results:
-    """What stored runs measured, by subject; add them in any order."""
+    """The results of stored runs, by subject; runs can be added in any order."""
 
     def __init__(self, runs: Iterable[Run] = ()) -> None:
         self._figures: dict[tuple[Subject, str, Point], Figure] = {}
@@ -131,7 +131,7 @@ class Results:
             self.add(run)
 
     def add(self, run: Run) -> None:
-        """Fold a run in."""
+        """Add a run."""
         subjects = {name: _subject(facts) for name, facts in run.boards.items()}
         for name, subject in subjects.items():
             self._keep_newest(subject, run, name)
@@ -145,7 +145,7 @@ class Results:
 
     @property
     def subjects(self) -> list[Subject]:
-        """All that have runs: by model, real ones first, and their OS releases from the oldest."""
+        """All subjects: by model, real before emulated, then by OS release from the oldest."""
         return sorted(
             self._newest,
             key=lambda s: (s.model, s.emulated, self._since[s.os_release], s.os_release, s.altered),
@@ -153,7 +153,7 @@ class Results:
 
     @property
     def of_models(self) -> list[Subject]:
-        """Those that represent their models: altered boards do not."""
+        """The subjects that represent their models: all except altered boards."""
         return [subject for subject in self.subjects if not subject.altered]
 
     @property
@@ -162,7 +162,7 @@ class Results:
         return sorted(self._since, key=lambda release: (self._since[release], release))
 
     def newest(self, subject: Subject) -> Newest:
-        """Return the newest run of a subject, and of its boards what earlier ones alone have."""
+        """Return the newest run of a subject, completed from earlier runs of the same boards."""
         newest = self._newest[subject]
         found = replace(newest, entries=[], earlier={})
         for (whose, board, experiment), tests in self._tests.items():
@@ -192,7 +192,7 @@ class Results:
     def releases(
         self, model: str, *, emulated: bool, metric: str, labels: Mapping[str, object]
     ) -> list[tuple[str, float]]:
-        """Return a metric at each OS release of a model, the oldest first: the median of all boots."""
+        """Return a metric's median over all boots for each OS release of a model, oldest first."""
         there = [s for s in self.of_models if (s.model, s.emulated) == (model, emulated)]
         return [
             (s.os_release, statistics.median(self._history[key]))
@@ -201,7 +201,7 @@ class Results:
         ]
 
     def of_model(self, model: str, metric: str, labels: Mapping[str, object]) -> tuple[Subject, Figure]:
-        """Return the newest figure of a model, of a real board if there is one; raises Missing."""
+        """Return the newest figure of a model, from a real board if possible; raises Missing."""
         found = [
             (subject, figure)
             for subject in self.of_models
@@ -252,7 +252,7 @@ PerBoot = dict[tuple[str, str, Point], dict[int, list[Measurement]]]
 
 
 def per_boot(run: Run, stage: str = "") -> PerBoot:
-    """Return what can be trusted of a run, by board, metric and point, and then by boot."""
+    """Return a run's valid measurements by board, metric and point, and then by boot."""
     found: PerBoot = {}
     for entry, measurement in run.trusted(stage):
         key = (entry.board, measurement.metric, point(measurement.labels))
@@ -261,11 +261,11 @@ def per_boot(run: Run, stage: str = "") -> PerBoot:
 
 
 def boot_values(measured: PerBoot, key: tuple[str, str, Point]) -> list[float]:
-    """Return the value of each boot, in their order: the median of its repetitions.
+    """Return the value of each boot, in order: the median of its repetitions.
 
-    The value of a page time under load is ab's mean time per request instead, as in the paper: clients by
-    throughput. The median of single requests depends on the order in which a server takes clients that all
-    start at once; this mean does not.
+    The value of a page time under load is instead ab's mean time per request, as in the paper: the number of
+    clients divided by the throughput. The median of single requests depends on the order in which a server
+    accepts clients that all start at once; the mean does not.
     """
     board, metric, labels = key
     values = _medians(measured[key])
@@ -282,12 +282,12 @@ def _medians(boots: Mapping[int, Sequence[Measurement]]) -> list[float]:
 
 
 def point(labels: Mapping[str, object]) -> Point:
-    """Return labels in their one form, without those that describe how a figure was obtained."""
+    """Return labels in canonical form, without those that describe how a figure was obtained."""
     return tuple(sorted((key, str(value)) for key, value in labels.items() if key not in BESIDE))
 
 
 def at_point(metric: str, labels: Mapping[str, object]) -> str:
-    """Return a metric with the labels that it is asked for at, in one line."""
+    """Return a metric and its labels in one line."""
     at = " ".join(str(value) for value in labels.values())
     return f"{metric} ({at})" if at else metric
 

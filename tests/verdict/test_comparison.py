@@ -70,32 +70,32 @@ def test_for_machines_it_is_plain_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "text"),
     [
-        (fingerprint(), fingerprint("pi4b"), "another model: pi4b, and the baseline's is pi3b"),
-        (fingerprint(), emulated(), "another driver: container, and the baseline's is ssh"),
+        (fingerprint(), fingerprint("pi4b"), "the model is pi4b, but was pi3b"),
+        (fingerprint(), emulated(), "the driver is container, but was ssh"),
         (
             fingerprint(),
             fingerprint(card={"cid": "02", "name": "USD00"}),
-            "another SD card: USD00, and the baseline's was SD16G (their CIDs differ)",
+            "the SD card is USD00, but was SD16G (their CIDs differ)",
         ),
         (
             emulated(),
             emulated(made_of={"calibrated_cpus": 0.81, "host": "h1"}),
-            "another calibration of the host: 0.81 CPUs stand for the model's, and the baseline had 0.74",
+            "the host's calibration differs: 0.81 of its CPUs emulate the model's CPU, but 0.74 did before",
         ),
         (
             emulated(),
             emulated(made_of={"calibrated_cpus": 0.74, "host": "h2"}),
-            "emulated on another host: h2, and the baseline's was h1",
+            "the board is emulated on host h2, but was on h1",
         ),
         (
             emulated(made_of={"link_bits_per_s": 94_000_000, "round_trip_s": 0.02}),
             emulated(made_of={"link_bits_per_s": 94_000_000, "round_trip_s": 0.0}),
-            "another round trip (s) is emulated: 0.0, and the baseline's was 0.02",
+            "the emulated round trip (s) is 0.0, but was 0.02",
         ),
         (
             emulated(emulated_by={"round_trip": "netem", "rate": "tbf, u32"}),
             emulated(emulated_by={"round_trip": "delay line", "rate": "tbf, u32"}),
-            "the round trip is emulated by other means: delay line, and the baseline's was by netem",
+            "the round trip is emulated by delay line, but was by netem",
         ),
     ],
     ids=["model", "driver", "card", "calibration", "host", "link", "means"],
@@ -114,7 +114,7 @@ def test_one_board_that_is_refused_leaves_the_others_to_be_compared(tmp_path: Pa
     found = between(tmp_path, old, {"desk": fingerprint(), "shelf": other_card}, ready_s=18.0)
     assert [finding.board for finding in found.findings] == ["desk"]
     (refused,) = found.refused
-    assert refused.startswith("shelf: another SD card")
+    assert refused.startswith("shelf: the SD card is")
 
 
 @pytest.mark.parametrize(
@@ -123,21 +123,21 @@ def test_one_board_that_is_refused_leaves_the_others_to_be_compared(tmp_path: Pa
         (
             emulated(),
             emulated(not_emulated=["instruction set", "round trip"]),
-            "only now is not emulated: round trip",
+            "not emulated in the candidate only: round trip",
         ),
-        (emulated(), emulated(not_emulated=[]), "only in the baseline was not emulated: instruction set"),
+        (emulated(), emulated(not_emulated=[]), "not emulated in the baseline only: instruction set"),
         (emulated(), emulated(), "both sides ran the host's kernel"),
         (
             fingerprint(),
             fingerprint(others_containers=["db"]),
-            "containers of others ran on the candidate alone",
+            "containers of others ran only on the candidate",
         ),
         (
             fingerprint(others_containers=["db"]),
             fingerprint(),
-            "containers of others ran on the baseline alone",
+            "containers of others ran only on the baseline",
         ),
-        (fingerprint(), fingerprint(card={}), "whether it is the same SD card is not known"),
+        (fingerprint(), fingerprint(card={}), "it is not known whether the SD cards are the same"),
     ],
     ids=["new gap", "closed gap", "kernel", "others now", "others then", "unknown card"],
 )
@@ -163,10 +163,10 @@ def test_another_effort_is_warned_of(tmp_path: Path) -> None:
 def test_a_board_that_only_one_run_has_is_named(tmp_path: Path) -> None:
     boards = {"desk": fingerprint(), "shelf": fingerprint("pi2b"), "attic": fingerprint("pi1b")}
     missing = {name: boards[name] for name in ("desk", "attic")} | {"new": fingerprint("pi4b")}
-    text = [w for w in between(tmp_path, boards, missing).warnings if "alone has it" in w]
+    text = [w for w in between(tmp_path, boards, missing).warnings if "has this board" in w]
     assert text == [
-        "shelf: old alone has it, and no other board of its model stands for it",
-        "new: newer alone has it, and no other board of its model stands for it",
+        "shelf: only old has this board, and it can be paired with no other of its model",
+        "new: only newer has this board, and it can be paired with no other of its model",
     ]
 
 
@@ -189,7 +189,7 @@ def test_a_rule_for_a_metric_that_neither_run_has_is_warned_of(tmp_path: Path) -
     own.write_text('[default]\nq = 0.02\n["startup.ready_time"]\nq = 0.05\n["startup.redy_time"]\nq = 0.1\n')
     old, new = (a_run(tmp_path, name, {"desk": fingerprint()}) for name in ("old", "newer"))
     assert compare(old, new, Rules([own])).warnings == [
-        f"{own}: there is a rule for startup.redy_time, which neither run has"
+        f"{own}: the rule for startup.redy_time has no effect, because neither run has this metric"
     ]
 
 
@@ -215,7 +215,7 @@ def test_what_the_candidate_could_no_longer_measure_is_listed(tmp_path: Path) ->
     found = compare(old, run_files.run(tmp_path / "new.json", [*both, *invalid]))
     assert [finding.metric for finding in found.findings] == ["startup.ready_time"]
     assert found.warnings == [
-        "desk: the baseline has metrics that the candidate lacks, or has as invalid only: "
+        "desk: the baseline has metrics for which the candidate has no valid measurement: "
         "serving.page_time (1)"
     ]
 
