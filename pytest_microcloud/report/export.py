@@ -1,4 +1,4 @@
-"""A stored run in formats of other programs. Units are kept: figures other than times have theirs, too."""
+"""A stored run in other programs' formats. Every figure keeps its unit, also if it is not a time."""
 
 from __future__ import annotations
 

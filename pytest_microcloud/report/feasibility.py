@@ -88,7 +88,7 @@ def summary(
 
 
 def refused(reason: str, redactor: Redactor) -> str:
-    """Return the reason for which the gate could not compare this run, as HTML."""
+    """Return the reason why the gate could not compare this run, as HTML."""
     return (
         f'<section class="mc-gate"><h3>Gate: not compared</h3><p>{parts.safe(reason, redactor)}</p></section>'
     )

@@ -106,7 +106,7 @@ def _curves(plot: Plot, chart: Chart, sources: Sequence[Source], look: Look) -> 
 
 
 def _sums(plot: Plot, chart: Chart, sources: Sequence[Source], look: Look) -> Plot:
-    """Draw the running sum of a metric's samples, extended by the projection where only some were taken."""
+    """Draw the running sum of a metric's samples, with its projection if only some were taken."""
     metric = _first(chart)
     series = series_of(chart, sources, metric)
     dashes = dict(zip(series.keys, itertools.cycle(DASHES)))

@@ -276,7 +276,7 @@ def _boards(
         for subject, names in listed.items()
         for name in names
     )
-    return f'<div class="mc-boards">{boards}</div>' if boards else "<p>None yet.</p>"
+    return f'<div class="mc-boards">{boards}</div>' if boards else "<p>No board has been measured yet.</p>"
 
 
 def _skipped(skipped: Sequence[Skipped], redactor: Redactor) -> str:

@@ -54,7 +54,7 @@ def style() -> str:
 
 
 def script(plots: Sequence[Plot], redactor: Redactor) -> str:
-    """Return all that draws the plots: plotly, their data and our script. The page loads nothing."""
+    """Return what draws the plots: plotly, their data and our script. The page loads no other files."""
     drawn = [plot.as_dict() for plot in plots if plot.traces]
     data = json.dumps(in_all(drawn, redactor.for_page), separators=(",", ":"), allow_nan=False)
     for character in "<>&":  # so that the data cannot end the script element or begin a comment

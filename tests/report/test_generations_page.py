@@ -253,8 +253,8 @@ def test_missing_boards_emulation_claims_and_skipped_files_are_listed(wide: Page
     boards = wide.run("document.querySelector('#boards').innerText")
     assert "instruction set: the host's" in boards
     files = wide.run("document.querySelector('#files').innerText")
-    assert "half.json: is no JSON, or half of one" in files
-    assert "foreign<img src=x onerror=alert(1)>.json: is no run of pytest-microcloud" in files
+    assert "half.json: is not JSON, or is truncated" in files
+    assert "foreign<img src=x onerror=alert(1)>.json: is not a run of pytest-microcloud" in files
 
 
 def test_a_board_that_did_not_come_up_is_named_until_it_does(tmp_path: Path, catalog: Catalog) -> None:
