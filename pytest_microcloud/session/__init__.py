@@ -1,1 +1,1 @@
-"""The pytest side of a session that has boards, one thought a module."""
+"""The pytest side of a session with boards."""

@@ -1,4 +1,4 @@
-"""Boards of a session: powered on for their first test, booted as each test needs, released at the end."""
+"""Powers boards on for their first test, boots them as each test needs, and releases them at the end."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class BoardLifecycle:
         self._ready: dict[str, str] = {}
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Power a test's board on, so that plain testinfra tests find it up, too, and boot it as needed.
+        """Power on and boot the board that a test needs, also for plain testinfra tests.
 
-        Called after pytest's check of skip marks, which is `tryfirst`, and before fixtures are set up.
+        Runs after pytest's check of skip marks, which is `tryfirst`, and before fixtures are set up.
         """
         name = board_of(item)
         if name is None or self._config.getoption("setupplan", False):
@@ -56,21 +56,21 @@ class BoardLifecycle:
                 self._session.rack.close()
 
     def _learn(self, board: Board) -> None:
-        """Take in what a board that came up is; a resumed run must find it as it was."""
+        """Record a board that came up; raise BoardError if it has changed since the run that is resumed."""
         from pytest_microcloud.redaction import in_all
         from pytest_microcloud.runs.fingerprint import Fingerprint
         from pytest_microcloud.session.terminal import board_lines
 
         session = self._session
         session.redactor.learn(names=board.facts.names, identifiers=board.facts.identifiers)
-        shown = in_all(fingerprint(board), session.redactor.without_secrets)  # as the run file has it
+        shown = in_all(fingerprint(board), session.redactor.without_secrets)  # as in the run file
         if session.resumed is not None:
             session.resumed.must_be(board.name, shown)
         session.boards[board.name] = board
         session.progress.keep(board_lines(board.name, board.model.name, Fingerprint.of(shown)))
 
     def _boot(self, item: pytest.Item, name: str) -> None:
-        """Bring a board into the boot that a test needs."""
+        """Reboot a board, or boot another image on it, if a test needs that."""
         session, needed = self._session, phase_of(item)
         if needed is None or needed == session.phases.setdefault(name, Phase()):
             return
@@ -95,7 +95,7 @@ class Release:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
-        """Release all boards after the fixtures; a session that leaves something on a board fails."""
+        """Release all boards after the fixtures; fail the session if something was left on a board."""
         try:
             return (yield)
         finally:

@@ -9,10 +9,10 @@ from pytest_microcloud.session.measuring import BoardClock
 
 
 class OnBoardTime:
-    """The hook that has the benchmark of each test that measures run on board time."""
+    """The hook that makes pytest-benchmark use board time for every test that measures."""
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Set its timer, whatever timer a mark of the test names."""
+        """Set the benchmark's timer, even if a mark of the test names another one."""
         if fixtures.uses(item, ("measure",)):
             own = item.get_closest_marker("benchmark")
             arguments = {**(own.kwargs if own else {}), "timer": BoardClock()}

@@ -17,7 +17,7 @@ class Boots:
 
     @pytest.hookimpl(trylast=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Run a test that measures in every boot; the boot is the last word of its name."""
+        """Run a test that measures in every boot; its name ends with the boot."""
         if self._session.boots > 1 and fixtures.uses(metafunc.definition, ("measure",)):
             phases = [Phase(boot) for boot in range(1, self._session.boots + 1)]
             metafunc.fixturenames.append(PHASE)
@@ -25,7 +25,7 @@ class Boots:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-        """Tear down the fixtures of all scopes before a board reboots: they may depend on its boot."""
+        """Tear down the fixtures of all scopes before a board reboots: they may depend on the boot."""
         if nextitem is None or not self._reboots(item, nextitem):
             return None
         return bool(item.ihook.pytest_runtest_protocol(item=item, nextitem=None))
@@ -40,9 +40,9 @@ class Boots:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Finish one boot before the next, and measure before results are read; else the order stays.
+        """Sort tests by boot, with those that read results last; otherwise the order is kept.
 
-        After all that reorder, as --failed-first does.
+        Runs after everything else that reorders tests, such as --failed-first.
         """
 
         def place(item: pytest.Item) -> tuple[bool, int]:

@@ -1,4 +1,4 @@
-"""What --hosts names: the targets, with the registry and the catalog that they are read by."""
+"""The targets that --hosts selects, with the registry and the catalog used to read them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The targets of a session, and what they were read by.
+    """The targets of a session, with the registry and the catalog used to read them.
 
-    `left_out` are targets of the pattern that are out of service.
+    `left_out` are targets that --hosts selects, but that are out of service.
     """
 
     registry: Registry
@@ -35,9 +35,9 @@ CHOSEN: pytest.StashKey[Chosen] = pytest.StashKey()
 
 
 def chosen(config: pytest.Config) -> Chosen:
-    """Return what --hosts names; the inventory is read once a session.
+    """Return the targets that --hosts selects; the inventory is read once per session.
 
-    Raises WithoutBoards if --hosts is for testinfra alone, and UserMistake.
+    Raises WithoutBoards if --hosts selects hosts for testinfra instead of boards, and UserMistake.
     """
     if (known := config.stash.get(CHOSEN, None)) is not None:
         return known
@@ -56,25 +56,25 @@ def chosen(config: pytest.Config) -> Chosen:
     if not targets:
         raise UserMistake(
             f"--hosts={config.option.hosts}: {'; '.join(out_of_service(left_out))}. "
-            "A board that is named by itself is used all the same"
+            "To use such a board anyway, give its own name to --hosts"
         )
     config.stash[CHOSEN] = Chosen(registry, catalog, targets, left_out)
     return config.stash[CHOSEN]
 
 
 def not_used(config: pytest.Config) -> list[str]:
-    """Return the header's lines on the boards that are not used."""
+    """Return the header's lines about boards that are out of service."""
     there = config.stash.get(CHOSEN, None)  # a worker has none
     return out_of_service(there.left_out if there else ())
 
 
 def out_of_service(left_out: Iterable[Target]) -> list[str]:
-    """Return a sentence for each board that is not used."""
+    """Return a sentence for each board that is out of service."""
     return [f"{target.name} is out of service ({target.out_of_service})" for target in left_out]
 
 
 def redacted(config: pytest.Config, error: MicrocloudError) -> str:
-    """Return the text of a user's mistake: Ansible quotes a line of an inventory that it cannot read."""
+    """Return an error's text without secrets: Ansible quotes inventory lines that it cannot parse."""
     from pytest_microcloud.redaction import without_keys, written_in
 
     file = options.path(config, "inventory")
@@ -84,10 +84,10 @@ def redacted(config: pytest.Config, error: MicrocloudError) -> str:
 def _leave_what_is_testinfras(config: pytest.Config) -> None:
     hosts, file = config.option.hosts, options.path(config, "inventory")
     if not file.is_file() and config.option.microcloud_inventory is None:
-        raise WithoutBoards(f"there is no {file}: write one, or name yours with --microcloud-inventory")
+        raise WithoutBoards(f"no inventory {file}: write one, or name yours with --microcloud-inventory")
     if "://" in hosts or any(config.getoption(own, None) for own in ("connection", "ansible_inventory")):
         raise WithoutBoards(
-            f"--hosts={hosts} as it stands is for testinfra alone: choose hosts or groups of {file}, "
+            f"--hosts={hosts} selects hosts for testinfra, not boards: choose hosts or groups of {file}, "
             "without --connection and --ansible-inventory"
         )
 

@@ -1,4 +1,4 @@
-"""Claims of the paper that tests judge: each travels on its test's report, and the summary lists them."""
+"""The paper's claims that tests judge: each is stored on its test's report, and the summary lists them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from pytest_microcloud.verdict.claims import Claim
 
 CLAIM: pytest.StashKey[Claim] = pytest.StashKey()
-"""Of a test: the claim that it judged."""
+"""The claim that a test judged."""
 UNMEASURED = ("claim", "not measured")
-"""The property, in JUnit's XML too, of a claim's test that no run has the figures for."""
+"""The property (also in JUnit's XML) of a test whose claim has no figures in any run."""
 ATTRIBUTE = "microcloud_claim"
-"""Of a test's report: the claim as plain data."""
+"""The attribute of a test's report that holds the claim as plain data."""
 
 
 class Claims:
@@ -38,14 +38,14 @@ class Claims:
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take a claim in."""
+        """Keep the claim of a report."""
         if claim := getattr(report, ATTRIBUTE, None):
             self._judged[report.nodeid] = claim
 
     def pytest_report_teststatus(
         self, report: pytest.CollectReport | pytest.TestReport
     ) -> tuple[str, str, str] | None:
-        """Distinguish a claim that no run has figures for from a test that was skipped."""
+        """Distinguish a claim without figures from a skipped test."""
         if report.skipped and UNMEASURED in map(tuple, getattr(report, "user_properties", ())):
             return "unmeasured", "u", "UNMEASURED"
         return None

@@ -1,4 +1,4 @@
-"""The outcome of a test by its error: invalid measurements, failures, and broken boards are distinguished."""
+"""Classifies the errors of tests: invalid measurements, failures, and broken boards."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Classification:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Separate invalid measurements from failures, and broken boards and wrong calls from both."""
+        """Distinguish invalid measurements, failures, and errors (broken boards, wrong calls)."""
         report = yield
         self._redact(report)
         if call.excinfo is None:
@@ -48,7 +48,7 @@ class Classification:
         """Redact all text of a report: the failure, with its local variables, and captured output."""
         without_secrets = self._session.redactor.without_secrets
         report.sections = [(title, without_secrets(text)) for title, text in report.sections]
-        if isinstance(report.longrepr, tuple):  # a skipped test's
+        if isinstance(report.longrepr, tuple):  # of a skipped test
             file, line, reason = report.longrepr
             report.longrepr = (file, line, without_secrets(reason))
         elif (shown := without_secrets(report.longreprtext)) != report.longreprtext:
@@ -58,10 +58,10 @@ class Classification:
 def _note_failure(
     item: pytest.Item, report: pytest.TestReport, excinfo: pytest.ExceptionInfo[BaseException]
 ) -> None:
-    """Keep a failure for the verdict table, unless an earlier one of the test is noted.
+    """Note a failure for the verdict table, unless an earlier one of the same test is noted.
 
-    An assertion of the test itself, or its `pytest.fail`, means that the board is infeasible. What fails in
-    set-up or teardown, a crash, and the `pytest.fail` of another plugin (a timeout) say nothing of the board.
+    An assertion of the test itself, or its `pytest.fail`, means that the board is infeasible. A failure in
+    set-up or teardown, a crash, and another plugin's `pytest.fail` (a timeout) do not judge the board.
     """
     entry = item.stash.get(ENTRY, None)
     if entry is not None and entry.verdict in ("invalid", "infeasible", "error"):

@@ -1,4 +1,4 @@
-"""What the reports of a session brought: the run file, the page and the terminal are made from this alone."""
+"""The records on a session's reports: run file, page and terminal output are made from these alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 ATTRIBUTE = "microcloud"
-"""Of a test's report: its record (`report_record.py`)."""
+"""The attribute of a test's report that holds its record (`report_record.py`)."""
 
 
 def record_of(report: pytest.TestReport) -> dict[str, Any] | None:
@@ -44,9 +44,9 @@ def record(
 
 
 class Collected:
-    """The newest record of each test, the boards' fingerprints, in the order of the reports.
+    """The newest record of each test, and the boards' fingerprints, in the order of the reports.
 
-    With `before`, what that interrupted run finished comes first.
+    The finished tests of `before`, the interrupted run that is resumed, come first.
     """
 
     def __init__(self, before: Unfinished | None = None) -> None:
@@ -58,7 +58,7 @@ class Collected:
         self._places: dict[str, int] = {}
 
     def arrange(self, boards: Iterable[str], tests: Iterable[str] = ()) -> None:
-        """Keep boards and tests in this order, in whichever order their reports come."""
+        """Keep boards and tests in this order, whatever the order of their reports."""
         self._places = {name: place for place, name in enumerate((*boards, *tests))}
 
     @property
@@ -73,16 +73,16 @@ class Collected:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take a report's record in before any other hook needs it."""
+        """Add a report's record before any other hook needs it."""
         if (brought := record_of(report)) is not None:
             self.add(report.nodeid, brought)
 
     def add(self, test: str, brought: Mapping[str, Any]) -> None:
-        """Take in the record of a test (its node id); a later one of the same test replaces it."""
+        """Add the record of a test (a node id); it replaces an earlier one of the same test."""
         board = brought["board"]
         if brought["fingerprint"] is not None:
             self._boards[board] = None
-            if not brought["stage"]:  # the gate's confirmation exchanges what a board is made of
+            if not brought["stage"]:  # the gate's confirmation boots other images
                 self._fingerprints[board] = brought["fingerprint"]
         if brought["outcome"] is not None:
             self._records[test] = brought
@@ -115,7 +115,7 @@ class Collected:
         return Fingerprint.of(self._fingerprints[board])
 
     def run(self, file: Path, effort: str) -> Run:
-        """Return the run so far, as its file has it."""
+        """Return the run so far, as in its file."""
         from pytest_microcloud import runs
         from pytest_microcloud.runs.plan import Plan
 

@@ -1,6 +1,6 @@
-"""testinfra's own commands on a board: with a timeout, and with our errors for a broken connection.
+"""Gives testinfra's commands on a board a timeout, and raises our errors for a broken connection.
 
-testinfra waits for a command without a timeout, and raises a bare RuntimeError for a broken connection.
+By itself, testinfra has no timeout for a command, and raises RuntimeError for a broken connection.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ class Commands:
         self._timeout_s = timeout_s
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Before fixtures may run commands."""
+        """Set the timeout before fixtures can run commands."""
         if (host := host_of(item)) is not None:
             bound(host.backend, board_name(host), self._timeout_s)
 
 
 def bound(backend: BaseBackend, board: str, timeout_s: float) -> None:
-    """Have a backend raise DeadlineExceeded for a command that takes longer than `timeout_s`.
+    """Make a backend raise DeadlineExceeded for a command that takes longer than `timeout_s`.
 
     A broken connection raises LinkError. A backend may be bound more than once.
     """
     usual = type(backend).run.__get__(backend)
 
     def run(command: str, *args: str, **kwargs: Any) -> CommandResult:
-        shell = "/bin/sh" if backend.sudo else '"$SHELL"'  # as without us: testinfra's sudo, sshd's login
+        shell = "/bin/sh" if backend.sudo else '"$SHELL"'  # the shell that testinfra's sudo or sshd uses
         bounded = f"timeout -k {KILL_AFTER_S} {timeout_s:g} {shell} -c %s"
         wanted, started = backend.quote(command, *args), time.monotonic()
         try:
@@ -54,7 +54,7 @@ def bound(backend: BaseBackend, board: str, timeout_s: float) -> None:
             raise DeadlineExceeded(
                 board,
                 f"did not finish `{wanted}` within {timeout_s:g} s "
-                "(--microcloud-command-timeout gives it more)",
+                "(--microcloud-command-timeout sets this timeout)",
             )
         return done
 

@@ -1,6 +1,6 @@
-"""Suspects of the gate are measured again: by the tests that measured them, in fresh boots of both sides.
+"""The gate's confirmation: tests measure their suspects again, in fresh boots of both sides.
 
-The sides alternate, so that what changes meanwhile changes both.
+The sides alternate, so that a change of conditions affects both.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ BeforeTest = Callable[[pytest.Session, pytest.Function], None]
 
 
 def suspects_of(findings: Sequence[Finding]) -> list[Finding]:
-    """Return the findings that have to be measured again."""
+    """Return the findings to measure again."""
     from pytest_microcloud.verdict import gate
 
     suspects = gate.suspects(findings)
-    return suspects + [f for f in findings if f.fails and f not in suspects]  # by a q of the user's rules
+    return suspects + [f for f in findings if f.fails and f not in suspects]  # by a user's q
 
 
 class Confirmation:
@@ -49,23 +49,23 @@ class Confirmation:
         boots: int,
         before_test: BeforeTest = lambda *_: None,
     ) -> None:
-        """Run the tests that measured the suspects, in so many boots of each side.
+        """Run the tests that measured the suspects, in `boots` boots of each side.
 
-        `before_test` is called with each test. Raises NotConfirmed with the reason if both sides of a
-        suspect's board cannot be booted.
+        `before_test` is called with each test. Raises NotConfirmed with the reason if a suspect cannot be
+        measured again on both sides.
         """
         items = self._items_of(session, run, suspects)
         if why := self._cannot_confirm(run, suspects, items):
             raise NotConfirmed(why)
         self._session.progress.announce(
-            "gate", f"{len(suspects)} suspects are measured again, in {boots} fresh boots of each side"
+            "gate", f"measuring {len(suspects)} suspects again, in {boots} fresh boots of each side"
         )
         self._measure_again(session, items, boots, before_test)
 
     def _items_of(
         self, session: pytest.Session, run: Run, suspects: Iterable[Finding]
     ) -> dict[tuple[str, ...], pytest.Function]:
-        """Return the tests that measured the suspects, one of all its boots each."""
+        """Return the tests that measured the suspects; of a test in several boots, only one."""
         from pytest_microcloud.verdict.results import point
 
         keys = {(f.board, f.metric, point(f.labels)) for f in suspects}
@@ -79,14 +79,14 @@ class Confirmation:
     def _cannot_confirm(
         self, run: Run, suspects: Iterable[Finding], items: Mapping[tuple[str, ...], pytest.Function]
     ) -> str:
-        """Return why both sides of a suspect's board cannot be booted; empty if all can."""
+        """Return why a suspect cannot be measured again on both sides; empty if all can."""
         from pytest_microcloud.verdict import comparison
 
         theirs = {ours: name for name, ours in comparison.paired(self._against.baseline, run).items()}
         boards = {board_of(item) for item in items.values()}
         for name in dict.fromkeys(finding.board for finding in suspects):
             if name not in boards:
-                return f"{name}: the tests that measured it are not part of this session"
+                return f"{name}: the tests that measured its suspects are not part of this session"
             made_of = self._against.baseline.boards[theirs[name]].made_of
             try:
                 self._session.rack.board(name)
@@ -121,14 +121,14 @@ class Confirmation:
 
 
 class NotConfirmed(Exception):
-    """Suspects cannot be measured again; the text is why."""
+    """Suspects cannot be measured again; the text is the reason."""
 
 
 class WorkersConfirmation:
     """The hook of a pytest-xdist worker: at its end, it measures the suspects of its boards again.
 
-    The controller compares, with the adjustment over the metrics of all boards. So a worker boots as often
-    as is needed if each of its metrics were suspect on every board.
+    The controller compares later, and adjusts for the metrics of all boards. A worker knows only its own
+    boards, so it boots as often as would be needed if every metric were suspect on every board.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class WorkersConfirmation:
 
 
 def _again(item: pytest.Function, phase: Phase) -> pytest.Function:
-    """Return the same test for another boot, as collection would have made it."""
+    """Return the same test for another boot, as collection would have created it."""
     callspec: Any = item.callspec
     words = [*_words(item), str(phase)]
     callspec = dataclasses.replace(callspec, params={**callspec.params, PHASE: phase}, _idlist=words)
@@ -192,7 +192,7 @@ def _again(item: pytest.Function, phase: Phase) -> pytest.Function:
 
 
 def _words(item: pytest.Function) -> list[str]:
-    """Return the words in the brackets of a test's name, without its boot."""
+    """Return the words in the brackets of a test's name, without the boot."""
     words = list(item.callspec._idlist)
     return words[:-1] if phase_of(item) else words
 

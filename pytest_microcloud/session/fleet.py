@@ -1,4 +1,4 @@
-"""All boards at once: the side of pytest-xdist's controller, which reports and drives no board itself."""
+"""All boards at once: the side of pytest-xdist's controller, which reports and leaves boards to workers."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from pytest_microcloud.session.run_file import RunFile
 
 INPUT = "microcloud"
-"""The key of a worker's input that is ours."""
+"""Our key in a worker's input."""
 RELEASE_TIMEOUT_S = 300.0
-"""Time for the workers to release their boards at the end."""
+"""Timeout for the workers to release their boards at the end."""
 AFTER_LOOP = ("testreport", NAME)
-"""The events that still count when the session was interrupted."""
+"""The events that are still handled after the session was interrupted."""
 
 
 class Fleet:
@@ -54,19 +54,19 @@ class Fleet:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Lock the run while it lasts, and take the workers' events."""
+        """Lock the run, and handle the workers' events."""
         self._session.rack.workspace.open()
         handle_with(self._handle, self._config.pluginmanager.getplugin("dsession"))
 
     def pytest_configure_node(self, node: WorkerController) -> None:
-        """Give a worker what the controller has read and decided."""
+        """Send a worker the targets, the run and the baseline."""
         node.workerinput[INPUT] = self._input
         self._nodes.append(node)
         listen(node)
 
     @cached_property
     def _input(self) -> dict[str, Any]:
-        """The input of every worker, also of one that replaces another: a resumed run as it was found."""
+        """The input of every worker, read once: one that replaces a crashed worker gets the same."""
         from pytest_microcloud import runs
 
         session = self._session
@@ -84,7 +84,7 @@ class Fleet:
         return BoardScheduling(config, log, lambda test: str(self._tests[test]["unit"]))
 
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
-        """Plan the tests, once their first collection is there."""
+        """Complete the plan once the first worker has collected the tests."""
         if not self._planned:
             self._planned = True
             self._session.collected.arrange(self._session.rack.targets, ids)
@@ -114,7 +114,7 @@ class Fleet:
             self._wait()
         self._session.progress.clear()
         if (json := self._config.getoption("benchmark_json", None)) is not None:
-            self._run_file.write_copy(file_of(json))  # pytest-benchmark has no measurements here
+            self._run_file.write_copy(file_of(json))  # pytest-benchmark has none in the controller
         if self._not_cleaned_up and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -153,7 +153,7 @@ class Fleet:
         return lines
 
     def _wait(self) -> None:
-        """Wait for the workers, and take in what they still report."""
+        """Wait for the workers, and handle what they still report."""
         dsession: Any = self._config.pluginmanager.getplugin("dsession")
         deadline = time.monotonic() + RELEASE_TIMEOUT_S
         while any(self._is_up(node) for node in self._nodes) and time.monotonic() < deadline:
@@ -175,7 +175,7 @@ class Fleet:
 
     @contextmanager
     def _passing_signals_on(self) -> Iterator[None]:
-        """Pass Ctrl-C on to the workers: the second one of them ends their cleaning up."""
+        """Pass Ctrl-C on to the workers; a second Ctrl-C ends their clean-up."""
 
         def pass_on(number: int, frame: FrameType | None) -> None:
             self._interrupt()
@@ -187,9 +187,9 @@ class Fleet:
             signal.signal(signal.SIGINT, usual)
 
     def _interrupt(self) -> None:
-        """End the workers' tests, and when called again, their cleaning up.
+        """End the workers' tests; a second call ends their clean-up.
 
-        The first signal is not SIGINT, which a shell's background processes ignore.
+        The first signal is SIGTERM, because background processes of a shell ignore SIGINT.
         """
         number = signal.SIGINT if self._interrupted else signal.SIGTERM
         self._interrupted = True

@@ -1,6 +1,6 @@
-"""The gate at the end of a session: its run is compared with a baseline, and suspects are measured again.
+"""The gate at the end of a session: compare its run with a baseline, and measure suspects again.
 
-Where a board cannot boot what the baseline was made of, the single-stage rule applies to the comparison.
+If a board cannot boot the baseline's image, the single-stage rule applies to the comparison.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from pytest_microcloud.verdict.gate import Finding
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
-"""GitHub Actions' variable with the file whose Markdown it shows on a job's page."""
+"""GitHub Actions' variable that names a Markdown file, which is shown on the job's page."""
 COLOURS = {"regressed": {"red": True}, "improved": {"green": True}}
 
 
 class Gate:
     """The hooks of a session that is compared with a baseline.
 
-    Without a `confirmation`, workers have measured their suspects again by then.
+    Without a `confirmation`, the workers have already measured their suspects again.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class Gate:
         self._confirmation = confirmation
         self._unconfirmed: Comparison | None = None
         self.not_confirmed: dict[str, str] = {}
-        """By board, why its worker could not measure its suspects again."""
+        """By board, the reason why a worker could not measure the board's suspects again."""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Compare after the last test; a session that was stopped before it is not compared."""
+        """Compare after the last test; a session that was stopped earlier is not compared."""
         result = yield
         try:
             self._session.comparison = self._judged(session)
@@ -70,9 +70,9 @@ class Gate:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Fail the session for a regression, and for a comparison that could not be made.
+        """Fail the session for a regression, and if the run could not be compared.
 
-        A resumed session has its exit status by now (`tryfirst`).
+        The hook of a resumed session has set the exit status before (`tryfirst`).
         """
         if self._session.comparison is None and self._unconfirmed is not None:
             self._session.comparison = self._unconfirmed
@@ -84,7 +84,7 @@ class Gate:
         return (yield)
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """Show the table."""
+        """Print the gate's table, or why there is none."""
         from pytest_microcloud.report import comparison_table
 
         comparison = self._session.comparison
@@ -101,7 +101,7 @@ class Gate:
             terminalreporter.write_line(line, **first)
 
     def _judged(self, session: pytest.Session) -> Comparison:
-        """Return the comparison, confirmed if it can be; raises RunError."""
+        """Return the comparison, confirmed if possible; raises RunError."""
         from pytest_microcloud.verdict import comparison, gate
 
         run = self._run()
@@ -126,7 +126,7 @@ class Gate:
         from pytest_microcloud import runs
 
         if not self._session.run_file.is_file():
-            raise RunError("nothing was measured that could be compared")
+            raise RunError("nothing was measured, so there is nothing to compare")
         return runs.load(self._session.run_file)
 
     def _confirmed(self, found: Comparison, suspects: Iterable[Finding]) -> Comparison:
@@ -174,7 +174,7 @@ def _is_final(finding: Finding | None) -> bool:
 
 
 def _final(suspect: Finding, again: Finding | None) -> Finding:
-    """Return the verdict on a suspect after its confirmation, conclusive or not."""
+    """Return the final finding for a suspect, whether or not its confirmation was conclusive."""
     from pytest_microcloud.verdict.gate import NO_EVIDENCE, REGRESSED
 
     if again is None or not _is_final(again):

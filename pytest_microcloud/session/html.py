@@ -1,6 +1,6 @@
 """pytest-html's page, with the verdicts on top, and the page over all runs.
 
-On both, everything that is not ours is text, without secrets and addresses.
+On both pages, text from elsewhere is escaped, and secrets and addresses are redacted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.session.write_errors import WriteErrors
 
 LOG = "log of "
-"""How the name of what holds a board's log begins, among the extras of a test."""
+"""Beginning of the name of a test's extra that holds a board's log."""
 
 
 class Page:
@@ -38,7 +38,7 @@ class Page:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Redact what pytest-metadata reports of this machine: CI variables are part of it."""
+        """Redact pytest-metadata's description of this machine, which includes CI variables."""
         if self._config.pluginmanager.hasplugin("metadata"):
             from pytest_metadata.plugin import metadata_key
 
@@ -67,7 +67,7 @@ class Page:
             test["log"] = session.redactor.without_addresses(test["log"])
 
     def pytest_sessionfinish(self) -> None:
-        """Compare the boards of all runs, on a page of its own beside pytest-html's."""
+        """Write the page that compares the boards of all runs, beside pytest-html's page."""
         if options.nothing_runs(self._config) or not self._session.run_file.is_file():
             return
         from pytest_microcloud.report import generations
@@ -78,13 +78,13 @@ class Page:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """Print where that page is."""
+        """Print the address of the page over all runs."""
         if self._written:
             terminalreporter.write_line(f"all runs: {self._generations.as_uri()}")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_report_title(self, report: Any) -> None:
-        """Name the page, and make its table of the environment text: pytest-html takes it for markup."""
+        """Set the page's title, and escape its environment table, which pytest-html does not escape."""
         from pytest_microcloud.redaction import in_all
 
         self._data = report
@@ -94,7 +94,7 @@ class Page:
 
     @pytest.hookimpl(tryfirst=True, optionalhook=True)
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
-        """Make a test's name text: pytest-html takes it for markup, and parameters are part of it."""
+        """Escape a test's name, which includes parameters and which pytest-html does not escape."""
         name = report.nodeid if report.when == "call" else f"{report.nodeid}::{report.when}"
         cells[1] = f'<td class="col-testId">{escape(name)}</td>'
 
@@ -108,13 +108,13 @@ class Page:
         return options.path(self._config, "reports") / "generations.html"
 
     def _run(self) -> Run:
-        """Return this session's run, as its file has the boards; without the gate's confirmation."""
+        """Return this session's run with the boards' addresses, without the gate's confirmation."""
         from dataclasses import replace
 
         session, collected = self._session, self._session.collected
         run = collected.run(session.run_file, session.effort.id)
         boards = dict(run.boards)
-        for name in collected.boards:  # for --microcloud-identify: no run file has it
+        for name in collected.boards:  # for --microcloud-identify: not in the run file
             boards[name] = replace(boards[name], address=session.rack.targets[name].address)
         return replace(run, boards=boards, entries=tuple(collected.entries))
 
@@ -132,7 +132,7 @@ class KeptPage:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
-        """Move the page aside, before pytest-html writes one in its place."""
+        """Move the page aside before pytest-html overwrites it."""
         collected = self._session.collected
         if self._page.is_file() and not collected.boards and not collected.entries:
             with self._write_errors.noted(str(self._page)):
@@ -140,22 +140,22 @@ class KeptPage:
                 self._moved = True
 
     def _restore(self) -> None:
-        """Put it back in the place of pytest-html's."""
+        """Move the previous page back, over the one that pytest-html wrote."""
         if self._moved:
             with self._write_errors.noted(str(self._page)):
                 self._previous.replace(self._page)
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """Print it, since pytest-html prints that it wrote one."""
+        """Say that the previous page was kept, because pytest-html says that it wrote one."""
         if self._moved:
-            terminalreporter.write_line("no board was used: the page is that of the previous session")
+            terminalreporter.write_line("no board was used, so the page of the previous session was kept")
 
 
 def _logs(tests: list[dict[str, Any]]) -> dict[str, str]:
-    """Take the boards' logs out of the tests, and return the last of each: all of them would be too much.
+    """Remove the boards' logs from the tests, and return each board's last log: all would be too much.
 
-    The tests' links to them lead to where they stand on the page.
+    The tests' links then point to the logs' places on the page.
     """
     logs: dict[str, str] = {}
     for test in tests:
@@ -170,7 +170,7 @@ def _logs(tests: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _of_logs(extras: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return those extras that hold a board's log in the page itself, and not in a file beside it."""
+    """Return the extras that hold a board's log in the page itself, not in a file beside it."""
     return [
         e for e in extras if str(e.get("name")).startswith(LOG) and str(e.get("content")).startswith("data:")
     ]

@@ -1,4 +1,4 @@
-"""After a test failed on its board: what happened to the board, in a sentence, and the board's own logs."""
+"""After a test failed: a sentence about what happened to its board, and the board's logs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class IncidentLog:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Add what happened to the error before any other hook reports it, and attach the logs."""
+        """Prepend what happened to the error before another hook reports it, and attach the logs."""
         name = board_of(item)
         error = call.excinfo.value if call.excinfo is not None else None
         if name is None or error is None:
@@ -52,7 +52,7 @@ class IncidentLog:
             return ""
         try:
             log = self._session.redactor.for_page(board.logs.log())
-        except Exception:  # it is out of reach, as the test has reported
+        except Exception:  # the board is unreachable, as the test has reported
             return ""
         phase = self._session.phases.get(name)
         again = self._session.rack.workspace.run_id if self._session.resumed else None

@@ -32,7 +32,7 @@ def experiment_of(item: pytest.Item) -> str:
 
 
 def check_mark(item: pytest.Item) -> None:
-    """Fail the collection of a test whose `experiment` mark cannot be applied."""
+    """Fail the collection of a test whose `experiment` mark has wrong arguments."""
     from pytest_microcloud.catalog import threshold
 
     try:
@@ -50,7 +50,7 @@ def _mark(item: pytest.Item) -> tuple[str, tuple[str, ...]]:
 
 
 def _experiment(name: str = "", *, tolerates: str | Iterable[str] = ()) -> tuple[str, tuple[str, ...]]:
-    """Take the arguments of the mark; a TypeError says what is wrong with them."""
+    """Return the arguments of the mark; raises TypeError if they are wrong."""
     return str(name), (tolerates,) if isinstance(tolerates, str) else tuple(tolerates)
 
 
@@ -87,7 +87,7 @@ def board_of(item: pytest.Item) -> str | None:
 
 
 def phase_of(item: pytest.Item) -> Phase | None:
-    """Return the boot that a test needs, if it needs a certain one."""
+    """Return the boot that a test needs, if it needs a particular one."""
     phase = _parameters(item).get(PHASE)
     return phase if isinstance(phase, Phase) else None
 

@@ -1,4 +1,4 @@
-"""Outcomes and the gate's result in JUnit's XML, once pytest has written it."""
+"""Adds outcomes and the gate's result to JUnit's XML once pytest has written it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class JUnit:
-    """The step after the reports that adds them."""
+    """The step after the reports that completes JUnit's XML."""
 
     def __init__(self, config: pytest.Config, write_errors: WriteErrors) -> None:
         self._config = config
@@ -23,13 +23,13 @@ class JUnit:
         write_errors.after_reports(self._complete)
 
     def _complete(self) -> None:
-        """Add them to a file that was written."""
+        """Add outcomes and the gate's result, if pytest wrote the file."""
         from pytest_microcloud.report import junit
 
         xml = self._config.getoption("xmlpath", None)
         if not xml or self._write_errors.lost("xmlpath") or not file_of(xml).is_file():
             return
-        with self._write_errors.noted(f"the outcomes in {xml}"):
+        with self._write_errors.noted(f"the correction of outcomes in {xml}"):
             junit.correct(file_of(xml), PROPERTY)
         if (comparison := self._session.comparison) is not None:
             with self._write_errors.noted(f"the gate's verdict in {xml}"):

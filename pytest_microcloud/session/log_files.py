@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class LogFiles:
-    """Writes them into the directory that has the run file's name."""
+    """Writes boards' logs into the directory that is named after the run file."""
 
     def __init__(self, run_file: Path, write_errors: WriteErrors) -> None:
         self._directory = run_file.with_suffix("")

@@ -1,4 +1,4 @@
-"""The fixture `measure`: pytest-benchmark around an experiment, on a board that is watched."""
+"""The fixture `measure`: runs an experiment under pytest-benchmark, and watches the board meanwhile."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 PAUSE_S = 30.0
-"""The pause before invalid measurements are retried: a board cools down, another user finishes."""
+"""The pause before a retry of invalid measurements, in which a board can cool down or another user finish."""
 ONCE = (
-    "measure(...) once a test: use measure.repeat(n, …), "
-    "or one test a setting (@pytest.mark.sweep), as each test is one benchmark of the run file"
+    "call measure(...) once per test, because each test is one benchmark of the run file: "
+    "use measure.repeat(n, …), or one test per setting (@pytest.mark.sweep)"
 )
 DOUBTED: pytest.StashKey[list[Measurement]] = pytest.StashKey()
 
@@ -48,7 +48,7 @@ class BoardClock:
 class Measure:
     """Wraps pytest-benchmark: a round is one run of the experiment, timed in board time.
 
-    The benchmark's own time is the first measurement that is a time, the median of its samples in each round.
+    The benchmark's time in a round is the median of the first measurement whose unit is seconds.
     """
 
     def __init__(self, item: pytest.Item, board: Board, benchmark: BenchmarkFixture) -> None:
@@ -86,7 +86,7 @@ class Measure:
         self.used = True
         mark = self._item.get_closest_marker("benchmark")
         clock: BoardClock = mark.kwargs["timer"] if mark else BoardClock()
-        if self._benchmark.params:  # before pytest-benchmark keeps them: a host is no JSON
+        if self._benchmark.params:  # pytest-benchmark stores them as JSON, which a host is not
             self._benchmark.params = {key: _plain(value) for key, value in self._benchmark.params.items()}
         seen: list[list[Measurement]] = []
 
@@ -99,10 +99,10 @@ class Measure:
             self._benchmark.pedantic(once, rounds=rounds)
         except Exception as error:
             done = pooled(seen)
-            _distrust(done, f"measured before the test ended in {type(error).__name__}: {error}")
+            _distrust(done, f"measured before the test ended with {type(error).__name__}: {error}")
             note(self._item, "not measured", str(error), [*done, *self._doubted])
             raise
-        except BaseException:  # pytest.fail, pytest.skip, Ctrl-C: pytest-benchmark looks for exceptions only
+        except BaseException:  # pytest.fail, pytest.skip, Ctrl-C: pytest-benchmark catches Exception only
             self._benchmark.has_error = True
             raise
         measurements = pooled(seen)
@@ -121,7 +121,7 @@ class Measure:
         return measurements
 
     def _trusted(self, experiment: Callable[[], list[Measurement]]) -> list[Measurement]:
-        """Run the experiment on a board that is watched, and retry it as often as allowed if it was invalid.
+        """Run the experiment while the board is watched; retry an invalid one as often as allowed.
 
         Raises InvalidMeasurement with all reasons.
         """
@@ -150,14 +150,14 @@ class Measure:
 
 
 def _measurements(found: object) -> list[Measurement]:
-    """Return what an experiment returned; a UsageError if it is not measurements that a run file can hold."""
+    """Return an experiment's measurements; raises UsageError if a run file cannot store them."""
     from pytest_microcloud.measurement import Measurement
     from pytest_microcloud.runs import unstorable
 
     __tracebackhide__ = True
     if not isinstance(found, list | tuple) or not all(isinstance(one, Measurement) for one in found):
         raise pytest.UsageError(
-            f"measure(experiment, …): it should return a list of Measurement, not {found!r}"
+            f"measure(experiment, …): the experiment must return a list of Measurement, not {found!r}"
         )
     for measured in found:
         if reason := unstorable(measured):
@@ -166,7 +166,7 @@ def _measurements(found: object) -> list[Measurement]:
 
 
 def store(item: pytest.Item, benchmark: BenchmarkFixture, board: Board) -> None:
-    """Store the test's measurements, with their present verdicts, in the benchmark."""
+    """Store the test's measurements, with their current verdicts, in the benchmark."""
     from pytest_microcloud.runs import SCHEMA
 
     benchmark.extra_info["microcloud"] = {

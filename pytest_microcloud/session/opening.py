@@ -1,6 +1,6 @@
-"""The opening of a session with boards: options and inventory are checked, hooks are registered.
+"""Opens a session with boards: checks options and inventory, and registers hooks.
 
-A session is of one process, or it is distributed by pytest-xdist: then workers drive the boards, and the
+A session runs in one process, or pytest-xdist distributes it: then workers drive the boards, and the
 controller reports.
 """
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from pytest_microcloud.session.write_errors import WriteErrors
 
 NOT_DISTRIBUTED = ("benchmark_save", "benchmark_autosave", "benchmark_compare", "benchmark_compare_fail")
-"""Options of pytest-benchmark for which it needs measurements of its own process."""
+"""Options for which pytest-benchmark needs measurements in its own process."""
 
 
 def open_session(config: pytest.Config) -> None:
     """Read the inventory and the catalog, and register the hooks of a session with boards.
 
-    Raises WithoutBoards if --hosts is for testinfra alone, and UserMistake.
+    Raises WithoutBoards if --hosts selects hosts for testinfra instead of boards, and UserMistake.
     """
     if hasattr(config, "workerinput"):
         _open_worker(config)
@@ -74,7 +74,7 @@ def open_session(config: pytest.Config) -> None:
 
 
 def _open_worker(config: pytest.Config) -> None:
-    """Open the session of a worker, as its controller decided."""
+    """Open the session of a worker, from its controller's input."""
     from functools import partial
     from pathlib import Path
 
@@ -136,12 +136,13 @@ def _session(
         tools=there.registry.tools,
     )
     if boots > 1:
-        effort = dataclasses.replace(effort, boots=1)  # the start-up experiment reboots once a boot, too
+        # In each boot, the startup experiment reboots only once.
+        effort = dataclasses.replace(effort, boots=1)
     return Session(there.registry, there.catalog, rack, effort, Path(), redactor, progress, retries, boots)
 
 
 def _plan(config: pytest.Config, session: Session) -> Plan:
-    """Return what a session sets out to do, apart from its tests."""
+    """Return the session's plan, without its tests."""
     from pytest_microcloud.runs.plan import Plan
 
     return Plan(
@@ -179,13 +180,13 @@ def _refuse_what_measures_nothing(config: pytest.Config) -> None:
         return
     if config.option.dist != "load":
         raise UserMistake(
-            f"--dist={config.option.dist}: all tests of a board run on one worker, one after another: "
+            f"--dist={config.option.dist} is not supported, because all tests of a board run on one worker: "
             "run without --dist"
         )
     if given := next((option for option in NOT_DISTRIBUTED if config.getoption(option, None)), None):
         raise UserMistake(
             f"--{given.replace('_', '-')}: pytest-benchmark has no measurements in a distributed session; "
-            "the run file has them, and --microcloud-baseline compares with one"
+            "the run file has them: compare runs with --microcloud-baseline"
         )
 
 
@@ -214,7 +215,7 @@ def _take_over(before: Unfinished, workspace: Workspace) -> None:
 
 
 def _against(config: pytest.Config, run_file: Path, models: Collection[str]) -> Against | None:
-    """Return what the run is to be compared with; raises UserMistake."""
+    """Return the baseline to compare the run with, if any; raises UserMistake."""
     from pytest_microcloud import runs
     from pytest_microcloud.verdict.gate import Rules
 
@@ -254,7 +255,7 @@ def _register_on_boards(config: pytest.Config, write_log: Callable[[str, str], N
 
 
 def _register_reporting(config: pytest.Config, plan: Plan) -> WriteErrors:
-    """Register the hooks of the process that reports, and of the boards unless workers drive them."""
+    """Register the hooks of the process that reports; without workers, it also drives the boards."""
     from pytest_microcloud.session.board_lifecycle import Release
     from pytest_microcloud.session.confirmation import Confirmation
     from pytest_microcloud.session.gate_report import Gate
@@ -300,7 +301,7 @@ def _register_reporting(config: pytest.Config, plan: Plan) -> WriteErrors:
 
 
 def _register(config: pytest.Config, plugins: dict[str, object]) -> None:
-    """Register hooks. Their order is given by `tryfirst` and `trylast` alone."""
+    """Register hooks. Only `tryfirst` and `trylast` determine their order."""
     for name, plugin in plugins.items():
         config.pluginmanager.register(plugin, f"microcloud-{name}")
 
@@ -313,9 +314,9 @@ def _set_options(config: pytest.Config, session: Session) -> None:
     )
     config.option.ssh_config = str(session.rack.workspace.ssh_config)
     if not config.option.benchmark_verbose:
-        config.option.benchmark_quiet = True  # its table of times would repeat ours in other words
+        config.option.benchmark_quiet = True  # its table of times would repeat ours
     if options.flag(config, "plan"):
-        config.option.benchmark_storage = str(config.rootpath)  # is there: no .benchmarks is made
+        config.option.benchmark_storage = str(config.rootpath)  # exists, so .benchmarks is not created
 
 
 def _keep_page(config: pytest.Config, write_errors: WriteErrors) -> None:

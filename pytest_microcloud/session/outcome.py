@@ -1,7 +1,7 @@
-"""Outcomes of tests: invalid is shown apart from failed, and a board that broke in a test as an error.
+"""Shows invalid measurements separately from failures, and a board that broke in a test as an error.
 
-To pytest both are failures, so that its exit code, -x, --maxfail and --lf work as ever. They get a letter, a
-count and a colour of their own here: in the terminal, in JUnit's XML, and on pytest-html's page.
+pytest counts both as failures, so that its exit code, -x, --maxfail and --lf work as usual. In the terminal,
+in JUnit's XML and on pytest-html's page, they get their own letter, count and colour.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Status = tuple[str, str, str | tuple[str, Mapping[str, bool]]]
 PROPERTY = "microcloud"
-"""The property of a test that holds "invalid" or "error": JUnit's XML has it, too."""
+"""The property of a test that holds "invalid" or "error", also in JUnit's XML."""
 STATUS: dict[str, Status] = {
     "invalid": ("invalid", "I", ("INVALID", {"yellow": True})),
     "error": ("error", "E", "ERROR"),
@@ -38,23 +38,23 @@ def mark(item: pytest.Item, report: pytest.TestReport, verdict: str) -> None:
         del report.wasxfail
         report.outcome = "failed"
     report.user_properties.append((PROPERTY, verdict))
-    item.user_properties.append((PROPERTY, verdict))  # JUnit's are those at teardown
+    item.user_properties.append((PROPERTY, verdict))  # JUnit's XML has those at teardown
 
 
 def verdict_of(report: pytest.CollectReport | pytest.TestReport) -> str | None:
-    """Return "invalid" or "error" for a report that was marked so; an error at teardown is another one."""
+    """Return "invalid" or "error" for a report that `mark` marked, but not for its error at teardown."""
     if not isinstance(report, pytest.TestReport) or not report.failed or report.when == "teardown":
         return None
     return next((str(value) for name, value in report.user_properties if name == PROPERTY), None)
 
 
 def file_of(option: str) -> Path:
-    """Return a path as pytest's and pytest-html's options mean it."""
+    """Return the path that an option of pytest or pytest-html names."""
     return Path.cwd() / Path(os.path.expandvars(option)).expanduser()
 
 
 class Outcomes:
-    """The hooks that show them."""
+    """The hooks that show our outcomes."""
 
     def __init__(self, config: pytest.Config, write_errors: WriteErrors) -> None:
         self._config = config
@@ -64,25 +64,25 @@ class Outcomes:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.CollectReport | pytest.TestReport) -> Status | None:
-        """Give them letter, word and count."""
+        """Return category, letter and word of an outcome of ours."""
         return STATUS.get(verdict_of(report) or "")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_report_title(self, report: Any) -> None:
-        """Take hold of pytest-html's page before it has rows."""
+        """Keep pytest-html's page before it has rows."""
         from pytest_microcloud.report.rows import Rows
 
         self._rows = Rows(report, file_of(self._config.option.htmlpath))
 
     @pytest.hookimpl(trylast=True, optionalhook=True)
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
-        """Give a row its outcome."""
+        """Set the outcome of a row."""
         if self._rows is not None and (verdict := verdict_of(report)):
             self._rows.set_outcome(cells, verdict)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self) -> Generator[None, object, object]:
-        """Mend the page, if pytest-html writes it after every test."""
+        """Complete the page if pytest-html writes it after every test."""
         result = yield
         if self._rows is not None and self._config.getini("generate_report_on_test"):
             self._add_filter()
@@ -99,7 +99,7 @@ class Outcomes:
                 self._rows.add_filter()
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """List what is invalid, as pytest's own summary knows only its own outcomes."""
+        """List the invalid tests, because pytest's summary lists only pytest's own outcomes."""
         for report in terminalreporter.getreports("invalid"):
             reason = report.longreprtext.removeprefix("InvalidMeasurement: ")
             terminalreporter.write_line(f"INVALID {report.nodeid} - {reason}")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 POWER_ON_S = 13.0
 UNKNOWN_S = 1.0
-"""A test of an experiment that is not registered."""
+"""Estimated time of a test whose experiment is not registered."""
 
 
 class PlanOnly:
@@ -29,7 +29,7 @@ class PlanOnly:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
-        """Print it."""
+        """Print the plan."""
         from pytest_microcloud.session import terminal
 
         if self._config.option.collectonly:

@@ -1,4 +1,4 @@
-"""Progress on the terminal: a line that is updated, or a line every 10 s in a log."""
+"""Progress on the terminal: a line that is updated, or, in a log, a new line every 10 s."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ LOG_EVERY_S = 10.0
 
 
 class Shown(Progress):
-    """Shows steps, redacted, once it is attached to a terminal, and nothing before.
+    """Shows redacted steps once it is attached to a terminal.
 
-    With `side_by_side`, each subject has a line of its own until a test of that board ends; else the latest
-    step has the only line.
+    With `side_by_side`, each board has its own line until one of its tests ends. Otherwise there is one line
+    with the latest step.
     """
 
     def __init__(self, redact: Callable[[str], str] = str, *, side_by_side: bool = False) -> None:
@@ -40,7 +40,7 @@ class Shown(Progress):
     def attach(
         self, reporter: TerminalReporter, uncaptured: Callable[[], AbstractContextManager[object]]
     ) -> None:
-        """Show steps there; `uncaptured` lets output through pytest's capture while a line is written."""
+        """Show steps on `reporter`; `uncaptured` suspends pytest's capture while a line is written."""
         self._reporter, self._uncaptured = reporter, uncaptured
         self._attached_s = time.monotonic()
 
@@ -54,7 +54,7 @@ class Shown(Progress):
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, object, object]:
-        """Remove the lines while pytest writes an outcome, and that of the test's board for good."""
+        """Remove the lines while pytest writes an outcome; the line of the test's board stays removed."""
         self.clear()
         if (brought := record_of(report)) is not None:
             self._lines.pop(brought["board"], None)
@@ -64,11 +64,11 @@ class Shown(Progress):
         return result
 
     def announce(self, subject: str, text: str) -> None:
-        """Show a step that is rare and long, at once."""
+        """Show a rare, long step immediately."""
         self._show(subject, text, at_once=True)
 
     def update(self, subject: str, text: str) -> None:
-        """Show how far a step is."""
+        """Show the progress of a step."""
         self._show(subject, text, at_once=False)
 
     def keep(self, lines: Iterable[str]) -> None:
@@ -109,7 +109,7 @@ class Shown(Progress):
                 self._reporter.write_line(f"  {line}")
 
     def _draw(self, reporter: TerminalReporter) -> None:
-        """Draw the lines beneath the one that pytest writes, over those that are there."""
+        """Draw the lines below pytest's current line, over those drawn before."""
         width, height = shutil.get_terminal_size()
         shown = list(self._lines.values())
         if len(shown) > max(1, height - 2):

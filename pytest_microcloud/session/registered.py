@@ -13,14 +13,14 @@ REGISTRY: pytest.StashKey[Registry] = pytest.StashKey()
 
 
 class _Complete:
-    """The hook that refuses a plugin whose entries would come after inventory and catalog were read."""
+    """The hook that refuses a plugin that is loaded after inventory and catalog were read."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._called = self._implementing()
 
     def pytest_plugin_registered(self, plugin_name: str) -> None:
-        """Refuse it; pytest calls this for the plugins that were registered before, too."""
+        """Refuse a late plugin; pytest also calls this for plugins registered earlier."""
         if plugin_name in self._implementing() - self._called:
             raise pytest.UsageError(
                 f"{plugin_name}: pytest_microcloud_register comes too late, after the inventory was read: "
@@ -33,7 +33,7 @@ class _Complete:
 
 
 def registered(config: pytest.Config) -> Registry:
-    """Return the registry, filled by `pytest_microcloud_register` when it is first asked for.
+    """Return the registry; the first call fills it through `pytest_microcloud_register`.
 
     Raises UserMistake if two entries have the same name, or a record contradicts itself.
     """

@@ -1,12 +1,12 @@
 """A test's record on its TestReport: `report.microcloud`, plain data that survives a JSON round trip.
 
-The run file, the page and the terminal are made from these records alone (`collected.py`), so that the
-process in which a test ran does not matter. A record has the keys
+Run file, page and terminal output are made from these records alone (`collected.py`), so it does not matter
+in which process a test ran. A record has these keys:
 
 - `board`, `fingerprint`: the test's board, and its fingerprint if it is up;
-- `stage`: the side that is measured in the gate's confirmation, else empty;
+- `stage`: the side that the test measured in the gate's confirmation, else empty;
 - `outcome`: the test's outcome as the run file holds it, with measurements; None before there is one;
-- `benchmarks`: pytest-benchmark's JSON of the test, with ours in `extra_info`.
+- `benchmarks`: pytest-benchmark's JSON of the test, with our data in `extra_info`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Records:
     def pytest_runtest_makereport(
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Attach it after the outcome is known (outermost wrapper)."""
+        """Attach the record after the outcome is known (outermost wrapper)."""
         report = yield
         if board_of(item) is not None:
             setattr(report, ATTRIBUTE, self._record(item))
@@ -58,7 +58,7 @@ class Records:
         )
         plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
         if plain["outcome"] and (reason := unreadable(plain["outcome"])):  # a hook or the test changed it
-            reason = f"its measurements cannot be stored: {reason}"
+            reason = f"the test's measurements cannot be stored: {reason}"
             plain["outcome"] |= {"verdict": "error", "reason": reason, "measurements": []}
             plain["benchmarks"] = []
         return dict(in_all(plain, self._session.redactor.without_secrets))

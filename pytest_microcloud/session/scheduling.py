@@ -20,9 +20,9 @@ LAST = "after all boards"
 class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has no types
     """Distributes boards to workers, in the order of the tests.
 
-    A worker starts a test only when it knows its next one, or that there is none. So a worker that has one
-    test left gets the next board, or is shut down. The tests that read results are held back until all others
-    are complete. One worker waits for them with its last test done: it got the first of them as the next one.
+    A worker starts a test only when it knows which test is next, or that none is. So a worker with one test
+    left gets the next board, or is shut down. The tests that read results are held back until all others are
+    complete. One worker gets the first of the held tests early, so that it runs its last test and then waits.
     """
 
     def __init__(self, config: pytest.Config, log: Producer, unit_of: Callable[[str], str]) -> None:
@@ -53,19 +53,19 @@ class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist
         self.workqueue.update(units)
         if without_board is not None:
             self.workqueue[WITHOUT_BOARD] = without_board
-        for _ in range(2):  # a worker whose unit is a single test needs another one to start it
+        for _ in range(2):  # a worker with a unit of one test needs a next test to start it
             for node in self.nodes:
                 self._reschedule(node)
 
     def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
-        """Note a complete test, and go on."""
+        """Note a complete test, and send the held tests if it was the last one."""
         super().mark_test_complete(node, item_index, duration)
         self._release_held()
 
     def remove_node(self, node: WorkerController) -> str | None:
-        """Take a worker out that has ended; what it has not done is done by others.
+        """Remove a worker that has ended, and leave its remaining tests to others.
 
-        Returns the test that it crashed in, which is not run again.
+        Returns the test in which the worker crashed, which is not run again.
         """
         waited = node is self._waiting
         if waited:
@@ -73,7 +73,7 @@ class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist
         work = self.assigned_work.pop(node)
         held = work.pop(LAST, {})
         pending = [(unit, test) for unit, tests in work.items() for test, done in tests.items() if not done]
-        if not pending and not waited:  # it was running those that were held back
+        if not pending and not waited:  # the worker was running the held tests
             pending = [(LAST, test) for test, done in held.items() if not done]
         crashed = None
         if pending:
@@ -90,7 +90,7 @@ class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist
 
     @property
     def tests_finished(self) -> bool:
-        """Whether all tests have been given out, and none has to wait for another."""
+        """Whether all tests have been sent to workers, and none is held back."""
         return super().tests_finished and not self._held and self._waiting is None
 
     @property

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 ENDING = (signal.SIGTERM, signal.SIGHUP)
-STILL_CLEANING_UP = b"still cleaning up (Ctrl-C again leaves the rest to the boards and to the next run)\n"
+STILL_CLEANING_UP = b"still cleaning up (press Ctrl-C again to leave the rest to boards and the next run)\n"
 
 
 class Signals:
@@ -34,7 +34,7 @@ class Signals:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Handle them, except those that are ignored on purpose, as under nohup."""
+        """Handle the signals, except those that are ignored on purpose, as under nohup."""
         if threading.current_thread() is not threading.main_thread():
             return
         for number in ENDING:
@@ -43,7 +43,7 @@ class Signals:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self) -> Generator[None, object, object]:
-        """Ignore them from now on: the session is ending."""
+        """Ignore the signals from now on, because the session is ending."""
         self._ignore()
         return (yield)
 
@@ -56,17 +56,17 @@ class Signals:
     def _end(self, number: int, _frame: FrameType | None) -> None:
         self._ignore()
         _detach_closed_terminals()
-        # Not pytest.exit: its exception is an Exception, which code on the way may catch.
+        # Not pytest.exit: it raises an Exception, which any code in between may catch.
         raise KeyboardInterrupt(f"ended by {signal.Signals(number).name}")
 
     def _ignore(self) -> None:
         for number in self._usual:
-            signal.signal(number, lambda *_: None)  # child processes would inherit SIG_IGN
+            signal.signal(number, lambda *_: None)  # not SIG_IGN: child processes would inherit it
 
 
 @contextmanager
 def cleaning_up() -> Iterator[None]:
-    """Let the first Ctrl-C wait for the end of the block; the second one interrupts it."""
+    """Ignore the first Ctrl-C in the block, with a message; the second one interrupts the block."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -84,7 +84,7 @@ def cleaning_up() -> Iterator[None]:
 
 
 def _detach_closed_terminals() -> None:
-    """Redirect what still writes to a closed terminal to the null device: writing to the terminal fails."""
+    """Redirect descriptors of a closed terminal to the null device, because writing to them fails."""
     null = os.open(os.devnull, os.O_RDWR)
     for fd in [int(file.name) for file in Path("/dev/fd").iterdir()]:
         try:

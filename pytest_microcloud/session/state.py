@@ -26,14 +26,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class Session:
-    """The state of a session with boards: kept in `config.stash[SESSION]`.
+    """The state of a session with boards, kept in `config.stash[SESSION]`.
 
-    Invalid measurements are retried, `retries` times a test.
-    `boots` is the number of boots that each measuring test runs in, `phases` the boot that each board is in.
-    `boards` are those that were powered on, and `collected` is what the reports brought. `gate` is what the
-    run is compared with, if it is, `comparison` the result, or `refused` the reason why there is none. `gone`
-    are tests that a resumed run had planned and that its suite no longer has, `taken_over` is the number of
-    those that it has finished.
+    - `retries`: how often the invalid measurements of a test are retried;
+    - `boots`: the number of boots in which each test that measures runs;
+    - `phases`: the boot that each board is in;
+    - `boards`: the boards that were powered on; `collected`: the records on reports;
+    - `gate`: what the run is compared with, if anything;
+    - `comparison`: the gate's result; `refused`: the reason why there is none;
+    - `gone`: tests that a resumed run had planned and that are no longer in the suite;
+    - `taken_over`: the number of tests that a resumed run had finished.
     """
 
     registry: Registry
@@ -58,7 +60,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Against:
-    """The baseline of a run, its rules, and what the baseline's boards were made of, by our boards' names."""
+    """The baseline of a run, the gate's rules, and the baseline's `made_of` by this session's boards."""
 
     baseline: Run
     rules: Rules
@@ -67,7 +69,7 @@ class Against:
 
 @dataclass(frozen=True)
 class Phase:
-    """A boot of a board, from 1; `stage` is the side that it is of in the gate's confirmation."""
+    """A boot of a board, counted from 1; `stage` is its side in the gate's confirmation."""
 
     boot: int = 1
     stage: str = ""
@@ -77,7 +79,7 @@ class Phase:
 
 
 class WithoutBoards(Exception):
-    """--hosts is for testinfra alone; the text is why, for a test that needs a board nevertheless."""
+    """--hosts selects no boards; the text is the reason, shown if a test needs a board."""
 
 
 SESSION: pytest.StashKey[Session] = pytest.StashKey()

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class Summary:
-    """The hook that writes it."""
+    """The hook that writes the closing table."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._session = config.stash[SESSION]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """Close with each board's verdict on each experiment, and the run file."""
+        """Write each board's verdict on each experiment, and the path of the run file."""
         from pytest_microcloud.session import terminal
         from pytest_microcloud.verdict.matrix import matrix
 

@@ -12,7 +12,7 @@ from pytest_microcloud.session.state import SESSION
 def parametrize(metafunc: pytest.Metafunc) -> None:
     """Run a test at every point of the axes that its `sweep` marks name, for the chosen effort.
 
-    The axes are those of the test's own experiment, and then those of all others.
+    An axis is looked up in the test's own experiment first, and then in all others.
     """
     from pytest_microcloud.experiments.record import axes
 

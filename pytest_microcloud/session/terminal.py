@@ -30,7 +30,7 @@ def header(targets: Iterable[Target], run_id: str, effort: str, about: str) -> l
     targets = list(targets)
     boards = ", ".join(f"{t.name} ({t.model}, {t.driver})" for t in targets)
     unused = [
-        f"{t.name}: {', '.join(t.unused_passwords)} not used: the login is by key, sudo without a password"
+        f"{t.name}: {', '.join(t.unused_passwords)} not used: log in by key, allow sudo without a password"
         for t in targets
         if t.unused_passwords
     ]
@@ -40,7 +40,7 @@ def header(targets: Iterable[Target], run_id: str, effort: str, about: str) -> l
 def board_lines(name: str, model: str, facts: Fingerprint) -> list[str]:
     """Return a description of a board that is up, with what is not emulated and not watched."""
     size = f"{facts.cpus} CPU{'' if facts.cpus == 1 else 's'}, {shown(facts.memory_bytes or 0.0, 'B')}"
-    which = "" if facts.identity else ", as the inventory says (not recognised)"
+    which = "" if facts.identity else " according to the inventory (hardware not recognised)"
     if facts.emulated:
         which = ", emulated"
     lines = [
@@ -67,15 +67,15 @@ def closing_table(
     boards: Mapping[str, str],
     before: Collection[str] = (),
 ) -> None:
-    """Write board × experiment: the verdict and the one number that matters, and then the reasons.
+    """Write board × experiment: the verdict, the headline figure, and then the reasons.
 
-    `boards` describes those that were up, a line each, and `before` are those that were up before the run was
+    `boards` has a line for each board that was up, and `before` names those that were up before the run was
     interrupted.
     """
     reporter.section("micro-cloud verdicts")
     written: set[str] = set()
     for name, cells in table.items():
-        never = f"{name}: {'as it was before the run was interrupted' if name in before else 'never came up'}"
+        never = f"{name}: {'results from before the interruption' if name in before else 'never came up'}"
         reporter.write_line(boards.get(name, never))
         for experiment, cell in cells.items():
             reporter.write(f"  {experiment:<10}")
@@ -88,10 +88,10 @@ def closing_table(
 
 
 def claims(reporter: TerminalReporter, judged: Sequence[Claim]) -> None:
-    """Write how many of the paper's claims hold, with numbers and doubts for those that do not simply hold.
+    """Write how many of the paper's claims hold, with details of those that fail or hold with doubts.
 
-    A doubt is what is not measured, and which models' figures are those of emulated boards. Claims that are
-    not measured at all are listed with -v only: few users have all boards of the paper.
+    Doubts are missing figures and figures of emulated boards. Claims that are not measured at all are listed
+    with -v only, because few users have all boards of the paper.
     """
     from pytest_microcloud.verdict.claims import FAILS, HOLDS, NOT_MEASURED
 
@@ -124,7 +124,7 @@ def plan(
     power_on_s: float,
     real: Collection[str] = (),
 ) -> None:
-    """Write the steps of each board with their estimated time; those that are `real` are on already."""
+    """Write the steps of each board with their estimated time; boards in `real` are already on."""
     reporter.section("micro-cloud plan")
     total_s = 0.0
     for board, tests in steps.items():

@@ -1,4 +1,4 @@
-"""A session that has no boards: its tests of boards are refused, and the rest is left to testinfra."""
+"""A session without boards: tests that need a board are refused, and the rest is left to testinfra."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def refuse(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 def _reason(item: pytest.Item) -> str:
     if item.config.getoption("hosts", None) is None:
-        return f"{item.nodeid} needs a board: choose with --hosts, e.g. --hosts=pi3b or --hosts=all"
+        return f"{item.nodeid} needs a board: choose boards with --hosts, e.g. --hosts=pi3b or --hosts=all"
     return f"{item.nodeid} needs a board of an inventory; {item.config.stash[WITHOUT_BOARDS]}"
 
 
 class _FailedTests:
-    """The hook that fails tests of boards."""
+    """The hook that fails tests that need a board."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -40,11 +40,11 @@ class _FailedTests:
 
 
 class OurMessageFirst:
-    """The hook of a session whose --hosts is for testinfra alone."""
+    """The hook of a session whose --hosts selects hosts for testinfra instead of boards."""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> Generator[None, None, None]:
-        """Let our message about boards come before testinfra's about the hosts."""
+        """Suppress testinfra's error about hosts where ours about boards follows."""
         try:
             yield
         except RuntimeError:

@@ -1,4 +1,4 @@
-"""A pytest-xdist worker drives boards, and sends the controller what is not on reports."""
+"""A pytest-xdist worker: drives boards, and sends the controller what reports do not hold."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Sent(Progress):
         self._send("announce", [subject, text])
 
     def update(self, subject: str, text: str) -> None:
-        """Send how far a step is, unless that was sent just now."""
+        """Send the progress of a step, unless the last one was sent less than `UPDATE_EVERY_S` ago."""
         if time.monotonic() - self._sent_s >= UPDATE_EVERY_S:
             self._sent_s = time.monotonic()
             self._send("update", [subject, text])
@@ -56,19 +56,19 @@ class Worker:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Restore the variable by which plugins know a worker (see `begin`)."""
+        """Restore the variable by which plugins recognise a worker (see `begin`)."""
         os.environ[XDIST_WORKER] = self._config.workerinput["workerid"]  # type: ignore[attr-defined]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Send what the controller has to know of each test, before it gets their names."""
+        """Send a description of each test before pytest-xdist sends the tests' names."""
         tests = {item.nodeid: _described(item) for item in session.items}
         gone, taken_over = sorted(self._session.gone), self._session.taken_over
         self._send("collected", {"tests": tests, "gone": gone, "taken_over": taken_over})
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_microcloud_board_ready(self, board: Board) -> None:
-        """Send what the controller's texts must not show of a board."""
+        """Send the board's names and identifiers, which the controller needs for redaction."""
         names, identifiers = sorted(board.facts.names), sorted(board.facts.identifiers)
         self._send("learned", {"names": names, "identifiers": identifiers})
 
@@ -93,10 +93,10 @@ def _described(item: pytest.Item) -> dict[str, Any]:
 def begin(config: pytest.Config) -> None:
     """Prepare a worker's process, before pytest-benchmark is configured.
 
-    A Ctrl-C reaches the controller alone, which passes it on. pytest-benchmark measures, and writes nothing.
+    Ctrl-C reaches only the controller, which passes it on. pytest-benchmark measures, but writes nothing.
     """
     os.setpgid(0, 0)
-    os.environ.pop(XDIST_WORKER, None)  # pytest-benchmark would switch itself off
+    os.environ.pop(XDIST_WORKER, None)  # with it, pytest-benchmark would disable itself
     for option in ("benchmark_json", "benchmark_save", "benchmark_autosave", "benchmark_compare"):
         setattr(config.option, option, None)
     config.option.benchmark_compare_fail = []

@@ -1,7 +1,7 @@
-"""Files of a session that could not be written, as on a full disk: reported at its end, which is not 0.
+"""Files that a session could not write, as on a full disk: it reports them, and does not exit with 0.
 
-Each report is lost or written by itself: a JUnit XML that cannot be written takes no page with it. The
-measurements are on the terminal all the same, and the last run file that could be written stays.
+Reports are independent: if the JUnit XML cannot be written, the page still is. The measurements are on the
+terminal in any case, and the last run file that could be written is kept.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pluggy import HookImpl
 
 REPORTS = {"_pytest.junitxml": "xmlpath", "pytest_html": "htmlpath", "pytest_benchmark": "benchmark_json"}
-"""By module of the plugin, the option that names its report."""
+"""For each plugin's module, the option that names the plugin's report."""
 
 
 class WriteErrors:
@@ -42,7 +42,7 @@ class WriteErrors:
 
     @contextmanager
     def noted(self, file: str) -> Iterator[None]:
-        """Note it if the file cannot be written, instead of raising OSError."""
+        """Note that the file could not be written, instead of raising OSError."""
         try:
             yield
             self._why.pop(file, None)
@@ -51,15 +51,15 @@ class WriteErrors:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self) -> None:
-        """Guard each plugin's end of the session apart; pluggy has no hook around one implementation."""
+        """Guard each plugin's session finish separately; pluggy cannot wrap a single implementation."""
         for impl in self._config.hook.pytest_sessionfinish.get_hookimpls():
-            if impl.plugin is not self and impl.plugin_name != "runner":  # whose end is that of fixtures
+            if impl.plugin is not self and impl.plugin_name != "runner":  # tears down fixtures
                 guard = _guarded_wrapper if inspect.isgeneratorfunction(impl.function) else _guarded
                 _replace(impl, guard(impl.function, partial(self._lose, impl)))
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
-        """Let no session end well that lost a file, be it in a step that follows the reports."""
+        """Fail a session that lost a file, even in a step after the reports."""
         with self.noted("a report"):  # of a plugin that was registered later
             yield
         for step in self._steps:
@@ -69,7 +69,7 @@ class WriteErrors:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """List them with the reasons."""
+        """List the files that were not written, with the reasons."""
         for file, why in self._why.items():
             terminalreporter.write_line(f"{file} was not written: {why}", red=True)
 
@@ -88,7 +88,7 @@ class WriteErrors:
 
 
 def _replace(impl: HookImpl, function: Callable[..., Any]) -> None:
-    impl.function = function  # type: ignore[misc] # final, so that nobody loses pluggy's order of arguments
+    impl.function = function  # type: ignore[misc] # final in pluggy; the arguments stay the same
 
 
 def _guarded(function: Callable[..., Any], lose: Callable[[OSError], None]) -> Callable[..., Any]:
@@ -102,7 +102,7 @@ def _guarded(function: Callable[..., Any], lose: Callable[[OSError], None]) -> C
 
 
 def _guarded_wrapper(function: Callable[..., Any], lose: Callable[[OSError], None]) -> Callable[..., Any]:
-    """Guard what a wrapper does before the others; what it does after them guards itself."""
+    """Guard the part of a wrapper before its yield; the part after it has to guard itself."""
 
     def guarded(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         wrapper = function(*args, **kwargs)

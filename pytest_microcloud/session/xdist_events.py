@@ -19,7 +19,7 @@ Handler = Callable[["WorkerController", str, Any], None]
 
 
 def sender(config: pytest.Config) -> Callable[[str, Any], None]:
-    """Return, in a worker, the function that sends an event: its kind and JSON data."""
+    """Return a worker's function that sends an event, given its kind and JSON data."""
     interactor = _interactor(config)
 
     def send(kind: str, data: Any) -> None:
@@ -29,7 +29,7 @@ def sender(config: pytest.Config) -> Callable[[str, Any], None]:
 
 
 def add_test(config: pytest.Config, session: pytest.Session, item: pytest.Item) -> None:
-    """Let a worker report on a test that is not among those that it collected."""
+    """Let a worker report on a test that it did not collect."""
     session.items.append(item)
     _interactor(config).item_index = len(session.items) - 1
 

@@ -61,7 +61,7 @@ def test_what_no_limit_was_judged_on_says_so_in_the_table_the_page_and_the_run_f
 def test_measuring_twice_in_a_test_is_refused_with_what_to_do_instead(ends: pytest.RunResult) -> None:
     verdict, (reason,) = verdicts(ends)["twice"]
     assert verdict.startswith("error")
-    assert "measure(...) once a test: use measure.repeat(n, …), or one test a setting" in reason
+    assert "call measure(...) once per test, because each test is one benchmark of the run file" in reason
     assert "FixtureAlreadyUsed" not in ends.stdout.str()
 
 

@@ -103,7 +103,7 @@ def test_another_pytest_html_shows_what_is_invalid_as_failed_rather_than_not_at_
 @pytest.mark.parametrize(
     ("test", "mistake"),
     [
-        ("measure(lambda: None)", "it should return a list of Measurement, not None"),
+        ("measure(lambda: None)", "the experiment must return a list of Measurement, not None"),
         (
             "limit(measure(took)[0])",
             r"limit\(…\) takes the list that measure\(…\) returns, not Meas",
@@ -127,7 +127,7 @@ def test_a_session_that_asks_no_board_for_anything_keeps_the_page_of_the_one_bef
     measured = page.read_bytes()
     result = outcomes("def test_nothing():\n    pass\n")
     assert page.read_bytes() == measured
-    result.stdout.fnmatch_lines("no board was used: the page is that of the previous session")
+    result.stdout.fnmatch_lines("no board was used, so the page of the previous session was kept")
     outcomes(BOOT)
     assert page.read_bytes() != measured
 
