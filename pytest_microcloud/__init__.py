@@ -1,6 +1,6 @@
 """Can this board host a micro-cloud? A pytest plugin that answers the question with a test suite.
 
-What is exported here is the public interface, with the functions of `pytest_microcloud.experiments` and
+The public interface is what this module exports, plus the functions of `pytest_microcloud.experiments` and
 `pytest_microcloud.verdict.claims` that suites call. Everything else is private.
 """
 
@@ -75,7 +75,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a class on first access: a project that only has the plugin installed pays nothing."""
+    """Import a class on first access, so that a project that does not use the plugin pays nothing."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,7 +1,7 @@
-"""The `microcloud` command: what stored runs say, a directory to start in, and cleaning up.
+"""The `microcloud` command: read stored runs, start a project, and clean up.
 
-It exits with 0 if all is well, 1 if something regressed or could not be done, 2 for a wrong command line,
-and 4 (pytest's usage error) for what the user can mend: a run that is not there or cannot be compared.
+It exits with 0 on success, 1 if something regressed or failed, 2 for a wrong command line, and 4 (pytest's
+usage error) for a mistake that the user can fix, such as a run that does not exist or cannot be compared.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 FAILED, MISTAKEN, INTERRUPTED = 1, 4, 130
 SINGLE_STAGE = (
-    "Judged from stored runs alone, by the single-stage rule: nothing was measured again to confirm. "
-    "pytest --microcloud-baseline=… does that."
+    "Judged from stored runs alone, by the single-stage rule: suspects were not measured again. "
+    "To confirm them, run pytest --microcloud-baseline=…."
 )
 
 
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     except MicrocloudError as error:
         print(f"microcloud: {printable(str(error))}", file=sys.stderr)
         return MISTAKEN if isinstance(error, UserMistake) else FAILED
-    except BrokenPipeError:  # `microcloud runs | head`: who read it has had enough
+    except BrokenPipeError:  # as in `microcloud runs | head`: the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except KeyboardInterrupt:
@@ -51,8 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="microcloud",
-        description="What stored runs of pytest-microcloud say, and what it leaves on this machine.",
-        epilog="Boards are measured by pytest: pytest suites/ --hosts=pi3b",
+        description="Read stored runs of pytest-microcloud, start a project, and clean up.",
+        epilog="To measure boards, run pytest: pytest suites/ --hosts=pi3b",
     )
     parser.add_argument("--version", action="version", version=f"pytest-microcloud {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -60,18 +60,18 @@ def _parser() -> argparse.ArgumentParser:
     runs = commands.add_parser(
         "runs",
         help="list the stored runs",
-        description="List the stored runs, the oldest first, a line for each board. "
-        "Files that are none are named on stderr.",
+        description="List the stored runs, oldest first, with a line for each board. "
+        "Files that are not runs are reported on stderr.",
     )
     runs.set_defaults(function=_runs)
 
     compare = commands.add_parser(
         "compare",
         help="compare a run with a baseline; exit with 1 if something regressed",
-        description="Compare a run with a baseline. Either is a file, a run's name, or an OS release "
+        description="Compare a run with a baseline. Each is a file, a run's name, or an OS release "
         "(bookworm, v1.12.2), which selects its newest run.",
-        epilog=f"{SINGLE_STAGE} Exit codes: 0 nothing regressed, 1 something did, 2 a wrong command line, "
-        "4 there is no such run, or the two cannot be compared.",
+        epilog=f"{SINGLE_STAGE} Exit codes: 0 nothing regressed, 1 something regressed, 2 wrong command "
+        "line, 4 a run does not exist or the runs cannot be compared.",
     )
     compare.add_argument("baseline", metavar="BASELINE")
     compare.add_argument("candidate", metavar="CANDIDATE")
@@ -83,8 +83,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="user-defined rules for single metrics (TOML); may be given more than once",
     )
-    compare.add_argument("-v", "--verbose", action="store_true", help="show metrics without evidence, too")
-    compare.add_argument("--json", action="store_true", help="print the comparison for machines")
+    compare.add_argument("-v", "--verbose", action="store_true", help="also list metrics without evidence")
+    compare.add_argument("--json", action="store_true", help="print the comparison as JSON")
     compare.set_defaults(function=_compare)
 
     report = commands.add_parser(
@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("reports/generations.html"),
         metavar="FILE",
-        help="where the page goes (default: %(default)s)",
+        help="file of the page (default: %(default)s)",
     )
     report.add_argument(
         "--catalog",
@@ -112,8 +112,8 @@ def _parser() -> argparse.ArgumentParser:
 
     export = commands.add_parser(
         "export",
-        help="print a stored run in a format of another program",
-        description="Print a stored run: a file, a run's name, or an OS release (its newest run).",
+        help="print a stored run in another program's format",
+        description="Print a stored run, given as a file, a run's name, or an OS release (its newest run).",
     )
     export.add_argument("run", metavar="RUN")
     export.add_argument(
@@ -129,22 +129,22 @@ def _parser() -> argparse.ArgumentParser:
             type=Path,
             default=Path("reports/runs"),
             metavar="DIR",
-            help="where the run files are (default: %(default)s)",
+            help="directory of the run files (default: %(default)s)",
         )
 
     init = commands.add_parser(
         "init",
-        help="put an inventory and the suites into a directory",
-        description="Put an inventory (hosts.ini) and the suites into a directory, which is created "
-        "if it is not there. Where one of these files is there already, nothing is written.",
+        help="write an inventory and the suites into a directory",
+        description="Write an inventory (hosts.ini) and the suites into a directory, which is created "
+        "if necessary. If one of these files already exists, nothing is written.",
     )
     init.add_argument("directory", type=Path, metavar="DIR")
     init.set_defaults(function=_init)
 
     clean = commands.add_parser(
         "clean",
-        help="remove boards that were kept or left by killed runs",
-        description="Remove emulated boards that were kept or left by killed runs. Run files stay.",
+        help="remove emulated boards that were kept, or left behind by killed runs",
+        description="Remove emulated boards that were kept, or left behind by killed runs. Run files stay.",
     )
     clean.add_argument(
         "--cache", action="store_true", help="also remove built images, SD cards and CPU calibrations"
@@ -175,7 +175,7 @@ def _runs(chosen: argparse.Namespace) -> int:
 
 
 def _lines(run: Run) -> Iterator[tuple[str, ...]]:
-    """Yield what the list says of a run: a line for each board that it was to measure."""
+    """Yield a run's lines of the list, one for each board."""
     date = run.taken[:16].replace("T", " ")
     boards = dict.fromkeys([*run.boards, *(entry.board for entry in run.entries)])
     for board in boards or ["–"]:
@@ -198,7 +198,7 @@ def _lines(run: Run) -> Iterator[tuple[str, ...]]:
 
 
 def _counted(verdicts: Iterable[str]) -> str:
-    """Return verdicts as in "12 feasible, 2 invalid"."""
+    """Return the number of each verdict, such as "12 feasible, 2 invalid"."""
     there = list(verdicts)
     return ", ".join(f"{there.count(verdict)} {verdict}" for verdict in dict.fromkeys(there)) or "nothing"
 
@@ -227,7 +227,7 @@ def _compare(chosen: argparse.Namespace) -> int:
 
 
 def _report(chosen: argparse.Namespace) -> int:
-    """Write the page of all stored runs."""
+    """Write the page that compares all stored runs."""
     from pytest_microcloud import catalog
     from pytest_microcloud.report import generations
 
@@ -246,7 +246,7 @@ def _export(chosen: argparse.Namespace) -> int:
 
 
 def _init(chosen: argparse.Namespace) -> int:
-    """Put a project's files into a directory."""
+    """Write a project's files into a directory."""
     import shlex
 
     from pytest_microcloud import project
@@ -259,7 +259,7 @@ def _init(chosen: argparse.Namespace) -> int:
 
 
 def _clean(chosen: argparse.Namespace) -> int:
-    """Remove what runs left on this machine, without an engine what is not on one."""
+    """Remove what runs left behind on this machine; without a Docker engine, only files."""
     import shutil
 
     from pytest_microcloud.boards.drivers.container import calibration
@@ -275,7 +275,7 @@ def _clean(chosen: argparse.Namespace) -> int:
     except EngineMissing:
         if os.environ.get("DOCKER_HOST"):
             raise
-        print("no Docker engine is here that could have emulated boards")
+        print("no Docker engine on this machine, so no emulated boards to remove")
         return 0
     with closing(host):
         cleaned = leftovers.clean(host, kept=True)
@@ -293,9 +293,9 @@ def _print_removed(names: Iterable[str]) -> None:
 
 
 def _existing(directory: Path) -> Path:
-    """Return the directory of runs if there is one; raises RunError."""
+    """Return the directory of runs; raises RunError if it does not exist."""
     if not directory.is_dir():
-        raise RunError(f"{directory}: there is no such directory of runs; name another with --runs")
+        raise RunError(f"{directory}: no such directory; give the directory of the run files with --runs")
     return directory
 
 

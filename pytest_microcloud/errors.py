@@ -1,29 +1,29 @@
-"""Everything that can go wrong, in one tree.
+"""All errors of this plugin, in one tree.
 
 MicrocloudError
-├── UserMistake             something the user can mend; pytest shows it as a UsageError
+├── UserMistake             something the user can fix; pytest shows it as a UsageError
 │   ├── InventoryError      hosts.ini, --hosts
 │   ├── CatalogError        a TOML file of board models, workloads, limits or efforts
-│   └── RunError            a stored run that cannot be read, or compared with another
+│   └── RunError            a stored run that cannot be read or compared
 ├── BoardError              the set-up of a board is broken: pytest's "error", never a failure
-│   ├── EngineError         no Docker engine responds, or it cannot build or start what is needed
-│   │   ├── EngineMissing   there is none at the socket
-│   │   ├── EngineForbidden the user may not use its socket
-│   │   └── EngineTooOld    it speaks an API from before 1.24
+│   ├── EngineError         the Docker engine does not respond, or fails to build or start something
+│   │   ├── EngineMissing   no engine listens on the socket
+│   │   ├── EngineForbidden the user may not use the engine's socket
+│   │   └── EngineTooOld    the engine's API is older than 1.24
 │   ├── HostTooSmall        this host cannot emulate that board model
 │   ├── LinkError           SSH to the board fails
-│   │   ├── HostKeyUnknown  nobody has vouched for the board's host key yet
-│   │   ├── HostKeyChanged  the board shows another host key than it did
-│   │   └── LoginRejected   sshd does not let the user in
-│   ├── BoardBusy           another session works on the board
+│   │   ├── HostKeyUnknown  the board's host key is in no known_hosts file
+│   │   ├── HostKeyChanged  the board's host key differs from the known one
+│   │   └── LoginRejected   sshd rejects the user or the key
+│   ├── BoardBusy           another session uses the board
 │   ├── MemoryCgroupOff     the kernel does not account for containers' memory
-│   ├── SudoNeedsPassword   what only root may do cannot be done
-│   ├── ToolMissing         a program that an experiment runs on the board is not there
-│   ├── WrongBoard          the hardware is not that of the model that the inventory says
-│   └── DeadlineExceeded    a remote call took longer than it may
-├── NotMeasured             cannot be measured here, with the reason (an image that is not available)
-├── InvalidMeasurement      measured, but not to be trusted (load generator saturated, …)
-└── LimitMissed             measured, trusted, and worse than the limit: the test fails
+│   ├── SudoNeedsPassword   a command needs root, and sudo asks for a password
+│   ├── ToolMissing         a program that an experiment needs is not on the board
+│   ├── WrongBoard          the hardware is not of the model in the inventory
+│   └── DeadlineExceeded    a remote call exceeded its deadline
+├── NotMeasured             cannot be measured here, for example because an image is not available
+├── InvalidMeasurement      measured, but invalid (load generator saturated, …)
+└── LimitMissed             measured, valid, and worse than the limit: the test fails
 """
 
 
@@ -32,11 +32,11 @@ class MicrocloudError(Exception):
 
 
 class UserMistake(MicrocloudError):
-    """Something in an option or a file that the user can mend."""
+    """A mistake in an option or a file, which the user can fix."""
 
 
 class InventoryError(UserMistake):
-    """The inventory or the choice of hosts from it is wrong."""
+    """The inventory, or the selection of hosts from it, is wrong."""
 
 
 class CatalogError(UserMistake):
@@ -44,13 +44,13 @@ class CatalogError(UserMistake):
 
 
 class RunError(UserMistake):
-    """A stored run is broken, foreign or missing, or does not go with the other one."""
+    """A stored run is missing, broken, or not of this plugin, or it cannot be compared with the other run."""
 
 
 class BoardError(MicrocloudError):
-    """A board could not be brought up or kept: `board` is its inventory name, `what` a sentence.
+    """A board could not be brought up, or broke later: `board` is its inventory name, `what` a sentence.
 
-    The sentence may quote the board: control characters, which a terminal would obey, are taken out of it.
+    The sentence may quote output of the board, so its control characters are replaced.
     """
 
     def __init__(self, board: str, what: str) -> None:
@@ -59,7 +59,7 @@ class BoardError(MicrocloudError):
         self._say(what)
 
     def preface(self, happened: str) -> None:
-        """Say first what turned out to have happened to the board, and then what was seen of it."""
+        """Put the cause, which was diagnosed afterwards, before the sentence."""
         self._say(f"{happened}: {self.what}")
 
     def _say(self, what: str) -> None:
@@ -70,59 +70,59 @@ class BoardError(MicrocloudError):
 
 
 class EngineError(BoardError):
-    """The Docker engine (of the host, or of the board) is missing, or failed at a step."""
+    """The Docker engine of the host or of a board is missing, or failed at a step."""
 
 
 class EngineMissing(EngineError):
-    """Nothing that is an engine's socket is where the board's engine should be."""
+    """No engine listens on the socket of the board's or the host's engine."""
 
 
 class EngineForbidden(EngineError):
-    """The user who logs in may not read and write the engine's socket."""
+    """The login user may not read and write the engine's socket."""
 
 
 class EngineTooOld(EngineError):
-    """The engine's API is older than 1.24, that is Docker's older than 1.12."""
+    """The engine's API is older than 1.24, the API of Docker 1.12."""
 
 
 class HostTooSmall(BoardError):
-    """The host has not the CPU or the memory to emulate this model."""
+    """The host does not have enough CPU or memory to emulate this model."""
 
 
 class LinkError(BoardError):
-    """SSH to the board could not be made, or broke."""
+    """The SSH connection to the board failed or broke."""
 
 
 class HostKeyUnknown(LinkError):
-    """The host key is in no file of known hosts; the text has its fingerprint, and how to accept it."""
+    """No known_hosts file has the host key; the text has its fingerprint, and how to accept it."""
 
 
 class HostKeyChanged(LinkError):
-    """The host key is not the one that is known; the text has the command that forgets the old one."""
+    """The host key differs from the known one; the text has the command that removes the known one."""
 
 
 class LoginRejected(LinkError):
-    """The host is there, but the key or the user is not accepted, or the key cannot be used."""
+    """The host responds, but rejects the user or the key, or the key cannot be used."""
 
 
 class BoardBusy(BoardError):
-    """Another session holds the board's lock; the text says whose it is, since when, and how to wait."""
+    """Another session holds the board's lock; the text says who holds it, since when, and how to wait."""
 
 
 class MemoryCgroupOff(BoardError):
-    """The board's engine has no memory cgroup, so that a container has neither memory figures nor limits."""
+    """The board's engine has no memory cgroup, so containers have no memory figures or limits."""
 
 
 class SudoNeedsPassword(BoardError):
-    """A command has to run as root, and sudo asks for a password, or there is no sudo."""
+    """A command has to run as root, but sudo asks for a password or is not installed."""
 
 
 class ToolMissing(BoardError):
-    """A program is not on the board; the text names the package, or why it could not be installed."""
+    """A program is not on the board; the text names its package, or why the package was not installed."""
 
 
 class WrongBoard(BoardError):
-    """The hardware is known, and is not that of the inventory's model; the text names both."""
+    """The hardware was recognised and is not of the model in the inventory; the text names both models."""
 
 
 class DeadlineExceeded(BoardError):
@@ -138,4 +138,4 @@ class InvalidMeasurement(MicrocloudError):
 
 
 class LimitMissed(MicrocloudError, AssertionError):
-    """A measurement is worse than its limit: metric, value, limit and source are in the text."""
+    """A measurement is worse than its limit; the text has metric, value, limit and source."""

@@ -1,4 +1,8 @@
-"""What suites use: `board`, `host`, `effort`, `deploy`, `serve`, `measure`, `limit`; and to judge claims."""
+"""The fixtures of suites.
+
+`board`, `effort`, `deploy`, `serve`, `measure` and `limit` are for measuring, `results` and `judge_claim` for
+claims; `host` is testinfra's.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +33,13 @@ OURS = frozenset(("board", "effort", "deploy", "serve", "measure", "limit"))
 
 
 def uses(item: pytest.Item, names: Collection[str]) -> bool:
-    """Return whether a test uses fixtures with these names that are ours, or a user's that wrap ours."""
+    """Return whether a test uses one of these fixtures of ours, or a user's fixture that wraps it."""
     definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})  # private to pytest
     return any(_is_ours(name, definitions.get(name, ())) for name in names)
 
 
 def _is_ours(name: str, definitions: Sequence[pytest.FixtureDef[Any]]) -> bool:
-    for definition in reversed(definitions):  # the nearest first
+    for definition in reversed(definitions):  # the innermost override first
         if getattr(definition.func, "__module__", None) == __name__:
             return True
         if name not in definition.argnames:
@@ -57,7 +61,7 @@ def effort(request: pytest.FixtureRequest) -> Effort:
 
 @pytest.fixture
 def deploy(request: pytest.FixtureRequest, board: Board) -> Callable[[str], Deployment]:
-    """`deploy("httpd")` brings a workload's image to the board; without such an image the test is skipped."""
+    """`deploy("httpd")` brings a workload's image to the board; the test is skipped if there is none."""
     from pytest_microcloud.experiments.deploy import deploy as bring
 
     def to_board(workload: str) -> Deployment:
@@ -74,7 +78,7 @@ def deploy(request: pytest.FixtureRequest, board: Board) -> Callable[[str], Depl
 def serve(
     request: pytest.FixtureRequest, board: Board, deploy: Callable[[str], Deployment]
 ) -> Iterator[Callable[[str, str], Server]]:
-    """`serve("httpd", "docker")`, or "native", runs a web server on the board until the test ends."""
+    """`serve("httpd", "docker")`, or with "native", runs a web server on the board until the test ends."""
     from pytest_microcloud.experiments.deploy import docker_server, native_server
 
     with ExitStack() as stack:
@@ -93,7 +97,7 @@ def serve(
 
 @pytest.fixture
 def measure(request: pytest.FixtureRequest, board: Board, benchmark: BenchmarkFixture) -> Iterator[Measure]:
-    """`measure(experiment, …)` runs an experiment, once a test, and keeps its measurements in the run."""
+    """`measure(experiment, …)` runs an experiment and stores its measurements in the run; once per test."""
     measure = Measure(request.node, board, benchmark)
     yield measure
     if not measure.used:
@@ -102,9 +106,9 @@ def measure(request: pytest.FixtureRequest, board: Board, benchmark: BenchmarkFi
 
 @pytest.fixture
 def limit(request: pytest.FixtureRequest, board: Board) -> Callable[[list[Measurement]], None]:
-    """`limit(measurements)` judges them by the limits of the board's model; a missed limit fails the test.
+    """`limit(measurements)` judges by the limits of the board's model; a missed limit fails the test.
 
-    Measurements of the gate's confirmation are not judged: only the comparison counts there.
+    Measurements of the gate's confirmation are not judged, because only the comparison counts there.
     """
     from pytest_microcloud.verdict.limits import judge
 
@@ -126,7 +130,7 @@ def limit(request: pytest.FixtureRequest, board: Board) -> Callable[[list[Measur
 
 @pytest.fixture(scope="session")
 def results(request: pytest.FixtureRequest) -> Results:
-    """Return the measurements of all runs in the reports' directory, and of this session so far."""
+    """Return the measurements of all runs in the reports directory, including this session's so far."""
     from pytest_microcloud import options, runs
     from pytest_microcloud.verdict.results import Results
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def pytest_microcloud_register(registry: Registry) -> None:
     """Called once a session, before the inventory is read: register drivers, experiments and meters.
 
-    It is a usage error if a plugin that implements this hook is loaded later.
+    A plugin that implements this hook and is loaded later is a usage error.
     """
 
 
@@ -24,10 +24,10 @@ def pytest_microcloud_register(registry: Registry) -> None:
 def pytest_microcloud_board_ready(board: Board, config: pytest.Config) -> None:
     """Called before the first test of each boot of a board (`board.boot`), once its engine answers.
 
-    If it raises an exception, the test ends with it, and the hook is called again for the next test.
+    If an implementation raises an exception, the test fails with it, and the next test calls the hook again.
     """
 
 
 @pytest.hookspec
 def pytest_microcloud_measured(board: Board, measurements: list[Measurement], item: pytest.Item) -> None:
-    """Called with the measurements of a test before they are judged and stored; may change them in place."""
+    """Called with a test's measurements before they are judged and stored; may change them in place."""

@@ -1,4 +1,4 @@
-"""The ladder that capacity is found on: whole clients, each rung 1.1 times the one below it."""
+"""The ladder of client counts on which capacity is measured: each rung is about 1.1 times the one below."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from bisect import bisect_right
 from functools import cache
 
 MOST_CLIENTS = 250
-"""Capacity is measured up to here, as in the paper; boards that serve so many are not told apart."""
+"""Capacity is measured up to this many clients, as in the paper, even if a board could serve more."""
 STEP = 1.1
 HIGHEST = 7300
-"""Rungs above the ladder: more of them no float can hold."""
+"""Most rungs above the ladder: with more, the number of clients would exceed the range of floats."""
 
 
 @cache
@@ -23,9 +23,9 @@ def rungs(most: int = MOST_CLIENTS) -> tuple[int, ...]:
 
 
 def rank(clients: float) -> float:
-    """Return on which rung of the ladder that many clients stand: 0 is below all of them, 1 the lowest.
+    """Return the rung for a number of clients: 1 is the lowest rung, 0 is no clients.
 
-    Between two rungs it is a fraction, and above the ladder each further ×1.1 is one more.
+    A number between two rungs has a fraction. Above the ladder, each further factor of 1.1 adds one.
     """
     steps = (0, *rungs())
     if clients >= steps[-1]:
@@ -35,7 +35,7 @@ def rank(clients: float) -> float:
 
 
 def clients_on(rung: float) -> float:
-    """Return how many clients stand on a rung: the inverse of `rank`."""
+    """Return the number of clients for a rung: the inverse of `rank`."""
     steps = (0, *rungs())
     top = len(steps) - 1
     if rung >= top:

@@ -19,8 +19,8 @@ class Measurement:
     """One metric with its samples, in the metric's SI unit.
 
     `verdict` is "feasible", "infeasible", "invalid" or "not measured", and `reason` says why in words.
-    `limit` is what it was judged against: {"max" | "min", "statistic", "source"}; a "feasible" without one
-    means only that nothing contradicted it, which `remark` states.
+    `limit` is the limit that it was judged by: {"max" | "min", "statistic", "source"}. "feasible" without a
+    limit means only that nothing contradicted it, and `remark` then says that no limit is set.
     """
 
     metric: str
@@ -57,17 +57,17 @@ class Measurement:
 
     @property
     def judged(self) -> bool:
-        """Whether the verdict comes from a limit, or from what made a verdict by a limit impossible."""
+        """Whether the verdict is a judgement: false only for "feasible" without a limit."""
         return self.limit is not None or self.verdict != "feasible"
 
     @property
     def remark(self) -> str:
-        """The reason as shown and as stored: where no limit is set, it states that, too."""
+        """The reason as displayed and stored, which also says if no limit is set."""
         parts = (self.reason, "" if self.judged else NO_LIMIT)
         return "; ".join(dict.fromkeys(part for part in parts if part))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as the run file holds it."""
+        """Return the measurement in the form of the run file."""
         return {
             "metric": self.metric,
             "unit": self.unit,
@@ -81,7 +81,7 @@ class Measurement:
 
 
 def quantile(samples: Iterable[float], q: float) -> float:
-    """Return the q-quantile (0 to 1) by linear interpolation between order statistics, as numpy's default."""
+    """Return the q-quantile (0 to 1) by linear interpolation between order statistics, numpy's default."""
     ordered = sorted(samples)
     place = (len(ordered) - 1) * q
     low, high = math.floor(place), math.ceil(place)
@@ -89,7 +89,7 @@ def quantile(samples: Iterable[float], q: float) -> float:
 
 
 def pooled(rounds: Iterable[Iterable[Measurement]]) -> list[Measurement]:
-    """Join several rounds: measurements of one metric with the same labels put their samples together."""
+    """Join several rounds: pool the samples of measurements with the same metric and labels."""
     joined: dict[tuple[str, tuple[tuple[str, str | int], ...]], Measurement] = {}
     for measurements in rounds:
         for m in measurements:
@@ -104,7 +104,7 @@ def pooled(rounds: Iterable[Iterable[Measurement]]) -> list[Measurement]:
 
 
 def shown(value: float, unit: str) -> str:
-    """Return a figure as people read it: 0.0123 s as "12.3 ms", 52e6 B as "52 MB", counts as they are."""
+    """Return a figure for people to read: 0.0123 s as "12.3 ms", 52e6 B as "52 MB", counts as they are."""
     if unit in ("clients", "containers", "1"):
         return f"{value:g}" if unit == "1" else f"{value:g} {unit}"
     prefixes = ((1e9, "G"), (1e6, "M"), (1e3, "k")) if unit == "B" else ()

@@ -16,8 +16,8 @@ INVENTORY = "hosts.ini"
 
 
 def add(parser: pytest.Parser) -> None:
-    """Add them."""
-    group = parser.getgroup("microcloud", "boards that may host a micro-cloud")
+    """Add the options and their ini twins."""
+    group = parser.getgroup("microcloud", "micro-cloud feasibility of boards")
     group.addoption(
         "--microcloud-inventory",
         metavar="FILE",
@@ -26,10 +26,10 @@ def add(parser: pytest.Parser) -> None:
     group.addoption(
         "--microcloud-effort",
         choices=EFFORTS,
-        help="repetitions; `paper` is what the paper did (default: standard)",
+        help="number of repetitions; `paper` repeats as often as the paper did (default: standard)",
     )
     group.addoption(
-        "--microcloud-reports", metavar="DIR", help="where reports and runs/ go (default: reports)"
+        "--microcloud-reports", metavar="DIR", help="directory of the reports and runs/ (default: reports)"
     )
     group.addoption(
         "--microcloud-plan", action="store_true", help="print boards, steps and estimated time; touch nothing"
@@ -62,7 +62,7 @@ def add(parser: pytest.Parser) -> None:
         "--microcloud-boots",
         type=int,
         metavar="N",
-        help="boots of each board; every test that measures runs once a boot (default: 1)",
+        help="boots of each board; every test that measures runs once in each boot (default: 1)",
     )
     group.addoption(
         "--microcloud-resume",
@@ -77,11 +77,11 @@ def add(parser: pytest.Parser) -> None:
     group.addoption(
         "--microcloud-claims",
         choices=CLAIMS,
-        help="`strict` fails the tests of claims that do not hold (default: report)",
+        help="`strict`: a claim that does not hold fails its test (default: report)",
     )
     parser.addini("microcloud_inventory", "Ansible inventory with the boards", default=INVENTORY)
-    parser.addini("microcloud_effort", "quick, standard or paper", default="standard")
-    parser.addini("microcloud_reports", "where reports and runs/ go", default="reports")
+    parser.addini("microcloud_effort", "number of repetitions: quick, standard or paper", default="standard")
+    parser.addini("microcloud_reports", "directory of the reports and runs/", default="reports")
     parser.addini("microcloud_plan", "print the plan and touch nothing", type="bool", default=False)
     parser.addini(
         "microcloud_keep", "leave emulated boards running for the next run", type="bool", default=False
@@ -101,18 +101,24 @@ def add(parser: pytest.Parser) -> None:
     parser.addini("microcloud_boots", "boots of each board", type="int", default=1)
     parser.addini("microcloud_resume", "resume the newest unfinished run", type="bool", default=False)
     parser.addini("microcloud_baseline", "gate against this run", default="")
-    parser.addini("microcloud_claims", "strict or report", default="report")
-    parser.addini("microcloud_gate", "TOML files with rules of the gate", type="paths", default=[])
+    parser.addini(
+        "microcloud_claims",
+        "strict or report: whether a claim that does not hold fails its test",
+        default="report",
+    )
+    parser.addini(
+        "microcloud_gate", "TOML files with user-defined rules of the gate", type="paths", default=[]
+    )
     parser.addini("microcloud_catalog", "TOML files with board models, workloads and limits", type="paths")
 
 
 def flag(config: pytest.Config, name: str) -> bool:
-    """Return a switch that is set by its option or by its ini twin."""
+    """Return whether a switch is set, by its option or by its ini twin."""
     return bool(config.getoption(f"microcloud_{name}") or config.getini(f"microcloud_{name}"))
 
 
 def path(config: pytest.Config, name: str) -> Path:
-    """Return an option's path, from the working directory, or its ini twin's, from the root directory."""
+    """Return an option's path (from the working directory), or its ini twin's (from the root directory)."""
     given: str | None = config.getoption(f"microcloud_{name}")
     return (
         config.invocation_params.dir / given
@@ -122,7 +128,7 @@ def path(config: pytest.Config, name: str) -> Path:
 
 
 def nothing_runs(config: pytest.Config) -> bool:
-    """Return whether tests are only listed or set up: by --microcloud-plan, --collect-only and the like."""
+    """Return whether tests are only listed or set up, as with --microcloud-plan or --collect-only."""
     shown = (config.getoption(name, False) for name in ("collectonly", "setuponly", "setupplan"))
     return flag(config, "plan") or any(shown)
 
@@ -146,7 +152,7 @@ def strict_claims(config: pytest.Config) -> bool:
     """Return whether a claim that does not hold fails its test. Raises UserMistake."""
     chosen = config.getoption("microcloud_claims") or config.getini("microcloud_claims")
     if chosen not in CLAIMS:
-        raise UserMistake(f"microcloud_claims = {chosen}: there are {' and '.join(CLAIMS)}")
+        raise UserMistake(f"microcloud_claims = {chosen}: expected {' or '.join(CLAIMS)}")
     return bool(chosen == "strict")
 
 
@@ -163,7 +169,7 @@ def command_timeout_s(config: pytest.Config) -> float:
 
 
 def _given(config: pytest.Config, name: str) -> object:
-    """Return an option as it was given, else its ini twin."""
+    """Return the value of an option, or of its ini twin if the option was not given."""
     given: object = config.getoption(f"microcloud_{name}")
     return config.getini(f"microcloud_{name}") if given is None else given
 

@@ -1,4 +1,4 @@
-"""pytest's hooks: options, markers, registration. The work is in `session/`."""
+"""pytest's entry point: options, markers, registration. The work is done in `session/`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Offer our own hooks."""
+    """Add the hooks that other plugins can implement."""
     from pytest_microcloud import hookspecs
 
     pluginmanager.add_hookspecs(hookspecs)
@@ -54,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "experiment(name, tolerates=()): the experiment that a test belongs to, "
-        "and what of health.toml it brings about itself",
+        "and the symptoms (names in health.toml) that the test itself causes",
     )
     config.addinivalue_line(
         "markers",
@@ -76,7 +76,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @contextmanager
 def _usage_errors(config: pytest.Config) -> Iterator[None]:
-    """Raise UsageError, redacted, for what the user can mend."""
+    """Turn an error of ours into a redacted UsageError."""
     try:
         yield
     except MicrocloudError as error:
@@ -87,7 +87,7 @@ def _usage_errors(config: pytest.Config) -> Iterator[None]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """With -n auto, have a worker for each board."""
+    """With -n auto, start one worker per board."""
     if config.getoption("hosts", None) is None:
         return None
     from pytest_microcloud.session import chosen
@@ -98,7 +98,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Report which boards were chosen."""
+    """Report the chosen boards, and whether the gate has enough boots."""
     session = config.stash.get(SESSION, None)
     if session is None:
         return []
@@ -114,9 +114,9 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test of ours at every point of the axes that its `sweep` marks name."""
+    """Run a test that uses our fixtures at every point of the axes that its `sweep` marks name."""
     if not fixtures.uses(metafunc.definition, fixtures.OURS):
-        return  # another plugin's mark with that name
+        return  # its mark may be another plugin's
     from pytest_microcloud.session import items, sweep
 
     items.check_mark(metafunc.definition)
@@ -125,6 +125,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse tests of boards when no boards were chosen."""
+    """Refuse tests that need a board if no boards were chosen."""
     if config.stash.get(SESSION, None) is None and not config.option.collectonly:
         without_boards.refuse(config, items)

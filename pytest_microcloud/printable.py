@@ -1,4 +1,4 @@
-"""Text of unknown origin on a terminal or in XML."""
+"""Makes text of unknown origin safe for a terminal and for XML."""
 
 from __future__ import annotations
 

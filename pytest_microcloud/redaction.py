@@ -1,9 +1,9 @@
 """Redaction of text that leaves the process.
 
 Keys, passwords and tokens are redacted everywhere. Addresses and serial numbers identify a board and its
-place: pages are without them unless the user asks for them. Names that the catalog or a board gave
-("Raspberry Pi 3 Model B") stay whole, also where a secret is one of their words. All patterns take linear
-time, since boards and tests write the text.
+location, so pages omit them unless the user asks for them. Names from the catalog or from a board
+("Raspberry Pi 3 Model B") are kept whole, even if a secret is one of their words. All patterns take linear
+time, because boards and tests can write any text.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MASK = "[masked]"
 SHORTEST = 4
 """Shortest secret (characters) that is redacted: shorter ones occur in every text."""
 CUT = 200
-"""Characters from which on pytest may show the two ends of a value alone."""
+"""Longest value (characters) that pytest shows whole; of a longer one it may show only the two ends."""
 WORD = 8
 """Secrets of at least this length (characters) are redacted inside other words, too."""
 
@@ -66,7 +66,7 @@ _NOT_THE_SECRET = frozenset(
         ),
     }
 )
-"""Last words of names whose values only belong to a secret."""
+"""Last words of names whose values are not the secret itself, as in PASSWORD_FILE."""
 _PUBLIC_KEYS = frozenset(("public", "pub", "host", "known", "sort", "primary", "foreign", "partition"))
 _WORDS_OF_NAME = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
@@ -74,7 +74,7 @@ _WORDS_OF_NAME = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _NAMED = r"(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|(?<![a-z])pass|_pass)"
 _VALUE = r"(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s\"',;]+)"
 _WRAP = r"(?:\\n|[\s'\"E])+"
-"""What may stand between the words of a text that pytest shows on several lines."""
+"""What may separate the words of a text that pytest shows on several lines."""
 _KEYS = [
     re.compile(r"(?<![\w+/])AAAA[B-E][A-Za-z0-9+/]{20,}={0,2}"),  # ssh's public keys
     re.compile(r"\b(?:gh[a-z]_|github_pat_|glpat-|xox[a-z]-|AKIA)[\w-]{12,}"),
@@ -82,10 +82,10 @@ _KEYS = [
 _BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{1,60}-----")
 _END = re.compile(r"-----END [A-Z0-9 ]{1,60}-----")
 _CUT_SHORT = re.compile(r"(?:\s*[A-Za-z0-9+/=]{16,})*")
-"""What follows a BEGIN whose END is missing."""
+"""The rest of a block whose END line is missing."""
 _FIRST_PART = re.compile(r"(?<![\w-])[\w-]{11,}(?=\.[\w-]+\.)")
 _OTHER_PARTS = re.compile(r"\.[\w-]+\.[\w-]*")
-"""A JSON web token is three parts with dots between them; the first begins with `eyJ`."""
+"""A JSON web token has three parts separated by dots; the first part begins with `eyJ`."""
 _GIVEN = [
     re.compile(rf"({_NAMED}[\"']?[ \t]*(?:=|(?<!:):(?!:))[ \t]*){_VALUE}", re.IGNORECASE),
     re.compile(rf"((?<![\w-])--[\w-]{{0,30}}{_NAMED}[ \t]+){_VALUE}", re.IGNORECASE),
@@ -105,14 +105,14 @@ _IP = re.compile(r"(?<![\w.:])(?:(?:[0-9]{1,3}\.){3}[0-9]{1,3}|[0-9A-Fa-f:.]{3,4
 
 
 def secrets(variables: Iterable[Mapping[str, Any]]) -> frozenset[str]:
-    """Return what is secret in those variables (of hosts, of the environment), by a name or by its place."""
+    """Return the secrets in variables (of hosts, of the environment), found by name or by context."""
     found: set[str] = set()
     for name, value in ((name, str(leaf)) for named in variables for name, leaf in _leaves(named)):
         if is_secret(name):
             found.add(value)
         for given in (match for pattern in _GIVEN for match in pattern.finditer(value)):
             secret = given[0].removeprefix(given[1]).strip("'\"")
-            found |= {secret, secret.rpartition(":")[2]}  # of user:password, each way
+            found |= {secret, secret.rpartition(":")[2]}  # user:password, and the password alone
     return frozenset(
         value for value in found if len(value) >= SHORTEST and value.lower() not in ("true", "false", "none")
     )
@@ -130,7 +130,7 @@ def is_secret(name: str) -> bool:
 
 
 def written_in(inventory: str) -> frozenset[str]:
-    """Return the words after the names of secrets in an inventory's text, which Ansible may quote."""
+    """Return the words after names of secrets in an inventory's text: Ansible may quote them in errors."""
     named = (re.search(rf"{_NAMED}\w*[ \t:=]*(.*)", line, re.IGNORECASE) for line in inventory.splitlines())
     after = (found[1].split() for found in named if found)
     words = (itertools.takewhile(lambda word: not re.match(r"\w+=", word), rest) for rest in after)
@@ -139,9 +139,9 @@ def written_in(inventory: str) -> frozenset[str]:
 
 
 def without_keys(text: str, secrets: Collection[str] = (), names: Collection[str] = ()) -> str:
-    """Return a text without keys, passwords and tokens: those given, and whatever looks like one.
+    """Return a text without the given secrets, and without whatever looks like a key, password or token.
 
-    A secret that is part of one of the `names` stays there.
+    A secret that is part of one of the `names` is kept there.
     """
     text = _without_tokens(_without_blocks(_without(text, secrets, names)))
     for pattern in _KEYS:
@@ -152,7 +152,7 @@ def without_keys(text: str, secrets: Collection[str] = (), names: Collection[str
 
 
 def without_addresses(text: str, identifiers: Collection[str] = ()) -> str:
-    """Return a text without IP and MAC addresses, fingerprints of host keys, and those identifiers."""
+    """Return a text without IP and MAC addresses, fingerprints of host keys, and the given identifiers."""
     text = _without(text, identifiers)
     for pattern in _ADDRESSES:
         text = pattern.sub(MASK, text)
@@ -160,7 +160,7 @@ def without_addresses(text: str, identifiers: Collection[str] = ()) -> str:
 
 
 def redact(text: str, secrets: Collection[str] = ()) -> str:
-    """Return a text without keys and without addresses; `secrets` are further texts to leave out."""
+    """Return a text without keys and without addresses; `secrets` are further texts to redact."""
     return without_addresses(without_keys(text, secrets))
 
 
@@ -193,7 +193,7 @@ class Redactor:
 
         `boards` are the names in the inventory (boards, models and groups); `words` is the vocabulary of run
         files and reports. A password that is in either is not redacted: that would protect nothing, and would
-        remove the word from every label and verdict.
+        remove the word from all labels and verdicts.
         """
         shown = frozenset(word.lower() for word in (*boards, *words))
         found = frozenset(secret for secret in secrets(variables) if secret.lower() not in shown)
@@ -227,7 +227,7 @@ class Redactor:
 
 
 def in_all(document: Any, shown: Callable[[str], str]) -> Any:
-    """Return JSON data with every text, but for the keys of its objects, as `shown` returns it."""
+    """Return JSON data with `shown` applied to every text except the keys of objects."""
     if isinstance(document, Mapping):
         return {key: in_all(value, shown) for key, value in document.items()}
     if isinstance(document, list | tuple):
@@ -254,7 +254,7 @@ def _without(text: str, values: Collection[str], names: Collection[str] = ()) ->
 
 @functools.cache
 def _any_of(values: frozenset[str]) -> re.Pattern[str]:
-    """Return what finds any of the values, the longest first; a short one, maybe a word, only on its own."""
+    """Return a pattern for any of the values, longest first; a short one matches only as a whole word."""
     patterns = []
     written = {form for value in values for form in _forms(value)}
     for value in sorted(written, key=lambda value: (-len(value), value)):
@@ -264,11 +264,11 @@ def _any_of(values: frozenset[str]) -> re.Pattern[str]:
 
 
 def _forms(value: str) -> set[str]:
-    """Return a value as it may be written: as it is, in Python, JSON, HTML or XML, and in a URL."""
+    """Return the forms in which a value may appear: unchanged, in Python, JSON, HTML or XML, or in a URL."""
     in_python = repr(value)[1:-1]
     plain = {value, in_python, repr(in_python)[1:-1], value.replace("\\", "\\\\")}
     plain |= {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
-    plain |= {"".join(f"\\{c}" if c in "\\'" else c for c in value)}  # repr of a text around it
+    plain |= {"".join(f"\\{c}" if c in "\\'" else c for c in value)}  # repr of a text that contains it
     if len(value) > CUT:  # pytest shows the two ends of a long value
         plain |= {in_python[: CUT // 2], in_python[-CUT // 2 :]}
     quoted = {html.escape(form, quote=both) for form in plain for both in (True, False)}
@@ -305,7 +305,7 @@ def _without_tokens(text: str) -> str:
 
 
 def _leaves(value: object, name: str = "") -> Iterator[tuple[str, object]]:
-    """Yield the plain values in JSON data, each with the outermost name that it has."""
+    """Yield the plain values in JSON data, each with the outermost key that it is under."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _leaves(inner, name or str(key))

@@ -1,4 +1,4 @@
-"""Drivers, experiments and meters by name. Shipped ones are registered through the same hook as others."""
+"""Drivers, experiments and meters by name. Ours are registered through the same hook as others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names in messages: those that there are, and the one that a wrong name may have meant."""
+"""Names in messages: a list of the known ones, and "did you mean" for a wrong one."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Collection, Iterable
 
 
 def listed(names: Collection[str], most: int = 30) -> str:
-    """Return names with commas between them, and how many more there are."""
+    """Return the first `most` names, separated by commas, and the number of the others."""
     shown = ", ".join(list(names)[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 def did_you_mean(names: Iterable[str], known: Iterable[str], *, alike: float = 0.6) -> str:
-    """Return, led in by a semicolon, the question whether the known name nearest to one of these was meant.
+    """Return "; did you mean …?" with the known name that is most similar to one of `names`.
 
-    `alike` is how near it has to be, from 0 to 1; the text is empty if none is.
+    `alike` is the similarity required, from 0 to 1; the text is empty if no known name is that similar.
     """
     import difflib
 

@@ -12,13 +12,13 @@ from tests.support.plugin_project import Run, said, set_ini, usage_error
 def test_a_test_with_a_board_and_no_hosts_is_a_usage_error_that_says_how_to_choose(run: Run) -> None:
     text = usage_error(run())
     assert "test_board.py::test_it" in text
-    assert "needs a board: choose with --hosts, e.g. --hosts=pi3b" in text
+    assert "needs a board: choose boards with --hosts, e.g. --hosts=pi3b" in text
 
 
 @pytest.mark.parametrize("name", ["effort", "deploy", "serve", "measure", "limit"])
 def test_every_fixture_of_ours_asks_for_hosts(name: str, project: pytest.Pytester) -> None:
     project.makepyfile(test_board=f"def test_it({name}): ...")
-    assert "needs a board: choose with --hosts" in usage_error(project.runpytest_subprocess())
+    assert "needs a board: choose boards with --hosts" in usage_error(project.runpytest_subprocess())
 
 
 def test_a_deselected_test_of_a_board_asks_for_nothing(project: pytest.Pytester) -> None:

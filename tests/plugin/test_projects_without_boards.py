@@ -125,7 +125,7 @@ def test_a_measure_of_a_users_own_keeps_its_timer_and_needs_no_pytest_benchmark(
 def test_without_pytest_benchmark_a_test_that_measures_asks_for_hosts(project: pytest.Pytester) -> None:
     project.makepyfile(test_board="def test_it(measure): ...")
     text = usage_error(project.runpytest_subprocess("-p", "no:benchmark", "--strict-markers"))
-    assert "needs a board: choose with --hosts" in text
+    assert "needs a board: choose boards with --hosts" in text
 
 
 def test_a_users_fixture_that_wraps_ours_needs_a_board_as_ours_does(project: pytest.Pytester) -> None:
@@ -140,7 +140,7 @@ def test_a_users_fixture_that_wraps_ours_needs_a_board_as_ours_does(project: pyt
         def test_it(measure): ...
         """
     )
-    assert "needs a board: choose with --hosts" in usage_error(project.runpytest_subprocess())
+    assert "needs a board: choose boards with --hosts" in usage_error(project.runpytest_subprocess())
 
 
 def test_a_sweep_mark_of_a_test_without_our_fixtures_is_somebody_elses(project: pytest.Pytester) -> None:
@@ -201,8 +201,8 @@ def test_hosts_of_an_inventory_without_board_models_are_testinfras(
     ("arguments", "expected"),
     [
         (["--hosts=web1"], "host 'web1' has no board model"),
-        (["--hosts=web1", "--connection=ssh"], "--hosts=web1 as it stands is for testinfra alone"),
-        (["--hosts=ssh://web1"], "--hosts=ssh://web1 as it stands is for testinfra alone"),
+        (["--hosts=web1", "--connection=ssh"], "--hosts=web1 selects hosts for testinfra, not boards"),
+        (["--hosts=ssh://web1"], "--hosts=ssh://web1 selects hosts for testinfra, not boards"),
     ],
 )
 def test_a_test_that_needs_a_board_of_testinfras_hosts_is_a_usage_error_that_says_why(
@@ -244,5 +244,5 @@ def test_xdist_workers_fail_the_tests_that_need_a_board_and_run_the_others(proje
     result = project.runpytest_subprocess("-n2")
     result.assert_outcomes(passed=1, errors=2)
     for name in ("test_it", "test_other"):
-        result.stdout.fnmatch_lines([f"test_board.py::{name}* needs a board: choose with --hosts*"])
+        result.stdout.fnmatch_lines([f"test_board.py::{name}* needs a board: choose boards with --hosts*"])
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
