@@ -106,8 +106,9 @@ def main() -> int:
         lines.append((f"{case.cv:.0%}", boots, *(f"{share:.1%}" for pair in pairs for share in pair)))
         kept += list(_asked(case, ours))
     print(
-        f"{RUNS} runs of {METRICS} metrics per row, {BETWEEN_BOOTS:.0%} between boots; confirming: a screening "
-        f"of {SCREENED[1]} boots against {SCREENED[0]} stored ones, {DRIFT:.0%} of drift between them\n"
+        f"{RUNS} runs of {METRICS} metrics per row, {BETWEEN_BOOTS:.0%} between boots; "
+        f"confirming: a screening of {SCREENED[1]} boots against {SCREENED[0]} stored ones, "
+        f"{DRIFT:.0%} of drift between them\n"
     )
     print(aligned(lines))
     print()

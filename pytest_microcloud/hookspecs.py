@@ -24,7 +24,7 @@ def pytest_microcloud_register(registry: Registry) -> None:
 def pytest_microcloud_board_ready(board: Board, config: pytest.Config) -> None:
     """Called before the first test of each boot of a board (`board.boot`), once its engine answers.
 
-    If an implementation raises an exception, the test fails with it, and the next test calls the hook again.
+    If an implementation raises an exception, that ends the test, and the next test calls the hook again.
     """
 
 

@@ -91,7 +91,7 @@ class Run:
         return self.file.stem
 
     def boots(self, board: str) -> int:
-        """Return the number of a board's boots that its most often measured metric has."""
+        """Return the largest number of a board's boots in which any one metric was measured."""
         boots: dict[tuple[object, ...], set[int]] = {}
         for e in self.entries:
             if e.board == board and not e.stage:

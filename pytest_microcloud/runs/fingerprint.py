@@ -169,7 +169,7 @@ class Fingerprint:
             was, is_now = self.emulated_by[aspect], other.emulated_by[aspect]
             if was != is_now:
                 what = aspect.replace("_", " ")
-                yield f"the {what} is emulated by {is_now}, but was by {was}"
+                yield f"the {what} is emulated by {is_now}, but was emulated by {was}"
 
 
 def _of_emulation(before: MadeOf, now: MadeOf) -> Iterator[str]:
@@ -184,4 +184,4 @@ def _of_emulation(before: MadeOf, now: MadeOf) -> Iterator[str]:
         if None not in there and there[0] != there[1]:
             yield f"the emulated {name} is {there[1]}, but was {there[0]}"
     if before.host and now.host and before.host != now.host:
-        yield f"the board is emulated on host {now.host}, but was on {before.host}"
+        yield f"the board is emulated on host {now.host}, but was emulated on {before.host}"

@@ -1,4 +1,4 @@
-"""The gate's confirmation: tests measure their suspects again, in fresh boots of both sides.
+"""The gate's confirmation: the tests of suspects run again, in fresh boots of both sides.
 
 The sides alternate, so that a change of conditions affects both.
 """
@@ -30,7 +30,8 @@ def suspects_of(findings: Sequence[Finding]) -> list[Finding]:
     from pytest_microcloud.verdict import gate
 
     suspects = gate.suspects(findings)
-    return suspects + [f for f in findings if f.fails and f not in suspects]  # by a user's q
+    # A user's rule with a large q may fail a finding that the screening does not suspect.
+    return suspects + [f for f in findings if f.fails and f not in suspects]
 
 
 class Confirmation:

@@ -114,7 +114,7 @@ class Fleet:
             self._wait()
         self._session.progress.clear()
         if (json := self._config.getoption("benchmark_json", None)) is not None:
-            self._run_file.write_copy(file_of(json))  # pytest-benchmark has none in the controller
+            self._run_file.write_copy(file_of(json))  # pytest-benchmark measured nothing here
         if self._not_cleaned_up and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -87,7 +87,7 @@ class RunFile:
         if left and self._session.run_file.is_file():
             tests = f"{left} planned test{'s have' if left > 1 else ' has'}"
             terminalreporter.write_line(
-                f"{tests} not run yet: add --microcloud-resume to the same command to resume"
+                f"{tests} not run yet: to resume, add --microcloud-resume to the same command"
             )
 
     def write(self) -> None:

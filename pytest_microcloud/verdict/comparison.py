@@ -93,7 +93,7 @@ def _alone_in_one(run: Run, pairs: Collection[str]) -> Iterator[str]:
     """Yield a warning for each board that has no counterpart in the other run."""
     for name in run.boards:
         if name not in pairs:
-            yield f"{name}: only {run.id} has this board, and it can be paired with no other of its model"
+            yield f"{name}: only {run.id} has this board, and no board of its model can be paired with it"
 
 
 def _not_measured_again(before: Collection[gate.Key], after: Collection[gate.Key]) -> Iterator[str]:
@@ -123,8 +123,12 @@ def _alone(run: Run, pairs: Collection[str]) -> Iterator[tuple[str, str]]:
 def reservations(old: Fingerprint, new: Fingerprint) -> Iterator[str]:
     """Yield warnings about a comparison of two boards."""
     before, now = set(old.not_emulated), set(new.not_emulated)
-    yield from (f"not emulated in the candidate only: {gap}" for gap in sorted(now - before))
-    yield from (f"not emulated in the baseline only: {gap}" for gap in sorted(before - now))
+    yield from (
+        f"not emulated in the candidate, unlike in the baseline: {gap}" for gap in sorted(now - before)
+    )
+    yield from (
+        f"not emulated in the baseline, unlike in the candidate: {gap}" for gap in sorted(before - now)
+    )
     if new.emulated and old.kernel == new.kernel:
         yield "both sides ran the host's kernel: only real boards can show the effect of a kernel change"
     if bool(old.others_containers) != bool(new.others_containers):

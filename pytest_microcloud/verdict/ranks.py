@@ -66,7 +66,7 @@ def shift(
 
 
 def adjusted(p_values: Sequence[float]) -> list[float]:
-    """Return the p-values adjusted for their number: those of at most q have a false discovery rate below q.
+    """Return adjusted p-values: rejecting those of at most q keeps the false discovery rate below q.
 
     The procedure is Benjamini's and Hochberg's (1995). SciPy has it, but takes a second to import.
     """

@@ -72,7 +72,7 @@ def test_a_signal_ends_the_session_as_ctrl_c_does(project: Project, number: sign
     assert session.returncode == pytest.ExitCode.INTERRUPTED, output
     assert f"ended by {number.name}" in output
     assert "micro-cloud verdicts" in output
-    assert "1 planned test has not run yet: add --microcloud-resume" in output
+    assert "1 planned test has not run yet: to resume, add --microcloud-resume" in output
     assert cleaned_up(project)
 
 

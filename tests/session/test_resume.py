@@ -116,7 +116,7 @@ def test_what_is_finished_is_taken_over_and_the_rest_is_done(killed: Project) ->
 
 def test_a_session_that_is_cut_off_says_how_it_goes_on(project: Project) -> None:
     result = project.run("-x", "--deselect", "test_desk.py::test_interrupted")
-    assert "2 planned tests have not run yet: add --microcloud-resume" in said(result)
+    assert "2 planned tests have not run yet: to resume, add --microcloud-resume" in said(result)
     assert "not run yet" not in said(project.run("--deselect", "test_desk.py::test_interrupted"))
 
 

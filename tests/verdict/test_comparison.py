@@ -85,7 +85,7 @@ def test_for_machines_it_is_plain_json(tmp_path: Path) -> None:
         (
             emulated(),
             emulated(made_of={"calibrated_cpus": 0.74, "host": "h2"}),
-            "the board is emulated on host h2, but was on h1",
+            "the board is emulated on host h2, but was emulated on h1",
         ),
         (
             emulated(made_of={"link_bits_per_s": 94_000_000, "round_trip_s": 0.02}),
@@ -95,7 +95,7 @@ def test_for_machines_it_is_plain_json(tmp_path: Path) -> None:
         (
             emulated(emulated_by={"round_trip": "netem", "rate": "tbf, u32"}),
             emulated(emulated_by={"round_trip": "delay line", "rate": "tbf, u32"}),
-            "the round trip is emulated by delay line, but was by netem",
+            "the round trip is emulated by delay line, but was emulated by netem",
         ),
     ],
     ids=["model", "driver", "card", "calibration", "host", "link", "means"],
@@ -123,9 +123,13 @@ def test_one_board_that_is_refused_leaves_the_others_to_be_compared(tmp_path: Pa
         (
             emulated(),
             emulated(not_emulated=["instruction set", "round trip"]),
-            "not emulated in the candidate only: round trip",
+            "not emulated in the candidate, unlike in the baseline: round trip",
         ),
-        (emulated(), emulated(not_emulated=[]), "not emulated in the baseline only: instruction set"),
+        (
+            emulated(),
+            emulated(not_emulated=[]),
+            "not emulated in the baseline, unlike in the candidate: instruction set",
+        ),
         (emulated(), emulated(), "both sides ran the host's kernel"),
         (
             fingerprint(),
@@ -165,8 +169,8 @@ def test_a_board_that_only_one_run_has_is_named(tmp_path: Path) -> None:
     missing = {name: boards[name] for name in ("desk", "attic")} | {"new": fingerprint("pi4b")}
     text = [w for w in between(tmp_path, boards, missing).warnings if "has this board" in w]
     assert text == [
-        "shelf: only old has this board, and it can be paired with no other of its model",
-        "new: only newer has this board, and it can be paired with no other of its model",
+        "shelf: only old has this board, and no board of its model can be paired with it",
+        "new: only newer has this board, and no board of its model can be paired with it",
     ]
 
 
