@@ -1,6 +1,6 @@
 """`python -m benchmarks.fleet [--quick]`: measure what a session with many boards costs this machine.
 
-The boards are stand-ins that wait, as boards do when they are measured. So the times show the controller.
+The boards are stand-ins whose tests only wait, so the times show the controller's cost.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FEW, MANY = 8, 64
 SHORTEST_S, LONGEST_S = 90, 120
-"""How long a board is measured, in all: half as long as at quick effort."""
+"""Range of a board's measuring time (s), about half of that at quick effort."""
 TESTS = 3
 DEADLINE_S = 1200.0
 SAMPLED_EVERY_S = 2.0
@@ -59,7 +59,7 @@ class Session:
 
 
 def main() -> int:
-    """Return 0 if every row is kept, otherwise 1."""
+    """Print the table; return 0 if every row meets its requirement, otherwise 1."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fleet", description=__doc__.split(": ")[1])
     parser.add_argument("--quick", action="store_true", help="time only the slowest board alone")
     chosen = parser.parse_args()
@@ -110,7 +110,7 @@ def _rows(host: DockerClient, *, quick: bool) -> list[Row]:
 
 
 def _session(project: Path, names: list[str]) -> Session:
-    """Run a session with those boards, all at once. Raises OSError if it does not pass."""
+    """Run a session with those boards, all at once. Raises OSError if the session fails."""
     what = names[0] if len(names) == 1 else f"{len(names)} boards"
     announce(what, "session")
     hosts = f"--hosts={','.join(names)}"

@@ -192,7 +192,7 @@ def board(name: str, facts: Fingerprint, model: str, redactor: Redactor, log: st
 
 
 def _waited(facts: Fingerprint) -> str:
-    """Return how long measurements waited, if it is at least a second."""
+    """Return how long the board's measurements waited, if at least a second."""
     shared = "the controller's CPUs and network, which boards share"
     return f"{facts.waited_s:.0f} s for {shared}" if facts.waited_s >= 1 else ""
 
