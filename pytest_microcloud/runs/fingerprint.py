@@ -75,8 +75,8 @@ class Fingerprint:
     """What identifies a board and its system in a run; memory in bytes, as Linux sees it.
 
     `made_of` belongs to the driver, which gets it back to make such a board again. `emulated_by` names the
-    means by which each aspect is emulated, such as {"round_trip": "netem"}. `waited_s` is how long the board's
-    measurements waited for CPUs and network of this machine.
+    means by which each aspect is emulated, such as {"round_trip": "netem"}. `waited_s` is how long the
+    board's measurements waited for this machine's CPUs and network.
     """
 
     model: str = "?"
