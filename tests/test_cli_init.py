@@ -60,7 +60,7 @@ def test_init_overwrites_nothing_and_names_what_is_there(
     (tmp_path / there).parent.mkdir(exist_ok=True)
     (tmp_path / there).write_text("mine")
     line = one_line_error(capsys, "init", tmp_path)
-    assert line == f"microcloud: nothing was written, since these are there already: {tmp_path / there}"
+    assert line == f"microcloud: nothing was written, since these files already exist: {tmp_path / there}"
     assert files_in(tmp_path) == [there]
     assert (tmp_path / there).read_text() == "mine"
 
@@ -84,7 +84,7 @@ def test_init_where_nothing_can_be_written_says_so(
 ) -> None:
     (tmp_path / "file").write_text("")
     line = one_line_error(capsys, "init", tmp_path / "file")
-    assert line.startswith(f"microcloud: {tmp_path}/file: cannot be written to: ")
+    assert line.startswith(f"microcloud: cannot write to {tmp_path}/file: ")
 
 
 def test_the_package_brings_along_what_init_writes(

@@ -1,6 +1,6 @@
-"""A user's project: the inventory and the suites that `microcloud init` puts into a directory.
+"""Creates a user's project: the inventory and the suites that `microcloud init` writes into a directory.
 
-In an installed package they lie beside this file; in a checkout they are the repository's own.
+An installed package has both beside this file; in a checkout, the repository's own are used.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ CONFIGURED = {
     "tox.ini": r"^\[pytest\]",
     "setup.cfg": r"^\[tool:pytest\]",
 }
-"""Other files by which pytest recognises the root directory of a project."""
+"""Other files that can configure pytest, each with the pattern of the line that shows that it does."""
 
 
 def create(directory: Path) -> list[Path]:
-    """Write a project into a directory and return its files; UserMistake if one of them is there already.
+    """Write a project into a directory and return its files. Raises UserMistake if one of them exists.
 
-    Where pytest is configured already, no pytest.ini is written, which would take that one's place.
+    If the directory already configures pytest, no pytest.ini is written, since it would override that.
     """
     source = HERE if (HERE / "suites").is_dir() else CHECKOUT
     suites = sorted((source / "suites").glob("test_*.py"))
@@ -37,13 +37,13 @@ def create(directory: Path) -> list[Path]:
     if _is_configured(directory):
         del files[directory / "pytest.ini"]
     if there := [str(file) for file in files if file.exists()]:
-        raise UserMistake(f"nothing was written, since these are there already: {', '.join(there)}")
+        raise UserMistake(f"nothing was written, since these files already exist: {', '.join(there)}")
     try:
         for file, shipped in files.items():
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(shipped.read_text(encoding="utf-8"), encoding="utf-8")
     except OSError as error:
-        raise UserMistake(f"{directory}: cannot be written to: {error.strerror}") from error
+        raise UserMistake(f"cannot write to {directory}: {error.strerror}") from error
     return list(files)
 
 
