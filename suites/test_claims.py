@@ -1,4 +1,4 @@
-"""The paper's claims (section 4), over the newest valid runs of all boards; no board is needed."""
+"""The paper's claims (section 4), checked on the newest valid figures of the stored runs. Needs no board."""
 
 import pytest
 

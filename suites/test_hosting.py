@@ -1,4 +1,4 @@
-"""Hosting capability: the paper, section 4.II."""
+"""Hosting capability (section 4.II of the paper)."""
 
 import pytest
 

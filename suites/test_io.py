@@ -1,4 +1,4 @@
-"""I/O overhead: the paper, section 4.III."""
+"""I/O overhead (section 4.III of the paper)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Serving latency: the paper, section 4.I."""
+"""Serving latency (section 4.I of the paper)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Startup latency: the paper, section 4.IV."""
+"""Startup latency (section 4.IV of the paper)."""
 
 import pytest
 
