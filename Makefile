@@ -27,8 +27,8 @@ feasibility: setup ## run the suites on HOSTS and write reports/feasibility.html
 test: ## run the plugin's own tests
 	@./setup.sh test
 ifeq ($(strip $(ARGS)),)
-	$(PYTHON) -m pytest -n auto -m 'not engine and not long'
-	$(PYTHON) -m pytest -m 'engine and not long' # one by one: boards that share the CPUs disturb each other
+	$(PYTHON) -m pytest -n auto -m 'not engine and not long and not fleet'
+	$(PYTHON) -m pytest -m 'engine and not long and not fleet' # one by one: boards that share the CPUs disturb each other
 else
 	$(PYTHON) -m pytest $(ARGS)
 endif

@@ -152,6 +152,29 @@ def test_an_emulated_board_that_hangs_is_powered_on_again(
         assert rack.board("frozen").docker.ping()
 
 
+def test_an_emulated_board_that_is_killed_is_powered_on_again_at_once(
+    new_rack: NewRack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boards, "RECOVERY_S", 1e6)  # nothing waits for a board that cannot come back
+    with closing(new_rack("killed")) as rack:
+        board = rack.board("killed")
+        assert isinstance(board.driver, ContainerDriver)
+        board.driver.container.kill()
+        ended_with_an_error(lambda: disk(board))
+        assert board.trouble() == "its container has ended"
+        assert rack.diagnose("killed") == "rebooted by itself"
+        assert rack.board("killed").docker.ping()
+
+
+def test_an_emulated_board_that_is_removed_is_lost(new_rack: NewRack) -> None:
+    with closing(new_rack("removed")) as rack:
+        board = rack.board("removed")
+        assert isinstance(board.driver, ContainerDriver)
+        board.driver.container.remove(force=True)
+        ended_with_an_error(lambda: disk(board))
+        assert "was lost (its container is gone) and does not come back" in rack.diagnose("removed")
+
+
 @pytest.mark.parametrize("expected", ["hosting httpd: 2 containers", "hosting httpd: 0 containers"])
 def test_an_engine_that_is_killed_and_comes_back_is_a_result_of_the_filling(
     desk: RealBoard, rack: Rack, catalog: Catalog, expected: str

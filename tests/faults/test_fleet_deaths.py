@@ -1,4 +1,4 @@
-"""A worker or the controller of a distributed session is killed at a random moment."""
+"""A worker, the controller or a board of a distributed session is killed at a random moment."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ def test_io(board, measure, turn):
     Path(f"worker-{board.name}").write_text(str(os.getpid()))
     measure(io.memory, board, size=4096, repetitions=5, seconds=0.2)
 """
+ALL = {f"test_io.py::test_io[ssh://{board}-{turn}]" for board in BOARDS for turn in range(6)}
 PATIENCE_S = 400.0
-MOMENTS = 1
+MOMENTS = [0, *(pytest.param(moment, marks=pytest.mark.fleet) for moment in range(1, 7))]
 
 
 class Fleet:
@@ -101,20 +102,20 @@ def left(host_engine: DockerClient) -> Iterator[str]:
             yield str(container.name)
 
 
-@pytest.mark.parametrize("moment", range(MOMENTS))
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_worker_that_is_killed_loses_no_finished_measurement(
     fleet: Fleet, host_engine: DockerClient, moment: int
 ) -> None:
     session = fleet.at(f"worker {moment}")
     os.kill(fleet.worker("left"), signal.SIGKILL)
     assert session.wait(PATIENCE_S) in (0, 1), fleet.output
-    missing = {f"test_io.py::test_io[ssh://{b}-{n}]" for b in BOARDS for n in range(6)} - fleet.measured()
+    missing = ALL - fleet.measured()
     assert len(missing) <= 1, fleet.output  # the test in which it died
     assert all("left" in test for test in missing)
     assert list(left(host_engine)) == []
 
 
-@pytest.mark.parametrize("moment", range(MOMENTS))
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_controller_that_is_killed_loses_no_finished_measurement(
     fleet: Fleet, host_engine: DockerClient, moment: int
 ) -> None:
@@ -130,4 +131,18 @@ def test_a_controller_that_is_killed_loses_no_finished_measurement(
     while list(left(host_engine)) and time.monotonic() < deadline:
         leftovers.clean(host_engine)
         time.sleep(0.5)
+    assert list(left(host_engine)) == []
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_board_that_is_killed_loses_no_finished_measurement(
+    fleet: Fleet, host_engine: DockerClient, moment: int
+) -> None:
+    session = fleet.at(f"board {moment}")
+    (board,) = (name for name in left(host_engine) if name.endswith("-left"))
+    host_engine.containers.get(board).kill()
+    assert session.wait(PATIENCE_S) in (0, 1), fleet.output
+    missing = ALL - fleet.measured()
+    assert len(missing) <= 1, fleet.output  # the test in which it died
+    assert all("left" in test for test in missing)
     assert list(left(host_engine)) == []

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
             """See `Driver.stop`."""
 
 
+FLASH_TIMEOUT_S = 1200
 PACK_TIMEOUT_S = 600
 
 
@@ -92,6 +93,24 @@ def _built(engine: DockerClient, workloads: Iterable[Workload], say: Say) -> Ite
                 yield images.workload(engine, workload, say)
             except EngineError as error:
                 say(f"the card is prepared without {workload.name}: {error.what}")
+
+
+def flash(engine: DockerClient, image: str, volume: str, board: str, run_id: str) -> None:
+    """Copy a card's image to a volume. Raises EngineError."""
+    with ended(
+        engine,
+        image,
+        ["--xattrs", "--xattrs-include=*", "-xpf", "/card.tar", "-C", "/var/lib/docker"],
+        board=board,
+        step="flashing the SD card",
+        timeout_s=FLASH_TIMEOUT_S,
+        entrypoint="tar",
+        name=f"{volume}-flash",
+        labels=host_labels(run_id),
+        cap_add=["SYS_ADMIN", "MKNOD"],
+        volumes={volume: {"bind": "/var/lib/docker", "mode": "rw"}},
+    ):
+        pass
 
 
 def _pack(engine: DockerClient, board: str, driver: ContainerBoard, tag: str, run_id: str) -> None:

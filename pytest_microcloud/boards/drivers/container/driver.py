@@ -30,7 +30,6 @@ from pytest_microcloud.controller.engine import (
     KEPT_PREFIX,
     RUN_LABEL,
     controller,
-    ended,
     explained,
     host_labels,
 )
@@ -48,7 +47,6 @@ BOARD_LABEL = "microcloud.board"
 SPEC_LABEL = "microcloud.spec"
 CLOCK_TICKS_PER_S = 100
 HOST_RESERVE_BYTES = 512 * 2**20
-FLASH_TIMEOUT_S = 1200
 
 
 class ContainerDriver(Driver):
@@ -147,7 +145,7 @@ class ContainerDriver(Driver):
             self._volumes.append(volume)
             mounts[str(volume.name)] = {"bind": where, "mode": "rw"}
         if self._card is not None:
-            self._flash(self._card, name)
+            card.flash(self._engine, self._card, f"{name}-card", self.target.name, self._run_id)
         self.network.start(name, self._run_id)
         marks |= {BOARD_LABEL: self.target.name, SPEC_LABEL: spec}
         self._container = self._create(image, name, marks, mounts, options)
@@ -200,8 +198,19 @@ class ContainerDriver(Driver):
         return dict(self._network.emulation.means) if self._network is not None else {}
 
     def failure(self) -> str:
-        """Report that the board's network has ended, if it has."""
-        return self._network.failure() if self._network is not None else ""
+        """Report that the board's container or network has ended, if it has."""
+        from docker.errors import NotFound
+
+        if self._container is None or self._network is None:
+            return ""
+        try:
+            with explained(self.target.name, "reading the state of the emulated board"):
+                self._container.reload()
+        except EngineError as error:
+            return "its container is gone" if isinstance(error.__cause__, NotFound) else ""
+        if self._container.status == "exited":  # it restarts by itself, unless somebody has ended it
+            return "its container has ended"
+        return self._network.failure()
 
     def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
         """Return image and CPU share, if the image with the recorded id still exists."""
@@ -372,22 +381,6 @@ class ContainerDriver(Driver):
     def _volumes_of(self, container: Container) -> list[Volume]:
         mounts = container.attrs["Mounts"]
         return [self._engine.volumes.get(mount["Name"]) for mount in mounts if mount["Type"] == "volume"]
-
-    def _flash(self, card: str, name: str) -> None:
-        with ended(
-            self._engine,
-            card,
-            ["--xattrs", "--xattrs-include=*", "-xpf", "/card.tar", "-C", "/var/lib/docker"],
-            board=self.target.name,
-            step="flashing the SD card",
-            timeout_s=FLASH_TIMEOUT_S,
-            entrypoint="tar",
-            name=f"{name}-flash",
-            labels=host_labels(self._run_id),
-            cap_add=["SYS_ADMIN", "MKNOD"],
-            volumes={f"{name}-card": {"bind": "/var/lib/docker", "mode": "rw"}},
-        ):
-            pass
 
 
 def _remove(container: Container | None, *volumes: Volume) -> None:
