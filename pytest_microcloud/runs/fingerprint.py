@@ -154,15 +154,18 @@ class Fingerprint:
         card = self.card or Card()
         return tuple(filter(None, (self.serial, self.address, card.cid, card.serial)))
 
-    def differences(self, other: Fingerprint) -> Iterator[str]:
-        """Yield why this board of an earlier run cannot be compared with `other`."""
+    def differences(self, other: Fingerprint, *, cards: bool = True) -> Iterator[str]:
+        """Yield why this board of an earlier run cannot be compared with `other`.
+
+        Without `cards`, SD cards may differ, as those of the boards of a fleet do.
+        """
         for name in ("model", "driver"):
             was, is_now = getattr(self, name), getattr(other, name)
             if was != is_now:
                 yield f"the {name} is {is_now}, but was {was}"
-        cards = self.card or Card(), other.card or Card()
-        if all(card.cid for card in cards) and cards[0].cid != cards[1].cid:
-            was, is_now = (card.name or "no name" for card in cards)
+        both = self.card or Card(), other.card or Card()
+        if cards and all(card.cid for card in both) and both[0].cid != both[1].cid:
+            was, is_now = (card.name or "no name" for card in both)
             yield f"the SD card is {is_now}, but was {was} (their CIDs differ)"
         yield from _of_emulation(self.emulation, other.emulation)
         for aspect in sorted(self.emulated_by.keys() & other.emulated_by.keys()):

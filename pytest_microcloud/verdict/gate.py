@@ -173,10 +173,11 @@ def _family(judged: Sequence[_Judged]) -> list[Finding]:
 
 
 @dataclass(frozen=True)
-class _Scale:
+class Scale:
     """A metric's scale: `to` converts a value to it, `smallest` is the smallest change that matters.
 
-    `ratio` converts a shift on the scale to a ratio, and `describe` to words.
+    `ratio` converts a shift on the scale to a ratio, None where the middle of the values is 0, and `describe`
+    to words.
     """
 
     to: Callable[[float], float]
@@ -192,7 +193,7 @@ class _Judged:
         self.key = key
         self.rule = rule
         self.worse = 1 if candidate.better == "lower" else -1
-        self.scale = _scale(rule, baseline.values, candidate.values)
+        self.scale = scale_of(rule, baseline.values, candidate.values)
         self.before = [self.scale.to(value) for value in baseline.values]
         self.after = [self.scale.to(value) for value in candidate.values]
         self.p = ranks.p_value(self.before, self.after)
@@ -231,19 +232,20 @@ class _Judged:
         )
 
 
-def _scale(rule: Rule, before: Sequence[float], after: Sequence[float]) -> _Scale:
+def scale_of(rule: Rule, before: Sequence[float], after: Sequence[float] = ()) -> Scale:
+    """Return the scale for the changes of a metric; ratios are those to the median of `before`."""
     middle = statistics.median(before)
     if rule.scale == "ladder":
-        return _Scale(
+        return Scale(
             ladder.rank,
             1.0,
             lambda shift: ladder.clients_on(ladder.rank(middle) + shift) / middle if middle else None,
             lambda shift: f"{shift:+.3g} rungs",
         )
     if rule.scale == "ratio" and min(*before, *after) > 0:
-        return _Scale(math.log, math.log1p(rule.effect), _ratio, lambda shift: f"{_ratio(shift) - 1:+.1%}")
+        return Scale(math.log, math.log1p(rule.effect), _ratio, lambda shift: f"{_ratio(shift) - 1:+.1%}")
     least = max(rule.effect * abs(middle), 1.0 if rule.scale == "count" else 0.0)
-    return _Scale(
+    return Scale(
         float,
         least,
         lambda shift: (middle + shift) / middle if middle else None,

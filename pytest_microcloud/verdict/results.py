@@ -132,7 +132,7 @@ class Results:
 
     def add(self, run: Run) -> None:
         """Add a run."""
-        subjects = {name: _subject(facts) for name, facts in run.boards.items()}
+        subjects = {name: subject_of(facts) for name, facts in run.boards.items()}
         for name, subject in subjects.items():
             self._keep_newest(subject, run, name)
             since = self._since.get(subject.os_release, run.taken)
@@ -292,7 +292,8 @@ def at_point(metric: str, labels: Mapping[str, object]) -> str:
     return f"{metric} ({at})" if at else metric
 
 
-def _subject(facts: Fingerprint) -> Subject:
+def subject_of(facts: Fingerprint) -> Subject:
+    """Return the subject that a board is of."""
     release = facts.hypriot_image_version
     system = facts.os_release or "an unknown system"
     return Subject(
