@@ -10,10 +10,10 @@ SHELL         := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-.PHONY: help setup feasibility test bench bench-fleet bench-gate docs lint clean
+.PHONY: help setup feasibility test bench bench-fleet bench-gate bench-outliers docs lint clean
 
 help: ## this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "HOSTS=$(HOSTS)  hosts, groups and patterns of hosts.ini: make feasibility HOSTS=pi2b,pi3b"
 	@echo "ARGS=        more for pytest: make feasibility ARGS='--microcloud-effort=quick -k serving'"
@@ -41,6 +41,9 @@ bench-fleet: setup ## measure what many boards at once cost the controller (twen
 
 bench-gate: setup ## simulate how often the gate is wrong, and how often right (a minute)
 	$(PYTHON) -m benchmarks.gate_simulation
+
+bench-outliers: setup ## simulate the thresholds for boards that deviate from their fleet (two minutes)
+	$(PYTHON) -m benchmarks.outlier_thresholds
 
 docs: setup ## build the documentation site into site/; broken links fail
 	$(PYTHON) -m mkdocs build --strict --quiet

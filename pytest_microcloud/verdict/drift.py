@@ -1,0 +1,103 @@
+"""How a board changed over its latest runs.
+
+Its values in these runs are compared as those of the boards of a fleet are. The change from the first to the
+last run is divided by the usual step from run to run: 1.4826 times the median of the absolute steps. The
+threshold is that for as many boards; a board without drift exceeds it less often than one board of a fleet of
+equal boards does.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from pytest_microcloud.verdict.histories import Board
+from pytest_microcloud.verdict.outliers import (
+    PER_MAD,
+    Compared,
+    Group,
+    Rules,
+    by_group,
+    compared,
+    scores_of,
+    shipped,
+    typical,
+)
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How a board changed in a group of metrics from the first to the last of its latest runs.
+
+    `times` is that change in multiples of the usual step from run to run (positive is worse), `threshold` the
+    one for it. `metric` is the metric that changed most; `levels` are its values relative to the board's
+    median over the runs, or None where there is no ratio.
+    """
+
+    board: str
+    group: Group
+    taken: tuple[str, ...]
+    times: float
+    threshold: float
+    metric: str
+    levels: tuple[float, ...] | None
+    usual: float | None
+
+    @property
+    def ratio(self) -> float | None:
+        """The last value divided by the first one."""
+        return self.levels[-1] / self.levels[0] if self.levels else None
+
+    @property
+    def drifts(self) -> bool:
+        """Whether it changed by more than its usual steps."""
+        return abs(self.times) >= self.threshold
+
+
+def drifts(board: Board, rules: Rules | None = None) -> Iterator[Drift]:
+    """Yield how a board changed over its latest runs, for each group of metrics that enough runs have."""
+    rules = rules or shipped()
+    runs = {number: run.readings for number, run in enumerate(board.runs)}
+    groups = by_group(compared(runs, rules), rules)
+    scores = {group: scores_of(values) for group, values in groups.items()}
+    scores = {group: there for group, there in scores.items() if len(there) >= rules.minimum}
+    for group, of_runs in scores.items():
+        numbers = sorted(of_runs)
+        steps = [abs(of_runs[b] - of_runs[a]) for a, b in pairwise(numbers)]
+        step = max(PER_MAD * statistics.median(steps), 1.0)
+        times = (of_runs[numbers[-1]] - of_runs[numbers[0]]) / step
+        threshold = rules.threshold(len(numbers), len(scores))
+        last = [value for value in groups[group] if numbers[-1] in value.readings]
+        most = typical(numbers[-1], last, 1 if times > 0 else -1)
+        levels = _levels([v for v in last if v.metric == most.metric], numbers)
+        yield Drift(
+            board.name,
+            group,
+            tuple(board.runs[number].taken for number in numbers),
+            times,
+            threshold,
+            most.metric,
+            levels,
+            _usual(levels),
+        )
+
+
+def _levels(values: Sequence[Compared[int]], numbers: Sequence[int]) -> tuple[float, ...] | None:
+    """Return the median ratio over the points of a metric for each run; None if a run has no ratio."""
+    levels = []
+    for number in numbers:
+        ratios = [r for v in values if number in v.readings and (r := v.ratios[number]) is not None and r > 0]
+        if not ratios:
+            return None
+        levels.append(statistics.median(ratios))
+    return tuple(levels)
+
+
+def _usual(levels: Sequence[float] | None) -> float | None:
+    """Return the usual step from run to run, as a share."""
+    if levels is None:
+        return None
+    return math.expm1(PER_MAD * statistics.median(abs(math.log(b / a)) for a, b in pairwise(levels)))

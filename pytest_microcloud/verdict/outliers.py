@@ -1,0 +1,295 @@
+"""Boards that deviate from their fleet.
+
+Each value is compared on the gate's scale for its metric (logarithm, ladder or count). Its robust z-score is
+its distance from the median over the boards, divided by 1.4826 MAD (Iglewicz and Hoaglin 1993). The spread
+has a floor: with it, a z-score of `outlier` is at least the smallest change that matters to the gate.
+
+Among many values some deviate by chance. So a board is judged by groups of metrics that have a cause in
+common: its score in a group is the median over the group's values. The threshold for the z-score of these
+scores depends on the number of boards and groups: equal boards exceed it anywhere in a fleet with the
+probability `false_alarms`.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import statistics
+import tomllib
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Generic, TypeVar
+
+from pytest_microcloud.verdict import gate
+from pytest_microcloud.verdict.histories import Board, Key, Reading
+from pytest_microcloud.verdict.results import Subject
+
+PER_MAD = 1.4826
+"""Standard deviations in a median absolute deviation, of normally distributed values."""
+PER_MEAN_AD = 1.2533
+"""The same for a mean absolute deviation. It is used where no spread and no smallest change is known."""
+LEVELS = (0.01, 0.001)
+"""The levels of the thresholds in the rules."""
+
+Member = TypeVar("Member", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Metrics that are likely to deviate together; `title` reads as "writing to disk"."""
+
+    id: str
+    title: str
+    metrics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Hint:
+    """A possible cause: one of these `groups` deviates, and none of `without`."""
+
+    groups: tuple[str, ...]
+    text: str
+    without: tuple[str, ...] = ()
+
+
+class Rules:
+    """The shipped rules: groups, hints and thresholds."""
+
+    def __init__(self) -> None:
+        shipped = resources.files(__package__).joinpath("outliers.toml")
+        read: dict[str, Any] = tomllib.loads(shipped.read_text(encoding="utf-8"))
+        self.minimum: int = read["minimum"]
+        self.outlier: float = read["outlier"]
+        self.false_alarms: float = read["false_alarms"]
+        self.groups = tuple(
+            Group(name, g["title"], tuple(g["metrics"])) for name, g in read["groups"].items()
+        )
+        self.hints = tuple(
+            Hint(tuple(hint["groups"]), hint["text"], tuple(hint.get("without", ())))
+            for hint in read["hints"]
+        )
+        self.gate = gate.Rules()
+        self._thresholds = {int(number): levels for number, levels in read["thresholds"].items()}
+        self._of = {metric: group for group in self.groups for metric in group.metrics}
+
+    def group_of(self, metric: str) -> Group:
+        """Return the group of a metric; one that the rules do not name is a group by itself."""
+        return self._of.get(metric, Group(metric, metric, (metric,)))
+
+    def threshold(self, members: int, tests: int) -> float:
+        """Return the threshold for the most deviating of so many boards, in so many groups of metrics."""
+        listed = max(number for number in self._thresholds if number <= members)
+        common, rare = self._thresholds[listed]
+        decades = math.log10(LEVELS[0] * max(tests, 1) / self.false_alarms)
+        return float(common * (rare / common) ** (decades / math.log10(LEVELS[0] / LEVELS[1])))
+
+    def hints_for(self, deviating: Iterable[str]) -> list[str]:
+        """Return the possible causes if these groups are worse than usual."""
+        there = set(deviating)
+        return [h.text for h in self.hints if there & set(h.groups) and not there & set(h.without)]
+
+
+@functools.cache
+def shipped() -> Rules:
+    """Return the shipped rules."""
+    return Rules()
+
+
+@dataclass(frozen=True)
+class Compared(Generic[Member]):
+    """One metric at one point on the members of a set: the boards of a fleet, or the runs of a board.
+
+    `middle` is the median in SI units, `shifts` are the distances from it on the scale of the metric, and
+    `spread` is what a z-score of 1 stands for. `floor` is the least spread. `ratios` are value by middle;
+    None where there is no ratio. `spread_ratio` is the ratio of one spread more.
+    """
+
+    key: Key
+    readings: Mapping[Member, Reading]
+    middle: float
+    shifts: Mapping[Member, float]
+    ratios: Mapping[Member, float | None]
+    floor: float
+    spread: float
+    spread_ratio: float | None
+
+    @property
+    def metric(self) -> str:
+        """The metric's name."""
+        return self.key[0]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels."""
+        return dict(self.key[1])
+
+    @property
+    def unit(self) -> str:
+        """The unit of the values."""
+        return next(iter(self.readings.values())).unit
+
+    def z(self, member: Member) -> float:
+        """Return the robust z-score of a member; positive is greater."""
+        return self.shifts[member] / self.spread
+
+    def worse(self, member: Member) -> float:
+        """Return the distance from the middle in multiples of the floor; positive is worse."""
+        sign = 1 if self.readings[member].better == "lower" else -1
+        return sign * self.shifts[member] / self.floor
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A board's z-score in a group of metrics (positive is worse), and the threshold for it.
+
+    `typical` is the metric that deviates most, at the point where it does so by its median. `beyond` of the
+    `values` have themselves a z-score beyond `outlier`.
+    """
+
+    board: str
+    group: Group
+    z: float
+    threshold: float
+    typical: Compared[str]
+    beyond: int
+    values: int
+
+    @property
+    def metric(self) -> str:
+        """The metric that deviates most."""
+        return self.typical.metric
+
+    @property
+    def ratio(self) -> float | None:
+        """The value of `typical` divided by the fleet's median."""
+        return self.typical.ratios[self.board]
+
+    @property
+    def deviates(self) -> bool:
+        """Whether the board deviates from its fleet."""
+        return abs(self.z) >= self.threshold
+
+    @property
+    def worse(self) -> bool:
+        """Whether it is on the worse side."""
+        return self.z > 0
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Boards that can be compared, and the result. Of too few boards, nothing is judged."""
+
+    boards: tuple[Board, ...]
+    values: tuple[Compared[str], ...]
+    judged: tuple[Judged, ...]
+
+    @property
+    def subject(self) -> Subject:
+        """Model and OS release."""
+        return self.boards[0].subject
+
+    @property
+    def groups(self) -> list[Group]:
+        """The groups of metrics that were judged."""
+        return list(dict.fromkeys(judged.group for judged in self.judged))
+
+    @property
+    def deviating(self) -> list[Judged]:
+        """What deviates: the board with the largest z-score first, and each board's largest first."""
+        there = [judged for judged in self.judged if judged.deviates]
+        most = {judged.board: 0.0 for judged in there}
+        for judged in there:
+            most[judged.board] = max(most[judged.board], abs(judged.z))
+        return sorted(there, key=lambda judged: (-most[judged.board], judged.board, -abs(judged.z)))
+
+    def causes(self, board: str, rules: Rules) -> list[str]:
+        """Return the possible causes for a board that deviates."""
+        return rules.hints_for(j.group.id for j in self.deviating if j.board == board and j.worse)
+
+
+def judge(boards: Sequence[Board], rules: Rules | None = None) -> Fleet:
+    """Return a fleet with what deviates in it."""
+    rules = rules or shipped()
+    readings = {board.name: board.newest for board in boards}
+    values = tuple(compared(readings, rules))
+    return Fleet(tuple(boards), values, tuple(_judged(values, rules)))
+
+
+def compared(readings: Mapping[Member, Mapping[Key, Reading]], rules: Rules) -> Iterator[Compared[Member]]:
+    """Yield each metric at each point that enough members have.
+
+    Metrics that the gate only reports are left out.
+    """
+    for key in dict.fromkeys(key for there in readings.values() for key in there):
+        there = {member: found[key] for member, found in readings.items() if key in found}
+        rule = rules.gate.of(key[0])
+        if len(there) >= rules.minimum and not rule.report_only:
+            yield _compare(key, there, rule, rules.outlier)
+
+
+def _compare(
+    key: Key, readings: Mapping[Member, Reading], rule: gate.Rule, outlier: float
+) -> Compared[Member]:
+    values = {member: reading.value for member, reading in readings.items()}
+    scale = gate.scale_of(rule, tuple(values.values()))
+    scaled = {member: scale.to(value) for member, value in values.items()}
+    middle = statistics.median(scaled.values())
+    shifts = {member: value - middle for member, value in scaled.items()}
+    mean = statistics.fmean(map(abs, shifts.values()))
+    floor = scale.smallest / outlier or PER_MEAN_AD * mean or 1.0
+    spread = max(PER_MAD * statistics.median(map(abs, shifts.values())), floor)
+    ratios = {member: scale.ratio(shift) for member, shift in shifts.items()}
+    return Compared(
+        key,
+        readings,
+        statistics.median(values.values()),
+        shifts,
+        ratios,
+        floor,
+        spread,
+        scale.ratio(spread),
+    )
+
+
+def by_group(values: Iterable[Compared[Member]], rules: Rules) -> dict[Group, list[Compared[Member]]]:
+    """Return the values of each group of metrics."""
+    groups: dict[Group, list[Compared[Member]]] = {}
+    for value in values:
+        groups.setdefault(rules.group_of(value.metric), []).append(value)
+    return groups
+
+
+def scores_of(values: Sequence[Compared[Member]]) -> dict[Member, float]:
+    """Return the score of each member in a group: the median over its values, if it has half of them."""
+    members = dict.fromkeys(member for value in values for member in value.readings)
+    found = {member: [v.worse(member) for v in values if member in v.readings] for member in members}
+    return {
+        member: statistics.median(there) for member, there in found.items() if 2 * len(there) >= len(values)
+    }
+
+
+def _judged(values: Sequence[Compared[str]], rules: Rules) -> Iterator[Judged]:
+    groups = by_group(values, rules)
+    scores = {group: scores_of(there) for group, there in groups.items()}
+    judged = {group: there for group, there in scores.items() if len(there) >= rules.minimum}
+    for group, of_boards in judged.items():
+        threshold = rules.threshold(len(of_boards), len(judged))
+        middle = statistics.median(of_boards.values())
+        distances = {board: score - middle for board, score in of_boards.items()}
+        spread = max(PER_MAD * statistics.median(map(abs, distances.values())), 1.0)
+        for board, distance in distances.items():
+            there = [value for value in groups[group] if board in value.readings]
+            z = distance / spread
+            most = typical(board, there, 1 if z > 0 else -1)
+            beyond = sum(abs(value.z(board)) >= rules.outlier for value in there)
+            yield Judged(board, group, z, threshold, most, beyond, len(there))
+
+
+def typical(member: Member, values: Sequence[Compared[Member]], side: int) -> Compared[Member]:
+    """Return the metric that deviates most to that side, at the point where it does so by its median."""
+    metrics: dict[str, list[Compared[Member]]] = {}
+    for value in values:
+        metrics.setdefault(value.metric, []).append(value)
+    most = max(metrics.values(), key=lambda there: side * statistics.median(v.worse(member) for v in there))
+    return sorted(most, key=lambda value: value.worse(member))[len(most) // 2]
