@@ -229,9 +229,11 @@ def _compare(chosen: argparse.Namespace) -> int:
 def _report(chosen: argparse.Namespace) -> int:
     """Write the page that compares all stored runs."""
     from pytest_microcloud import catalog
-    from pytest_microcloud.report import generations
+    from pytest_microcloud.report import generations, run_directory
 
-    _print_skipped(generations.write(_existing(chosen.runs), chosen.output, catalog.load(chosen.catalog)))
+    stored = run_directory.read(_existing(chosen.runs))
+    generations.write(stored, chosen.output, catalog.load(chosen.catalog))
+    _print_skipped(stored.skipped)
     print(chosen.output)
     return 0
 

@@ -7,87 +7,31 @@ file that works offline.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
 from pytest_microcloud import runs
 from pytest_microcloud.catalog import Catalog
-from pytest_microcloud.printable import printable
-from pytest_microcloud.redaction import SHORTEST, Redactor
-from pytest_microcloud.report import figures, parts, sources, trend
-from pytest_microcloud.report.described import Described
+from pytest_microcloud.redaction import Redactor
+from pytest_microcloud.report import figures, parts, sources, trend, whole_page
 from pytest_microcloud.report.plot import Plot
-from pytest_microcloud.runs import Run, Skipped
+from pytest_microcloud.report.run_directory import Stored
 from pytest_microcloud.verdict import claims
 from pytest_microcloud.verdict.claims import FAILS, HOLDS, PAPERS_BOARDS, REGIONS, VM, Claim
 from pytest_microcloud.verdict.matrix import Cell, matrix
-from pytest_microcloud.verdict.results import Newest, Results, Subject
+from pytest_microcloud.verdict.results import Results, Subject
 
 MOST_CURVES = (32, 16, 8, 4)
 """Most curves (a model under an OS release) on a plot; the first that keeps the page small is used."""
 BOARDS_A_CURVE = 8
 """Boards listed for each curve that the page has room for; each model keeps at least one."""
-MOST_SKIPPED = 50
 CLAIM_CLASS = {HOLDS: "mc-feasible", FAILS: "mc-infeasible"}
-SECURITY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 
 
-@dataclass
-class Stored:
-    """The contents of a directory of run files. `first` and `last` are dates of runs.
-
-    `absent` are the boards that did not come up in the newest run that included them.
-    """
-
-    results: Results = field(default_factory=Results)
-    absent: dict[str, Newest] = field(default_factory=dict)
-    described: Described = field(default_factory=Described)
-    skipped: list[Skipped] = field(default_factory=list)
-    private: set[str] = field(default_factory=set)
-    count: int = 0
-    first: str = ""
-    last: str = ""
-
-    def add(self, run: Run) -> None:
-        """Add a run; add the oldest first."""
-        self.results.add(run)
-        self.described.add(run)
-        for entry in run.entries:
-            if entry.board in run.boards:
-                self.absent.pop(entry.board, None)
-            elif entry.board:
-                self._absent_in(run, entry.board).entries.append(entry)
-        self.count += 1
-        self.first, self.last = min(self.first or run.taken, run.taken), max(self.last, run.taken)
-        for facts in run.boards.values():
-            self.private |= {text for text in facts.identifiers if len(text) >= SHORTEST}
-
-    def _absent_in(self, run: Run, board: str) -> Newest:
-        if board not in self.absent or self.absent[board].run != run.id:
-            self.absent[board] = Newest(run.id, run.taken, {}, [])
-        return self.absent[board]
-
-
-def write(directory: Path, file: Path, catalog: Catalog) -> list[Skipped]:
-    """Write the page of all runs in a directory; return the files that were skipped, with the reason.
-
-    Raises OSError if the page cannot be written.
-    """
-    stored = read(directory)
+def write(stored: Stored, file: Path, catalog: Catalog) -> None:
+    """Write the page. Raises OSError if it cannot be written."""
     runs.write_text(file, page(stored, catalog))
-    return stored.skipped
-
-
-def read(directory: Path) -> Stored:
-    """Read all runs of a directory, with one at a time in memory."""
-    stored = Stored()
-    for run in runs.every(directory):
-        if isinstance(run, Skipped):
-            stored.skipped.append(run)
-        else:
-            stored.add(run)
-    return stored
 
 
 def page(stored: Stored, catalog: Catalog) -> str:
@@ -111,7 +55,7 @@ def _page(stored: Stored, catalog: Catalog, redactor: Redactor, most: int) -> st
     boards = _listed(results, shown, most * BOARDS_A_CURVE)
     left_out = len(results.subjects) - len(shown)
     about_left_out = (
-        f'<p class="mc-note">{_counted(left_out, "older OS release")} of these models '
+        f'<p class="mc-note">{parts.counted(left_out, "older OS release")} of these models '
         f"appear{'s' if left_out == 1 else ''} in the trend only.</p>"
         if left_out
         else ""
@@ -122,25 +66,15 @@ def _page(stored: Stored, catalog: Catalog, redactor: Redactor, most: int) -> st
         ("releases", "OS releases", parts.figure(development, redactor)),
         ("claims", "The paper’s claims", _claims(claims.check_all(results), redactor)),
         ("boards", "Boards", _boards(results, boards, catalog, redactor)),
-        *((("files", "Skipped files", _skipped(stored.skipped, redactor)),) if stored.skipped else ()),
+        *whole_page.skipped_files(stored.skipped, redactor),
     )
-    links = "".join(f'<a href="#{name}">{escape(title)}</a>' for name, title, _ in sections)
-    body = "".join(
-        f'<section class="mc-part" id="{name}" aria-labelledby="{name}-title">'
-        f'<h2 id="{name}-title">{escape(title)}</h2>{html}</section>'
-        for name, title, html in sections
-    )
-    own = f"<style>{parts.resource('generations.css')}</style>"
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{SECURITY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Micro-cloud generations</title>{parts.style()}{own}</head><body>"
-        '<a class="mc-skip" href="#verdicts">Skip to the verdicts</a><main class="mc-page">'
-        f"<header><h1>What can each board generation host?</h1>{_lead(stored, redactor)}"
-        f'<nav class="mc-nav" aria-label="Contents">{links}</nav></header>'
-        f"{body}<footer>Generated by pytest-microcloud from stored runs.</footer></main>"
-        f"{parts.script((*plots, development), redactor)}</body></html>\n"
+    return whole_page.html(
+        title="Micro-cloud generations",
+        heading="What can each board generation host?",
+        lead=_lead(stored),
+        sections=sections,
+        plots=(*plots, development),
+        redactor=redactor,
     )
 
 
@@ -164,7 +98,7 @@ def _boards_left_out(stored: Stored, listed: Mapping[Subject, Sequence[str]], mo
     if not more:
         return ""
     return (
-        f'<p class="mc-note">{_counted(more, "more board")} of these models and OS releases '
+        f'<p class="mc-note">{parts.counted(more, "more board")} of these models and OS releases '
         "are left out to limit the size of the page; the run files have all of them.</p>"
     )
 
@@ -181,25 +115,19 @@ def _experiments(
             yield f"experiment-{number}", title, html
 
 
-def _lead(stored: Stored, redactor: Redactor) -> str:
+def _lead(stored: Stored) -> str:
     if not stored.count:
-        return '<p class="mc-lead">No run is stored yet.</p>'
+        return whole_page.NO_RUN
     subjects = stored.results.subjects
     models = len({subject.model for subject in subjects})
     real = sum(not subject.emulated for subject in subjects)
-    days = " to ".join(dict.fromkeys((stored.first[:10], stored.last[:10])))
     kinds = {0: "all on emulated boards", len(subjects): "all on real boards"}.get(
         real, "on real and on emulated boards"
     )
-    summary = (
-        f"{_counted(stored.count, 'stored run')} of {_counted(models, 'board model')}, {days}, {kinds}. "
-        "Each figure comes from the newest run with a valid measurement of it."
+    return (
+        f"{parts.counted(stored.count, 'stored run')} of {parts.counted(models, 'board model')}, "
+        f"{stored.days}, {kinds}. Each figure comes from the newest run with a valid measurement of it."
     )
-    return f'<p class="mc-lead">{parts.safe(summary, redactor)}</p>'
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _verdicts(
@@ -277,14 +205,3 @@ def _boards(
         for name in names
     )
     return f'<div class="mc-boards">{boards}</div>' if boards else "<p>No board has been measured yet.</p>"
-
-
-def _skipped(skipped: Sequence[Skipped], redactor: Redactor) -> str:
-    listed = "".join(
-        f"<li>{parts.safe(printable(one.file.name), redactor)}: "
-        f"{parts.safe(one.reason.removeprefix(printable(f'{one.file}: ')), redactor)}</li>"
-        for one in skipped[:MOST_SKIPPED]
-    )
-    rest = len(skipped) - MOST_SKIPPED
-    more = f"<li>and {_counted(rest, 'more file')}</li>" if rest > 0 else ""
-    return f'<ul class="mc-skipped">{listed}{more}</ul>'

@@ -48,6 +48,11 @@ def first_few(texts: Sequence[str], most: int) -> list[str]:
     return [*texts[:most], *([f"and {rest} more"] if rest > 0 else [])]
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number of things as in "2 runs"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def style() -> str:
     """Return the style that our pages share."""
     return f"<style>{resource('page.css')}</style>"

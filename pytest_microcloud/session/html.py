@@ -70,10 +70,11 @@ class Page:
         """Write the page that compares the boards of all runs, beside pytest-html's page."""
         if options.nothing_runs(self._config) or not self._session.run_file.is_file():
             return
-        from pytest_microcloud.report import generations
+        from pytest_microcloud.report import generations, run_directory
 
+        stored = run_directory.read(self._session.run_file.parent)
         with self._write_errors.noted(str(self._generations)):
-            generations.write(self._session.run_file.parent, self._generations, self._session.catalog)
+            generations.write(stored, self._generations, self._session.catalog)
             self._written = True
 
     @pytest.hookimpl(trylast=True)

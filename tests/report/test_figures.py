@@ -323,8 +323,8 @@ def test_a_label_that_is_no_number_is_left_out(tmp_path: Path, catalog: Catalog)
 def test_figures_are_made_without_importing_plotly() -> None:
     script = (
         "import sys; from pathlib import Path; from pytest_microcloud.catalog import load;"
-        "from pytest_microcloud.report import generations;"
-        "generations.page(generations.read(Path('.')), load());"
+        "from pytest_microcloud.report import generations, run_directory;"
+        "generations.page(run_directory.read(Path('.')), load());"
         "print([heavy for heavy in ('plotly', 'numpy', 'scipy', 'pytest') if heavy in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -14,7 +14,7 @@ from pytest_microcloud import catalog as catalogs
 from pytest_microcloud import runs
 from pytest_microcloud.catalog import Catalog
 from pytest_microcloud.redaction import Redactor
-from pytest_microcloud.report import feasibility, generations
+from pytest_microcloud.report import feasibility, generations, run_directory
 from pytest_microcloud.report.parts import LARGEST_BYTES
 from pytest_microcloud.runs import Entry, Run
 from tests.support import run_files, stored
@@ -66,7 +66,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stored.write(there, "=8", HOSTILE, board=HOSTILE, os_release=HOSTILE, text=HOSTILE)
     (there / "half.json").write_text('{"machine_info": {')
     (there / "foreign<img src=x onerror=alert(1)>.json").write_text("[]")
-    generations.write(there, directory / "generations.html", catalogs.load())
+    generations.write(run_directory.read(there), directory / "generations.html", catalogs.load())
     return directory / "generations.html"
 
 
@@ -159,7 +159,7 @@ def test_a_page_of_many_releases_keeps_its_size(tmp_path: Path) -> None:
         stored.write(
             tmp_path, f"{number:02d}", "pi3b", os_release=f"Release {number} {'x' * 80}", taken=taken
         )
-    html = generations.page(generations.read(tmp_path), catalogs.load())
+    html = generations.page(run_directory.read(tmp_path), catalogs.load())
     assert len(html.encode()) <= LARGEST_BYTES
     assert "Release 59" in html
     assert "older OS releases" in html
@@ -260,17 +260,17 @@ def test_missing_boards_emulation_claims_and_skipped_files_are_listed(wide: Page
 def test_a_board_that_did_not_come_up_is_named_until_it_does(tmp_path: Path, catalog: Catalog) -> None:
     down = Entry("shelf", "serving", "test_serving.py::test_page[shelf]", "error", "ssh: no route")
     run_files.store(tmp_path / "1.json", [], {}, outcomes=[down.as_dict()])
-    page = generations.page(generations.read(tmp_path), catalog)
+    page = generations.page(run_directory.read(tmp_path), catalog)
     assert "did not come up" in page
     assert "ssh: no route" in page
     up = run_files.benchmark("serving.capacity", [250], board="shelf")
     run_files.store(tmp_path / "2.json", [up], {"shelf": run_files.fingerprint()})
-    assert "did not come up" not in generations.page(generations.read(tmp_path), catalog)
+    assert "did not come up" not in generations.page(run_directory.read(tmp_path), catalog)
 
 
 def test_a_directory_without_runs_makes_a_page_that_says_so(browser: Browser, tmp_path: Path) -> None:
     file = tmp_path / "generations.html"
-    assert generations.write(tmp_path / "runs", file, catalogs.load()) == []
+    generations.write(run_directory.read(tmp_path / "runs"), file, catalogs.load())
     page = browser.open(file)
     assert page.said == []
     assert "No run is stored yet." in page.run("document.body.innerText")
@@ -282,7 +282,7 @@ def test_a_run_whose_fingerprint_is_malformed_is_named_and_the_others_are_shown(
     odd: dict[str, Any] = {"card": "a string", "frequency": [1], "identity": 7, "not_emulated": "no list"}
     stored.write(tmp_path, "1", "pi3b", **odd, made_of=3, gpu_bytes="x", memory_bytes=None, cpus=None)
     stored.write(tmp_path, "2", "pi2b")
-    html = generations.page(generations.read(tmp_path), catalog)
+    html = generations.page(run_directory.read(tmp_path), catalog)
     assert "pi2b-emulated" in html
     assert "pi3b-emulated" not in html
     assert "1.json" in html
@@ -291,7 +291,7 @@ def test_a_run_whose_fingerprint_is_malformed_is_named_and_the_others_are_shown(
 def test_reading_again_makes_the_same_page(tmp_path: Path, catalog: Catalog) -> None:
     stored.write(tmp_path, "1", "pi3b", boots=2)
     stored.write(tmp_path, "2", "pi2b", boots=2)
-    pages = {generations.page(generations.read(tmp_path), catalog) for _ in range(2)}
+    pages = {generations.page(run_directory.read(tmp_path), catalog) for _ in range(2)}
     assert len(pages) == 1
 
 

@@ -9,7 +9,7 @@ import pytest
 from pytest_microcloud import runs
 from pytest_microcloud.catalog import Catalog
 from pytest_microcloud.redaction import Redactor
-from pytest_microcloud.report import feasibility, generations, parts
+from pytest_microcloud.report import feasibility, generations, parts, run_directory
 from pytest_microcloud.report.parts import LARGEST_BYTES
 from tests.support import run_files
 
@@ -37,7 +37,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_page_over_all_runs_says_which_boards_it_left_out(crowd: Path, catalog: Catalog) -> None:
-    html = generations.page(generations.read(crowd.parent), catalog)
+    html = generations.page(run_directory.read(crowd.parent), catalog)
     assert len(html.encode()) <= LARGEST_BYTES
     assert "more boards of these models" in html
     assert "b0" in html

@@ -16,7 +16,7 @@ from pytest_microcloud import cli, runs
 from pytest_microcloud.catalog import Catalog
 from pytest_microcloud.errors import RunError
 from pytest_microcloud.redaction import Redactor
-from pytest_microcloud.report import feasibility, generations
+from pytest_microcloud.report import feasibility, generations, run_directory
 from pytest_microcloud.runs import unfinished
 from pytest_microcloud.runs.plan import Plan
 from pytest_microcloud.verdict import claims
@@ -113,7 +113,7 @@ def test_every_mutation_is_used_or_named_by_every_command(
     assert cli.main(["runs", "--runs", str(directory)]) == 0
     listed = capsys.readouterr()
     assert listed.err.count("microcloud: skipped") == len(mutations) - used
-    stored = generations.read(directory)
+    stored = run_directory.read(directory)
     assert (stored.count, len(stored.skipped)) == (used + 1, len(mutations) - used)
     generations.page(stored, catalog).encode()
 
