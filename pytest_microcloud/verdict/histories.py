@@ -89,6 +89,11 @@ class Histories:
                 kept.append(BoardRun(run.id, run.taken, run.boards[board], there))
 
     @property
+    def names(self) -> list[str]:
+        """The names of all boards that have been measured."""
+        return sorted(self._boards)
+
+    @property
     def boards(self) -> list[Board]:
         """All boards that have been measured, by name."""
         return [Board(name, tuple(_comparable(runs))) for name, runs in sorted(self._boards.items())]

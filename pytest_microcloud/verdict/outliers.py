@@ -130,8 +130,8 @@ class Compared(Generic[Member]):
         return next(iter(self.readings.values())).unit
 
     def z(self, member: Member) -> float:
-        """Return the robust z-score of a member; positive is greater."""
-        return self.shifts[member] / self.spread
+        """Return the robust z-score of a member; positive is worse."""
+        return self.worse(member) * self.floor / self.spread
 
     def worse(self, member: Member) -> float:
         """Return the distance from the middle in multiples of the floor; positive is worse."""
@@ -202,6 +202,11 @@ class Fleet:
         for judged in there:
             most[judged.board] = max(most[judged.board], abs(judged.z))
         return sorted(there, key=lambda judged: (-most[judged.board], judged.board, -abs(judged.z)))
+
+    def also_unusual(self, board: str, rules: Rules) -> list[Group]:
+        """Return the groups in which a board has a z-score beyond `outlier`, but does not deviate."""
+        there = (judged for judged in self.judged if judged.board == board and not judged.deviates)
+        return [judged.group for judged in there if abs(judged.z) >= rules.outlier]
 
     def causes(self, board: str, rules: Rules) -> list[str]:
         """Return the possible causes for a board that deviates."""
