@@ -110,6 +110,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.set_defaults(function=_report)
 
+    fleet = commands.add_parser(
+        "fleet",
+        help="write the page of boards that deviate from the other boards of their model, or drift",
+        description="Write the page of boards that deviate from the other boards of their model and OS "
+        "release, and of boards that drift. Print a line for each board that deviates.",
+    )
+    fleet.add_argument(
+        "--output",
+        type=Path,
+        default=Path("reports/fleet.html"),
+        metavar="FILE",
+        help="where the page goes (default: %(default)s)",
+    )
+    fleet.set_defaults(function=_fleet)
+
     export = commands.add_parser(
         "export",
         help="print a stored run in another program's format",
@@ -123,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         help="Bencher Metric Format (JSON), CSV with one line per sample, or JUnit XML",
     )
     export.set_defaults(function=_export)
-    for command in (runs, compare, report, export):
+    for command in (runs, compare, report, fleet, export):
         command.add_argument(
             "--runs",
             type=Path,
@@ -234,6 +249,20 @@ def _report(chosen: argparse.Namespace) -> int:
     stored = run_directory.read(_existing(chosen.runs))
     generations.write(stored, chosen.output, catalog.load(chosen.catalog))
     _print_skipped(stored.skipped)
+    print(chosen.output)
+    return 0
+
+
+def _fleet(chosen: argparse.Namespace) -> int:
+    """Write the page of boards that deviate or drift."""
+    from pytest_microcloud.report import deviations, fleet_page, run_directory
+
+    stored = run_directory.read(_existing(chosen.runs))
+    fleets = fleet_page.fleets(stored)
+    fleet_page.write(stored, fleets, chosen.output)
+    _print_skipped(stored.skipped)
+    for line in deviations.lines(fleets, stored.histories.names, chosen.output.name):
+        print(printable(line))
     print(chosen.output)
     return 0
 

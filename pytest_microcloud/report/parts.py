@@ -124,7 +124,7 @@ def figure(plot: Plot, redactor: Redactor) -> str:
         '<p class="mc-tools">'
         f'<button type="button" class="mc-axes" data-plot="{plot.id}" hidden></button></p>'
         if plot.traces
-        else '<p class="mc-empty">Nothing has been measured for this plot.</p>'
+        else f'<p class="mc-empty">{safe(plot.empty, redactor)}</p>'
     )
     notes = "".join(f'<p class="mc-note">{safe(note, redactor)}</p>' for note in plot.notes)
     points = "".join(f"<li>{safe(source, redactor)}</li>" for source in plot.sources)

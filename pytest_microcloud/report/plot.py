@@ -49,7 +49,8 @@ Cell = str | Number
 class Plot:
     """A plot with its table, `notes` on what it does not show, and the `sources` of its marks and limits.
 
-    `height` (px) does not include the legend. `unit` is the unit of its values.
+    `height` (px) does not include the legend. `unit` is the unit of its values. `empty` is the text in place
+    of a plot without traces.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Plot:
     height: int = 380
     experiment: str = ""
     unit: str = ""
+    empty: str = "Nothing has been measured for this plot."
 
     def as_dict(self) -> dict[str, Any]:
         """Return the data that the page's script draws."""

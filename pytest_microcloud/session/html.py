@@ -1,6 +1,6 @@
-"""pytest-html's page, with the verdicts on top, and the page over all runs.
+"""pytest-html's page, with the verdicts on top, and the pages over all runs.
 
-On both pages, text from elsewhere is escaped, and secrets and addresses are redacted.
+On these pages, text from elsewhere is escaped, and secrets and addresses are redacted.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Page:
         self._session = config.stash[SESSION]
         self._write_errors = write_errors
         self._data: Any = None
-        self._written = False
+        self._written: list[str] = []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -67,21 +67,31 @@ class Page:
             test["log"] = session.redactor.without_addresses(test["log"])
 
     def pytest_sessionfinish(self) -> None:
-        """Write the page that compares the boards of all runs, beside pytest-html's page."""
+        """Write the pages that compare the boards of all runs, beside pytest-html's page."""
         if options.nothing_runs(self._config) or not self._session.run_file.is_file():
             return
-        from pytest_microcloud.report import generations, run_directory
+        from pytest_microcloud.report import deviations, fleet_page, generations, run_directory
 
         stored = run_directory.read(self._session.run_file.parent)
-        with self._write_errors.noted(str(self._generations)):
-            generations.write(stored, self._generations, self._session.catalog)
-            self._written = True
+        page = self._beside("generations.html")
+        with self._write_errors.noted(str(page)):
+            generations.write(stored, page, self._session.catalog)
+            self._written.append(f"all runs: {page.as_uri()}")
+        fleets = fleet_page.fleets(stored)
+        if not any(len(fleet.boards) > 1 for fleet in fleets):
+            return
+        page = self._beside("fleet.html")
+        with self._write_errors.noted(str(page)):
+            fleet_page.write(stored, fleets, page)
+            lines = deviations.lines(fleets, self._session.collected.boards, page.name)
+            self._written += map(self._session.redactor.without_secrets, lines)
+            self._written.append(f"all boards: {page.as_uri()}")
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """Print the address of the page over all runs."""
-        if self._written:
-            terminalreporter.write_line(f"all runs: {self._generations.as_uri()}")
+        """Print which boards deviate from their fleet, and the addresses of the pages."""
+        for line in self._written:
+            terminalreporter.write_line(line)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_report_title(self, report: Any) -> None:
@@ -104,9 +114,8 @@ class Page:
         """Redact addresses and serial numbers in a test's output."""
         data[:] = [self._session.redactor.without_addresses(text) for text in data]
 
-    @property
-    def _generations(self) -> Path:
-        return options.path(self._config, "reports") / "generations.html"
+    def _beside(self, name: str) -> Path:
+        return options.path(self._config, "reports") / name
 
     def _run(self) -> Run:
         """Return this session's run with the boards' addresses, without the gate's confirmation."""
