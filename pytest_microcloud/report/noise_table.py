@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from pytest_microcloud.printable import printable
 from pytest_microcloud.report.comparison_table import aligned
-from pytest_microcloud.verdict import detection, drift
+from pytest_microcloud.verdict import control_drift, detection
 from pytest_microcloud.verdict.noise import CHANGES, DEGREES_LEAST, Noise, Spread
 
 HEADS = ("BOARD", "METRIC", "BOOTS", "CV", *(f"+{change:.0%}" for change in CHANGES))
@@ -62,7 +62,7 @@ def _remarks(noise: Noise) -> Iterator[str]:
             f"  too few boots: needs {DEGREES_LEAST} after the first boot of each run (--microcloud-boots), "
             f"has {noise.degrees}"
         )
-    history, least = noise.history, drift.rule().sessions_least
+    history, least = noise.history, control_drift.rule().sessions_least
     spreads = ", ".join(f"{load} {_percent(history.spread(load))}" for load in history.loads)
     if history.sessions < least:
         yield f"  control: too few sessions to judge drift: needs {least}, has {history.sessions}"

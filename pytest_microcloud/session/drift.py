@@ -50,18 +50,18 @@ class Drift:
         if self._judged or not controls:
             return
         from pytest_microcloud import runs
-        from pytest_microcloud.verdict import drift
+        from pytest_microcloud.verdict import control_drift
 
         self._judged = True
         session, collected = self._session, self._session.collected
         boards = {name: collected.fingerprint(name) for name in controls}
         earlier = runs.every(session.run_file.parent, newest_first=True, apart_from=session.run_file)
-        histories = drift.histories(boards, earlier)
-        self._too_few = list(drift.too_few(histories))
+        histories = control_drift.histories(boards, earlier)
+        self._too_few = list(control_drift.too_few(histories))
         collected.drift = {
             name: sentences
             for name, control in controls.items()
-            if (sentences := drift.drifts(control, histories[name]))
+            if (sentences := control_drift.drifts(control, histories[name]))
         }
         if collected.drift:
             self._run_file.mark(collected.drift)

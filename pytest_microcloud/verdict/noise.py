@@ -11,7 +11,7 @@ from typing import Any
 from pytest_microcloud.catalog import Description
 from pytest_microcloud.runs import Run, Skipped
 from pytest_microcloud.runs.fingerprint import Fingerprint
-from pytest_microcloud.verdict import detection, drift, gate
+from pytest_microcloud.verdict import control_drift, detection, gate
 
 CHANGES = (0.05, 0.10, 0.20)
 DEGREES_LEAST = 8
@@ -49,7 +49,7 @@ class Noise:
     metrics: int = 0
     degrees: int = 0
     spreads: list[Spread] = field(default_factory=list)
-    history: drift.History = field(default_factory=drift.History)
+    history: control_drift.History = field(default_factory=control_drift.History)
 
     @property
     def judged(self) -> list[Spread]:
@@ -88,7 +88,7 @@ class Noise:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for machines; shares of 1."""
-        least = drift.rule().sessions_least
+        least = control_drift.rule().sessions_least
         return {
             "board": self.board,
             "model": self.facts.model,
@@ -138,7 +138,7 @@ def of_boards(
         described = {**run.experiments, **described}
         for name, facts in run.boards.items():
             noise = found.setdefault(name, Noise(name, facts))
-            if noise.runs >= drift.rule().sessions_most or not drift.same(facts, noise.facts):
+            if noise.runs >= control_drift.rule().sessions_most or not control_drift.same(facts, noise.facts):
                 continue
             noise.runs += 1
             noise.metrics = noise.metrics or sum(

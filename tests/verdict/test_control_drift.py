@@ -14,19 +14,19 @@ from pytest_microcloud import runs
 from pytest_microcloud.errors import RunError
 from pytest_microcloud.runs.controls import Control, Reading
 from pytest_microcloud.runs.fingerprint import Fingerprint
-from pytest_microcloud.verdict import drift
+from pytest_microcloud.verdict import control_drift
 from tests.support import run_files
 from tests.support.controls import JITTER, control
 
-LEAST = drift.rule().sessions_least
+LEAST = control_drift.rule().sessions_least
 
 
 def typed(stored: dict[str, Any]) -> Control:
     return msgspec.convert(stored, Control)
 
 
-def history(jitter: Iterable[float] = JITTER) -> drift.History:
-    found = drift.History()
+def history(jitter: Iterable[float] = JITTER) -> control_drift.History:
+    found = control_drift.History()
     for factor in jitter:
         for session in typed(control(factor, factor * 1.001)).sessions():
             found.add(session)
@@ -34,23 +34,23 @@ def history(jitter: Iterable[float] = JITTER) -> drift.History:
 
 
 def test_a_board_like_in_its_earlier_sessions_has_not_drifted() -> None:
-    assert drift.drifts(typed(control(1.01, 0.99)), history()) == ()
+    assert control_drift.drifts(typed(control(1.01, 0.99)), history()) == ()
 
 
 def test_a_slower_load_is_named_with_its_usual_spread() -> None:
-    (sentence,) = drift.drifts(typed(control(1.0, 1.0, disk=(1.31, 1.31))), history())
+    (sentence,) = control_drift.drifts(typed(control(1.0, 1.0, disk=(1.31, 1.31))), history())
     assert sentence == "disk control 31 % slower than its usual (median of 9 sessions, spread 1 %)"
 
 
 def test_a_faster_board_has_drifted_too() -> None:
-    sentences = drift.drifts(typed(control(0.7, 0.7)), history())
+    sentences = control_drift.drifts(typed(control(0.7, 0.7)), history())
     assert [sentence[: sentence.index(" than")] for sentence in sentences] == [
         f"{load} control 30 % faster" for load in ("cpu", "memory", "disk", "loopback")
     ]
 
 
 def test_a_change_within_the_session_is_named_as_such() -> None:
-    (sentence,) = drift.drifts(typed(control(0.96, 1.0, cpu=(0.96, 1.07))), history())
+    (sentence,) = control_drift.drifts(typed(control(0.96, 1.0, cpu=(0.96, 1.07))), history())
     assert sentence.startswith(
         "cpu control 11 % slower at the end than at the start (usually +0 %, median of 9"
     )
@@ -59,35 +59,35 @@ def test_a_change_within_the_session_is_named_as_such() -> None:
 def test_the_doubts_of_a_reading_explain_its_drift() -> None:
     stored = control(1.0, 1.0, cpu=(1.0, 2.0))
     stored["readings"][1]["doubts"] = ["it was throttled"]
-    (sentence,) = drift.drifts(typed(stored), history())
+    (sentence,) = control_drift.drifts(typed(stored), history())
     assert sentence.endswith("; at the end, it was throttled")
 
 
 def test_a_change_that_the_gate_would_ignore_is_no_drift() -> None:
-    assert drift.drifts(typed(control(1.045, 1.045)), history([1.0] * 9)) == ()
-    assert len(drift.drifts(typed(control(1.06, 1.06)), history([1.0] * 9))) == 4
+    assert control_drift.drifts(typed(control(1.045, 1.045)), history([1.0] * 9)) == ()
+    assert len(control_drift.drifts(typed(control(1.06, 1.06)), history([1.0] * 9))) == 4
 
 
 def test_a_noisy_board_is_judged_by_its_own_spread() -> None:
     noisy = history([1.0, 1.3, 0.8, 1.1, 0.9, 1.2, 0.85, 1.15, 0.95])
-    assert drift.drifts(typed(control(1.4, 1.4)), noisy) == ()
+    assert control_drift.drifts(typed(control(1.4, 1.4)), noisy) == ()
 
 
 def test_too_few_earlier_sessions_are_not_judged() -> None:
     few = history(JITTER[: LEAST - 1])
-    assert drift.drifts(typed(control(5.0, 5.0)), few) == ()
-    (line,) = drift.too_few({"desk": few})
+    assert control_drift.drifts(typed(control(5.0, 5.0)), few) == ()
+    (line,) = control_drift.too_few({"desk": few})
     assert line == f"desk: drift is not judged: needs {LEAST} earlier sessions, has {LEAST - 1}"
-    assert list(drift.too_few({"desk": history(JITTER[:LEAST])})) == []
+    assert list(control_drift.too_few({"desk": history(JITTER[:LEAST])})) == []
 
 
 def test_a_session_without_an_end_counts_by_its_start() -> None:
     started = [typed(control(factor)) for factor in JITTER]
-    found = drift.History()
+    found = control_drift.History()
     for each in started:
         for session in each.sessions():
             found.add(session)
-    (sentence, *_) = drift.drifts(typed(control(2.0)), found)
+    (sentence, *_) = control_drift.drifts(typed(control(2.0)), found)
     assert "100 % slower than its usual (median of 9 sessions" in sentence
 
 
@@ -95,7 +95,7 @@ def test_readings_in_doubt_are_no_part_of_the_history() -> None:
     stored = control(9.0, 9.0)
     for reading in stored["readings"]:
         reading["doubts"] = ["it was throttled"]
-    found = drift.History()
+    found = control_drift.History()
     found.add(next(typed(stored).sessions()))
     assert found.sessions == 0
 
@@ -123,7 +123,7 @@ def store(tmp_path: Path) -> Store:
 
 def sessions(directory: Path, facts: dict[str, Any] | None = None) -> int:
     now = {"desk": Fingerprint.of(facts or run_files.fingerprint())}
-    return drift.histories(now, runs.every(directory, newest_first=True))["desk"].sessions
+    return control_drift.histories(now, runs.every(directory, newest_first=True))["desk"].sessions
 
 
 def test_the_history_is_that_of_the_same_board_in_the_same_state(store: Store) -> None:
@@ -154,7 +154,7 @@ def test_files_that_are_no_runs_and_runs_without_a_control_are_passed_over(store
 def test_only_the_newest_sessions_count(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "12345":
         directory = store(name)
-    monkeypatch.setattr(drift, "rule", lambda: drift.Rule(8, 3, 200, 6.0, 0.05))
+    monkeypatch.setattr(control_drift, "rule", lambda: control_drift.Rule(8, 3, 200, 6.0, 0.05))
     assert sessions(directory) == 3
 
 
@@ -176,8 +176,8 @@ def test_boards_that_do_not_drift_have_few_false_warnings(cv: float) -> None:
 
     alarms = 0
     for _ in range(250):
-        earlier = drift.History()
+        earlier = control_drift.History()
         for _ in range(LEAST):
             earlier.add(next(typed(session()).sessions()))
-        alarms += bool(drift.drifts(typed(session()), earlier))
+        alarms += bool(control_drift.drifts(typed(session()), earlier))
     assert alarms / 250 <= 0.05

@@ -22,7 +22,7 @@ NORMAL = 1.4826
 
 @dataclass(frozen=True)
 class Rule:
-    """When a control counts as drifted; see drift.toml."""
+    """When a control counts as drifted; see control_drift.toml."""
 
     sessions_least: int
     sessions_most: int
@@ -69,7 +69,7 @@ class History:
 @cache
 def rule() -> Rule:
     """Return the shipped rule."""
-    text = resources.files(__package__).joinpath("drift.toml").read_text(encoding="utf-8")
+    text = resources.files(__package__).joinpath("control_drift.toml").read_text(encoding="utf-8")
     return Rule(**tomllib.loads(text))
 
 
