@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from pytest_microcloud.printable import printable
 
 if TYPE_CHECKING:
     from pytest_microcloud.runs import Run, Skipped
+    from pytest_microcloud.verdict.noise import Noise
 
 FAILED, MISTAKEN, INTERRUPTED = 1, 4, 130
 SINGLE_STAGE = (
@@ -138,7 +139,31 @@ def _parser() -> argparse.ArgumentParser:
         help="Bencher Metric Format (JSON), CSV with one line per sample, or JUnit XML",
     )
     export.set_defaults(function=_export)
-    for command in (runs, compare, report, fleet, export):
+    noise = commands.add_parser(
+        "noise",
+        help="show how noisy each board is, and how many boots the gate needs on it",
+        description="Show how much each board's metrics and its control vary, and how many boots per side "
+        "the gate needs on it to find a change of 5, 10 and 20 %%. Runs of a board with another OS release, "
+        "card or host than in its newest run are left out.",
+    )
+    noise.add_argument(
+        "pattern",
+        nargs="?",
+        default="*",
+        metavar="PATTERN",
+        help="names or models of boards, with wildcards, separated by commas (default: all boards)",
+    )
+    noise.add_argument(
+        "--gate",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="user-defined rules for single metrics (TOML); may be given more than once",
+    )
+    noise.add_argument("--json", action="store_true", help="print the figures for machines")
+    noise.set_defaults(function=_noise)
+    for command in (runs, compare, report, fleet, export, noise):
         command.add_argument(
             "--runs",
             type=Path,
@@ -274,6 +299,49 @@ def _export(chosen: argparse.Namespace) -> int:
 
     sys.stdout.write(export.FORMATS[chosen.format](runs.find(chosen.run, chosen.runs)))
     return 0
+
+
+def _noise(chosen: argparse.Namespace) -> int:
+    """Show how noisy boards are."""
+    import json
+
+    from pytest_microcloud import runs
+    from pytest_microcloud.catalog import descriptions
+    from pytest_microcloud.report import noise_table
+    from pytest_microcloud.verdict import noise
+    from pytest_microcloud.verdict.gate import Rules
+
+    stored = runs.every(_existing(chosen.runs), newest_first=True)
+    found = noise.of_boards(stored, Rules(chosen.gate), descriptions())
+    found = _matching(found, chosen.pattern)
+    if chosen.json:
+        boards = [each.as_dict() for each in found.values()]
+        print(json.dumps(boards, ensure_ascii=False, allow_nan=False, indent=2))
+    else:
+        print(noise_table.text(found) or f"{chosen.runs} holds no runs")
+    return 0
+
+
+def _matching(found: Mapping[str, Noise], pattern: str) -> dict[str, Noise]:
+    """Return the boards whose name or model matches a word of a pattern; raises RunError if none does."""
+    from fnmatch import fnmatchcase
+
+    from pytest_microcloud.inventory import words
+    from pytest_microcloud.suggest import did_you_mean, listed
+
+    chosen: dict[str, Noise] = {}
+    for word in words(pattern):
+        named = {
+            name: noise
+            for name, noise in found.items()
+            if fnmatchcase(name, word) or fnmatchcase(noise.facts.model, word)
+        }
+        if not named and word != "*":
+            known = sorted({*found, *(noise.facts.model for noise in found.values())})
+            there = f"{did_you_mean([word], known)} (there is: {listed(known) or 'none'})"
+            raise RunError(f"no run has a board or model {word!r}{there}")
+        chosen |= named
+    return chosen
 
 
 def _init(chosen: argparse.Namespace) -> int:

@@ -75,6 +75,11 @@ def add(parser: pytest.Parser) -> None:
         help="gate against this run: a file, a run's name, or an OS release (its newest run)",
     )
     group.addoption(
+        "--microcloud-no-control",
+        action="store_true",
+        help="do not read each board's control, which takes about 5 s at the start and at the end",
+    )
+    group.addoption(
         "--microcloud-claims",
         choices=CLAIMS,
         help="`strict`: a claim that does not hold fails its test (default: report)",
@@ -101,6 +106,7 @@ def add(parser: pytest.Parser) -> None:
     parser.addini("microcloud_boots", "boots of each board", type="int", default=1)
     parser.addini("microcloud_resume", "resume the newest unfinished run", type="bool", default=False)
     parser.addini("microcloud_baseline", "gate against this run", default="")
+    parser.addini("microcloud_no_control", "do not read each board's control", type="bool", default=False)
     parser.addini(
         "microcloud_claims",
         "strict or report: whether a claim that does not hold fails its test",

@@ -64,6 +64,15 @@ class Announced(Progress):
         self._announce(subject, text)
 
 
+@pytest.fixture(autouse=True)
+def without_control(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the control, which takes 8 s a board, in sessions with boards of an engine."""
+    if request.node.get_closest_marker("engine"):
+        if "pytester" in request.fixturenames:
+            request.getfixturevalue("pytester")  # it deletes the variable
+        monkeypatch.setenv("PYTEST_ADDOPTS", "--microcloud-no-control")
+
+
 @pytest.fixture(scope="session")
 def catalog() -> Catalog:
     return catalogs.load()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import os
 import time
@@ -11,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_microcloud.boards import facts, health, identity, install, preflight
+from pytest_microcloud.boards import control, facts, health, identity, install, preflight
 from pytest_microcloud.boards.link import CONNECT_TIMEOUT_S, Link
 from pytest_microcloud.boards.lock import Lock
 from pytest_microcloud.boards.logs import Logs
@@ -217,6 +218,13 @@ class Board:
         `expected` are the symptoms that the experiment causes itself. See `health.Watch`.
         """
         return health.Watch(self, expected)
+
+    def read_control(self) -> control.Reading:
+        """Run the loads of the control, when it is the board's turn. Raises BoardError."""
+        self.say("control")
+        with self.turn(), health.Watch(self, settle_s=control.SETTLE_S) as watch:
+            reading = control.run(self.link, self.ledger)
+        return dataclasses.replace(reading, doubts=tuple(watch.verdict()))
 
     def reboot(self) -> Rebooted:
         """Reboot and return when a user can log in. Raises BoardError if the board does not boot in time."""

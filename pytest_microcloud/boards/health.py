@@ -85,12 +85,14 @@ class Watching(Protocol):
 class Watch:
     """Watches a board until the context ends; `verdict` then returns the result.
 
-    `expected` are the symptoms that the experiment causes itself. Raises BoardError if the board is
-    unreachable at the start or, unless "lost" is expected, at the end.
+    `expected` are the symptoms that the experiment causes itself, and `settle_s` is the time for the board to
+    become idle before the start. Raises BoardError if the board is unreachable at the start or, unless "lost"
+    is expected, at the end.
     """
 
-    def __init__(self, board: Watched, expected: Collection[str] = ()) -> None:
+    def __init__(self, board: Watched, expected: Collection[str] = (), *, settle_s: float = SETTLE_S) -> None:
         self._board = board
+        self._settle_s = settle_s
         self._expected = expected
         self._cpus = float(board.facts.cpus or 1)
         self._reader: VitalsReader
@@ -142,7 +144,7 @@ class Watch:
             now = self._reader.whole()
             cpus = now.cpus or self._cpus
             self._load = (now.busy_s - before.busy_s) / (now.asked_s - before.asked_s) / cpus
-            if self._load <= threshold("load") or time.monotonic() - started > SETTLE_S:
+            if self._load <= threshold("load") or time.monotonic() - started > self._settle_s:
                 return now
             before, window_s = now, 2 * window_s
 

@@ -9,11 +9,12 @@ from pytest_microcloud.catalog.description import (
     descriptions,
     metric,
 )
-from pytest_microcloud.catalog.loader import Catalog, load, revisions, shipped, threshold
+from pytest_microcloud.catalog.loader import Catalog, load, loads, revisions, shipped, threshold
 from pytest_microcloud.catalog.records import (
     BoardModel,
     Effort,
     Limit,
+    Load,
     OldCode,
     PiType,
     Ready,
@@ -29,6 +30,7 @@ __all__ = [
     "Description",
     "Effort",
     "Limit",
+    "Load",
     "Mark",
     "Metric",
     "OldCode",
@@ -40,6 +42,7 @@ __all__ = [
     "add_metrics",
     "descriptions",
     "load",
+    "loads",
     "metric",
     "revisions",
     "shipped",

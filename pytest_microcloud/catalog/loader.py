@@ -17,6 +17,7 @@ from pytest_microcloud.catalog.records import (
     BoardModel,
     Effort,
     Limit,
+    Load,
     OldCode,
     PiType,
     Ready,
@@ -122,6 +123,12 @@ def _symptoms() -> Mapping[str, Symptom]:
 def threshold(symptom: str) -> float:
     """Return the threshold of a symptom, or raise a CatalogError with the nearest name."""
     return _pick(_symptoms(), symptom, "symptom").most
+
+
+@functools.cache
+def loads() -> Mapping[str, Load]:
+    """Return the loads of the control, by id."""
+    return _named(Load, SHIPPED / "control.toml")
 
 
 @functools.cache

@@ -154,6 +154,18 @@ class Symptom:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Load:
+    """A load of the control: one pass of its `command` is repeated for `seconds`, at most `most` times."""
+
+    id: str
+    about: str
+    command: str
+    seconds: float
+    most: int
+    needs: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Effort:
     """The number of repetitions of each experiment, and the points of each axis."""
 

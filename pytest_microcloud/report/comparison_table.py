@@ -26,7 +26,7 @@ def text(comparison: Comparison, *, verbose: bool = False) -> str:
     """Return the table as text. Metrics without evidence are listed if `verbose`, else only counted."""
     findings = in_order(comparison.findings)
     shown = [f for f in findings if verbose or f.verdict != NO_EVIDENCE]
-    lines = [*_remarks(comparison), *_aligned([HEADS, *map(_row, shown)] if shown else [])]
+    lines = [*_remarks(comparison), *aligned([HEADS, *map(_row, shown)] if shown else [])]
     if rest := findings[len(shown) :]:
         ruled_out = sum(f.reason.endswith("ruled out") for f in rest)
         also = f"; a change that matters is ruled out in {ruled_out} of them" if ruled_out else ""
@@ -111,7 +111,8 @@ def _percent(ratio: float) -> str:
     return f"{change:+.0f}" if abs(change) >= 9.5 else f"{change:+.1f}"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows as lines, with their columns side by side."""
     widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
     return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 

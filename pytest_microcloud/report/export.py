@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     *("run", "board", "model", "os_release", "emulated", "experiment", "test", "boot", "stage"),
-    *("metric", "labels", "unit", "better", "sample", "value", "verdict", "reason"),
+    *("metric", "labels", "unit", "better", "sample", "value", "verdict", "reason", "drift"),
 )
 
 
@@ -70,6 +70,8 @@ def as_junit(run: Run) -> str:
             suite, "testcase", {"classname": f"{entry.board}.{entry.experiment}", "name": entry.test}
         )
         properties = ElementTree.SubElement(case, "properties")
+        if drift := _drift(run, entry):
+            ElementTree.SubElement(properties, "property", {"name": "drift", "value": printable(drift)})
         for m in (m for m in entry.measurements if m.samples):
             value = {"name": _at(m.metric, m.labels), "value": f"{m.median!r} {m.unit}"}
             ElementTree.SubElement(properties, "property", value)
@@ -102,7 +104,14 @@ def _about(run: Run, entry: Entry) -> dict[str, Any]:
         "test": entry.test,
         "boot": entry.boot,
         "stage": entry.stage,
+        "drift": _drift(run, entry),
     }
+
+
+def _drift(run: Run, entry: Entry) -> str:
+    """Return how a test's board drifted; the gate's confirmation alternates both sides, and is not marked."""
+    control = run.controls.get(entry.board)
+    return "; ".join(control.drift) if control and not entry.stage else ""
 
 
 def _figure(m: Measurement) -> dict[str, Any]:

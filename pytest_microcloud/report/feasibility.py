@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pytest_microcloud.report import figures, numbers, parts, sources
 from pytest_microcloud.report.described import Described
 from pytest_microcloud.report.plot import MISSING
+from pytest_microcloud.runs.controls import Control
 from pytest_microcloud.verdict.matrix import matrix
 
 if TYPE_CHECKING:
@@ -128,7 +129,9 @@ def _verdicts(run: Run, catalog: Catalog, redactor: Redactor, most: int | None) 
         facts = run.boards.get(name)
         about = "never came up"
         if facts is not None:
-            about = " · ".join((_model(facts, catalog), *facts.altered))
+            control = run.controls.get(name, Control())
+            drifted = (f"drifted: {sentence}" for sentence in control.drift)
+            about = " · ".join((_model(facts, catalog), *facts.altered, *drifted))
         emulated = bool(facts and facts.emulated)
         rows.append((parts.heading(name, about, redactor, emulated=emulated), cells))
     caption = f"Can it host a micro-cloud? Effort: {run.effort}."
@@ -138,7 +141,12 @@ def _verdicts(run: Run, catalog: Catalog, redactor: Redactor, most: int | None) 
 def _boards(run: Run, catalog: Catalog, redactor: Redactor, logs: Mapping[str, str], kept: _Kept) -> str:
     boards = "".join(
         parts.board(
-            name, facts, _model(facts, catalog), redactor, _log(name, logs.get(name, ""), kept.log, redactor)
+            name,
+            facts,
+            _model(facts, catalog),
+            redactor,
+            _log(name, logs.get(name, ""), kept.log, redactor),
+            run.controls.get(name, Control()),
         )
         for name, facts in islice(run.boards.items(), kept.boards)
     )

@@ -13,8 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_microcloud.measurement import shown
 from pytest_microcloud.redaction import Redactor, in_all
 from pytest_microcloud.report.plot import NONE, Cell, Number, Plot
+from pytest_microcloud.runs.controls import Control
 from pytest_microcloud.runs.fingerprint import Card, Fingerprint, Frequency, MadeOf
 
 if TYPE_CHECKING:
@@ -153,8 +155,16 @@ def numbers(head: Sequence[str], rows: Iterable[Sequence[Cell]], label: str, red
     )
 
 
-def board(name: str, facts: Fingerprint, model: str, redactor: Redactor, log: str = "") -> str:
+def board(
+    name: str,
+    facts: Fingerprint,
+    model: str,
+    redactor: Redactor,
+    log: str = "",
+    control: Control | None = None,
+) -> str:
     """Return a board's fingerprint from the run file; `model` is the display name of its model."""
+    control = control or Control()
     emulated = facts.emulated
     card = facts.card or Card()
     rows: dict[str, object] = {
@@ -187,6 +197,8 @@ def board(name: str, facts: Fingerprint, model: str, redactor: Redactor, log: st
         ("Not emulated", facts.not_emulated),
         ("Not watched", facts.not_watched),
         ("Others' containers", facts.others_containers),
+        ("Control", list(_readings(control))),
+        ("Drifted", control.drift),
     ):
         if texts:
             few = first_few(texts, MOST_GAPS)
@@ -242,6 +254,14 @@ def _cell(cell: Cell, place: int, redactor: Redactor) -> str:
 
 def _title(text: str, redactor: Redactor) -> str:
     return f' title="{safe(text, redactor)}"' if text else ""
+
+
+def _readings(control: Control) -> Iterator[str]:
+    """Yield each reading of a board's control."""
+    for reading in control.readings:
+        times = [f"{load} {shown(time_s, 's')}" for load, time_s in reading.times_s.items()]
+        left_out = [f"no {load} ({why})" for load, why in reading.left_out.items()]
+        yield f"{reading.at}: {', '.join((*times, *left_out))}"
 
 
 def _hardware(facts: Fingerprint, model: str) -> str:

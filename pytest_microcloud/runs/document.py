@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from pytest_microcloud.catalog import Description
+from pytest_microcloud.runs.controls import Control
 from pytest_microcloud.runs.fingerprint import LARGEST, Fingerprint
 from pytest_microcloud.runs.plan import Plan
 
@@ -86,10 +87,14 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Session:
-    """Our part of the machine info: boards, plan, descriptions of experiments, every test's outcome."""
+    """Our part of the machine info.
+
+    Boards and their controls, plan, descriptions of experiments, every test's outcome.
+    """
 
     effort: str = ""
     boards: dict[str, Fingerprint] = field(default_factory=dict)
+    controls: dict[str, Control] = field(default_factory=dict)
     plan: Plan = field(default_factory=Plan)
     experiments: dict[str, Description] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)

@@ -22,6 +22,7 @@ from pytest_microcloud.catalog import Description
 from pytest_microcloud.errors import CatalogError, RunError, UserMistake
 from pytest_microcloud.measurement import Measurement
 from pytest_microcloud.printable import printable
+from pytest_microcloud.runs.controls import Control
 from pytest_microcloud.runs.fingerprint import Fingerprint
 from pytest_microcloud.runs.plan import Plan
 from pytest_microcloud.suggest import did_you_mean
@@ -73,8 +74,8 @@ class Entry:
 class Run:
     """A stored run. `taken` is an ISO date and time in UTC, `boards` are the boards' fingerprints by name.
 
-    `experiments` describes the experiments of its tests. Files of earlier versions have neither a plan nor
-    experiments.
+    `experiments` describes the experiments of its tests. `controls` are the boards' control readings by name.
+    Files of earlier versions have no plan, experiments or controls.
     """
 
     file: Path
@@ -84,6 +85,7 @@ class Run:
     entries: tuple[Entry, ...]
     plan: Plan
     experiments: Mapping[str, Description] = field(default_factory=dict)
+    controls: Mapping[str, Control] = field(default_factory=dict)
 
     @cached_property
     def id(self) -> str:
@@ -207,7 +209,16 @@ def understood(file: Path, document: Mapping[str, Any]) -> Run:
     except (ValidationError, CatalogError, ValueError, OverflowError) as error:
         raise RunError(f"{file}: is a run with a wrong value: {printable(str(error))}") from error
     ours = typed.machine_info.microcloud
-    return Run(file, typed.datetime, ours.effort, ours.boards, entries, ours.plan, ours.experiments)
+    return Run(
+        file,
+        typed.datetime,
+        ours.effort,
+        ours.boards,
+        entries,
+        ours.plan,
+        ours.experiments,
+        ours.controls,
+    )
 
 
 def _refuse_later_schema(file: Path, benchmarks: Iterable[Any]) -> None:
@@ -220,9 +231,16 @@ def _refuse_later_schema(file: Path, benchmarks: Iterable[Any]) -> None:
             raise RunError(f"{file}: was written by a later version (schema {schema}): upgrade to read it")
 
 
-def every(directory: Path) -> Iterator[Run | Skipped]:
-    """Yield each run of a directory, by name (oldest first), and each file that is not a run."""
-    for file in sorted(directory.glob("*.json")):
+def every(
+    directory: Path, *, newest_first: bool = False, apart_from: Path | None = None
+) -> Iterator[Run | Skipped]:
+    """Yield each run of a directory, by name, and each file that is not a run.
+
+    The oldest first, or with `newest_first` the newest; `apart_from` is a run file that is left out.
+    """
+    for file in sorted(directory.glob("*.json"), reverse=newest_first):
+        if apart_from and _same(file, apart_from):
+            continue
         try:
             yield load(file)
         except RunError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,10 @@ MOST_LISTED = 5
 
 @dataclass(frozen=True)
 class Unfinished:
-    """An unfinished run with what is taken over: its entries, and its benchmarks and outcomes as stored."""
+    """An unfinished run with what is taken over.
+
+    Its entries, and its benchmarks, outcomes, boards and controls as stored.
+    """
 
     file: Path
     plan: Plan
@@ -31,6 +34,7 @@ class Unfinished:
     benchmarks: tuple[dict[str, Any], ...]
     outcomes: tuple[dict[str, Any], ...]
     boards: dict[str, dict[str, Any]]
+    controls: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def tests(self) -> frozenset[str]:
@@ -123,6 +127,7 @@ def _taken_over(run: runs.Run, document: Mapping[str, Any]) -> Unfinished:
         tuple(b for b in document["benchmarks"] if b["fullname"] in tests),
         tuple(outcome for outcome in ours.get("outcomes", ()) if outcome["test"] in tests),
         ours.get("boards", {}),
+        ours.get("controls", {}),
     )
 
 

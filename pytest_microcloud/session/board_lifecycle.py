@@ -14,14 +14,18 @@ from pytest_microcloud.session.state import SESSION, Phase
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
+    from pytest_microcloud.session.control import ControlReadings
     from pytest_microcloud.session.incident_log import IncidentLog
 
 
 class BoardLifecycle:
     """The hooks that power boards on and off."""
 
-    def __init__(self, config: pytest.Config, log: IncidentLog) -> None:
+    def __init__(
+        self, config: pytest.Config, log: IncidentLog, controls: ControlReadings | None = None
+    ) -> None:
         self._config = config
+        self._controls = controls
         self._session = config.stash[SESSION]
         self._log = log
         self._ready: dict[str, str] = {}
@@ -41,6 +45,8 @@ class BoardLifecycle:
         if self._ready.get(name) != board.booted:
             self._config.hook.pytest_microcloud_board_ready(board=board, config=self._config)
             self._ready[name] = board.booted
+        if self._controls is not None:
+            self._controls.before(item, board)
 
     def pytest_unconfigure(self) -> None:
         """Release all boards even if the session never finished."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_microcloud.runs import Entry, Run
+    from pytest_microcloud.runs.controls import Control
     from pytest_microcloud.runs.fingerprint import Fingerprint
     from pytest_microcloud.runs.unfinished import Unfinished
 
@@ -31,6 +32,7 @@ def record(
     *,
     stage: str = "",
     fingerprint: dict[str, Any] | None = None,
+    control: Sequence[dict[str, Any]] = (),
     benchmarks: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """Return a test's record; `report_record.py` describes its keys."""
@@ -38,15 +40,17 @@ def record(
         "board": board,
         "stage": stage,
         "fingerprint": fingerprint,
+        "control": list(control),
         "outcome": outcome,
         "benchmarks": list(benchmarks),
     }
 
 
 class Collected:
-    """The newest record of each test, and the boards' fingerprints, in the order of the reports.
+    """The newest record of each test, the boards' fingerprints and controls, in the order of the reports.
 
-    The finished tests of `before`, the interrupted run that is resumed, come first.
+    The finished tests of `before`, the interrupted run that is resumed, come first. `drift` is how boards
+    drifted, in sentences, once that is known.
     """
 
     def __init__(self, before: Unfinished | None = None) -> None:
@@ -54,6 +58,10 @@ class Collected:
         self._records: dict[str, Mapping[str, Any]] = {}
         self._entries: dict[str, Entry] = {}
         self._fingerprints: dict[str, Mapping[str, Any]] = dict(before.boards) if before else {}
+        self._readings: dict[str, list[Mapping[str, Any]]] = {
+            name: list(control["readings"]) for name, control in (before.controls if before else {}).items()
+        }
+        self.drift: dict[str, tuple[str, ...]] = {}
         self._boards: dict[str, None] = {}
         self._places: dict[str, int] = {}
 
@@ -71,6 +79,22 @@ class Collected:
         """The fingerprints of all boards of the run, by name."""
         return {name: self._fingerprints[name] for name in self._in_order(self._fingerprints)}
 
+    @property
+    def controls(self) -> dict[str, dict[str, Any]]:
+        """The controls of all boards of the run that were read, by name, as the run file holds them."""
+        return {
+            name: {"readings": self._readings[name], "drift": list(self.drift.get(name, ()))}
+            for name in self._in_order(self._readings)
+        }
+
+    def control(self, board: str) -> Control:
+        """Return the control of a board that was read."""
+        import msgspec
+
+        from pytest_microcloud.runs.controls import Control
+
+        return msgspec.convert(self.controls[board], Control)
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add a report's record before any other hook needs it."""
@@ -84,6 +108,8 @@ class Collected:
             self._boards[board] = None
             if not brought["stage"]:  # the gate's confirmation boots other images
                 self._fingerprints[board] = brought["fingerprint"]
+        if brought["control"]:
+            self._readings.setdefault(board, []).extend(brought["control"])
         if brought["outcome"] is not None:
             self._records[test] = brought
             self._entries.pop(test, None)
@@ -120,7 +146,10 @@ class Collected:
         from pytest_microcloud.runs.plan import Plan
 
         boards = {name: self.fingerprint(name) for name in self.fingerprints}
-        return runs.Run(file, file.stem, effort, boards, tuple(self._all_entries()), Plan())
+        controls = {name: self.control(name) for name in self.controls}
+        return runs.Run(
+            file, file.stem, effort, boards, tuple(self._all_entries()), Plan(), controls=controls
+        )
 
     def _in_order(self, names: Iterable[str]) -> list[str]:
         last = len(self._places)

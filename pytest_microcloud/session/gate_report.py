@@ -175,12 +175,14 @@ def _is_final(finding: Finding | None) -> bool:
 
 def _final(suspect: Finding, again: Finding | None) -> Finding:
     """Return the final finding for a suspect, whether or not its confirmation was conclusive."""
+    from pytest_microcloud.verdict.comparison import BESIDE_DRIFT
     from pytest_microcloud.verdict.gate import NO_EVIDENCE, REGRESSED
 
     if again is None or not _is_final(again):
         why = "too few fresh boots could be measured to confirm it"
         return dataclasses.replace(suspect, reason="; ".join(filter(None, (suspect.reason, why))))
     if again.verdict == REGRESSED:
-        return again
-    reason = f"was suspect (p {suspect.p:.2g}), not confirmed on fresh boots"
-    return dataclasses.replace(again, verdict=NO_EVIDENCE, reason=reason)
+        return dataclasses.replace(again, drifted=suspect.drifted)
+    beside = f", {BESIDE_DRIFT}" if suspect.drifted else ""
+    reason = f"was suspect (p {suspect.p:.2g}{beside}), not confirmed on fresh boots"
+    return dataclasses.replace(again, verdict=NO_EVIDENCE, reason=reason, drifted=suspect.drifted)

@@ -233,15 +233,18 @@ def _register_on_boards(config: pytest.Config, write_log: Callable[[str, str], N
     from pytest_microcloud.session.boots import Boots
     from pytest_microcloud.session.classification import Classification
     from pytest_microcloud.session.commands import Commands
+    from pytest_microcloud.session.control import ControlReadings
     from pytest_microcloud.session.incident_log import IncidentLog
     from pytest_microcloud.session.report_record import Records
     from pytest_microcloud.session.resume import Resume
     from pytest_microcloud.session.signals import Signals
 
     log, session = IncidentLog(config, write_log), config.stash[SESSION]
+    without = options.flag(config, "no_control") or options.nothing_runs(config)
+    controls = None if without else ControlReadings(config)
     plugins: dict[str, object] = {
         "signals": Signals(),
-        "board-lifecycle": BoardLifecycle(config, log),
+        "board-lifecycle": BoardLifecycle(config, log, controls),
         "boots": Boots(config),
         "commands": Commands(options.command_timeout_s(config)),
         "board-time": OnBoardTime(),
@@ -249,6 +252,8 @@ def _register_on_boards(config: pytest.Config, write_log: Callable[[str, str], N
         "incident-log": log,
         "records": Records(config),
     }
+    if controls is not None:
+        plugins["control"] = controls
     if session.resumed is not None:
         plugins["resume"] = Resume(config, session.resumed)
     _register(config, plugins)
@@ -258,6 +263,7 @@ def _register_reporting(config: pytest.Config, plan: Plan) -> WriteErrors:
     """Register the hooks of the process that reports; without workers, it also drives the boards."""
     from pytest_microcloud.session.board_lifecycle import Release
     from pytest_microcloud.session.confirmation import Confirmation
+    from pytest_microcloud.session.drift import Drift
     from pytest_microcloud.session.gate_report import Gate
     from pytest_microcloud.session.html import Page
     from pytest_microcloud.session.junit import JUnit
@@ -276,6 +282,7 @@ def _register_reporting(config: pytest.Config, plan: Plan) -> WriteErrors:
         "write-errors": write_errors,
         "collected": session.collected,
         "run-file": run_file,
+        "drift": Drift(config, run_file),
         "outcomes": Outcomes(config, write_errors),
         "page": Page(config, write_errors),
         "junit": JUnit(config, write_errors),

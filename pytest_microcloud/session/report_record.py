@@ -4,6 +4,7 @@ Run file, page and terminal output are made from these records alone (`collected
 in which process a test ran. A record has these keys:
 
 - `board`, `fingerprint`: the test's board, and its fingerprint if it is up;
+- `control`: what was read of the board's control since its last report (`control.py`);
 - `stage`: the side that the test measured in the gate's confirmation, else empty;
 - `outcome`: the test's outcome as the run file holds it, with measurements; None before there is one;
 - `benchmarks`: pytest-benchmark's JSON of the test, with our data in `extra_info`.
@@ -54,6 +55,7 @@ class Records:
             entry.as_dict() if entry else None,
             stage=stage_of(item),
             fingerprint=fingerprint(up) if up else None,
+            control=self._session.readings.pop(board or "", ()),
             benchmarks=self._benchmarks(item),
         )
         plain: dict[str, Any] = json.loads(json.dumps(found, default=str))

@@ -6,7 +6,7 @@ A test's record is encoded once, when it arrives, so that writing stays cheap in
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -97,6 +97,19 @@ class RunFile:
         with self._write_errors.noted(f"run file {self._session.run_file}"):
             runs.write_text(self._session.run_file, self._document())
 
+    def mark(self, drift: Mapping[str, Sequence[str]]) -> None:
+        """Mark what was measured on boards that drifted, with the reasons, and write it.
+
+        The gate's confirmation is not marked: it alternates both sides.
+        """
+        if before := self._session.resumed:
+            self._taken_over = (
+                [json.dumps(_marked_benchmark(each, drift)) for each in before.benchmarks],
+                [json.dumps(_marked(each, drift)) for each in before.outcomes],
+            )
+        self._encoded = {}
+        self.write()
+
     def write_copy(self, file: Path) -> None:
         """Write a copy of the run to `file`."""
         with self._write_errors.noted(str(file)):
@@ -113,6 +126,7 @@ class RunFile:
         ours = {
             "effort": json.dumps(session.effort.id),
             "boards": json.dumps(collected.fingerprints),
+            **({"controls": json.dumps(collected.controls)} if collected.controls else {}),
             "plan": self._redacted(self._remaining().as_dict()),
             "experiments": self._redacted(self._described()),
             **({"gate": self._redacted(session.comparison.as_dict())} if session.comparison else {}),
@@ -128,10 +142,13 @@ class RunFile:
 
     def _encode(self, test: str, brought: Mapping[str, Any]) -> None:
         """Encode a test's record; if the test has a benchmark, only that holds the measurements."""
-        outcome = dict(brought["outcome"])
+        outcome = _marked(brought["outcome"], self._session.collected.drift)
         if brought["benchmarks"]:
             del outcome["measurements"]
-        self._encoded[test] = list(map(json.dumps, brought["benchmarks"])), json.dumps(outcome)
+        benchmarks = [
+            _marked_benchmark(each, self._session.collected.drift) for each in brought["benchmarks"]
+        ]
+        self._encoded[test] = list(map(json.dumps, benchmarks)), json.dumps(outcome)
 
     def _of_pytest_benchmark(self) -> dict[str, Any]:
         hook = self._config.hook
@@ -162,6 +179,19 @@ class RunFile:
         from pytest_microcloud.redaction import in_all
 
         return json.dumps(in_all(value, self._session.redactor.without_secrets), default=str)
+
+
+def _marked(ours: Mapping[str, Any], drift: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return an outcome, or what is ours of a benchmark, with how its board drifted, if it did."""
+    reasons = () if ours.get("stage") else drift.get(ours["board"], ())
+    return {**ours, **({"drift": list(reasons)} if reasons else {})}
+
+
+def _marked_benchmark(benchmark: Mapping[str, Any], drift: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    info = benchmark["extra_info"]
+    if "microcloud" not in info:  # a benchmark of the user's own
+        return dict(benchmark)
+    return {**benchmark, "extra_info": {**info, "microcloud": _marked(info["microcloud"], drift)}}
 
 
 def _object(parts: Mapping[str, str]) -> str:

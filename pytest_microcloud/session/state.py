@@ -32,6 +32,7 @@ class Session:
     - `boots`: the number of boots in which each test that measures runs;
     - `phases`: the boot that each board is in;
     - `boards`: the boards that were powered on; `collected`: the records on reports;
+    - `readings`: control readings that are not on a report yet, by board;
     - `gate`: what the run is compared with, if anything;
     - `comparison`: the gate's result; `refused`: the reason why there is none;
     - `gone`: tests that a resumed run had planned and that are no longer in the suite;
@@ -48,6 +49,7 @@ class Session:
     retries: int = 0
     boots: int = 1
     boards: dict[str, Board] = field(default_factory=dict)
+    readings: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     phases: dict[str, Phase] = field(default_factory=dict)
     resumed: Unfinished | None = None
     gate: Against | None = None

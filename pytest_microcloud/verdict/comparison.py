@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_microcloud.errors import RunError
@@ -13,6 +13,8 @@ from pytest_microcloud.verdict import gate
 if TYPE_CHECKING:
     from pytest_microcloud.runs import Run
     from pytest_microcloud.runs.fingerprint import Fingerprint
+
+BESIDE_DRIFT = "beside drift of its board's control"
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,31 @@ def compare(baseline: Run, candidate: Run, rules: gate.Rules | None = None) -> C
     warnings += _not_measured_again(before, after)
     rules = rules or gate.Rules()
     warnings += rules.idle({metric for _, metric, _ in (*measured, *after)})
-    found = gate.compare(before, after, rules)
+    drifted = {ours: list(_drift(theirs, ours, baseline, candidate)) for theirs, ours in pairs.items()}
+    warnings += [f"{ours}: {sentence}" for ours, sentences in drifted.items() for sentence in sentences]
+    found = [_beside(f, drifted[f.board]) for f in gate.compare(before, after, rules)]
     if not found:
         raise RunError(
             f"{candidate.id} cannot be compared with {baseline.id}: they have no metric in common "
             "with valid measurements"
         )
     return Comparison(baseline.id, candidate.id, found, refused, warnings)
+
+
+def _drift(theirs: str, ours: str, baseline: Run, candidate: Run) -> Iterator[str]:
+    """Yield how a board drifted in either run, by its control."""
+    for run, name, which in ((baseline, theirs, "baseline"), (candidate, ours, "candidate")):
+        for sentence in run.controls[name].drift if name in run.controls else ():
+            yield f"drifted while the {which} was measured: {sentence}"
+
+
+def _beside(finding: gate.Finding, drift: Collection[str]) -> gate.Finding:
+    """Return a finding of a board that drifted: a change, or a suspect, may be due to the drift."""
+    if not drift:
+        return finding
+    changed = finding.verdict in (gate.REGRESSED, gate.IMPROVED) or gate.suspects([finding])
+    reason = "; ".join(filter(None, (finding.reason, BESIDE_DRIFT if changed else "")))
+    return replace(finding, drifted=True, reason=reason)
 
 
 def _alone_in_one(run: Run, pairs: Collection[str]) -> Iterator[str]:

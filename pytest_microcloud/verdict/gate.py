@@ -62,7 +62,8 @@ class Finding:
 
     `ratio` is candidate divided by baseline, with its confidence `interval`; both are None if the baseline is
     0. `p` is not adjusted. `boots` are the numbers of boots of baseline and candidate. `worse` is whether the
-    candidate is worse, however weak the evidence.
+    candidate is worse, however weak the evidence. `drifted` is whether the control of its board drifted in
+    one of the runs.
     """
 
     board: str
@@ -76,6 +77,7 @@ class Finding:
     reason: str
     worse: bool = False
     report_only: bool = False
+    drifted: bool = False
 
     @property
     def fails(self) -> bool:

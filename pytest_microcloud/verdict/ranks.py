@@ -36,6 +36,20 @@ def smallest_p(baseline: int, candidate: int) -> float:
     return min(1.0, 2 / math.comb(baseline + candidate, candidate))
 
 
+def critical_wins(baseline: int, candidate: int, level: float) -> int | None:
+    """Return how many pairs of values the candidate must win, at least, for a two-sided p of at most `level`.
+
+    A pair has a value of each side. Without ties; None if so few values cannot reach the level.
+    """
+    counts = _rank_sums(tuple(range(2, 2 * (baseline + candidate) + 1, 2)), candidate)
+    least = candidate * (candidate + 1)  # the smallest doubled rank sum
+    tail, total, wins = 0.0, float(counts.sum()), baseline * candidate
+    while wins >= 0 and 2 * (tail + float(counts[least + 2 * wins])) <= level * total:
+        tail += float(counts[least + 2 * wins])
+        wins -= 1
+    return wins + 1 if wins < baseline * candidate else None
+
+
 def boots_needed(level: float) -> int:
     """Return the smallest number of boots per side with which p can be as small as `level`."""
     boots = 1

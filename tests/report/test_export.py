@@ -14,6 +14,7 @@ from pytest_microcloud.cli import main
 from pytest_microcloud.report import export
 from pytest_microcloud.runs import Run
 from tests.support import run_files
+from tests.support.controls import control
 from tests.support.run_files import BOOKWORM, benchmark, boots
 
 
@@ -59,6 +60,23 @@ def test_csv_has_a_line_for_each_sample_with_its_unit(run: Run) -> None:
     assert {row["unit"] for row in rows if row["metric"] == "hosting.memory_per_container"} == {"B"}
     memory = [row for row in rows if row["metric"] == "io.memory_time"]
     assert [(row["sample"], row["verdict"]) for row in memory] == [("1", "invalid"), ("2", "invalid")]
+
+
+def test_the_drift_of_a_board_is_kept_in_csv_and_junit(tmp_path: Path) -> None:
+    file = tmp_path / "run.json"
+    controls = {"desk": control(drift=["cpu control 50 % slower", "disk control 9 % faster"])}
+    benchmarks = boots("io.memory_time", [1e-6], board="desk") + boots(
+        "io.memory_time", [1e-6], board="attic"
+    )
+    boards = {name: run_files.fingerprint() for name in ("desk", "attic")}
+    run = run_files.run(file, benchmarks, boards, controls=controls)
+    desk, attic = csv.DictReader(io.StringIO(export.as_csv(run)))
+    assert (desk["drift"], attic["drift"]) == ("cpu control 50 % slower; disk control 9 % faster", "")
+    (one,) = ElementTree.fromstring(export.as_junit(run)).iter("testsuite")  # noqa: S314 - our own
+    found = [case.find("properties/property[@name='drift']") for case in one.iter("testcase")]
+    assert found[0] is not None
+    assert found[0].get("value") == desk["drift"]
+    assert found[1] is None
 
 
 def test_csv_has_a_line_for_a_test_without_samples(run: Run) -> None:

@@ -6,12 +6,14 @@ inventory line names.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_microcloud import Board, BoardError, Driver, SshDriver
+from pytest_microcloud.boards.control import Reading
 from pytest_microcloud.boards.facts import Facts
 from pytest_microcloud.boards.logs import Logs
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from pytest_microcloud.registry import Registry
 
 DONE = Path("done")
+CONTROL = Path("control.json")
+"""By board, how much slower the loads of each reading of the control are, or null where it cannot be read."""
+LOADS = {"cpu": 0.01, "memory": 0.005, "disk": 0.1, "loopback": 0.02}
 BROKEN = Path("broken")
 """Names a step that fails, such as `desk boots`."""
 
@@ -52,6 +57,7 @@ class FakeBoard(Board):
         super().__init__(*args, **kwargs)
         self.logs = FakeLogs(self.link)
         self._boots = 0
+        self._reads = 0
 
     def power_on(self) -> None:
         self.boot = 1
@@ -72,6 +78,14 @@ class FakeBoard(Board):
 
     def watch(self, expected: Collection[str] = ()) -> AbstractContextManager[FakeWatch]:
         return nullcontext(FakeWatch(self.findings.pop(0) if self.findings else []))
+
+    def read_control(self) -> Reading:
+        slower = json.loads(CONTROL.read_text()).get(self.name, [1, 1]) if CONTROL.exists() else [1, 1]
+        self._reads += 1
+        factor = slower[(self._reads - 1) % len(slower)]
+        if factor is None:
+            raise BoardError(self.name, "stays dark")
+        return Reading({load: time_s * factor for load, time_s in LOADS.items()}, {})
 
     def _boot(self, step: str) -> None:
         self._boots += 1

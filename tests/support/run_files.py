@@ -108,6 +108,7 @@ def document(
     effort: str = "quick",
     outcomes: Sequence[Mapping[str, Any]] = (),
     plan: Mapping[str, Any] | None = None,
+    controls: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return a run's document; without `boards` it is of a real pi3b named desk."""
     ours = {
@@ -115,9 +116,10 @@ def document(
         "boards": {"desk": fingerprint()} if boards is None else boards,
         "outcomes": list(outcomes),
     }
+    more = {"plan": plan, "controls": controls}
     machine = {"node": "n", "processor": "", "machine": "x86_64", "system": "Linux", "cpu": {}}
     return {
-        "machine_info": machine | {"microcloud": ours | ({"plan": plan} if plan else {})},
+        "machine_info": machine | {"microcloud": ours | {key: part for key, part in more.items() if part}},
         "commit_info": {"id": "c0ffee", "dirty": False, "project": "p", "branch": "main"},
         "benchmarks": list(benchmarks),
         "datetime": taken,

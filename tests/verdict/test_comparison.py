@@ -15,6 +15,7 @@ from pytest_microcloud.runs import Run
 from pytest_microcloud.verdict.comparison import Comparison, compare
 from pytest_microcloud.verdict.gate import Rules
 from tests.support import run_files
+from tests.support.controls import control
 from tests.support.run_files import emulated, fingerprint
 
 Boards = Mapping[str, Mapping[str, Any]]
@@ -230,3 +231,26 @@ def test_the_boots_of_a_confirmation_are_no_part_of_a_stored_runs_figures(tmp_pa
     old = run_files.run(tmp_path / "old.json", boots)
     found = compare(old, run_files.run(tmp_path / "new.json", [*boots, *again]))
     assert [(f.verdict, f.boots) for f in found.findings] == [("no evidence", (10, 10))]
+
+
+@pytest.mark.parametrize("drifted", ["old", "newer"])
+def test_a_change_beside_drift_of_either_run_is_said_to_be_so(tmp_path: Path, drifted: str) -> None:
+    runs_ = {}
+    for name, ready_s in (("old", 15.0), ("newer", 18.0)):
+        drift = ["cpu control 50 % slower than its usual"] if name == drifted else []
+        benchmarks = [
+            *run_files.boots("startup.ready_time", scattered(ready_s, len(name))),
+            *run_files.boots("startup.container_time", scattered(20.0, 7)),
+        ]
+        controls = {"desk": control(drift=drift)}
+        runs_[name] = run_files.run(tmp_path / f"{name}.json", benchmarks, controls=controls)
+    found = compare(runs_["old"], runs_["newer"])
+    which = "baseline" if drifted == "old" else "candidate"
+    assert found.warnings == [
+        f"desk: drifted while the {which} was measured: cpu control 50 % slower than its usual"
+    ]
+    reasons = {finding.metric: finding.reason for finding in found.findings}
+    assert reasons["startup.ready_time"].endswith("; beside drift of its board's control")
+    assert "drift" not in reasons["startup.container_time"]
+    assert all(finding.drifted for finding in found.findings)
+    assert (found.verdict, found.fails) == ("regressed", True)

@@ -1,0 +1,50 @@
+"""A board's control readings as a run file holds them, typed; empty in files of earlier versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pytest_microcloud.runs.fingerprint import LARGEST
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One reading, before the first ("start") or after the last test that measures ("end").
+
+    `times_s` is the time of one pass by load (s), `left_out` the reasons why other loads have none. `doubts`
+    are the reasons for which a measurement at that time would have been invalid.
+    """
+
+    at: Literal["start", "end"]
+    times_s: dict[str, float] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for load, time_s in self.times_s.items():
+            if not 0 < time_s <= LARGEST:
+                raise ValueError(f"the time of the {load} control is {time_s}")
+
+
+@dataclass(frozen=True)
+class Control:
+    """A board's readings in a run, in their order, and how the board drifted, in sentences.
+
+    A run that was resumed has the readings of several sessions.
+    """
+
+    readings: tuple[Reading, ...] = ()
+    drift: tuple[str, ...] = ()
+
+    def sessions(self) -> Iterator[dict[str, Reading]]:
+        """Yield the readings of each session, by "start" and "end"; an interrupted one has no end."""
+        found: dict[str, Reading] = {}
+        for reading in self.readings:
+            if reading.at in found or (reading.at == "start" and found):
+                yield found
+                found = {}
+            found[reading.at] = reading
+        if found:
+            yield found

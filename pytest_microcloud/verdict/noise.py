@@ -1,0 +1,180 @@
+"""How noisy each board is, from its stored runs: from boot to boot, and from session to session."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_microcloud.catalog import Description
+from pytest_microcloud.runs import Run, Skipped
+from pytest_microcloud.runs.fingerprint import Fingerprint
+from pytest_microcloud.verdict import control_drift, detection, gate
+
+CHANGES = (0.05, 0.10, 0.20)
+DEGREES_LEAST = 8
+"""Boots of a metric, less one for each run: with so few, its spread is known to a quarter of it."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The spread of one metric at one point: `cv` is its coefficient of variation from boot to boot.
+
+    `boots` are those it was computed from. `simulated` is whether boots needed can be computed: not for
+    metrics that move in steps, nor for report-only ones.
+    """
+
+    metric: str
+    labels: Mapping[str, str]
+    cv: float
+    boots: int
+    headline: bool
+    simulated: bool
+    rule: gate.Rule
+
+
+@dataclass
+class Noise:
+    """The noise of a board in its present state. `metrics` are the metrics of its newest run's gate.
+
+    `spreads` are those of all metrics that have enough boots. `boots` is how many more than runs the metric
+    with the most has, as each run has a level of its own.
+    """
+
+    board: str
+    facts: Fingerprint
+    runs: int = 0
+    metrics: int = 0
+    degrees: int = 0
+    spreads: list[Spread] = field(default_factory=list)
+    history: control_drift.History = field(default_factory=control_drift.History)
+
+    @property
+    def judged(self) -> list[Spread]:
+        """The spreads for which boots needed can be computed, from the least noisy metric on."""
+        return sorted((spread for spread in self.spreads if spread.simulated), key=lambda spread: spread.cv)
+
+    @property
+    def worst(self) -> Spread | None:
+        """The noisiest metric."""
+        return self.judged[-1] if self.judged else None
+
+    @property
+    def median(self) -> Spread | None:
+        """The metric in the middle; of an even number the noisier one."""
+        return self.judged[len(self.judged) // 2] if self.judged else None
+
+    @property
+    def headlines(self) -> list[Spread]:
+        """The headline metrics of experiments: of each the noisiest point."""
+        found: dict[str, Spread] = {}
+        for spread in sorted(self.spreads, key=lambda spread: spread.cv):
+            if spread.headline:
+                found[spread.metric] = spread
+        return [found[metric] for metric in sorted(found)]
+
+    def needed(self, spread: Spread) -> tuple[int | None, ...]:
+        """Return the boots per side with which the gate finds each of CHANGES; None where none are enough.
+
+        Empty where that cannot be computed.
+        """
+        if not spread.simulated:
+            return ()
+        return tuple(
+            detection.boots_needed(spread.cv, change, spread.rule, self.metrics) for change in CHANGES
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for machines; shares of 1."""
+        least = control_drift.rule().sessions_least
+        return {
+            "board": self.board,
+            "model": self.facts.model,
+            "os_release": self.facts.release,
+            "emulated": self.facts.emulated,
+            "runs": self.runs,
+            "metrics": self.metrics,
+            "median": self._plain(self.median),
+            "worst": self._plain(self.worst),
+            "headlines": [self._plain(spread) for spread in self.headlines],
+            "too_few_boots": not self.spreads,
+            "control": {
+                "sessions": self.history.sessions,
+                "spread": {load: self.history.spread(load) for load in self.history.loads},
+                "too_few_sessions": self.history.sessions < least,
+            },
+        }
+
+    def _plain(self, spread: Spread | None) -> dict[str, Any] | None:
+        if spread is None:
+            return None
+        needed = {f"{change:.0%}": n for change, n in zip(CHANGES, self.needed(spread), strict=False)}
+        return {
+            "metric": spread.metric,
+            "labels": dict(spread.labels),
+            "cv": spread.cv,
+            "boots": spread.boots,
+            "boots_needed": needed,
+        }
+
+
+def of_boards(
+    runs: Iterable[Run | Skipped], rules: gate.Rules, experiments: Mapping[str, Description]
+) -> dict[str, Noise]:
+    """Return the noise of each board; `runs` come newest first.
+
+    The newest run of a board decides which state it is in. Runs of another OS release, card or host are left
+    out, and so are those before its newest ones (`Rule.sessions_most`).
+    """
+    found: dict[str, Noise] = {}
+    values: dict[str, dict[gate.Key, list[list[float]]]] = {}
+    described = dict(experiments)
+    for run in runs:
+        if isinstance(run, Skipped):
+            continue
+        measured = gate.series(run)
+        described = {**run.experiments, **described}
+        for name, facts in run.boards.items():
+            noise = found.setdefault(name, Noise(name, facts))
+            if noise.runs >= control_drift.rule().sessions_most or not control_drift.same(facts, noise.facts):
+                continue
+            noise.runs += 1
+            noise.metrics = noise.metrics or sum(
+                not rules.of(metric).report_only for _, metric, _ in measured
+            )
+            for session in run.controls[name].sessions() if name in run.controls else ():
+                noise.history.add(session)
+            for key, series in measured.items():
+                if key[0] == name:
+                    values.setdefault(name, {}).setdefault(key, []).append(list(series.values))
+    for name, noise in found.items():
+        for key, per_run in values.get(name, {}).items():
+            _add(noise, key, per_run, rules.of(key[1]), _is_headline(key, described.values()))
+    return dict(sorted(found.items()))
+
+
+def _add(
+    noise: Noise, key: gate.Key, per_run: Iterable[list[float]], rule: gate.Rule, headline: bool
+) -> None:
+    """Add the spread of a metric, if it has enough boots: pooled over runs, each with a level of its own."""
+    several = [values for values in per_run if len(values) > 1 and min(values) > 0]
+    degrees = sum(len(values) - 1 for values in several)
+    noise.degrees = max(noise.degrees, degrees)
+    if degrees < DEGREES_LEAST:
+        return
+    squares = sum((len(v) - 1) * statistics.variance(map(math.log, v)) for v in several)
+    cv = math.sqrt(math.expm1(squares / degrees))
+    _, metric, labels = key
+    boots, simulated = sum(map(len, several)), rule.scale == "ratio" and not rule.report_only
+    noise.spreads.append(Spread(metric, dict(labels), cv, boots, headline, simulated, rule))
+
+
+def _is_headline(key: gate.Key, experiments: Iterable[Description]) -> bool:
+    _, metric, labels = key
+    return any(
+        metric == experiment.headline_metric
+        and {(name, str(value)) for name, value in experiment.headline_at.items()} <= set(labels)
+        for experiment in experiments
+    )
