@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pytest_microcloud.redaction import Redactor, in_all
 from pytest_microcloud.report.plot import NONE, Cell, Number, Plot
-from pytest_microcloud.runs.fingerprint import Card, Fingerprint, Frequency, MadeOf
+from pytest_microcloud.runs.fingerprint import CONTROLLER, Card, Fingerprint, Frequency, MadeOf
 
 if TYPE_CHECKING:
     from pytest_microcloud.catalog import Description
@@ -167,6 +167,7 @@ def board(name: str, facts: Fingerprint, model: str, redactor: Redactor, log: st
         "Clock": _clock(facts.frequency or Frequency()),
         "SD card": card.name,
         "Driver": facts.driver,
+        "Load from": facts.load_from if facts.load_from != CONTROLLER else None,
         "Made of": _made_of(facts.emulation),
         "Waited": _waited(facts),
     }
