@@ -33,7 +33,8 @@ class Rack:
     """The boards of the selected targets, by name. `drivers` maps names to the registered drivers.
 
     With `keep`, emulated boards are left running for the next run. `wait_s` is how long to wait for a board
-    that another session uses (s). `tools` maps the programs of experiments to Debian packages.
+    that another session uses (s). `tools` maps the programs of experiments to Debian packages. `gateway` is
+    the site on whose gateway this process runs; empty on the controller.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Rack:
         keep: bool = False,
         wait_s: float = 0.0,
         tools: Mapping[str, str] | None = None,
+        gateway: str = "",
     ) -> None:
         self.targets: Mapping[str, Target] = {target.name: target for target in targets}
         self.catalog = catalog
@@ -56,6 +58,7 @@ class Rack:
         self._keep = keep
         self._wait_s = wait_s
         self._tools = tools
+        self._gateway = gateway
         self._boards: dict[str, Board] = {}
         self._broken: dict[str, str] = {}
         self._seen_at_s: dict[str, float] = {}
@@ -253,5 +256,6 @@ class Rack:
             steps.announce,
             self.host_engine,
             over,
+            self._gateway,
         )
         return self._drivers[target.driver].make(context)

@@ -25,12 +25,17 @@ _registered: dict[str, Metric] = {}
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric: its full name ("mqtt.throughput"), SI unit, and the direction that is better."""
+    """A metric: its full name ("mqtt.throughput"), SI unit, and the direction that is better.
+
+    `from_outside` is whether the network between load generator and board is part of it. Figures of such a
+    metric are compared only if their load came from the same place.
+    """
 
     name: str
     unit: str
     better: Literal["lower", "higher"]
     meaning: str = ""
+    from_outside: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

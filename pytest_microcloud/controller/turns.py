@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 FILE = "microcloud-turns"
+DIRECTORY = "MICROCLOUD_TURNS_DIRECTORY"
+"""The variable for processes whose temporary directory is not that of all users of the machine."""
 PER_CPU = 20
 POLL_S = 0.1
 SAY_EVERY_S = 60.0
@@ -113,7 +115,7 @@ def _lock(handle: int, byte: int, kind: int = fcntl.F_WRLCK) -> bool:
 @contextmanager
 def _opened() -> Iterator[int]:
     """Open the file that all users share. Raises OSError if it is not a regular file."""
-    path = Path(tempfile.gettempdir()) / FILE
+    path = Path(os.environ.get(DIRECTORY) or tempfile.gettempdir()) / FILE
     try:
         handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
     except FileNotFoundError:

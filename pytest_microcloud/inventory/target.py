@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import getopt
 import math
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pytest_microcloud.errors import InventoryError
 from pytest_microcloud.inventory import connection
+from pytest_microcloud.redaction import redact
 
 VARIABLES = (
     "microcloud_docker_socket",
@@ -23,6 +25,7 @@ VARIABLES = (
     "microcloud_power_cycle",
     "microcloud_rate_mbps",
     "microcloud_rtt_ms",
+    "microcloud_site",
 )
 """The `microcloud_` variables that hosts of any driver may have."""
 BOOLEANS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
@@ -36,6 +39,8 @@ NOT_IN_ADDRESS = re.compile(r"://|[@/\[\]]")
 LONGEST_ROUND_TRIP_MS = 60_000.0
 HIGHEST_RATE_MBPS = 1e6
 SOCKET = re.compile(r"/[\w.+@/-]*")  # `:`, `%` and `$` have a meaning for ssh
+SSH_ARGUMENTS = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
+JUMPS = re.compile(r"\s*Proxy(Jump|Command)\b", re.IGNORECASE)
 SSH_OPTIONS = "46AaB:b:Cc:D:F:I:i:J:KkL:l:m:o:p:qR:vXxYy"
 """ssh's options for reaching a host, in getopt's notation. Other options would change what ssh does."""
 
@@ -110,8 +115,7 @@ class Target:
     @property
     def ssh_arguments(self) -> tuple[str, ...]:
         """Additional options of ssh: `ansible_ssh_args`, `…_common_args`, `…_extra_args`, in this order."""
-        variables = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
-        return tuple(word for variable in variables for word in self._ssh_options(variable))
+        return tuple(word for variable in SSH_ARGUMENTS for word in self._ssh_options(variable))
 
     @property
     def unused_passwords(self) -> tuple[str, ...]:
@@ -178,9 +182,26 @@ class Target:
         return None if not known else "no reason is given" if reason.lower() in BOOLEANS else reason
 
     @property
+    def site(self) -> str | None:
+        """The site where the board stands, behind one gateway: `microcloud_site`."""
+        wanted = "a name of letters, digits, `.`, `-` and `_`, and no address"
+        site = self.text("microcloud_site")
+        if site is not None and (not NAME.fullmatch(site) or redact(site) != site):
+            raise self._wrong("microcloud_site", wanted)
+        return site
+
+    @property
     def power_cycle(self) -> str | None:
         """A command on the controller that cuts and restores the board's power: `microcloud_power_cycle`."""
         return self._command("microcloud_power_cycle")
+
+    def without_jump(self) -> Target:
+        """Return the target as the gateway of its site reaches it: without jump hosts and proxy commands."""
+        without: dict[str, object] = {}
+        for variable in SSH_ARGUMENTS:
+            if self.text(variable) is not None:
+                without[variable] = shlex.join(_without_jump(self._ssh_options(variable)))
+        return dataclasses.replace(self, variables={**self.variables, **without})
 
     def text(self, variable: str) -> str | None:
         """Return the value of a variable; None if it is not set. Raises InventoryError if it is not text."""
@@ -242,6 +263,14 @@ class Target:
         return InventoryError(
             f"host {self.name!r}: {name}={_quoted(self.variables[name])} should be {wanted}"
         )
+
+
+def _without_jump(words: Iterable[str]) -> Iterator[str]:
+    """Yield options of ssh without those that lead over another host."""
+    options, _ = getopt.getopt(list(words), SSH_OPTIONS)
+    for option, value in options:
+        if option != "-J" and not (option == "-o" and JUMPS.match(value)):
+            yield from (word for word in (option, value) if word)
 
 
 def _quoted(value: object) -> str:

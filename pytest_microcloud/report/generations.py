@@ -140,7 +140,8 @@ def _verdicts(
         newest = results.newest(subject)
         table = matrix(newest.entries, catalog.experiments)
         model, release = _model(subject.model, catalog), sources.short(subject.os_release)
-        about = " · ".join((model, *subject.altered, release, newest.taken[:10]))
+        parts_of_it = (model, *subject.altered, subject.place, release, newest.taken[:10])
+        about = " · ".join(filter(None, parts_of_it))
         for board in boards:
             cells = {
                 name: replace(cell, since=newest.earlier.get((board, name), "")[:10])

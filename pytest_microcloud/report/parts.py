@@ -17,7 +17,7 @@ from pytest_microcloud.measurement import shown
 from pytest_microcloud.redaction import Redactor, in_all
 from pytest_microcloud.report.plot import NONE, Cell, Number, Plot
 from pytest_microcloud.runs.controls import Control
-from pytest_microcloud.runs.fingerprint import Card, Fingerprint, Frequency, MadeOf
+from pytest_microcloud.runs.fingerprint import CONTROLLER, Card, Fingerprint, Frequency, MadeOf
 
 if TYPE_CHECKING:
     from pytest_microcloud.catalog import Description
@@ -177,6 +177,7 @@ def board(
         "Clock": _clock(facts.frequency or Frequency()),
         "SD card": card.name,
         "Driver": facts.driver,
+        "Load from": facts.load_from if facts.load_from != CONTROLLER else None,
         "Made of": _made_of(facts.emulation),
         "Waited": _waited(facts),
     }

@@ -51,9 +51,7 @@ def of_results(results: Results, catalog: Catalog, most: int) -> list[Source]:
     """
     subjects = sorted(results.subjects, key=lambda subject: _rank(subject.model, catalog))
     by_age = sorted(subjects, key=lambda subject: results.newest(subject).taken, reverse=True)
-    models = {
-        (subject.model, subject.emulated): subject for subject in reversed(by_age) if not subject.altered
-    }
+    models = {_represented(subject): subject for subject in reversed(by_age) if not subject.altered}
     chosen = set([*models.values(), *by_age][:most])
     return [
         Source(
@@ -62,11 +60,16 @@ def of_results(results: Results, catalog: Catalog, most: int) -> list[Source]:
             subject.emulated,
             results,
             subject,
-            newest=models.get((subject.model, subject.emulated)) == subject,
+            newest=models.get(_represented(subject)) == subject,
         )
         for subject in subjects
         if subject in chosen
     ]
+
+
+def _represented(subject: Subject) -> tuple[str, bool, str]:
+    """Return what the newest OS release of a subject stands for: a model, seen from one place."""
+    return subject.model, subject.emulated, subject.load_from
 
 
 def _rank(model: str, catalog: Catalog) -> tuple[bool, float, float, str]:
@@ -78,12 +81,13 @@ def _rank(model: str, catalog: Catalog) -> tuple[bool, float, float, str]:
 
 
 def name_of(subject: Subject) -> str:
-    """Return a subject in one line: model, whether it is emulated, how it is altered, OS release."""
+    """Return a subject in one line: model, whether and how it is emulated, load's place, OS release."""
     return ", ".join((subject.model, *_kind(subject), short(subject.os_release)))
 
 
 def _kind(subject: Subject) -> tuple[str, ...]:
-    return (*(("emulated",) if subject.emulated else ()), *subject.altered)
+    place = filter(None, (subject.place,))
+    return (*(("emulated",) if subject.emulated else ()), *subject.altered, *place)
 
 
 def short(os_release: str) -> str:

@@ -61,7 +61,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Trend:
-    """A metric of a model (real or emulated) over its OS releases, the oldest first."""
+    """A metric of a model (real or emulated) over its OS releases, the oldest first.
+
+    `place` is where the load came from, in words; empty for the controller.
+    """
 
     model: str
     emulated: bool
@@ -71,13 +74,15 @@ class Trend:
     better: str
     values: list[tuple[str, float]]
     steps: list[Step]
+    place: str = ""
 
     @property
     def name(self) -> str:
         """Model and metric in one line."""
         at = " ".join(self.labels.values())
         what = self.metric.partition(".")[2].replace("_", " ") or self.metric
-        return f"{self.model}{', emulated' if self.emulated else ''} · {what}{f' ({at})' if at else ''}"
+        board = ", ".join(filter(None, (self.model, "emulated" if self.emulated else "", self.place)))
+        return f"{board} · {what}{f' ({at})' if at else ''}"
 
 
 def steps(values: Sequence[tuple[str, float]], boots: Sequence[Sequence[float]]) -> list[Step]:
@@ -107,22 +112,26 @@ def _error(boots: Sequence[float]) -> float:
 
 def every(results: Results) -> Iterator[Trend]:
     """Yield the trend of every metric at every point, for each model with two or more OS releases."""
-    by_model: dict[tuple[str, bool], list[Subject]] = {}
+    by_model: dict[tuple[str, bool, str], list[Subject]] = {}
     for subject in results.of_models:
-        by_model.setdefault((subject.model, subject.emulated), []).append(subject)
-    for (model, emulated), subjects in by_model.items():
+        by_model.setdefault((subject.model, subject.emulated, subject.load_from), []).append(subject)
+    for (model, emulated, load_from), subjects in by_model.items():
         if len(subjects) < 2:
             continue
         for metric in results.metrics():
             for labels in results.points(metric, subjects):
-                values = results.releases(model, emulated=emulated, metric=metric, labels=labels)
+                values = results.releases(
+                    model, emulated=emulated, metric=metric, labels=labels, load_from=load_from
+                )
                 if len(values) < 2 or min(value for _, value in values) <= 0:
                     continue
                 figures = [f for s in subjects if (f := results.figure(s, metric, labels)) is not None]
                 boots = [figure.boots for figure in figures]
                 last = figures[-1].last
                 yield Trend(
-                    model, emulated, metric, labels, last.unit, last.better, values, steps(values, boots)
+                    *(model, emulated, metric, labels, last.unit, last.better, values),
+                    steps(values, boots),
+                    subjects[0].place,
                 )
 
 
@@ -136,7 +145,11 @@ def plot(results: Results, catalog: Catalog, sources: Sequence[Source]) -> Plot:
     )
     vms = [name for name, model in catalog.models.items() if model.kind == "vm"]
     look = Look((source.model for source in sources), vms)
-    by_model = {(source.model, source.emulated): source for source in sources if not source.subject.altered}
+    by_model = {
+        (source.model, source.emulated, source.subject.place): source
+        for source in sources
+        if not source.subject.altered
+    }
     headlines = {
         (e.headline_metric, point(e.headline_at)): number
         for number, e in enumerate(catalog.experiments.values())
@@ -146,7 +159,7 @@ def plot(results: Results, catalog: Catalog, sources: Sequence[Source]) -> Plot:
     order = {release: n for n, release in enumerate(r for r in results.os_releases if r in compared)}
     for trend in found:
         number = headlines.get((trend.metric, point(trend.labels)))
-        source = by_model.get((trend.model, trend.emulated))
+        source = by_model.get((trend.model, trend.emulated, trend.place))
         if number is None or source is None:
             continue
         first = trend.values[0][1]

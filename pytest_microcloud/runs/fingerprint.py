@@ -16,6 +16,10 @@ LARGEST = 1e18
 """No figure of a board is larger, whatever its unit."""
 
 
+CONTROLLER = "controller"
+"""The place of a load generator that runs on the controller, and not at a site."""
+
+
 @dataclass(frozen=True)
 class Card:
     """A board's SD card (or eMMC); the CID distinguishes one card from another."""
@@ -77,10 +81,12 @@ class Fingerprint:
     `made_of` belongs to the driver, which gets it back to make such a board again. `emulated_by` names the
     means by which each aspect is emulated, such as {"round_trip": "netem"}. `waited_s` is how long the
     board's measurements waited for this machine's CPUs and network.
+    `load_from` is where the load generator ran: a site, or the controller.
     """
 
     model: str = "?"
     driver: str | None = None
+    load_from: str = CONTROLLER
     emulated: bool = False
     not_emulated: tuple[str, ...] = ()
     not_watched: tuple[str, ...] = ()
@@ -163,6 +169,8 @@ class Fingerprint:
             was, is_now = getattr(self, name), getattr(other, name)
             if was != is_now:
                 yield f"the {name} is {is_now}, but was {was}"
+        if self.load_from != other.load_from:
+            yield f"the load came from {other.load_from}, but was from {self.load_from}"
         both = self.card or Card(), other.card or Card()
         if cards and all(card.cid for card in both) and both[0].cid != both[1].cid:
             was, is_now = (card.name or "no name" for card in both)

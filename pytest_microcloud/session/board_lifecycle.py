@@ -69,7 +69,8 @@ class BoardLifecycle:
 
         session = self._session
         session.redactor.learn(names=board.facts.names, identifiers=board.facts.identifiers)
-        shown = in_all(fingerprint(board), session.redactor.without_secrets)  # as in the run file
+        found = fingerprint(board, session.place)
+        shown = in_all(found, session.redactor.without_secrets)  # as in the run file
         if session.resumed is not None:
             session.resumed.must_be(board.name, shown)
         session.boards[board.name] = board

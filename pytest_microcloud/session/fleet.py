@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_microcloud.runs.fingerprint import CONTROLLER
 from pytest_microcloud.session.collected import ATTRIBUTE, record
 from pytest_microcloud.session.outcome import file_of
 from pytest_microcloud.session.scheduling import BoardScheduling
+from pytest_microcloud.session.sites import is_here
 from pytest_microcloud.session.state import SESSION
-from pytest_microcloud.session.xdist_events import NAME, handle_with, listen
+from pytest_microcloud.session.xdist_events import NAME, handle_with, listen, when_not_replaced
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.workermanage import WorkerController
 
+    from pytest_microcloud.session.gateways import Gateways
     from pytest_microcloud.session.log_files import LogFiles
     from pytest_microcloud.session.run_file import RunFile
+    from pytest_microcloud.session.sites import Sites
 
 INPUT = "microcloud"
 """Our key in a worker's input."""
@@ -40,11 +44,20 @@ AFTER_LOOP = ("testreport", NAME)
 class Fleet:
     """The hooks of a controller."""
 
-    def __init__(self, config: pytest.Config, run_file: RunFile, logs: LogFiles) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        run_file: RunFile,
+        logs: LogFiles,
+        sites: Sites,
+        gateways: Gateways | None = None,
+    ) -> None:
         self._config = config
         self._session = config.stash[SESSION]
         self._run_file = run_file
         self._logs = logs
+        self._sites = sites
+        self._gateways = gateways
         self._nodes: list[WorkerController] = []
         self._tests: dict[str, dict[str, Any]] = {}
         self._planned = False
@@ -56,11 +69,16 @@ class Fleet:
     def pytest_sessionstart(self) -> None:
         """Lock the run, and handle the workers' events."""
         self._session.rack.workspace.open()
-        handle_with(self._handle, self._config.pluginmanager.getplugin("dsession"))
+        dsession = self._config.pluginmanager.getplugin("dsession")
+        handle_with(self._handle, dsession)
+        when_not_replaced(self._lost, dsession)
 
     def pytest_configure_node(self, node: WorkerController) -> None:
-        """Send a worker the targets, the run and the baseline."""
-        node.workerinput[INPUT] = self._input
+        """Send a worker the targets, the run, the baseline and its place."""
+        place = self._sites.of_worker(node.gateway.spec) or CONTROLLER
+        node.workerinput[INPUT] = {**self._input, "place": place}
+        if self._gateways is not None:
+            node.workerinput[INPUT] |= self._gateways.input_for(node)
         self._nodes.append(node)
         listen(node)
 
@@ -81,7 +99,7 @@ class Fleet:
 
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Producer) -> BoardScheduling:
         """Schedule by board."""
-        return BoardScheduling(config, log, lambda test: str(self._tests[test]["unit"]))
+        return BoardScheduling(config, log, lambda test: str(self._tests[test]["unit"]), self._sites)
 
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """Complete the plan once the first worker has collected the tests."""
@@ -144,6 +162,15 @@ class Fleet:
             case "not cleaned up":
                 self._not_cleaned_up += data
 
+    def _lost(self, node: WorkerController, error: Exception) -> None:
+        """Report the remaining tests of a site whose gateway is lost as errors; other sites go on."""
+        dsession: Any = self._config.pluginmanager.getplugin("dsession")
+        site = self._sites.of_worker(node.gateway.spec)
+        what = f"its worker is lost and cannot be replaced ({type(error).__name__}: {error})"
+        self._session.progress.announce(site or CONTROLLER, what)
+        for test in dsession.sched.give_up(site):
+            dsession.handle_crashitem(test, node)
+
     def _new(self, lines: list[str]) -> list[str]:
         """Return a board's line, and its details unless another board has the same ones."""
         details = tuple(lines[1:])
@@ -194,6 +221,10 @@ class Fleet:
         number = signal.SIGINT if self._interrupted else signal.SIGTERM
         self._interrupted = True
         for node in self._nodes:
-            if self._is_up(node) and node.gateway.spec.popen:
+            if not self._is_up(node):
+                continue
+            if self._gateways is not None and not is_here(node.gateway.spec):
+                self._gateways.signal(node, number)
+            else:
                 with suppress(OSError):
                     os.kill(node.gateway._rinfo().pid, number)

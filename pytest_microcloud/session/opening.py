@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.redaction import Redactor
     from pytest_microcloud.runs.plan import Plan
     from pytest_microcloud.runs.unfinished import Unfinished
+    from pytest_microcloud.session.sites import Sites
     from pytest_microcloud.session.write_errors import WriteErrors
 
 NOT_DISTRIBUTED = ("benchmark_save", "benchmark_autosave", "benchmark_compare", "benchmark_compare_fail")
@@ -43,10 +44,13 @@ def open_session(config: pytest.Config) -> None:
         return
     from pytest_microcloud import runs
     from pytest_microcloud.controller.workspace import Workspace, new_run_id
+    from pytest_microcloud.runs.fingerprint import CONTROLLER
     from pytest_microcloud.session.progress import Shown
+    from pytest_microcloud.session.sites import Sites, divide
 
     there = chosen(config)
     _refuse_what_measures_nothing(config)
+    divided = divide(config, there.targets) if _is_distributed(config) else Sites()
     if options.nothing_runs(config):  # the controller lists the tests itself
         config.option.dist, config.option.tx = "no", []
     workspace = Workspace(new_run_id())
@@ -57,6 +61,7 @@ def open_session(config: pytest.Config) -> None:
         workspace,
         redactor,
         Shown(redactor.without_secrets, side_by_side=_is_distributed(config)),
+        CONTROLLER,
     )
     plan = _plan(config, session)
     directory = options.path(config, "reports") / "runs"
@@ -68,7 +73,7 @@ def open_session(config: pytest.Config) -> None:
         runs.make_room(session.run_file.parent)
     session.gate = _against(config, session.run_file, {target.model for target in there.targets})
     config.stash[SESSION] = session
-    write_errors = _register_reporting(config, plan)
+    write_errors = _register_reporting(config, plan, divided)
     _set_options(config, session)
     _keep_page(config, write_errors)
 
@@ -96,10 +101,15 @@ def _open_worker(config: pytest.Config) -> None:
     workerid: str = config.workerinput["workerid"]  # type: ignore[attr-defined]
     registry = registered(config)
     targets = [Target(**variables) for variables in given["targets"]]
-    there = Chosen(registry, load(config.getini("microcloud_catalog"), registry.experiments), targets)
+    catalog, rules = config.getini("microcloud_catalog"), config.getini("microcloud_gate")
+    if gateway := given.get("gateway", ""):
+        targets = [target.without_jump() if target.site == gateway else target for target in targets]
+        catalog, rules = ([Path(file).absolute() for file in given[kind]] for kind in ("catalog", "gate"))
+    there = Chosen(registry, load(catalog, registry.experiments), targets)
     send = xdist_events.sender(config)
     workspace = Workspace(f"{given['run_id']}-{workerid}")
-    session = _session(config, there, workspace, _redactor(config, there), worker.Sent(send))
+    redactor, place = _redactor(config, there), given["place"]
+    session = _session(config, there, workspace, redactor, worker.Sent(send), place, gateway=gateway)
     session.run_file = Path(given["run_file"])
     if given["resumed"]:
         session.resumed = unfinished.stored(session.run_file, given["resumed"])
@@ -109,7 +119,7 @@ def _open_worker(config: pytest.Config) -> None:
     plugins: dict[str, object] = {"worker": worker.Worker(config, send), "collected": session.collected}
     if given["baseline"]:
         baseline = runs.understood(Path(given["baseline_file"]), given["baseline"])
-        session.gate = Against(baseline, Rules(config.getini("microcloud_gate")))
+        session.gate = Against(baseline, Rules(rules))
         add = partial(xdist_events.add_test, config)
         plugins["gate"] = WorkersConfirmation(config, session.gate, send, add)
     _register(config, plugins)
@@ -117,7 +127,14 @@ def _open_worker(config: pytest.Config) -> None:
 
 
 def _session(
-    config: pytest.Config, there: Chosen, workspace: Workspace, redactor: Redactor, progress: Progress
+    config: pytest.Config,
+    there: Chosen,
+    workspace: Workspace,
+    redactor: Redactor,
+    progress: Progress,
+    place: str,
+    *,
+    gateway: str = "",
 ) -> Session:
     from pathlib import Path
 
@@ -134,11 +151,13 @@ def _session(
         keep=options.flag(config, "keep"),
         wait_s=options.wait_s(config),
         tools=there.registry.tools,
+        gateway=gateway,
     )
     if boots > 1:
         # In each boot, the startup experiment reboots only once.
         effort = dataclasses.replace(effort, boots=1)
-    return Session(there.registry, there.catalog, rack, effort, Path(), redactor, progress, retries, boots)
+    catalog = there.catalog
+    return Session(there.registry, catalog, rack, effort, Path(), redactor, progress, place, retries, boots)
 
 
 def _plan(config: pytest.Config, session: Session) -> Plan:
@@ -162,7 +181,11 @@ def _redactor(config: pytest.Config, there: Chosen) -> Redactor:
     points = {word for experiment in experiments.values() for word in experiment.words}
     return Redactor.of(
         [os.environ, *(target.variables for target in targets)],
-        boards={name for target in targets for name in (target.name, target.model, *target.groups)},
+        boards={
+            name
+            for target in targets
+            for name in (target.name, target.model, target.site or target.name, *target.groups)
+        },
         addresses={target.address for target in targets},
         words={*there.catalog.words, *points, *there.registry.drivers, *runs.WORST_FIRST},
         identify=options.flag(config, "identify"),
@@ -177,7 +200,11 @@ def _refuse_what_measures_nothing(config: pytest.Config) -> None:
             "measurements need pytest-benchmark: run without --benchmark-disable and --benchmark-skip"
         )
     if not _is_distributed(config):
+        if config.getoption("tx", None):
+            raise UserMistake("--tx: pytest-xdist starts these workers only with -d: add -d")
         return
+    if config.option.numprocesses and any(str(a).startswith("--tx") for a in config.invocation_params.args):
+        raise UserMistake("-n and --tx: pytest-xdist leaves out the workers of --tx: run without -n, with -d")
     if config.option.dist != "load":
         raise UserMistake(
             f"--dist={config.option.dist} is not supported, because all tests of a board run on one worker: "
@@ -259,7 +286,7 @@ def _register_on_boards(config: pytest.Config, write_log: Callable[[str, str], N
     _register(config, plugins)
 
 
-def _register_reporting(config: pytest.Config, plan: Plan) -> WriteErrors:
+def _register_reporting(config: pytest.Config, plan: Plan, sites: Sites) -> WriteErrors:
     """Register the hooks of the process that reports; without workers, it also drives the boards."""
     from pytest_microcloud.session.board_lifecycle import Release
     from pytest_microcloud.session.confirmation import Confirmation
@@ -298,8 +325,12 @@ def _register_reporting(config: pytest.Config, plan: Plan) -> WriteErrors:
         plugins["gate"] = Gate(config, session.gate, run_file, write_errors, confirmation)
     if _is_distributed(config):
         from pytest_microcloud.session.fleet import Fleet
+        from pytest_microcloud.session.gateways import Gateways
+        from pytest_microcloud.session.sites import expanded, is_here
 
-        plugins |= {"signals": Signals(), "fleet": Fleet(config, run_file, logs)}
+        gateways = None if all(map(is_here, expanded(config))) else Gateways(config)
+        fleet = Fleet(config, run_file, logs, sites, gateways)
+        plugins |= {"signals": Signals(), "fleet": fleet} | ({"gateways": gateways} if gateways else {})
     else:
         _register_on_boards(config, logs.write)
         plugins["release"] = Release(config, config.pluginmanager.getplugin("microcloud-board-lifecycle"))

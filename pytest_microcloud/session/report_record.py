@@ -54,7 +54,7 @@ class Records:
             board,
             entry.as_dict() if entry else None,
             stage=stage_of(item),
-            fingerprint=fingerprint(up) if up else None,
+            fingerprint=fingerprint(up, self._session.place) if up else None,
             control=self._session.readings.pop(board or "", ()),
             benchmarks=self._benchmarks(item),
         )
@@ -77,11 +77,12 @@ class Records:
         return list(document["benchmarks"])
 
 
-def fingerprint(board: Board) -> dict[str, Any]:
-    """Return the fingerprint of a board for the run file."""
+def fingerprint(board: Board, place: str) -> dict[str, Any]:
+    """Return the fingerprint of a board for the run file, with the place of its load generator."""
     return {
         "model": board.model.id,
         "driver": board.target.driver,
+        "load_from": place,
         "emulated": board.driver.labelled,
         "not_emulated": list(board.gaps),
         "not_watched": list(board.unwatched),

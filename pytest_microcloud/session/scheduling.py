@@ -12,23 +12,28 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.workermanage import WorkerController
 
+    from pytest_microcloud.session.sites import Sites
+
 WITHOUT_BOARD = ""
 LAST = "after all boards"
 """The unit of the tests that read the results of all others."""
 
 
 class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has no types
-    """Distributes boards to workers, in the order of the tests.
+    """Distributes boards to the workers of their sites, in the order of the tests.
 
     A worker starts a test only when it knows which test is next, or that none is. So a worker with one test
     left gets the next board, or is shut down. The tests that read results are held back until all others are
     complete. One worker gets the first of the held tests early, so that it runs its last test and then waits.
     """
 
-    def __init__(self, config: pytest.Config, log: Producer, unit_of: Callable[[str], str]) -> None:
+    def __init__(
+        self, config: pytest.Config, log: Producer, unit_of: Callable[[str], str], sites: Sites
+    ) -> None:
         super().__init__(config, log)
         self.collection: list[str] | None
         self._unit_of = unit_of
+        self._sites = sites
         self._held: dict[str, bool] = {}
         self._waiting: WorkerController | None = None
 
@@ -88,6 +93,15 @@ class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist
         self._release_held()
         return crashed
 
+    def give_up(self, site: str) -> list[str]:
+        """Take out what a site's workers have not done if it has no worker any more; return these tests."""
+        if any(self._sites.of_worker(node.gateway.spec) == site for node in self.nodes):
+            return []
+        units = [unit for unit in self.workqueue if self._sites.of_unit(unit) == site]
+        tests = [test for unit in units for test, done in self.workqueue.pop(unit).items() if not done]
+        self._release_held()
+        return tests
+
     @property
     def tests_finished(self) -> bool:
         """Whether all tests have been sent to workers, and none is held back."""
@@ -103,9 +117,12 @@ class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist
             return
         if self._pending_of(self.assigned_work[node]) > 1:
             return
-        if self.workqueue:
+        site = self._sites.of_worker(node.gateway.spec)
+        unit = next((unit for unit in self.workqueue if self._sites.of_unit(unit) == site), None)
+        if unit is not None:
+            self.workqueue.move_to_end(unit, last=False)
             self._assign_work_unit(node)
-        elif self._held and self._waiting is None:
+        elif self._held and self._waiting is None and self._sites.of_unit(LAST) == site:
             self._waiting = node
             self._send_held(node, 1)
             self._release_held()

@@ -37,6 +37,7 @@ class Session:
     - `comparison`: the gate's result; `refused`: the reason why there is none;
     - `gone`: tests that a resumed run had planned and that are no longer in the suite;
     - `taken_over`: the number of tests that a resumed run had finished.
+    - `place`: where the load generator runs: a site, or the controller.
     """
 
     registry: Registry
@@ -46,6 +47,7 @@ class Session:
     run_file: Path
     redactor: Redactor
     progress: Progress
+    place: str
     retries: int = 0
     boots: int = 1
     boards: dict[str, Board] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any
@@ -95,7 +96,9 @@ def begin(config: pytest.Config) -> None:
 
     Ctrl-C reaches only the controller, which passes it on. pytest-benchmark measures, but writes nothing.
     """
-    os.setpgid(0, 0)
+    if os.getpgrp() != os.getpid():  # one that sshd started leads its group
+        os.setpgid(0, 0)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # see Gateways.pytest_sessionstart
     os.environ.pop(XDIST_WORKER, None)  # with it, pytest-benchmark would disable itself
     for option in ("benchmark_json", "benchmark_save", "benchmark_autosave", "benchmark_compare"):
         setattr(config.option, option, None)

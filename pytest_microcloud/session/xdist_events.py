@@ -1,7 +1,7 @@
 """Events between a pytest-xdist worker and its controller, for which pytest-xdist has no hook.
 
 pytest-xdist does not document the names that are used here (`sendevent`, `item_index`, `process_from_remote`,
-`worker_…`). Tests of sessions with workers fail if a version changes them.
+`_clone_node`, `worker_…`). Tests of sessions with workers fail if a version changes them.
 """
 
 from __future__ import annotations
@@ -46,6 +46,21 @@ def handle_with(handler: Handler, dsession: Any) -> None:
         handler(node, kind, json.loads(data))
 
     setattr(dsession, f"worker_{NAME}", worker_event)
+
+
+def when_not_replaced(lost: Callable[[WorkerController, Exception], None], dsession: Any) -> None:
+    """Call `lost` for a worker that crashed and cannot be replaced: pytest-xdist would end the session."""
+    import execnet
+
+    usual = dsession._clone_node
+
+    def clone(node: WorkerController) -> None:
+        try:
+            usual(node)
+        except (execnet.HostNotFound, execnet.RemoteError, EOFError, OSError) as error:
+            lost(node, error)
+
+    dsession._clone_node = clone
 
 
 def listen(node: WorkerController) -> None:

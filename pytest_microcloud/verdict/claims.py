@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import resources
@@ -18,7 +18,9 @@ from typing import Any
 from pytest_microcloud.catalog import metric as known_metric
 from pytest_microcloud.ladder import MOST_CLIENTS
 from pytest_microcloud.measurement import shown
-from pytest_microcloud.verdict.results import Figure, Missing, Results, at_point, in_words
+from pytest_microcloud.runs.fingerprint import CONTROLLER
+from pytest_microcloud.verdict.claim_figures import Figures
+from pytest_microcloud.verdict.results import Missing, Results, in_words
 
 HOLDS, FAILS, NOT_MEASURED = "holds", "does not hold", "not measured"
 GENERATIONS = ("pi1b", "pi2b", "pi3b", "pi4b", "pi5")
@@ -68,53 +70,7 @@ class Claim:
         return self.verdict == HOLDS and bool(self.missing)
 
 
-class _Figures:
-    """The newest figures by model; `emulated` lists the models of which it returned emulated boards' figures.
-
-    An emulated board's figure counts as missing if the board has a gap (something that was not emulated) that
-    begins with one of `needs`.
-    """
-
-    def __init__(self, results: Results, needs: Sequence[str]) -> None:
-        self._results = results
-        self._needs = tuple(needs)
-        self._models = {subject.model for subject in results.of_models}
-        self.emulated: dict[str, None] = {}
-
-    def has(self, model: str) -> bool:
-        return model in self._models
-
-    def median(self, model: str, metric: str, labels: Mapping[str, object]) -> float:
-        subject, figure = self._results.of_model(model, metric, labels)
-        if subject.emulated:
-            if gap := self._left_out(figure):
-                raise Missing(at_point(metric, labels), model, gap)
-            self.emulated[model] = None
-        return figure.median
-
-    def _left_out(self, figure: Figure) -> str:
-        """Return which need was not emulated for a figure, and what replaced it; empty if all were."""
-        for gap in figure.gaps:
-            if self._needs and gap.startswith(self._needs):
-                need, _, instead = gap.partition(": ")
-                return f" measured with {need} (emulated: {instead or 'without it'})"
-        return ""
-
-    def points(self, metric: str, *models: str) -> list[dict[str, str]]:
-        """Return the labels at which all of these models were measured."""
-        of_each = [
-            self._results.points(metric, [s for s in self._results.of_models if s.model == model])
-            for model in models
-        ]
-        return [labels for labels in of_each[0] if all(labels in others for others in of_each[1:])]
-
-    def lacking(self, metric: str, *models: str) -> list[Missing]:
-        """Return what is missing if these models have no point of a metric in common."""
-        without = [Missing(metric, model) for model in models if not self.points(metric, model)]
-        return without or [Missing(metric, " and ".join(models), " at the same point")]
-
-
-Check = Callable[[_Figures], Iterator[Found | Missing]]
+Check = Callable[[Figures], Iterator[Found | Missing]]
 _CHECKS: dict[str, Check] = {}
 
 
@@ -137,9 +93,10 @@ def _tables() -> dict[str, dict[str, Any]]:
 def check(name: str, results: Results) -> Claim:
     """Return the claim with this id, and its verdict; raises KeyError if there is none."""
     table = dict(_tables()[name])
-    figures = _Figures(results, table.pop("needs", ()))
-    found = list(_CHECKS[name](figures))
-    seen = [f for f in found if isinstance(f, Found)]
+    needs = table.pop("needs", ())
+    at_places = {place: Figures(results, needs, place) for place in results.places or [CONTROLLER]}
+    found = {place: list(_CHECKS[name](figures)) for place, figures in at_places.items()}
+    seen = list(dict.fromkeys(f for of_place in found.values() for f in of_place if isinstance(f, Found)))
     verdict = NOT_MEASURED
     if seen:
         verdict = HOLDS if all(f.holds for f in seen) else FAILS
@@ -148,9 +105,27 @@ def check(name: str, results: Results) -> Claim:
         **table,
         verdict=verdict,
         numbers=tuple(f.numbers for f in seen),
-        missing=in_words(f for f in found if isinstance(f, Missing)),
-        emulated=tuple(figures.emulated),
+        missing=in_words(_missing(found)),
+        emulated=tuple(dict.fromkeys(model for figures in at_places.values() for model in figures.emulated)),
     )
+
+
+def _missing(found: Mapping[str, Iterable[Found | Missing]]) -> list[Missing]:
+    """Return what is missing at the place of the load that lacks least.
+
+    What another place has is missing with the load from this one.
+    """
+    lacking = {
+        place: {str(one): one for one in of_place if isinstance(one, Missing)}
+        for place, of_place in found.items()
+    }
+    place = min(lacking, key=lambda place: len(lacking[place]))
+    return [
+        one
+        if all(text in others for others in lacking.values())
+        else Missing(one.what, one.model, f"{one.how} with load from {place}")
+        for text, one in lacking[place].items()
+    ]
 
 
 def _check(function: Check) -> Check:
@@ -174,7 +149,7 @@ def _each(
             yield Missing("a figure other than 0", how=f" ({', '.join(map(str, case))})")
 
 
-def _points(figures: _Figures, metric: str, *models: str) -> list[Mapping[str, object] | Missing]:
+def _points(figures: Figures, metric: str, *models: str) -> list[Mapping[str, object] | Missing]:
     """Return the points at which all these models were measured, or what is missing if there is none."""
     return [*figures.points(metric, *models)] or [*figures.lacking(metric, *models)]
 
@@ -184,12 +159,12 @@ def _case(point: Mapping[str, object] | Missing, *before: object) -> tuple[objec
     return point if isinstance(point, Missing) else (*before, point)
 
 
-def _generations(figures: _Figures) -> list[str]:
+def _generations(figures: Figures) -> list[str]:
     """Return the paper's generations, and the later ones that have runs."""
     return [model for model in GENERATIONS if model in PAPERS_BOARDS or figures.has(model)]
 
 
-def _successions(figures: _Figures, metric: str) -> Iterator[tuple[object, ...] | Missing]:
+def _successions(figures: Figures, metric: str) -> Iterator[tuple[object, ...] | Missing]:
     """Yield each measured generation with the previous measured one, at each point that both have."""
     there = []
     for model in _generations(figures):
@@ -206,7 +181,7 @@ def _where(point: Mapping[str, object]) -> str:
 
 
 def _at_most(
-    figures: _Figures, factor: float, first: str, second: str, metric: str, point: Mapping[str, object]
+    figures: Figures, factor: float, first: str, second: str, metric: str, point: Mapping[str, object]
 ) -> Found:
     """Check that the first model's metric is at most `factor` times the second model's."""
     a, b = figures.median(first, metric, point), figures.median(second, metric, point)
@@ -214,7 +189,7 @@ def _at_most(
     return Found(a <= factor * b, f"{first} {shown(a, unit)}, {second} {shown(b, unit)}{_where(point)}")
 
 
-def _no_slower(figures: _Figures, *metrics: str) -> Iterator[Found | Missing]:
+def _no_slower(figures: Figures, *metrics: str) -> Iterator[Found | Missing]:
     """Compare each generation's times with those of the one before it."""
 
     def compare(metric: str, old: str, new: str, point: Mapping[str, object]) -> Found:
@@ -225,12 +200,12 @@ def _no_slower(figures: _Figures, *metrics: str) -> Iterator[Found | Missing]:
 
 
 @_check
-def _later_generations_serve_no_slower(figures: _Figures) -> Iterator[Found | Missing]:
+def _later_generations_serve_no_slower(figures: Figures) -> Iterator[Found | Missing]:
     return _no_slower(figures, "serving.page_time")
 
 
 @_check
-def _later_generations_withstand_more_clients(figures: _Figures) -> Iterator[Found | Missing]:
+def _later_generations_withstand_more_clients(figures: Figures) -> Iterator[Found | Missing]:
     def more(old: str, new: str, point: Mapping[str, object]) -> Found:
         before, after = (figures.median(model, "serving.capacity", point) for model in (old, new))
         return Found(
@@ -242,7 +217,7 @@ def _later_generations_withstand_more_clients(figures: _Figures) -> Iterator[Fou
 
 
 @_check
-def _docker_costs_something(figures: _Figures) -> Iterator[Found | Missing]:
+def _docker_costs_something(figures: Figures) -> Iterator[Found | Missing]:
     def cost(model: str) -> Found:
         times = _docker_by_native(figures, model, "serving.page_time")
         if not times:
@@ -257,7 +232,7 @@ def _docker_costs_something(figures: _Figures) -> Iterator[Found | Missing]:
     return _each(cost, ((model,) for model in PAPERS_BOARDS))
 
 
-def _docker_by_native(figures: _Figures, model: str, metric: str) -> list[float]:
+def _docker_by_native(figures: Figures, model: str, metric: str) -> list[float]:
     """Return a metric's ratio of Docker to native, at each number of clients that has both."""
     points = figures.points(metric, model)
     both = [p for p in points if p.get("setting") == "docker" and {**p, "setting": "native"} in points]
@@ -268,7 +243,7 @@ def _docker_by_native(figures: _Figures, model: str, metric: str) -> list[float]
 
 
 @_check
-def _docker_fails_first_on_the_oldest(figures: _Figures) -> Iterator[Found | Missing]:
+def _docker_fails_first_on_the_oldest(figures: Figures) -> Iterator[Found | Missing]:
     def fewer() -> Found:
         docker = figures.median("pi1b_256", "serving.capacity", {"setting": "docker"})
         native = figures.median("pi1b_256", "serving.capacity", {"setting": "native"})
@@ -278,7 +253,7 @@ def _docker_fails_first_on_the_oldest(figures: _Figures) -> Iterator[Found | Mis
 
 
 @_check
-def _boards_answer_ten_times_sooner_than_the_cloud(figures: _Figures) -> Iterator[Found | Missing]:
+def _boards_answer_ten_times_sooner_than_the_cloud(figures: Figures) -> Iterator[Found | Missing]:
     point = {"clients": 50, "setting": "native"}
     return _each(
         partial(_at_most, figures, 0.1),
@@ -291,7 +266,7 @@ def _boards_answer_ten_times_sooner_than_the_cloud(figures: _Figures) -> Iterato
 
 
 @_check
-def _containers_in_the_papers_order(figures: _Figures) -> Iterator[Found | Missing]:
+def _containers_in_the_papers_order(figures: Figures) -> Iterator[Found | Missing]:
     def fewer(model: str, few: str, many: str) -> Found:
         a, b = (figures.median(model, "hosting.containers", {"workload": name}) for name in (few, many))
         return Found(a < b, f"{model} {b:g} {many}, {a:g} {few}")
@@ -301,7 +276,7 @@ def _containers_in_the_papers_order(figures: _Figures) -> Iterator[Found | Missi
 
 
 @_check
-def _pi3b_hosts_twice_the_zookeepers(figures: _Figures) -> Iterator[Found | Missing]:
+def _pi3b_hosts_twice_the_zookeepers(figures: Figures) -> Iterator[Found | Missing]:
     def twice() -> Found:
         zookeeper = {"workload": "zookeeper"}
         old, new = (figures.median(model, "hosting.containers", zookeeper) for model in ("pi1b", "pi3b"))
@@ -311,7 +286,7 @@ def _pi3b_hosts_twice_the_zookeepers(figures: _Figures) -> Iterator[Found | Miss
 
 
 @_check
-def _memory_is_the_bottleneck_and_not_disk(figures: _Figures) -> Iterator[Found | Missing]:
+def _memory_is_the_bottleneck_and_not_disk(figures: Figures) -> Iterator[Found | Missing]:
     def share(model: str) -> Found:
         httpd = {"workload": "httpd"}
         count = figures.median(model, "hosting.containers", httpd)
@@ -326,12 +301,12 @@ def _memory_is_the_bottleneck_and_not_disk(figures: _Figures) -> Iterator[Found 
 
 
 @_check
-def _later_generations_do_io_no_slower(figures: _Figures) -> Iterator[Found | Missing]:
+def _later_generations_do_io_no_slower(figures: Figures) -> Iterator[Found | Missing]:
     return _no_slower(figures, "io.disk_read_time", "io.disk_write_time", "io.memory_time")
 
 
 @_check
-def _writes_cost_boards_more_than_the_cloud(figures: _Figures) -> Iterator[Found | Missing]:
+def _writes_cost_boards_more_than_the_cloud(figures: Figures) -> Iterator[Found | Missing]:
     def penalty(model: str, point: Mapping[str, object]) -> float:
         written = figures.median(model, "io.disk_write_time", point)
         return written / figures.median(model, "io.disk_read_time", point)
@@ -351,7 +326,7 @@ def _writes_cost_boards_more_than_the_cloud(figures: _Figures) -> Iterator[Found
 
 
 @_check
-def _boards_boot_before_the_vm(figures: _Figures) -> Iterator[Found | Missing]:
+def _boards_boot_before_the_vm(figures: Figures) -> Iterator[Found | Missing]:
     return _each(
         partial(_at_most, figures, 1.0),
         ((board, VM, "startup.ready_time", {}) for board in PAPERS_BOARDS),
@@ -359,16 +334,16 @@ def _boards_boot_before_the_vm(figures: _Figures) -> Iterator[Found | Missing]:
 
 
 @_check
-def _later_boards_boot_ten_seconds_before_the_vm(figures: _Figures) -> Iterator[Found | Missing]:
+def _later_boards_boot_ten_seconds_before_the_vm(figures: Figures) -> Iterator[Found | Missing]:
     return _ahead(figures, "startup.ready_time", 10.0, "{} {} {}")
 
 
 @_check
-def _containers_run_before_the_vm_boots(figures: _Figures) -> Iterator[Found | Missing]:
+def _containers_run_before_the_vm_boots(figures: Figures) -> Iterator[Found | Missing]:
     return _ahead(figures, "startup.container_time", 0.0, "{} with a container {} {}")
 
 
-def _ahead(figures: _Figures, metric: str, least_s: float, text: str) -> Iterator[Found | Missing]:
+def _ahead(figures: Figures, metric: str, least_s: float, text: str) -> Iterator[Found | Missing]:
     """Check that each later board reaches `metric` at least `least_s` before the cloud VM accepts a login."""
 
     def ahead(model: str) -> Found:

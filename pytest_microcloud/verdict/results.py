@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pytest_microcloud.measurement import Measurement
 from pytest_microcloud.runs import Entry, Run, worst
-from pytest_microcloud.runs.fingerprint import Fingerprint
+from pytest_microcloud.runs.fingerprint import CONTROLLER, Fingerprint
 
 BESIDE = frozenset(("basis",))
 """Labels that describe how a figure was obtained, not what was measured."""
@@ -24,13 +24,19 @@ class Subject:
     """What reports compare: a board model under one OS release, real or emulated.
 
     `altered` lists what the inventory changed in an emulated board. Such a board does not represent its
-    model.
+    model. `load_from` is where the load generator ran.
     """
 
     model: str
     emulated: bool
     os_release: str
     altered: tuple[str, ...] = ()
+    load_from: str = CONTROLLER
+
+    @property
+    def place(self) -> str:
+        """Where the load came from, in words; empty for the controller."""
+        return "" if self.load_from == CONTROLLER else f"load from {self.load_from}"
 
 
 PAGE_TIME, THROUGHPUT = "serving.page_time", "serving.throughput"
@@ -148,7 +154,10 @@ class Results:
         """All subjects: by model, real before emulated, then by OS release from the oldest."""
         return sorted(
             self._newest,
-            key=lambda s: (s.model, s.emulated, self._since[s.os_release], s.os_release, s.altered),
+            key=lambda s: (
+                *(s.model, s.emulated, self._since[s.os_release], s.os_release, s.altered),
+                s.load_from,
+            ),
         )
 
     @property
@@ -189,23 +198,42 @@ class Results:
         """Return the metrics that were measured."""
         return sorted({metric for _, metric, _ in self._figures})
 
+    @property
+    def places(self) -> list[str]:
+        """Where the load came from: the controller and sites."""
+        return sorted({subject.load_from for subject in self.subjects})
+
     def releases(
-        self, model: str, *, emulated: bool, metric: str, labels: Mapping[str, object]
+        self,
+        model: str,
+        *,
+        emulated: bool,
+        metric: str,
+        labels: Mapping[str, object],
+        load_from: str = CONTROLLER,
     ) -> list[tuple[str, float]]:
         """Return a metric's median over all boots for each OS release of a model, oldest first."""
-        there = [s for s in self.of_models if (s.model, s.emulated) == (model, emulated)]
+        wanted = (model, emulated, load_from)
+        there = [s for s in self.of_models if (s.model, s.emulated, s.load_from) == wanted]
         return [
             (s.os_release, statistics.median(self._history[key]))
             for s in there
             if (key := (s, metric, point(labels))) in self._history
         ]
 
-    def of_model(self, model: str, metric: str, labels: Mapping[str, object]) -> tuple[Subject, Figure]:
-        """Return the newest figure of a model, from a real board if possible; raises Missing."""
+    def of_model(
+        self, model: str, metric: str, labels: Mapping[str, object], *, load_from: str | None = None
+    ) -> tuple[Subject, Figure]:
+        """Return the newest figure of a model, from a real board if possible; raises Missing.
+
+        With `load_from`, only figures whose load came from there count.
+        """
         found = [
             (subject, figure)
             for subject in self.of_models
-            if subject.model == model and (figure := self.figure(subject, metric, labels)) is not None
+            if subject.model == model
+            and load_from in (None, subject.load_from)
+            and (figure := self.figure(subject, metric, labels)) is not None
         ]
         if not found:
             raise Missing(at_point(metric, labels), model)
@@ -301,4 +329,5 @@ def subject_of(facts: Fingerprint) -> Subject:
         facts.emulated,
         f"{system}, HypriotOS image {release}" if release and release not in system else system,
         facts.altered,
+        facts.load_from,
     )

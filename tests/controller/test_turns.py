@@ -140,3 +140,15 @@ def test_a_link_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=turns.FILE), turns.turn(0.1, print):
         pass
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_processes_with_another_temporary_directory_take_turns_with_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with holder(CPUS):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "own"))
+        (tmp_path / "own").mkdir()
+        monkeypatch.setenv(turns.DIRECTORY, str(tmp_path))
+        assert not taken_within(0.5, 1)
+        monkeypatch.delenv(turns.DIRECTORY)
+        assert taken_within(5, 1)

@@ -99,3 +99,24 @@ def test_an_address_is_used_unchanged(address: str) -> None:
 def test_a_number_beyond_sense_is_refused(variable: str, value: float) -> None:
     with pytest.raises(InventoryError, match=f"'desk': {variable}=.* should be "):
         desk(**{variable: value})
+
+
+@pytest.mark.parametrize("site", ["192.0.2.1", "two words", "-x"])
+def test_a_site_is_a_name(site: str) -> None:
+    assert desk(microcloud_site="rack1").site == "rack1"
+    assert desk().site is None
+    with pytest.raises(InventoryError, match=r"microcloud_site=.* should be a name"):
+        desk(microcloud_site=site)
+
+
+def test_the_gateway_of_a_site_reaches_a_board_without_jump_hosts() -> None:
+    target = desk(
+        ansible_ssh_args="-C -J gate",
+        ansible_ssh_common_args="-o ProxyJump=gate -o Port=2222",
+        ansible_ssh_extra_args="-o 'ProxyCommand ssh -W %h:%p gate' -F file",
+        ansible_user="pirate",
+    )
+    direct = target.without_jump()
+    assert direct.ssh_arguments == ("-C", "-o", "Port=2222", "-F", "file")
+    assert direct.user == "pirate"
+    assert desk().without_jump() == desk()

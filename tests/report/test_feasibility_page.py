@@ -95,7 +95,9 @@ def page(
     catalog = dataclasses.replace(shipped, models=models, experiments=experiments or {})
     fingerprints = {
         name: Fingerprint.of(
-            json.loads(json.dumps(fingerprint(up) | {"address": up.target.address}, default=str))
+            json.loads(
+                json.dumps(fingerprint(up, "controller") | {"address": up.target.address}, default=str)
+            )
         )
         for name, up in boards.items()
     }

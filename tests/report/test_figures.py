@@ -262,6 +262,26 @@ def test_an_altered_board_has_curves_of_its_own_and_is_no_release_of_its_model(
     assert len({row[3] for row in plots["trend"].rows if row[1] == "capacity (docker)"}) == 1
 
 
+def test_boards_whose_load_came_from_two_places_have_curves_and_trends_of_their_own(
+    write: Write, drawn: Callable[[], dict[str, Plot]]
+) -> None:
+    write("1", "pi3b", emulated=False)
+    write("2", "pi3b", emulated=False, os_release=TRIXIE, taken="2026-04-01T12:00:00+00:00")
+    write("3", "pi3b", emulated=False, load_from="rack1", taken="2026-05-01T12:00:00+00:00")
+    plots = drawn()
+    names = {trace["name"] for trace in plots["serving"].traces}
+    assert [name for name in names if "load from rack1" in name]
+    assert [name for name in names if "load from" not in name]
+    trends = {trace["name"] for trace in plots["trend"].traces}
+    assert not [name for name in trends if "rack1" in name]  # it has one release there
+    write(
+        "4", "pi3b", emulated=False, os_release=TRIXIE, load_from="rack1", taken="2026-06-01T12:00:00+00:00"
+    )
+    trends = {trace["name"] for trace in drawn()["trend"].traces}
+    assert [name for name in trends if name.startswith("pi3b, load from rack1 · ")]
+    assert [name for name in trends if name.startswith("pi3b · ")]
+
+
 def test_a_plot_is_json_and_no_text_in_it_is_markup(
     write: Write, drawn: Callable[[], dict[str, Plot]]
 ) -> None:

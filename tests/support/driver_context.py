@@ -10,7 +10,7 @@ from pytest_microcloud.controller import engine
 from pytest_microcloud.inventory.target import Target
 
 
-def context(target: Target) -> DriverContext:
-    """Return the context of a driver for that target, outside of any run."""
+def context(target: Target, *, gateway: str = "") -> DriverContext:
+    """Return the context of a driver for that target, outside of any run; `gateway` is the site of one."""
     model = catalogs.load().model(target.model)
-    return DriverContext(target, model, "run", Path(), (), print, engine.host_engine)
+    return DriverContext(target, model, "run", Path(), (), print, engine.host_engine, None, gateway)

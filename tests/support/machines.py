@@ -93,6 +93,8 @@ class How(TypedDict, total=False):
     memory: int
     cpus: float
     """Its share of this machine's CPUs (default: all), so that it does not starve a load generator."""
+    mounts: tuple[str, ...]
+    """Directories of this machine that it has, too, read-only and at the same paths."""
     known: bool
     """Whether `known_hosts` has its host key."""
 

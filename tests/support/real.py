@@ -210,6 +210,15 @@ class RealBoard:
         if self._engine is not None:
             self._wait_for(f"{self._engine} info")
 
+    def move(self, network: Network) -> None:
+        """Leave the network that this machine reaches for another one, with another address."""
+        network.connect(self.container)
+        self._network.disconnect(self.container)
+        self.container.reload()
+        address = self.container.attrs["NetworkSettings"]["Networks"][str(network.name)]["IPAddress"]
+        self.known_hosts.write_text(self.known_hosts.read_text().replace(self.address, address))
+        self.address = address
+
     def remove(self) -> None:
         """Remove the board with everything on it."""
         from docker.errors import NotFound
@@ -250,6 +259,8 @@ class RealBoard:
             file = self.directory / "cpuinfo"
             file.write_text(cpuinfo)
             binds[str(file)] = {"bind": "/proc/cpuinfo", "mode": "ro"}
+        for directory in self.how.get("mounts", ()):
+            binds[directory] = {"bind": directory, "mode": "ro"}
         memory = self.how.get("memory")
         host_config = host.api.create_host_config(
             cap_add=[*isolation.CAPABILITIES, "SYS_TIME"],

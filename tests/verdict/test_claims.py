@@ -303,3 +303,33 @@ def test_all_are_checked_in_the_papers_order(shelf: Shelf) -> None:
     sections = [claim.section for claim in found]
     assert sections == sorted(sections)
     assert set(sections) == {"4.I", "4.II", "4.III", "4.IV"}
+
+
+PAGES = "later_generations_serve_no_slower"
+
+
+def of(world: World, *models: str) -> World:
+    return {figure: value for figure, value in world.items() if figure[0] in models}
+
+
+def test_page_times_from_two_places_are_not_compared(shelf: Shelf) -> None:
+    world = as_in_the_paper()
+    world[at("pi3b", "serving.page_time", setting="native", clients=50)] = 9.0
+    shelf.add(of(world, "pi1b", "pi2b"), emulated=False, load_from="rack1")
+    found = shelf.add(of(world, "pi3b"), emulated=False, load_from="rack2").check(PAGES)
+    assert found.verdict == "holds"
+    assert not [numbers for numbers in found.numbers if "pi3b" in numbers]
+    assert found.missing == ("serving.page_time of pi3b with load from rack1",)
+    found = shelf.add(of(world, "pi2b"), emulated=False, load_from="rack2").check(PAGES)
+    assert found.verdict == "does not hold"
+    assert "pi3b 9 s, pi2b 12.5 ms (50 native)" in found.numbers
+
+
+def test_what_does_not_depend_on_the_load_is_compared_across_places(shelf: Shelf) -> None:
+    world = as_in_the_paper()
+    shelf.add(of(world, "pi1b", "pi2b"), emulated=False, load_from="rack1")
+    shelf.add(of(world, "pi3b"), emulated=False, load_from="rack2")
+    found = shelf.check("later_generations_do_io_no_slower")
+    assert (found.verdict, found.missing) == ("holds", ())
+    assert len(found.numbers) == len(set(found.numbers))
+    assert [numbers for numbers in found.numbers if numbers.startswith("pi3b")]

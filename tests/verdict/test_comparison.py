@@ -98,8 +98,13 @@ def test_for_machines_it_is_plain_json(tmp_path: Path) -> None:
             emulated(emulated_by={"round_trip": "delay line", "rate": "tbf, u32"}),
             "the round trip is emulated by delay line, but was emulated by netem",
         ),
+        (
+            fingerprint(),
+            fingerprint(load_from="rack1"),
+            "the load came from rack1, but was from controller",
+        ),
     ],
-    ids=["model", "driver", "card", "calibration", "host", "link", "means"],
+    ids=["model", "driver", "card", "calibration", "host", "link", "means", "place"],
 )
 def test_what_cannot_be_compared_is_refused_by_name(
     tmp_path: Path, old: Mapping[str, Any], new: Mapping[str, Any], text: str

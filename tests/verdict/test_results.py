@@ -224,3 +224,16 @@ def test_samples_and_verdict_are_those_of_all_boots(tmp_path: Path) -> None:
     assert figure is not None
     assert figure.samples == [10.0, 11.0, 20.0]
     assert figure.verdict == "infeasible"
+
+
+def test_boards_whose_load_came_from_two_places_are_kept_apart(tmp_path: Path) -> None:
+    kinds = [fingerprint(), fingerprint(load_from="rack1")]
+    results = Results(monthly(tmp_path, kinds))
+    at_site = Subject("pi3b", False, BOOKWORM, load_from="rack1")
+    assert results.subjects == [PI3B, at_site]
+    assert results.places == ["controller", "rack1"]
+    here, there = (
+        results.of_model("pi3b", "startup.ready_time", {}, load_from=place)[1].median
+        for place in results.places
+    )
+    assert (here, there) == (11.0, 12.0)

@@ -131,7 +131,8 @@ class DriverContext:
     `run_id` labels everything that is created, `directory` is the run's private directory on the controller,
     and `workloads` are those of the catalog. `say` shows a line of progress. `host_engine` returns the
     controller's Docker engine, after removing what killed runs left there, or raises EngineMissing. `over` is
-    the link to the running board that the new board replaces, if any.
+    the link to the running board that the new board replaces, if any. `gateway` is the site
+    on whose gateway this process runs; empty on the controller.
     """
 
     target: Target
@@ -142,6 +143,7 @@ class DriverContext:
     say: Callable[[str], None]
     host_engine: Callable[[], DockerClient]
     over: Link | None = None
+    gateway: str = ""
 
 
 DriverFactory = Callable[[DriverContext], Driver]

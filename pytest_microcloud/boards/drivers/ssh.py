@@ -55,7 +55,14 @@ class SshDriver(Driver):
         path = Path(named).expanduser()
         if not os.access(path, os.R_OK):
             what = "is not readable" if path.exists() else "does not exist"
-            raise LoginRejected(self.target.name, f"the key {path} {what}: see ansible_ssh_private_key_file")
+            remedy = "see ansible_ssh_private_key_file"
+            if site := self.context.gateway:
+                what += f" on the gateway of the site {site}"
+                remedy = (
+                    "a key that the inventory names must be on the gateway, too; or leave it out and forward "
+                    "your agent (--tx 'ssh=-A GATEWAY//…')"
+                )
+            raise LoginRejected(self.target.name, f"the key {path} {what}: {remedy}")
         return path
 
     def made_of(self) -> dict[str, Any]:

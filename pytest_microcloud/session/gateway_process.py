@@ -1,0 +1,106 @@
+"""Runs on a gateway as long as a session: keeps the session's directories there, and passes signals on.
+
+execnet sends this source over, so it imports the standard library alone. The first message from the
+controller is the directory in which workers start, or None, and the run id; the first answer is a dictionary
+that describes the gateway. Further messages are `["signal", pid, number]` and `["end"]`.
+
+Another process removes the directories: it waits until this one has ended, by whatever cause, and until no
+process of the session works there any more.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from typing import Any
+
+PREFIX = "mc-"
+"""Prefix of the run's directory on a gateway; short, as the paths of sockets must be."""
+WORKERS_END_S = 60
+"""How long the workers may take to release their boards once the controller is gone."""
+NEEDED = {"ssh": "openssh-client", "ab": "apache2-utils"}
+"""The programs that a worker runs on its own machine, with their Debian packages."""
+REMOVE = """
+import os, shutil, signal, sys, time
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN)
+timeout_s, parent, *directories = sys.argv[1:]
+sys.stdin.buffer.read()
+
+def in_use():
+    for process in os.listdir("/proc"):
+        try:
+            there = os.readlink("/proc/" + process + "/cwd") if process.isdigit() else ""
+        except OSError:
+            continue
+        if any((there + "/").startswith(directory + "/") for directory in directories):
+            return True
+    return False
+
+deadline = time.monotonic() + float(timeout_s)
+while in_use() and time.monotonic() < deadline:
+    time.sleep(0.1)
+for directory in directories:
+    for attempt in range(20):
+        shutil.rmtree(directory, ignore_errors=True)
+        if not os.path.exists(directory):
+            break
+        time.sleep(0.1)
+if parent:
+    try:
+        os.rmdir(parent)
+    except OSError:
+        pass
+"""
+
+
+def keep(channel: Any) -> None:
+    """Serve a controller until it says so or is gone."""
+    chdir, run_id = channel.receive()
+    created = ""
+    if chdir is not None:
+        chdir = os.path.abspath(os.path.expanduser(chdir))  # noqa: PTH100, PTH111
+        if not os.path.exists(chdir):  # noqa: PTH110
+            os.mkdir(chdir)  # noqa: PTH102
+            created = chdir
+    run = os.path.realpath(tempfile.mkdtemp(prefix=PREFIX))
+    suites = os.path.realpath(tempfile.mkdtemp(prefix=f"microcloud-{run_id}-", dir=chdir or run))
+    remover = subprocess.Popen(
+        [sys.executable, "-c", REMOVE, str(WORKERS_END_S), created, *dict.fromkeys((suites, run))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd="/",
+    )
+    with open(os.path.join(suites, "pytest.ini"), "w") as ini:  # noqa: PTH118, PTH123
+        ini.write("[pytest]\n")  # so that none above it applies
+    channel.send({"run": run, "suites": suites, "temporary": tempfile.gettempdir(), **_installed()})
+    for message in channel:
+        if message[0] == "end":
+            remover.communicate(timeout=WORKERS_END_S + 30)
+            channel.send(not any(map(os.path.exists, (run, suites))))
+            return
+        _, pid, number = message
+        with suppress(OSError):  # it has ended
+            os.kill(pid, number)
+
+
+def _installed() -> dict[str, Any]:
+    """Return the plugin's version, or why it is not there, and which packages are missing."""
+    try:
+        import pytest_microcloud
+
+        version, problem = str(pytest_microcloud.__version__), ""
+    except Exception as error:
+        version, problem = "", f"{type(error).__name__}: {error}"
+    missing = [package for program, package in NEEDED.items() if shutil.which(program) is None]
+    return {"version": version, "problem": problem, "python": sys.executable, "missing": missing}
+
+
+if __name__ == "__channelexec__":
+    keep(channel)  # type: ignore[name-defined] # noqa: F821

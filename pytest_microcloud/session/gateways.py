@@ -1,0 +1,207 @@
+"""Workers on other machines, such as the gateway of a site: what they need there, and that nothing is left.
+
+One connection per `--tx` spec lasts as long as the session, beside those of the workers: see
+`gateway_process`. pytest-xdist starts the workers in a directory that this connection keeps, and copies the
+suites into it.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Generator
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import execnet
+import pytest
+from execnet.gateway_io import ssh_args
+
+import pytest_microcloud
+from pytest_microcloud.controller import turns
+from pytest_microcloud.errors import UserMistake
+from pytest_microcloud.session import gateway_process
+from pytest_microcloud.session.sent_files import SentFiles
+from pytest_microcloud.session.sites import expanded, is_here, site_of
+from pytest_microcloud.session.state import SESSION
+
+if TYPE_CHECKING:
+    from execnet import Gateway, Group, XSpec
+    from xdist.workermanage import WorkerController
+
+CONNECT_TIMEOUT_S = 60.0
+END_TIMEOUT_S = gateway_process.WORKERS_END_S + 60.0
+LOGIN = "openssh-client"
+NOT_KEPT = ("chdir=", "id=", "execmodel=", "env:", "nice=")
+"""Keys of a worker's spec that the connection beside it does not have."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The connection for the workers of a spec, and what their gateway is."""
+
+    site: str
+    gateway: Gateway
+    channel: Any
+    about: dict[str, Any]
+
+
+class Gateways:
+    """The hooks of a controller some of whose workers run on other machines. Raises UserMistake."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._files = SentFiles(config)
+        self._here = config.invocation_params
+        self._group: Group = execnet.Group()
+        self._kept: dict[str, _Kept] = {}
+        there = self._files.arguments()
+        self._there = type(self._here)(args=there, plugins=self._here.plugins, dir=self._here.dir)
+        self._read = {
+            "catalog": self._files.copies(config.getini("microcloud_catalog"), "microcloud_catalog"),
+            "gate": self._files.copies(config.getini("microcloud_gate"), "microcloud_gate"),
+        }
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionstart(self) -> Generator[None, None, None]:
+        """Connect, and start the workers' ssh so that a terminal's Ctrl-C does not end them.
+
+        They inherit that SIGINT is blocked. A worker on this machine unblocks it (see `worker.begin`).
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._open()
+            yield
+        except UserMistake as error:
+            raise pytest.UsageError(str(error)) from None
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_newgateway(self, gateway: Gateway) -> None:
+        """Give the next worker the arguments that are right on its machine."""
+        self._config.invocation_params = self._here if is_here(gateway.spec) else self._there
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Remove what is on the gateways, after the workers have ended."""
+        result = yield
+        if (left := self._end()) and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        progress = self._config.stash[SESSION].progress
+        for site in left:
+            progress.announce(site, "its gateway did not confirm that nothing is left there")
+        return result
+
+    def pytest_unconfigure(self) -> None:
+        """Remove what is on the gateways if the session never began."""
+        self._end()
+        self._config.invocation_params = self._here
+
+    def input_for(self, node: WorkerController) -> dict[str, Any]:
+        """Return what a worker has to know of its place: nothing if it is on this machine."""
+        spec = node.gateway.spec
+        return {} if is_here(spec) else {"gateway": site_of(spec), **self._read}
+
+    def signal(self, node: WorkerController, number: int) -> None:
+        """Send a signal to the process of a worker on another machine."""
+        if kept := self._kept.get(str(node.gateway.spec.chdir)):
+            with suppress(OSError):  # its connection broke
+                kept.channel.send(["signal", node.gateway._rinfo().pid, int(number)])
+
+    def _open(self) -> None:
+        """Connect to all gateways at once, and let workers start in the directories there."""
+        specs = {str(spec): spec for spec in expanded(self._config) if not is_here(spec)}
+        found = {text: self._connecting(spec) for text, spec in specs.items()}
+        moved = {}
+        for text, spec in specs.items():
+            kept = _result(spec, found[text])
+            self._kept[kept.about["suites"]] = kept
+            self._check(kept, spec)
+            moved[text] = _moved(text, kept.about)
+        self._config.option.tx = [moved.get(str(spec), str(spec)) for spec in expanded(self._config)]
+        self._files.choose()
+
+    def _connecting(self, spec: XSpec) -> Future[_Kept]:
+        """Connect in a thread that does not keep the session from ending."""
+        result: Future[_Kept] = Future()
+        run_id = self._config.stash[SESSION].rack.workspace.run_id
+        text = "//".join(part for part in str(spec).split("//") if not part.startswith(NOT_KEPT))
+
+        def connect() -> None:
+            try:
+                gateway = self._group.makegateway(text)
+                channel = gateway.remote_exec(gateway_process)
+                channel.send([spec.chdir, run_id])
+                result.set_result(_Kept(site_of(spec), gateway, channel, channel.receive(CONNECT_TIMEOUT_S)))
+            except Exception as error:
+                result.set_exception(error)
+
+        threading.Thread(target=connect, daemon=True).start()
+        return result
+
+    def _check(self, kept: _Kept, spec: XSpec) -> None:
+        about, ours = kept.about, pytest_microcloud.__version__
+        install = f"{about['python']} -m pip install pytest-microcloud=={ours}"
+        if not about["version"]:
+            raise UserMistake(
+                f"--tx {spec}: {about['python']} there cannot import this plugin ({about['problem']}): "
+                f"install it there with `{install}`, or name another interpreter with //python=…"
+            )
+        if about["version"] != ours:
+            raise UserMistake(
+                f"--tx {spec}: pytest-microcloud is {about['version']} there and {ours} here: install the "
+                f"same version there with `{install}`"
+            )
+        if LOGIN in about["missing"]:
+            raise UserMistake(f"--tx {spec}: ssh is not installed there (apt-get install {LOGIN})")
+        for package in about["missing"]:
+            what = f"its gateway lacks the load generator, so serving fails (apt-get install {package})"
+            self._config.stash[SESSION].progress.announce(kept.site, what)
+
+    def _end(self) -> list[str]:
+        """Let all gateways remove the directories; return the sites of those that do not confirm it."""
+        kept, self._kept = self._kept, {}
+        left = []
+        for one in kept.values():
+            with suppress(OSError):
+                one.channel.send(["end"])
+        for one in kept.values():
+            try:
+                removed = one.channel.receive(END_TIMEOUT_S)
+            except Exception:  # the connection broke: the gateway removes them by itself
+                removed = False
+            if not removed:
+                left.append(one.site)
+        self._group.terminate(timeout=5.0)
+        return left
+
+
+def _result(spec: XSpec, connecting: Future[_Kept]) -> _Kept:
+    """Wait for a connection. Raises UserMistake."""
+    try:
+        return connecting.result(CONNECT_TIMEOUT_S)
+    except TimeoutError:
+        what = f"it did not answer within {CONNECT_TIMEOUT_S:.0f} s"
+    except (execnet.HostNotFound, EOFError, OSError):  # execnet does not always distinguish them
+        python = spec.python or "python"
+        what = f"ssh cannot log in, or there is no {python} (choose another one with //python=…)"
+    except Exception as error:
+        what = str(error).strip().splitlines()[-1]
+    raise UserMistake(f"--tx {spec}: {what}. By hand: {_by_hand(spec)}") from None
+
+
+def _by_hand(spec: XSpec) -> str:
+    return " ".join([*ssh_args(spec)[:-1], spec.python or "python", "-V"]) if spec.ssh else str(spec)
+
+
+def _moved(spec: str, about: dict[str, Any]) -> str:
+    """Return the spec of workers that start in the directory there, with all temporary files there, too."""
+    kept = [part for part in spec.split("//") if not part.startswith("chdir=")]
+    run = about["run"]
+    environment = {"TMPDIR": run, "XDG_RUNTIME_DIR": run, turns.DIRECTORY: about["temporary"]}
+    return "//".join(
+        [*kept, f"chdir={about['suites']}", *(f"env:{name}={value}" for name, value in environment.items())]
+    )
