@@ -111,7 +111,7 @@ def test_a_jump_host_that_refuses_is_named(real_board: RealBoard, gate: RealBoar
 def test_a_board_that_its_jump_host_cannot_reach_is_reported(real_board: RealBoard, gate: RealBoard) -> None:
     arguments = f"{jump(real_board, gate)} -p 4"
     message = refused(real_board, LinkError, **BEHIND, ansible_ssh_common_args=arguments)
-    assert "the jump host cannot connect to it (connect failed: Connection refused)" in message
+    assert "the jump host cannot connect to the board (connect failed: Connection refused)" in message
 
 
 # Not let in
