@@ -107,11 +107,10 @@ def explained(board: str, step: str) -> Iterator[None]:
 
 
 def within(timeout_s: float, board: str, step: str, call: Callable[[], T]) -> T:
-    """Call docker-py with a timeout for the whole call. docker-py's own timeout only limits the time without
-    data.
+    """Call docker-py with a timeout for the whole call.
 
-    Raises DeadlineExceeded, and whatever the call raises. A late call continues in its thread until
-    docker-py's own timeout.
+    docker-py's own timeout only limits the time without data. A late call continues in its thread until that
+    timeout. Raises DeadlineExceeded, and whatever the call raises.
     """
     results: list[T] = []
     failed: list[BaseException] = []
@@ -202,7 +201,7 @@ def labels(run_id: str) -> dict[str, str]:
 
 
 def host_labels(run_id: str) -> dict[str, str]:
-    """Return `labels` and those of the run's lock and lease, for all that a run creates on the host's engine."""
+    """Return `labels`, plus labels for the run's lock and lease, for what it creates on the host's engine."""
     marks = {LOCK_LABEL: str(workspace.lock_of(run_id)), LEASE_LABEL: lease_name(run_id)}
     return labels(run_id) | marks
 

@@ -28,7 +28,7 @@ appends 16."""
 
 
 def root() -> Path:
-    """Return the directory of the user's workspaces. Its path is short, because socket paths must be short."""
+    """Return the directory of the user's workspaces. The path is short, since socket paths must be short."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     return (
         Path(runtime) / "microcloud" if runtime else Path(tempfile.gettempdir()) / f"microcloud-{os.getuid()}"
