@@ -145,7 +145,7 @@ def serving_load(board: Board, catalog: Catalog, pairs: int, requests: int) -> R
         )
 
         def bare() -> float:
-            announce(board.name, f"serving: {requests} requests of {CLIENTS} clients")
+            announce(board.name, f"serving: {requests} requests from {CLIENTS} clients")
             started = time.monotonic()
             subprocess.run([program, *same], check=True, capture_output=True, timeout=DEADLINE_S)
             return time.monotonic() - started
@@ -157,7 +157,7 @@ def serving_load(board: Board, catalog: Catalog, pairs: int, requests: int) -> R
             return time.monotonic() - started
 
         took = alternate(bare, ours, pairs)
-    what = f"serving {requests} requests of {CLIENTS} clients: watched serving.load / ab"
+    what = f"serving {requests} requests from {CLIENTS} clients: watched serving.load / ab"
     return Row(what, [pair.ratio for pair in took], "", _seconds(took), at_most=1.1)
 
 

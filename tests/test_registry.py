@@ -42,7 +42,7 @@ def test_a_conftest_adds_a_driver_with_variables_of_its_own(pytester: pytest.Pyt
 
 def test_a_variable_of_another_driver_is_a_usage_error(pytester: pytest.Pytester) -> None:
     text = refused(pytester, "desk microcloud_slot=3")
-    assert "microcloud_slot is for boards of the driver bench, and this one's driver is ssh" in text
+    assert "microcloud_slot is for boards of the driver bench, and this host's driver is ssh" in text
 
 
 def test_a_misspelt_driver_is_a_usage_error_that_names_the_nearest(pytester: pytest.Pytester) -> None:

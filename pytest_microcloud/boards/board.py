@@ -46,7 +46,7 @@ LOAD_GENERATOR_CPUS = 0.5
 LOGIN_TIMEOUT_S = 15.0
 """Timeout of one login attempt after a reboot. A login on a slow board that is booting takes seconds."""
 HOLDER_FIRST_S = 20.0
-"""After a reboot, a waiting session leaves the lock's holder this time to take the lock again."""
+"""How long a waiting session leaves the lock free after a reboot, for the holder to take the lock again."""
 RECOVERY_S = 120.0
 """Time for a lost board to come back by itself. It is enough for a slow board to reboot."""
 
@@ -56,8 +56,8 @@ class Rebooted:
     """The times of a reboot.
 
     `ready_s` is the time of the first login on the board's clock. The clock of an emulated board starts at
-    power-on, that of a real board when its kernel starts. `ready_at_s` is the time of the same login on the
-    controller's monotonic clock. `powered_on_at_s`, also on the controller's clock, is when a command
+    power-on, and the clock of a real board when its kernel starts. `ready_at_s` is the time of the same login
+    on the controller's monotonic clock. `powered_on_at_s`, also on the controller's clock, is when a command
     restored the board's power; None if no command did.
     """
 
@@ -74,7 +74,7 @@ class Board:
     long to wait for a board that another session uses (s). `tools` maps the programs of experiments to Debian
     packages. `gaps` lists the aspects of the model that are not emulated, `unwatched` the aspects of the
     board's health that cannot be watched, and `others` the running containers that no run created.
-    `waited_s` is how long its measurements waited for their turn on this machine (s).
+    `waited_s` is how long the board's measurements waited for their turn on this machine (s).
     """
 
     def __init__(
@@ -169,8 +169,8 @@ class Board:
     def turn(self, *, wait: bool = True) -> Iterator[None]:
         """Reserve the CPUs of this machine that a measurement takes; see `turns.turn`.
 
-        An emulated board takes its own CPUs and its load generator's. A board with its own hardware takes
-        none; see `load_turn`.
+        For an emulated board, CPUs are reserved for the board and for its load generator. For a board with
+        its own hardware, no CPUs are reserved; see `load_turn`.
         """
         own = self.driver.host_cpus
         with turns.turn(own + LOAD_GENERATOR_CPUS if own else 0.0, self.say, wait=wait) as waited_s:
@@ -180,10 +180,11 @@ class Board:
 
     @contextlib.contextmanager
     def load_turn(self) -> Iterator[None]:
-        """Reserve what the load generator of a board with its own hardware takes of this machine.
+        """Reserve the CPUs of this machine that the load on a board with its own hardware takes.
 
-        That is its CPUs or, if larger, the board's share of this machine's network speed, as CPUs. For an
-        emulated board, `turn` has reserved the CPUs, and the load does not use this machine's network.
+        These are the load generator's CPUs or, if more, the share of all CPUs that equals the board's share
+        of this machine's network speed. For an emulated board, nothing is reserved: `turn` has reserved the
+        CPUs, and the load does not use this machine's network.
         """
         cpus = 0.0
         if not self.driver.host_cpus:
@@ -256,7 +257,7 @@ class Board:
         rebooted = None
         while rebooted is None and time.monotonic() < down_at_s + BOOT_TIMEOUT_S:
             with _errors_of_booting_ignored():
-                # The first timeouts are short, because a login during the shutdown hangs. Later ones are
+                # The first timeouts are short, because a login during the shutdown hangs. Later timeouts are
                 # longer, because a login on a slow board that is booting takes seconds.
                 timeout_s = min(LOGIN_TIMEOUT_S, 2 + (time.monotonic() - down_at_s) / 2)
                 self.link.open(self.driver.endpoint(), timeout_s=timeout_s, again=False)
@@ -285,7 +286,7 @@ class Board:
         return uptime - (asked + time.monotonic()) / 2
 
     def trouble(self) -> str:
-        """Describe what is wrong with a board that was up before; empty if nothing is."""
+        """Return what is wrong with a board that was up before; an empty string if nothing is wrong."""
         if failure := self.driver.failure():
             return failure
         try:
@@ -300,8 +301,8 @@ class Board:
     def revive(self) -> None:
         """Recover a lost board, and revert the changes on it. Raises BoardError.
 
-        Waits for the board to come back by itself. If it does not, its driver cuts and restores its power
-        once, provided that it can.
+        Waits for the board to come back by itself. If the board does not come back, its driver cuts and
+        restores the power once, provided that the driver can.
         """
         try:
             if failure := self.driver.failure():
@@ -366,7 +367,7 @@ class Board:
 
 @contextlib.contextmanager
 def _errors_of_booting_ignored() -> Iterator[None]:
-    """Ignore the errors of a board that is booting, except a wrong host key: waiting does not change that."""
+    """Ignore the errors of a board that is booting, except a wrong host key, which will not change."""
     try:
         yield
     except (HostKeyChanged, HostKeyUnknown):

@@ -23,7 +23,7 @@ _NO_SUDO = (
 
 
 def as_root(line: str) -> str:
-    """Return a command line for any login shell that runs `line` as root, with sudo if needed.
+    """Return a command line that runs `line` as root from any login shell, with sudo if needed.
 
     The locale makes sudo print English messages, which `sudo_refused` recognises.
     """
@@ -39,7 +39,7 @@ def sudo_refused(errors: str) -> bool:
 
 
 def marked(line: str) -> str:
-    """Return a command line for any login shell that prints the start mark before the command's output."""
+    """Return a command line that prints `START` and then runs `line`, from any login shell."""
     return f"echo {shlex.quote(START.decode().strip())}; exec {line}"
 
 

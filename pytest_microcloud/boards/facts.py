@@ -1,7 +1,7 @@
 """A board's fingerprint: hardware, operating system and engine as the board reports them, once per boot.
 
-All of it is untrusted text from another machine. A value is accepted only if it has its expected form: one
-line of limited length, without control characters. A value that is missing or malformed is None.
+The fingerprint is untrusted text from another machine. A value is accepted only if it has its expected form:
+one line of limited length, without control characters. A value that is missing or malformed is None.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ def parsed(reported: Mapping[str, str], memory_bytes: int, info: object, version
 
 
 CGROUP = {"cgroup2fs": "2", "tmpfs": "1"}
-"""The cgroup version by the type of the file system at /sys/fs/cgroup."""
+"""A dict from the type of the file system at /sys/fs/cgroup to the cgroup version."""
 
 
 def _ask(link: Link, script: str) -> dict[str, str]:

@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 POLL_S = 5.0
 WINDOW_S = 0.25
-"""Length of the first check for other load before a measurement. It doubles while there is such load."""
+"""Length of the first check for other load before a measurement. Each further check takes twice as long."""
 SETTLE_S = 20.0
 """Time for the session's own preparations to finish. Load after that time comes from something else."""
 RECOVERY_S = 60.0
 BUSY = 0.9
-"""Share of a CPU's time. A governor runs a CPU with this load at the highest frequency that it allows."""
+"""Share of a CPU's time. Under this load, a governor runs the CPU at its highest allowed frequency."""
 SINCE_BOOT = 16
-"""The firmware's low bits describe the present. The same bits, shifted by this, describe the time since
-boot."""
+"""The firmware's low bits describe the present. The same bits, shifted left by this number, describe the time
+since boot."""
 SIGKILLED = "137"
 """The exit code that Docker reports for a container ended by SIGKILL."""
 BITS = (
@@ -57,7 +57,7 @@ class Finding:
 
 
 class Watched(Protocol):
-    """What `Watch` needs of a board."""
+    """The attributes and methods of a board that `Watch` uses."""
 
     link: Link
     lock: Lock
@@ -256,7 +256,7 @@ def _clock(first: Vitals, last: Vitals) -> Iterator[Finding]:
 
 
 def _supply(first: Vitals, later: Sequence[Vitals]) -> Iterator[Finding]:
-    """Report bits of the present from any reading, and bits of the time since boot only if they are new."""
+    """Report each bit for the present, and a bit for the time since boot only if it was not set at first."""
     at_first = next((v.throttled for v in (first, *later) if v.throttled is not None), 0)
     for vitals in (first, *later):
         bits = vitals.throttled or 0
@@ -284,7 +284,7 @@ def _heat(seen: Sequence[Vitals]) -> Iterator[Finding]:
 
 
 def _frequency(seen: Sequence[Vitals]) -> Iterator[Finding]:
-    """Compare clocks with their expected frequency. A reading counts if the CPUs were busy around it."""
+    """Report clocks below their expected frequency in readings before and after which the CPUs were busy."""
     for name, due_hz in seen[0].due_hz.items():
         at = [(vitals.asked_s, vitals.clocks[name]) for vitals in seen if name in vitals.clocks]
         busy = [(c.busy_s - b.busy_s) > BUSY * (then - now) for (now, b), (then, c) in pairwise(at)]

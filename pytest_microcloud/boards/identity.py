@@ -24,8 +24,9 @@ MEANING = 0xFFFFFF
 class Identity:
     """A board's hardware as the board reports it; unreported values are None. RAM is in bytes, as sold.
 
-    `model` is the catalog's id of the model, if it has one. `kind` is a Raspberry Pi's type, such as "3B", or
-    the device tree entry of another board. `evidence` is the source of the identification.
+    `model` is the id of the board's model in the catalog, if the catalog has the model. `kind` is a Raspberry
+    Pi's type, such as "3B", or the device tree entry of another board. `evidence` is the source of the
+    identification.
     """
 
     kind: str
@@ -96,7 +97,7 @@ def check(target: Target, model: BoardModel, board: Identity | None) -> None:
         remedy = f"put it into the group [{board.model}]"
     raise WrongBoard(
         target.name,
-        f"the inventory says {model.name} ({model.id}), but it is a {what} "
+        f"the inventory says {model.name} ({model.id}), but the board is a {what} "
         f"({board.model or board.kind}, by its {board.evidence}): {remedy}",
     )
 
@@ -116,7 +117,7 @@ def _by_tree(compatible: Sequence[str], tree_model: str | None) -> Identity | No
 
 
 def _alike(board: Identity, models: Iterable[BoardModel]) -> list[BoardModel]:
-    """Return the models of a board's kind; if some of them have the board's RAM, only those."""
+    """Return the models of a board's kind, or only the models with the board's RAM if there are any."""
     of_kind = [model for model in models if board.kind in {kind for kind, _ in _kinds(model)}]
     exactly = [model for model in of_kind if (board.kind, board.ram_bytes) in _kinds(model)]
     return exactly or of_kind

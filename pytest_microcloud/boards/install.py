@@ -1,8 +1,8 @@
 """Installs the programs of experiments on a board with apt, for the duration of a run.
 
-First, apt simulates the installation. The ledger records the packages that it would add, and exactly these
-are purged at the end. An installation that would change or remove an existing package is refused. apt uses a
-separate directory for its lists, downloads and records, so that the board's own stay unchanged.
+First, apt simulates the installation. The ledger records the packages that apt would add, and exactly these
+packages are purged at the end. An installation that would change or remove an existing package is refused.
+apt uses a separate directory for lists, downloads and records, so that the board's own files stay unchanged.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _APT = (
 )
 _PLANNED = re.compile(r"^(?P<what>Inst|Remv) (?P<package>\S+)(?P<upgrade> \[)?", re.MULTILINE)
 
-# An experiment starts Apache itself; the installation must not start it now or at the next boot.
+# An experiment starts Apache itself; the installation must not start Apache now or at the next boot.
 _INSTALL = f"""
 systemctl mask -q --runtime apache2
 {_APT} install "$@"; status=$?
@@ -43,8 +43,8 @@ systemctl unmask -q --runtime apache2
 case " $* " in *" apache2 "*) systemctl disable -q apache2 ;; esac
 """
 
-# dpkg, because apt would also remove packages that were installed later and depend on these. dpkg does not
-# wait for an interrupted apt that is still running, hence the retries.
+# dpkg removes the packages, because apt would also remove packages that were installed later and depend on
+# them. dpkg does not wait for an interrupted apt that is still running, hence the retries.
 _UNDO = """
 systemctl unmask -q --runtime apache2
 rm -rf {directory}
@@ -79,7 +79,7 @@ def install(link: Link, tools: Mapping[str, str], ledger: Ledger, say: Callable[
 
 
 def _coming(link: Link, packages: list[str]) -> list[str]:
-    """Return the packages to install, with dependencies. Raises ToolMissing if others would change."""
+    """Return the packages to install, with dependencies. Raises ToolMissing if another one would change."""
     done = link.run(
         f"{_APT} --simulate install {shlex.join(packages)}", root=True, check=False, timeout_s=300
     )
@@ -92,7 +92,7 @@ def _coming(link: Link, packages: list[str]) -> list[str]:
 
 
 def _new(link: Link, coming: list[str]) -> list[str]:
-    """Return the packages of which no earlier installation left configuration files on the board."""
+    """Return the packages that have no configuration files left over from an earlier installation."""
     asked = link.run(
         f"dpkg-query -W -f '${{db:Status-Abbrev}}${{Package}}\\n' {shlex.join(coming)}", check=False
     )

@@ -1,9 +1,9 @@
 """The SSH connection to a board, which commands, testinfra and the Docker socket share.
 
-The connection is an OpenSSH master with a ControlPath that runs as a child process. For a real board it is
-the user's ssh with the user's configuration, keys, agent and jump hosts. Every other ssh uses the ssh_config
-that this module writes, which allows only that connection. The engine's socket is forwarded to a socket in
-the run's private directory.
+The connection is an OpenSSH master with a ControlPath; the master runs as a child process. For a real board,
+the master is the user's ssh with the user's configuration, keys, agent and jump hosts. Every other ssh uses
+the ssh_config that this module writes, which allows only the master's connection. The engine's socket is
+forwarded to a socket in the run's private directory.
 """
 
 from __future__ import annotations
@@ -40,17 +40,18 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 30.0
 COMMAND_TIMEOUT_S = 60.0
 GRACE_S = 15.0
-"""The controller waits longer than a command's timeout on the board by this time, for the round trip."""
+"""How much longer than a command's timeout on the board the controller waits, to allow for the round trip."""
 KILL_AFTER_S = 2
 """Time between the SIGTERM that ends a late command on the board and its SIGKILL."""
 SSH_FAILED = 255
-"""The exit status of ssh itself, as opposed to the command's."""
+"""The exit status of ssh if ssh itself fails. Any other status is that of the command."""
 LATE = (124, 137, 255)
-"""Exit statuses after a timeout: timeout(1) sent SIGTERM, it sent SIGKILL, or ssh reports that SIGKILL."""
+"""Exit statuses after a timeout: 124 if timeout(1) sent SIGTERM, 137 if it sent SIGKILL, and 255 if ssh
+reports the SIGKILL."""
 
 
-# ssh uses an option's first value. These come first, so they override the user's configuration: an unknown
-# host key is an error, there are no prompts, and the user's forwards are not set up.
+# ssh uses an option's first value. These options come first, so they override the user's configuration: an
+# unknown host key is an error, there are no prompts, and the user's forwards are not set up.
 ENFORCED_OPTIONS = (
     "BatchMode=yes",
     "StrictHostKeyChecking=yes",
@@ -114,8 +115,8 @@ class Link:
     def open(self, endpoint: Endpoint, *, timeout_s: float, again: bool = True) -> None:
         """Connect. Raises LinkError or a subclass that states what to do.
 
-        With `again`, it retries until the deadline, for a board that may still be booting. Without, it tries
-        once, because a machine that is up may treat repeated attempts as an attack.
+        With `again`, the connection is retried until the timeout, for a board that may still be booting.
+        Otherwise it is tried once, because a machine that is up may treat repeated attempts as an attack.
         """
         self.close()
         self._endpoint, self._address = endpoint, None
@@ -207,7 +208,7 @@ class Link:
         return result
 
     def start(self, command: str) -> subprocess.Popen[bytes]:
-        """Start a shell command on the board that communicates over its standard input and output.
+        """Start a shell command on the board, and return the process, which pipes its stdin and stdout.
 
         Earlier output of the user's login shell is discarded. Raises DeadlineExceeded if the command does not
         start in time, and LinkError if it cannot start.
@@ -229,7 +230,7 @@ class Link:
         return process
 
     def _await_start(self, process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
-        """Read up to the start mark, byte by byte: the output after it is the command's."""
+        """Read the output up to `START`, byte by byte, because the output after `START` is for the caller."""
         output = process.stdout
         if output is None:  # not reached: a pipe was requested
             raise LinkError(self.board, "its shell has no output")
@@ -341,7 +342,7 @@ class Link:
         return ssh_errors.reason(self.board, _tail(self._log), by_hand, known_hosts, verbosely)
 
     def _forward(self) -> None:
-        """Forward the engine's socket if it is not forwarded yet. No engine has to listen there."""
+        """Forward the engine's socket if it is not forwarded yet, even if no engine listens at it."""
         if self._socket.exists():
             return
         forward = ["-O", "forward", "-L", f"{self._socket}:{self.endpoint.docker_socket}"]
@@ -362,8 +363,8 @@ class Link:
         if "open refused by peer" in messages:
             return LinkError(
                 self.board,
-                "its sshd allows too few sessions on one connection: set MaxSessions to 10 or more in its "
-                "/etc/ssh/sshd_config, then run `sudo systemctl reload ssh` on it",
+                "its sshd allows too few sessions on one connection: on the board, set MaxSessions to 10 or "
+                "more in /etc/ssh/sshd_config, then run `sudo systemctl reload ssh`",
             )
         return LinkError(self.board, f"the SSH connection broke: {_last_line(messages)}")
 

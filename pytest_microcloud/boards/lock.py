@@ -2,8 +2,8 @@
 
 The lock is a file on the board. Over SSH, the session starts a process on the board, the keeper, which holds
 the file locked for as long as it receives heartbeats on its standard input. If the session is killed, the
-keeper notices at once; if the controller loses its power or network, within `SILENCE_S`. The keeper then
-reverts the changes on the board and releases the lock.
+keeper notices at once. If the controller loses its power or network, the keeper notices within `SILENCE_S`.
+The keeper then reverts the changes on the board and releases the lock.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HEARTBEAT_S = 10
 SILENCE_S = 60
 """After this time without a heartbeat, a keeper assumes that its controller is dead."""
 GRACE_S = 20
-"""How long a keeper waits after its connection broke: operations finish, and the session may reconnect."""
+"""How long a keeper waits after its connection broke, for operations to end or the session to reconnect."""
 TIDYING_S = 180.0
 """A session waits at least this long for a keeper that cleans up after a dead controller."""
 ANSWER_TIMEOUT_S = 30.0
@@ -71,8 +71,8 @@ failed() { echo "cannot ${complaint//$'\n'/; }"; exit; }
 if ! take -n; then
     [ ! "$complaint" ] || failed
     read -r since state pid its_run its_board its_who <"$file"
-    # Same board and run: the keeper of this session's broken connection. If it is reverting changes, wait for
-    # it: the commands that it started would continue without it.
+    # Same board and run: the holder is the keeper of this session's broken connection. If that keeper is
+    # reverting changes, wait for it: the commands that it started would continue without it.
     [ "$its_run $its_board" = "$run $board" ] &&
         grep -qa microcloud-keeper "/proc/${pid//[^0-9]/}/cmdline" &&
         { [ "$state" = undoing ] || kill -9 "$pid"; } && take -w UNDOING || {
@@ -105,7 +105,7 @@ _NEEDS_BASH = "command -v bash >/dev/null || { echo 'cannot bash: not found'; ex
 
 @dataclass(frozen=True)
 class Holder:
-    """The holder of a lock; `since` is in s since the epoch, on the controller's clock."""
+    """The holder of a lock. `since` is when the lock was taken (controller's clock, in s since the epoch)."""
 
     since: float
     tidying: bool
@@ -137,8 +137,9 @@ class Lock:
     def take(self, *, wait_s: float = 0.0, leave: bool = False) -> None:
         """Take the lock, and revert changes that were left on the board unless `leave` is true.
 
-        `wait_s` is the timeout for another session's lock; if that is cleaning up, it is at least TIDYING_S.
-        Raises BoardBusy that names the holder.
+        `wait_s` is how long to wait for another session to release the lock (s). While a board is being
+        cleaned up after that session, the timeout is at least TIDYING_S. Raises BoardBusy that names the
+        holder.
         """
         started, reported = time.monotonic(), ""
         while holder := self._try(leave=leave):
@@ -170,7 +171,7 @@ class Lock:
             output, _ = keeper.communicate(b"end\n", timeout=undo.UNDO_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             raise DeadlineExceeded(
-                self._link.board, f"did not revert its changes within {undo.UNDO_TIMEOUT_S} s"
+                self._link.board, f"did not revert the run's changes within {undo.UNDO_TIMEOUT_S} s"
             ) from None
         finally:
             status = keeper.poll()
@@ -178,7 +179,9 @@ class Lock:
         if complaints := _lines(self._unread + output):
             raise BoardError(self._link.board, "; ".join(complaints))
         if status != 0:
-            raise LinkError(self._link.board, "the connection broke before the changes on it were reverted")
+            raise LinkError(
+                self._link.board, "the connection broke before the changes on the board were reverted"
+            )
 
     def drop(self) -> None:
         """Close the connection that holds the lock; the board then reverts the changes by itself."""
@@ -214,7 +217,7 @@ class Lock:
         while (line := self._line(keeper, deadline)) != "held":
             if line is None:
                 status = keeper.wait(5)
-                what = "the connection broke" if status == 255 else f"its keeper exited with {status}"
+                what = "the connection broke" if status == 255 else f"the lock's process exited with {status}"
                 raise LinkError(self._link.board, f"its lock could not be taken: {what}")
             if line.startswith("cannot "):
                 raise _lock_error(self._link.board, text(line.removeprefix("cannot "), LONGEST) or "?")
@@ -228,12 +231,12 @@ class Lock:
         return None
 
     def _line(self, keeper: subprocess.Popen[bytes], deadline: float) -> str | None:
-        """Return the next line that the keeper prints; None at its end."""
+        """Return the next line of the keeper's output; None at the end of the output."""
         if keeper.stdout is None:
             return None
         while b"\n" not in self._unread:
             if not select.select([keeper.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                raise DeadlineExceeded(self._link.board, "did not report whether it is free")
+                raise DeadlineExceeded(self._link.board, "did not report whether its lock is free")
             part = os.read(keeper.stdout.fileno(), 4096)
             if not part:
                 return None
@@ -261,11 +264,11 @@ def _lock_error(board: str, complaint: str) -> BoardError:
     """Return the error for a lock that a keeper cannot take although no other session has it."""
     if "not found" in complaint:
         what = f"its lock needs bash, and flock of util-linux ({complaint})"
-        return ToolMissing(board, f"{what}: run `apt-get install bash util-linux` on it")
+        return ToolMissing(board, f"{what}: run `apt-get install bash util-linux` on the board")
     return BoardError(
         board,
-        f"its lock could not be taken ({complaint}): allow the user to read and lock that file, in /run/lock "
-        "or /tmp",
+        f"its lock could not be taken ({complaint}): allow the user to read and lock microcloud.lock in "
+        "/run/lock or /tmp on the board",
     )
 
 

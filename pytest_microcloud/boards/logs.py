@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.link import Link
 
 MOST_BYTES = 200_000
-"""Maximum size of each log; its end is kept."""
+"""Maximum size of each log. Only the end of a longer log is kept."""
 FULL_KB = 1024
 """A file system with less free space counts as full."""
 

@@ -1,4 +1,4 @@
-"""Runs, on the controller, `microcloud_power_cycle` and `microcloud_flash`, which control a board."""
+"""Runs `microcloud_power_cycle` and `microcloud_flash`: commands on the controller that control a board."""
 
 from __future__ import annotations
 
@@ -17,26 +17,28 @@ POWER_TIMEOUT_S = 120.0
 FLASH_TIMEOUT_S = 3600.0
 
 _left_running: dict[str, tuple[str, subprocess.Popen[bytes]]] = {}
-"""By board, the command that was still running at Ctrl-C. Two commands at once could corrupt an SD card."""
+"""A dict from a board's name to the command that was still running at Ctrl-C. The board's next command waits
+for it, because two commands at once could corrupt an SD card."""
 
 
 def cycle(board: str, command: str) -> float:
     """Run the command that cuts and restores a board's power. Raises BoardError.
 
-    Returns when the command ended, on the controller's monotonic clock. That moment counts as the power-on.
+    Returns the time at which the command ended, on the controller's monotonic clock. That time counts as the
+    power-on.
     """
     return _run(board, "microcloud_power_cycle", command, POWER_TIMEOUT_S)
 
 
 def flash(board: str, command: str, image: str) -> None:
-    """Run the command that flashes a board with `image`, which MICROCLOUD_IMAGE names. Raises BoardError."""
+    """Run the command that flashes a board with `image`, passed as MICROCLOUD_IMAGE. Raises BoardError."""
     _run(board, "microcloud_flash", command, FLASH_TIMEOUT_S, {"MICROCLOUD_IMAGE": image})
 
 
 def _run(
     board: str, variable: str, command: str, timeout_s: float, more: Mapping[str, str] | None = None
 ) -> float:
-    """Run a command of the inventory without a shell; return when it ended.
+    """Run a command of the inventory without a shell, and return the time at which it ended.
 
     Raises BoardError that quotes the last line of output, but not the arguments, which may contain passwords.
     """

@@ -81,13 +81,13 @@ def need(link: Link, tools: Mapping[str, str]) -> None:
         packages = [tools[tool] for tool in absent]
         raise ToolMissing(
             link.board,
-            f"has no {', '.join(absent)}: run `{by_hand(packages)}` on it, or set microcloud_install=true in "
-            "hosts.ini to install it for the duration of a run",
+            f"has no {', '.join(absent)}: run `{by_hand(packages)}` on the board, or set "
+            "microcloud_install=true in hosts.ini to install missing programs for the duration of a run",
         )
 
 
 def missing(link: Link, tools: Iterable[str]) -> list[str]:
-    """Return which of these programs are not on the board."""
+    """Return the programs that are not on the board."""
     return link.run(f"{_PATH}set -- {shlex.join(tools)}\n{_MISSING}\ntrue").stdout.split()
 
 
@@ -107,8 +107,8 @@ def _client(link: Link, socket: str, found: dict[str, str]) -> DockerClient:
         if link.forwards_fail():
             raise EngineError(
                 link.board,
-                "its sshd does not forward sockets: remove AllowStreamLocalForwarding and DisableForwarding "
-                "from its /etc/ssh/sshd_config, then run `sudo systemctl reload ssh` on it",
+                "its sshd does not forward sockets: on the board, remove AllowStreamLocalForwarding and "
+                "DisableForwarding from /etc/ssh/sshd_config, then run `sudo systemctl reload ssh`",
             ) from error
         raise
 
@@ -122,25 +122,29 @@ def _forbidden(socket: str, found: dict[str, str]) -> str:
             "enable-linger) and set microcloud_docker_socket=/run/user/UID/podman/podman.sock"
         )
     return (
-        f"{user} may not use {socket}: run `sudo usermod -aG {group} {user}` on it, and log in again (an "
-        "open connection keeps the old groups)"
+        f"{user} may not use {socket}: run `sudo usermod -aG {group} {user}` on the board, and log in again "
+        "(an open connection keeps the old groups)"
     )
 
 
 def _missing(socket: str, found: dict[str, str]) -> str:
     if found["socket"] == "other":
-        return f"{socket} is not a socket: remove it, then run `sudo systemctl restart docker.socket docker`"
+        return (
+            f"{socket} is not a socket: remove the file, then run `sudo systemctl restart docker.socket "
+            "docker` on the board"
+        )
     if found.get("engine") == "dockerd":
         return (
             f"has Docker, but no process listens at {socket}: run `sudo systemctl enable --now docker` on "
-            "it, or set microcloud_docker_socket to its socket (rootless Docker: /run/user/UID/docker.sock)"
+            "the board, or set microcloud_docker_socket to Docker's socket (rootless Docker: "
+            "/run/user/UID/docker.sock)"
         )
     if found.get("engine") == "podman":
         return (
             f"has Podman, but no process listens at {socket}: run `sudo systemctl enable --now "
-            f"podman.socket` on it, and set microcloud_docker_socket={PODMAN_SOCKET} in hosts.ini"
+            f"podman.socket` on the board, and set microcloud_docker_socket={PODMAN_SOCKET} in hosts.ini"
         )
     return (
-        f"has no container engine at {socket}: run `sudo apt-get install docker.io` on it, or see "
+        f"has no container engine at {socket}: run `sudo apt-get install docker.io` on the board, or see "
         "https://docs.docker.com/engine/install"
     )

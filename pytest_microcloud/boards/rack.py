@@ -99,7 +99,7 @@ class Rack:
         return self._boards[name]
 
     def diagnose(self, name: str) -> str:
-        """Describe what happened to a board on which a test failed; empty if that is not known.
+        """Return what happened to a board on which a test failed; an empty string if the cause is not known.
 
         A lost board is recovered first if possible.
         """
@@ -125,7 +125,7 @@ class Rack:
             board.reboot_and_settle()
 
     def original(self, name: str) -> Mapping[str, Any]:
-        """Return the description of a board from its power-on, before any exchange (see `Driver.made_of`)."""
+        """Return `Driver.made_of` of a board as it was at power-on, before any exchange of its image."""
         return self._original[name]
 
     def check_exchange(self, name: str, made_of: Mapping[str, Any]) -> None:
@@ -160,7 +160,7 @@ class Rack:
             raise BoardError(name, self._broken[name]) from error
 
     def _revive(self, name: str, trouble: str) -> None:
-        self._progress.announce(name, f"{trouble}: trying to recover it")
+        self._progress.announce(name, f"{trouble}: trying to recover the board")
         try:
             self._boards[name].revive()
         except Exception as error:  # even if it is not a BoardError: the other boards continue
@@ -169,7 +169,7 @@ class Rack:
             raise BoardError(name, self._broken[name]) from error
 
     def host_engine(self) -> DockerClient:
-        """Return the host's engine. The first call removes what ended runs left, and takes the lease."""
+        """Return the host's engine. The first call also removes what ended runs left, and takes a lease."""
         if self._engine is None:
             self._engine = engine.host_engine()
         if self._lease is None:
@@ -246,7 +246,7 @@ class Rack:
         return board
 
     def _driver(self, target: Target, model: BoardModel, steps: Steps, over: Link | None = None) -> Driver:
-        """Return a new driver for a target. `over` is the link to the running board that it replaces."""
+        """Return a new driver for a target. `over` is the link to the running board that is replaced."""
         context = DriverContext(
             target,
             model,

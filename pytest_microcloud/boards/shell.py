@@ -1,4 +1,4 @@
-"""A shell on the board that stays open and answers requests, for frequent cheap readings.
+"""A shell that stays open on the board and answers requests, for frequent cheap readings.
 
 The scripts use shell builtins where possible, because every process that a slow board starts disturbs the
 measurement.
@@ -45,7 +45,7 @@ class Shell:
         try:
             stdin.write(f"{line}\n".encode())
             stdin.flush()
-        except (BrokenPipeError, ValueError):  # it ended, or was closed
+        except (BrokenPipeError, ValueError):  # the shell ended, or was closed
             raise self._broken() from None
         deadline, output = time.monotonic() + DEADLINE_S, b""
         while not (output == END or output.endswith(b"\n" + END)):
@@ -80,4 +80,4 @@ class Shell:
         self.close()
 
     def _broken(self) -> LinkError:
-        return LinkError(self._board, f"the connection broke while it reported {self._about}")
+        return LinkError(self._board, f"the connection broke while the board reported {self._about}")

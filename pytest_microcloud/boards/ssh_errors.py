@@ -19,8 +19,8 @@ ASKED = re.compile(r"debug1: Authenticating to (?P<host>\S+?)(?::\d+)? as ")
 OFFERED = re.compile(r"debug1: Server host key: (?P<kind>\S+) (?P<fingerprint>SHA256:\S+)")
 
 FORGETS = """
-  But first remove `UserKnownHostsFile /dev/null` from ansible_ssh_common_args or your ~/.ssh/config: it
-  stores no keys"""
+  But first remove `UserKnownHostsFile /dev/null` from ansible_ssh_common_args or your ~/.ssh/config,
+  because ssh would not store the key"""
 
 # The first match is the cause: the failure of a jump host precedes its consequence for the board.
 REASONS: tuple[tuple[str, type[LinkError], str], ...] = (
@@ -44,8 +44,8 @@ REASONS: tuple[tuple[str, type[LinkError], str], ...] = (
     (
         r"open failed: (?P<why>.+)\s+stdio forwarding failed",
         LinkError,
-        "the jump host cannot connect to it ({why}): is it powered, and is its address valid in the network "
-        "behind the jump host?",
+        "the jump host cannot connect to the board ({why}): is the board powered, and is its address valid "
+        "in the network behind the jump host?",
     ),
     (
         r"timed out during banner exchange",
@@ -61,7 +61,8 @@ REASONS: tuple[tuple[str, type[LinkError], str], ...] = (
     (
         r"Too many authentication failures",
         LoginRejected,
-        "your ssh offered more keys than its sshd accepts: set ansible_ssh_private_key_file to the right key",
+        "your ssh offered more keys than the board's sshd accepts: set ansible_ssh_private_key_file to the "
+        "right key",
     ),
     (
         r"Load key \"?(?P<file>[^\"\n]+?)\"?: (?P<why>.*(?:libcrypto|invalid format).*)",
@@ -77,15 +78,15 @@ REASONS: tuple[tuple[str, type[LinkError], str], ...] = (
     (
         r"(?P<who>\S+): Permission denied \((?P<ways>[^)]*)\)",
         LoginRejected,
-        "the login as {who} was rejected ({ways}): copy your public key there (ssh-copy-id), or set "
+        "the login as {who} was rejected ({ways}): copy your public key to the board (ssh-copy-id), or set "
         "ansible_user and ansible_ssh_private_key_file to the right user and key. There is no prompt for a "
-        "passphrase, so a key that has one must be in ssh-agent (ssh-add)",
+        "passphrase, so a key with a passphrase must be in ssh-agent (ssh-add)",
     ),
     (
         r"no matching (?P<what>.+) found\. Their offer: (?P<offer>\S+)",
         LinkError,
-        "its sshd offers no {what} that your ssh accepts, only {offer}: allow that for this board only, in "
-        "ansible_ssh_common_args or your ~/.ssh/config (see https://www.openssh.com/legacy.html)",
+        "its sshd offers no {what} that your ssh accepts, only {offer}: allow one of these for this board "
+        "only, in ansible_ssh_common_args or your ~/.ssh/config (see https://www.openssh.com/legacy.html)",
     ),
     (
         r"(?P<how>Connection (?:closed|reset) by (?!UNKNOWN|remote|peer).+)",
@@ -113,10 +114,10 @@ FORCED = (
 
 
 def no_command(board: str, errors: str, output: str) -> LoginRejected:
-    """Return the error for a login that did not run the command. It quotes the output of ssh and shell."""
+    """Return the error for a login that did not run the command. The error quotes a line of the output."""
     lines = [line.strip() for line in f"{output}\n{errors}".splitlines() if line.strip()]
     named = [(line, remedy) for line in lines for pattern, remedy in NO_COMMAND if re.search(pattern, line)]
-    line, remedy = named[-1] if named else (lines[-1] if lines else "it printed nothing", FORCED)
+    line, remedy = named[-1] if named else (lines[-1] if lines else "no output", FORCED)
     return LoginRejected(board, f"accepts the login but cannot run commands ({text(line)}): {remedy}")
 
 
@@ -131,7 +132,7 @@ def reason(
 
     `known_hosts` returns the files in which ssh looks up keys. `verbosely` connects once more and returns the
     output of `ssh -v`, because only that output has the fingerprint of an unknown key. Unlike ssh-keyscan,
-    it works through a jump host.
+    `ssh -v` works through a jump host.
     """
     if found := CHANGED.search(output):
         return _changed(board, found["host"], output, by_hand)
@@ -154,9 +155,9 @@ def _unknown(board: str, output: str, by_hand: Sequence[str], known_hosts: str) 
     return HostKeyUnknown(
         board,
         f"the host key of {asked[-1] if asked else board} is not known to your ssh: {key}\n"
-        "  Compare it with the fingerprint that this prints on the machine's own console: "
-        f"ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub\n"
-        f"  Then accept it: {shlex.join(by_hand)}{forgets}",
+        "  Compare this key with the fingerprint that the following command prints on the machine's own "
+        f"console: ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub\n"
+        f"  Then accept the key: {shlex.join(by_hand)}{forgets}",
     )
 
 

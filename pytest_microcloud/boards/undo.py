@@ -1,9 +1,9 @@
 """Reverts the changes on a board, whatever happens to the controller or the board in the meantime.
 
 Before a change is made, a note is recorded in a ledger on the board's disk: the command that reverts the
-change. The ledger is a directory that exists while a run works on the board. If a later run finds it, a run
-was interrupted, by a killed controller or a power failure, and the later run executes the notes. The script
-below runs entirely on the board, since the controller that wrote the notes may be gone.
+change. The ledger is a directory that exists while a run works on the board. If a run finds a ledger, an
+earlier run was interrupted by a killed controller or a power failure, and the new run executes the notes. The
+script below runs entirely on the board, since the controller that wrote the notes may be gone.
 """
 
 from __future__ import annotations

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 PAGE_BYTES = 4096
 UNDER_VOLTAGE = re.compile("under-?voltage detected", re.IGNORECASE)
 SEVERAL = ("zone", "clock", "due", "alarm")
-"""Keys that a board reports once per part; the name of the part follows the key."""
+"""Keys that a board reports once per thermal zone, clock or alarm, whose name follows the key."""
 THROTTLED = re.compile(r"(?:throttled=)?(?:0x)?([0-9a-f]{1,8})", re.IGNORECASE)
 
-# An empty request (brief reading) starts no process except vcgencmd, if the kernel reports no throttling.
+# An empty request (a brief reading) starts no process, except vcgencmd if the kernel does not report the
+# throttling itself.
 _SCRIPT = r"""
 PATH=$PATH:/opt/vc/bin:/usr/sbin:/sbin
 cgroup=/sys/fs/cgroup; cpus=/sys/devices/system/cpu
@@ -128,13 +129,13 @@ own() {
 
 COLDEST_C, HOTTEST_C = -40.0, 150.0
 DEGREES = 200
-"""Some drivers report degrees instead of millidegrees: values up to this one are taken as degrees."""
+"""Values up to this are taken as degrees, because some drivers do not report millidegrees."""
 FASTEST_HZ = 2e10
 
 
 @dataclass(frozen=True)
 class Clock:
-    """A clock that one or more CPUs share: its frequency (Hz) and their CPU time since boot (s)."""
+    """A clock that one or more CPUs share: its frequency (Hz), and the CPUs' busy time since boot (s)."""
 
     hz: float
     busy_s: float
@@ -144,8 +145,8 @@ class Clock:
 class Vitals:
     """The state of a board at one moment. A value is None if the board or a brief reading does not have it.
 
-    `zones_c` maps thermal zones to temperatures. `clocks` maps a CPU to its clock; of CPUs that share a
-    clock, it has the first. `implausible` describes readings outside the possible range.
+    `zones_c` maps thermal zones to temperatures. `clocks` maps the first CPU of each clock to that clock.
+    `implausible` describes readings outside the possible range.
 
     `asked_s` and `answered_s` are on the controller's monotonic clock, `uptime_s` on the board's, and
     `booted_at_s` on the board's wall clock. `busy_s` is CPU time since boot. `throttled` has the bits of
@@ -165,11 +166,11 @@ class Vitals:
     boot: str | None = None
     booted_at_s: float | None = None
     due_hz: Mapping[str, float] = field(default_factory=dict)
-    """For each clock, the frequency (Hz) at which its governor runs a busy CPU."""
+    """A dict from the first CPU of each clock to the frequency (Hz) at which the governor runs a busy CPU."""
     swapped_pages: int | None = None
     oom_kills: int | None = None
     oom_kills_of_host: int | None = None
-    """The host's count. Set only for a container on cgroup v1, whose own count omits removed cgroups."""
+    """The host's OOM kills; set only for a container on cgroup v1, whose own count omits removed cgroups."""
     log: tuple[str, ...] | None = None
     inside: bool = False
     cpus: float | None = None
@@ -222,7 +223,10 @@ class VitalsReader:
 
 
 def parsed(board: str, lines: Iterable[str], asked_s: float, answered_s: float) -> Vitals:
-    """Parse a board's report, one key and value per line. BoardError if uptime or CPU time is missing."""
+    """Parse a board's report, which has one key and value per line.
+
+    Raises BoardError if the uptime or the CPU time is missing.
+    """
     log: list[str] = []
     reported: dict[str, str] = {}
     parts: dict[str, dict[str, str]] = {key: {} for key in SEVERAL}
@@ -269,7 +273,7 @@ def parsed(board: str, lines: Iterable[str], asked_s: float, answered_s: float) 
 
 
 def _temperatures(readings: Mapping[str, str]) -> tuple[dict[str, float], list[str]]:
-    """Return the temperature (°C) of each zone, and descriptions of implausible readings."""
+    """Return a dict from each zone to its temperature (°C), and descriptions of implausible readings."""
     zones: dict[str, float] = {}
     wrong = []
     for name, reading in readings.items():
@@ -284,7 +288,10 @@ def _temperatures(readings: Mapping[str, str]) -> tuple[dict[str, float], list[s
 
 
 def _clocks(readings: Mapping[str, str]) -> tuple[dict[str, Clock], list[str]]:
-    """Return the clocks by the first CPU of each, and descriptions of implausible readings."""
+    """Return a dict from the first CPU of each clock to that clock.
+
+    The second value describes the implausible readings, which the dict omits.
+    """
     clocks: dict[str, Clock] = {}
     wrong = []
     for name, reading in readings.items():
@@ -299,7 +306,10 @@ def _clocks(readings: Mapping[str, str]) -> tuple[dict[str, Clock], list[str]]:
 
 
 def _due(readings: Mapping[str, str]) -> tuple[dict[str, float], list[str]]:
-    """Return the expected frequency (Hz) of each clock, and descriptions of implausible ones."""
+    """Return a dict from the first CPU of each clock to the clock's expected frequency (Hz).
+
+    The second value describes the implausible frequencies, which the dict omits.
+    """
     due_hz: dict[str, float] = {}
     wrong = []
     for name, reading in readings.items():

@@ -1,7 +1,7 @@
 """The metrics and figures of an experiment as plain data, which a run file stores.
 
 The shipped experiments are described in `experiments/*.toml`. A description does not define how an
-experiment is run: its subclass `pytest_microcloud.experiments.record.Experiment` adds that.
+experiment is run; its subclass `pytest_microcloud.experiments.record.Experiment` does.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class Chart:
     There is a curve or bar for each board and each combination of the labels `series` (by default all labels
     but `x`); values in `order` come first. `tabled` lists metrics that appear only in the table. `quantiles`
     lists the quantiles of all samples that the table has in addition to p95. `log` names the axes with a
-    logarithmic scale. `expected` lists the board models that the chart should have; the page lists those
-    without a run below the chart.
+    logarithmic scale. `expected` lists the board models that the chart should have. Below the
+    chart, the page lists the expected models that have no run.
     """
 
     title: str
@@ -128,7 +128,7 @@ class Description:
 
 @functools.cache
 def descriptions() -> Mapping[str, Description]:
-    """Return the shipped experiments by name, in the paper's order."""
+    """Return a dict from the names of the shipped experiments to their descriptions, in the paper's order."""
     return {name: _read(DIRECTORY / f"{name}.toml") for name in ORDER}
 
 
@@ -146,7 +146,7 @@ def _shipped_metrics() -> Mapping[str, Metric]:
 
 
 def metrics() -> Mapping[str, Metric]:
-    """Return the metrics of all shipped and registered experiments by name."""
+    """Return a dict from names to metrics, for all shipped and registered experiments."""
     return {**_registered, **_shipped_metrics()}
 
 

@@ -71,8 +71,8 @@ class Catalog:
     def limit(self, model: str, metric: str, labels: Mapping[str, str | int]) -> Limit | None:
         """Return the model's limit of a metric. A user's limit takes precedence over shipped ones.
 
-        If several limits apply, the one with the most labels is returned; if several have as many, the one
-        that was read last.
+        If several limits apply, the limit with the most labels is returned. If several have equally many
+        labels, the limit that was read last is returned.
         """
         for limits in (self.user_limits, self.limits):
             covering = [x for x in reversed(limits) if x.model == model and x.covers(metric, labels)]
@@ -82,7 +82,7 @@ class Catalog:
 
 
 def load(extra: Iterable[Path] = (), experiments: Mapping[str, Description] | None = None) -> Catalog:
-    """Read the shipped catalog, then the user's files. A later record replaces one of the same name.
+    """Read the shipped catalog, then the user's files. A later record replaces an earlier one with its name.
 
     A user's file may contain `[boards.ID]`, `[workloads.ID]` and `[limits.MODEL]` tables. `experiments` are
     the registered experiments, by default the shipped ones. Raises CatalogError with the file and the key.
@@ -158,7 +158,7 @@ LONGEST_CHAIN = 50
 
 
 class _Models:
-    """Board models. A model with `like = "…"` inherits the figures of another one."""
+    """Board models. A model with `like = "ID"` inherits the figures of the model with that id."""
 
     def __init__(self) -> None:
         self._tables: dict[str, tuple[Path, Table]] = {}

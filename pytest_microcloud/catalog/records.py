@@ -100,8 +100,8 @@ class Ready:
 class Workload:
     """An application that boards host, from an official `image` or a Dockerfile in `directory`.
 
-    `page` is the file name of the picture page (`catalog.picture`) if the workload is a web server: in the
-    build context of its image, and in the URL below the server's root.
+    If the workload is a web server, `page` is the file name of the picture page (`catalog.picture`), both in
+    the build context of the image and below the root of the server's URLs.
     """
 
     id: str
@@ -137,7 +137,7 @@ class Limit:
     source: str
 
     def covers(self, metric: str, labels: Mapping[str, str | int]) -> bool:
-        """Whether this limit applies to a metric with these labels. Labels that it omits are ignored."""
+        """Whether this limit applies to a metric with these labels. Labels not in the limit are ignored."""
         return metric == self.metric and all(
             str(labels.get(key)) == str(value) for key, value in self.labels.items()
         )

@@ -22,11 +22,11 @@ T = TypeVar("T")
 RUN_LABEL = "microcloud.run"
 CONTROLLER_LABEL = "microcloud.controller"
 LOCK_LABEL = "microcloud.lock"
-"""Its value is the path of the run's lock on its controller. While that lock is held, the run is alive."""
+"""The label's value is the path of the run's lock on its controller, held for as long as the run is alive."""
 LEASE_LABEL = "microcloud.lease"
-"""Its value is the name of the run's lease on the engine (`lease.py`). A run without a lease has ended."""
+"""The label's value is the name of the run's lease (`lease.py`). A run without a lease has ended."""
 KEPT_PREFIX = "microcloud-kept-"
-"""Prefix of the container name of a board that is kept for the next run. Labels cannot be added later."""
+"""Prefix of the container name of a board kept for the next run: labels cannot be added to a container."""
 CALL_TIMEOUT_S = 120
 """Timeout of one call to an engine. Even an overloaded board starts a container faster than this."""
 
@@ -47,7 +47,7 @@ def connect(url: str, board: str, timeout_s: float = CALL_TIMEOUT_S) -> DockerCl
         raise EngineTooOld(
             board,
             f"its engine is {_version(url)}, but API 1.24 (Docker 1.12) or newer is needed: install a "
-            "newer one (see https://docs.docker.com/engine/install)",
+            "newer engine (see https://docs.docker.com/engine/install)",
         ) from error
     except DockerException as error:
         raise EngineError(board, f"no Docker engine responds: {_first_line(error)}") from error
@@ -62,7 +62,7 @@ def _is_podman(client: DockerClient) -> bool:
 
 
 def _knock(path: str) -> None:
-    """Raise OSError if no process listens there. docker-py's error would be less clear and leak a socket."""
+    """Raise OSError if no process listens at the path. docker-py's error is less clear and leaks a socket."""
     with socket.socket(socket.AF_UNIX) as knocking:
         knocking.connect(path)
 
@@ -85,7 +85,7 @@ def host_engine() -> DockerClient:
     except EngineError as error:
         raise type(error)(
             "this machine",
-            f"{error.what}. An emulated board needs one at {url}: run `make setup`, or start it "
+            f"{error.what}. An emulated board needs an engine at {url}: run `make setup`, or start Docker "
             "(`systemctl start docker`, or `dockerd` where there is no init system)",
         ) from error
 
@@ -107,10 +107,10 @@ def explained(board: str, step: str) -> Iterator[None]:
 
 
 def within(timeout_s: float, board: str, step: str, call: Callable[[], T]) -> T:
-    """Call docker-py with a timeout for the whole call; docker-py's own only limits the time without data.
+    """Call docker-py with a timeout for the whole call.
 
-    Raises DeadlineExceeded, and whatever the call raises. A late call continues in its thread until
-    docker-py's own timeout.
+    docker-py's own timeout only limits the time without data. A late call continues in its thread until that
+    timeout. Raises DeadlineExceeded, and whatever the call raises.
     """
     results: list[T] = []
     failed: list[BaseException] = []
@@ -142,9 +142,9 @@ def ended(
     timeout_s: float,
     **options: Any,
 ) -> Iterator[Container]:
-    """Run a container to its end, yield it, and remove it afterwards; `options` are docker-py's.
+    """Run a container to its end, yield it, and remove it afterwards. `options` are options of docker-py.
 
-    Raises EngineError if its exit status is not 0, DeadlineExceeded if it does not end in time.
+    Raises EngineError if the exit status is not 0, DeadlineExceeded if the container does not end in time.
     """
     with explained(board, step):
         container = engine.containers.create(image, list(command), **options)
@@ -185,22 +185,23 @@ def must_be_here(engine: DockerClient) -> None:
         raise EngineError(
             "this machine",
             f"the Docker engine runs on {info['Name']}, and an emulated board can only be reached "
-            "from the machine that it runs on: unset DOCKER_HOST to use an engine here, or run pytest there",
+            "from the engine's machine: unset DOCKER_HOST to use an engine on this machine, or run pytest "
+            "on that machine",
         )
 
 
 def controller() -> str:
-    """Return the name of this machine. Only here can the locks of its runs be checked."""
+    """Return the name of this machine, the only machine on which the locks of its runs can be checked."""
     return socket.gethostname()
 
 
 def labels(run_id: str) -> dict[str, str]:
-    """Return the labels of everything that a run creates on an engine; `leftovers.clean` uses them."""
+    """Return a dict of the labels of everything that a run creates on an engine, for `leftovers.clean`."""
     return {RUN_LABEL: run_id, CONTROLLER_LABEL: controller()}
 
 
 def host_labels(run_id: str) -> dict[str, str]:
-    """Return the labels of everything that a run creates on the host's engine, with its lock and lease."""
+    """Return `labels`, plus labels for the run's lock and lease, for what it creates on the host's engine."""
     marks = {LOCK_LABEL: str(workspace.lock_of(run_id)), LEASE_LABEL: lease_name(run_id)}
     return labels(run_id) | marks
 

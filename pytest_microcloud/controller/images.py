@@ -39,7 +39,7 @@ DEBOOTSTRAP_TIMEOUT_S = 1200
 TRANSFER_TIMEOUT_S = 1800
 """Timeout for pulling, importing or loading an image: hundreds of MB may go to a slow card."""
 ALSO_RUNS = {"arm64": ("arm",), "amd64": ("386",)}
-"""Further architectures that a processor can run, in Docker's names."""
+"""A dict from an engine's architecture to the further architectures that it can run, in Docker's names."""
 ARMV6 = "armv6l"
 """The instruction set of the first boards. ARM images are for ARMv7 unless they state a variant. Older
 engines also pull an ARMv7 image onto an ARMv6 board, where its containers end with exit code 132 or 139."""
@@ -53,9 +53,9 @@ def _nothing(_tag: str) -> None:
 
 
 def base(engine: DockerClient, suite: str, say: Say, coming: Say = _nothing, isa: str | None = None) -> str:
-    """Return a Debian base image: the registry's slim image, or one created by debootstrap on this machine.
+    """Return the tag of a Debian base image: the registry's slim image, or an image made by debootstrap.
 
-    Before an image may be created, `coming` is called with the image's tag, here and below. `isa` is the
+    `coming` is called with the tag of each image before the image is pulled or created. `isa` is the
     instruction set of the engine's machine, as that machine reports it.
     """
     from docker.errors import APIError
@@ -86,7 +86,10 @@ def build(
     files: Mapping[str, bytes] | None = None,
     coming: Say = _nothing,
 ) -> str:
-    """Build the Dockerfile in `directory` on a base, with `files` added to its context; return the tag."""
+    """Build the Dockerfile in `directory` on a base, with `files` added to its context; return the tag.
+
+    `coming` is called with the tag before the build. An image that exists is not built again.
+    """
     with explained("this machine", f"looking for {base_tag}"):
         base_id = str(engine.images.get(base_tag).id)
     archive, digest = _context(directory, files or {}, base_id)
@@ -148,7 +151,10 @@ def _build(engine: DockerClient, archive: io.BytesIO, tag: str, base_tag: str, m
 def workload(
     engine: DockerClient, wanted: Workload, say: Say, coming: Say = _nothing, isa: str | None = None
 ) -> str:
-    """Return the tag of a workload's image on the host's engine; NotMeasured if it is not available."""
+    """Return the tag of a workload's image on an engine, after pulling or building it if needed.
+
+    `coming` and `isa` are as for `base`. Raises NotMeasured if the image is not available.
+    """
     from docker.errors import APIError
 
     if wanted.image is None:
@@ -197,7 +203,7 @@ def transfer(source: DockerClient, target: DockerClient, tag: str, board: str) -
 def must_run_on(
     target: DockerClient, source: DockerClient, tag: str, board: str, isa: str | None = None
 ) -> None:
-    """Raise EngineError if the source's image is for a processor other than the target engine's."""
+    """Raise EngineError if the image on `source` is for another processor than that of `target`'s machine."""
     image = source.images.get(tag).attrs
     wanted, here = str(target.version()["Arch"]), str(image["Architecture"])
     variant = str(image.get("Variant") or "")

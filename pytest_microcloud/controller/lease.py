@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
 STARTING_S = 60.0
-"""A lease counts as held for this long after its container was created, even if that has not started."""
+"""A lease counts as held for this long after its container was created, even if it has not started."""
 
 
 RELEASE_TIMEOUT_S = 60.0
@@ -54,8 +54,7 @@ class Lease:
 def take(engine: DockerClient, image: str, run_id: str) -> Lease | None:
     """Take the lease of a run; None if another session holds it. Raises EngineError.
 
-    `image` is any image with a shell. Container names are unique, so only one of two sessions can take the
-    lease.
+    `image` is any image with a shell. Only one session can take a lease: container names are unique.
     """
     from docker.errors import APIError
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cleaned:
-    """The names of the removed objects, and of those that could not be removed, with the reasons."""
+    """The names of the removed objects, and the names and reasons of objects that could not be removed."""
 
     removed: list[str] = field(default_factory=list)
     remaining: list[str] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Cleaned:
 def clean(engine: DockerClient, run_id: str | None = None, *, kept: bool = False) -> Cleaned:
     """Remove what runs left on the host's engine; continue if an object cannot be removed.
 
-    With `run_id`, remove the objects of that run. Without, remove the objects of all runs that are known to
+    With `run_id`, remove the objects of that run. Otherwise, remove the objects of all runs that are known to
     have ended, on any controller. Boards that were kept for the next run are only removed if `kept` is true.
     Raises EngineError if the engine does not answer.
     """
@@ -40,7 +40,7 @@ def clean(engine: DockerClient, run_id: str | None = None, *, kept: bool = False
     with explained("this machine", "removing what a run left"):
         containers = engine.containers.list(all=True, sparse=True, filters={"label": label})
         volumes = engine.volumes.list(filters={"label": label})
-        # Listed last: a run that began in the meantime took its lease before it created anything.
+        # Leases are listed last: a run that has just begun took its lease before it created anything.
         alive = lease.held(engine) if run_id is None else set()
         cleaned = Cleaned()
         for container in containers:

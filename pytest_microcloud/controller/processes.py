@@ -14,7 +14,7 @@ END_TIMEOUT_S = 5.0
 
 
 def ends_with_us() -> Sequence[str]:
-    """Return the prefix that makes a child end when this process does, even by SIGKILL (util-linux)."""
+    """Return the command prefix that ends a child when this process ends, even by SIGKILL (util-linux)."""
     return ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()
 
 

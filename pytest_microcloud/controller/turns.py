@@ -27,15 +27,15 @@ PER_CPU = 20
 POLL_S = 0.1
 SAY_EVERY_S = 60.0
 QUEUE, ALONE, AWAKE = range(1 << 40, (1 << 40) + 3)
-"""Bytes beyond those of the CPUs: for the queue, for preparing what sessions share, and for keeping awake."""
+"""Bytes after the CPUs' bytes: for the queue, for preparing shared images, and for keeping CPUs awake."""
 
 
 @contextmanager
 def turn(cpus: float, say: Callable[[str], None], *, wait: bool = True) -> Iterator[float]:
     """Wait until `cpus` CPUs of this machine are free, and reserve them while the context lasts.
 
-    Yields how long it waited (s). At most, all CPUs are reserved. If `wait` is false, only as many as are
-    free now are reserved.
+    Yields how long it waited (s). If `cpus` exceeds this machine's CPUs, all CPUs are reserved. If `wait` is
+    false, only CPUs that are free now are reserved.
     """
     there = (os.cpu_count() or 1) * PER_CPU
     wanted = math.ceil(min(there, cpus * PER_CPU))
@@ -53,14 +53,14 @@ def turn(cpus: float, say: Callable[[str], None], *, wait: bool = True) -> Itera
 @contextmanager
 def alone(say: Callable[[str], None]) -> Iterator[None]:
     """Keep other sessions from preparing the same images, cards and calibrations while the context lasts."""
-    what = "waits for another session to prepare its board (they share images and calibrations)"
+    what = "waits for another session to prepare its board (sessions share images and calibrations)"
     with _opened() as handle, _held(handle, ALONE, say, what):
         yield
 
 
 @contextmanager
 def first_to_keep_awake() -> Iterator[bool]:
-    """Yield True if this process is the one to keep the CPUs awake while the context lasts."""
+    """Yield True if this process has to keep the CPUs awake, because no other process does."""
     with _opened() as handle:
         yield _lock(handle, AWAKE)
 
@@ -68,7 +68,7 @@ def first_to_keep_awake() -> Iterator[bool]:
 def _take(handle: int, wanted: int, there: int, *, some: bool = False) -> int:
     """Lock `wanted` of the bytes below `there`, or none; with `some`, as many as are free.
 
-    Return how many were free, at most `wanted`.
+    Return the number of free bytes, at most `wanted`.
     """
     taken: list[int] = []
     for byte in range(there):

@@ -28,7 +28,7 @@ appends 16."""
 
 
 def root() -> Path:
-    """Return the user's directory of all workspaces. Its path is short, because socket paths must be."""
+    """Return the directory of the user's workspaces. The path is short, since socket paths must be short."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     return (
         Path(runtime) / "microcloud" if runtime else Path(tempfile.gettempdir()) / f"microcloud-{os.getuid()}"
@@ -74,7 +74,7 @@ class Workspace:
 
 
 def lock_of(run_id: str) -> Path:
-    """Return the path of a run's lock. It depends on the environment, so labels store it."""
+    """Return the path of a run's lock. The path depends on the environment, so labels store the path."""
     return root().absolute() / run_id / "lock"
 
 
@@ -84,7 +84,7 @@ def alive(lock: Path) -> bool:
         handle = os.open(lock, os.O_RDONLY)
     except FileNotFoundError:
         return False
-    except OSError:  # another user's: assume that it is alive
+    except OSError:  # another user's lock: assume that the run is alive
         return True
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared with other checks

@@ -66,7 +66,7 @@ class Deployment:
             yield container
 
     def published(self, port: int | None) -> dict[str, tuple[str, int | None]]:
-        """Return docker-py's option that publishes the workload on a port of the board, or on a free one."""
+        """Return docker-py's option that publishes the workload on `port` of the board, or on a free port."""
         # Docker publishes on one IP version, since it runs a proxy process for each version. Podman gets no
         # address, since netavark < 1.6 drops ports that have one.
         only = "0.0.0.0" if has_ipv4(self.board.address) else "::"  # noqa: S104
@@ -78,8 +78,8 @@ class Deployment:
 class Server:
     """A web server on the board that clients reach at `url`; `setting` is "native" or "docker".
 
-    The host in `url` may have several IP addresses. `address` is the one at which the server responded; empty
-    if that is not known.
+    The host in `url` may have several IP addresses. `address` is the address at which the server responded,
+    or empty if that address is not known.
     """
 
     board: Board
@@ -176,7 +176,7 @@ def docker_server(deployment: Deployment) -> Iterator[Server]:
 
 
 def _page_bytes(deployment: Deployment, port: int | None) -> int:
-    """Return the length of the page that clients get: known for the picture page, else of one response."""
+    """Return the length of the page that clients get. If it is not the picture page, a GET measures it."""
     board, workload = deployment.board, deployment.workload
     if workload.page is not None or port is None:
         return PAGE_BYTES
@@ -189,7 +189,7 @@ def _page_bytes(deployment: Deployment, port: int | None) -> int:
 
 @contextmanager
 def native_server(board: Board, workload: Workload) -> Iterator[Server]:
-    """Serve the same page with the board's native Apache httpd; the board is restored afterwards."""
+    """Serve the picture page with the board's native Apache httpd, and restore the board afterwards."""
     page = f"{DOCUMENT_ROOT}/{workload.page}"
     board.need("apache2")
     was_active = board.link.run("systemctl is-active -q apache2", check=False).status == 0

@@ -31,7 +31,7 @@ card."""
 FEWEST_TO_PROJECT = 5
 """The number of containers is projected from at least this many, because the first ones also fill caches."""
 REQUESTING = "sending requests to"
-"""The first words of the progress message after a filling. A benchmark takes it as the filling's end."""
+"""The first words of the message after a filling. A benchmark takes this message as the filling's end."""
 RESPONSES_S = 300.0
 """Time for requests to all containers of a full board. A container that is not sent a request in that time
 counts as one that does not respond."""
@@ -84,13 +84,13 @@ class _Filling:
 def fill(
     deployment: Deployment, *, at_most: float = math.inf, at_most_s: float = math.inf
 ) -> list[Measurement]:
-    """Start containers until another one would leave less than 50 MB free. Then send a request to each.
+    """Start containers until another one would leave less than 50 MB free. Then send a request to each one.
 
     Returns the number of containers that responded, and one sample per container of memory, disk, start time
-    and response time. A board that fails ends the filling; that is a result, and `reason` describes it. A
-    filling that has `at_most` containers, or takes longer than `at_most_s`, is cut short. The number is then
-    projected from the memory that each container took, as `reason` and the label `basis` state. Raises
-    InvalidMeasurement if the connection broke although the board is healthy.
+    and response time. If the board fails, the filling ends; the failure is a result, and `reason` describes
+    it. A filling that has `at_most` containers, or takes longer than `at_most_s`, is cut short. The number of
+    containers is then projected from the memory that each container took, as `reason` and the label `basis`
+    state. Raises InvalidMeasurement if the connection broke although the board is healthy.
     """
     board, name = deployment.board, deployment.workload.id
     logs, daemons = Logs(board.link), _daemons(board)
@@ -127,7 +127,7 @@ def fill(
         Measurement("hosting.disk_per_container", filling.disk_bytes, dict(labels)),
         Measurement("hosting.response_time", response_s, dict(labels)),
     ]
-    return [m for m in seen if m.samples]  # after the engine fails, some have no samples
+    return [m for m in seen if m.samples]  # after the engine fails, some measurements have no samples
 
 
 def _fill(deployment: Deployment, gauge: Gauge, filling: _Filling) -> None:
@@ -151,14 +151,14 @@ def _another_fits(now: Reading, filling: _Filling) -> bool:
         filling.ended = f"less than {THRESHOLD_BYTES / 1e6:.0f} MB were left"
     elif now.available_bytes < each + THRESHOLD_BYTES:
         filling.ended = (
-            f"{now.available_bytes / 1e6:.0f} MB were left: another one of {each / 1e6:.0f} MB would leave "
-            f"less than {THRESHOLD_BYTES / 1e6:.0f} MB"
+            f"{now.available_bytes / 1e6:.0f} MB were left: another container of {each / 1e6:.0f} MB would "
+            f"leave less than {THRESHOLD_BYTES / 1e6:.0f} MB"
         )
     elif hosted >= filling.most or _late(filling, each):
         filling.projected = _more(now.available_bytes, each)
         bound = "as requested" if hosted >= filling.most else "within the time of this effort"
         filling.ended = (
-            f"{hosted} were started {bound}; {filling.projected} more are projected "
+            f"{hosted} containers were started {bound}; {filling.projected} more are projected "
             f"at {each / 1e6:.1f} MB each"
         )
     else:
@@ -203,12 +203,12 @@ def _response_times(deployment: Deployment, filling: _Filling) -> list[float]:
     for container, port in filling.hosted:
         started = time.monotonic()
         if started > ends_at_s:
-            filling.ended += f"; not all could be sent a request within {RESPONSES_S:.0f} s"
+            filling.ended += f"; not all containers could be sent a request within {RESPONSES_S:.0f} s"
             break
         if container.id in running and answers(board, ready, port, container):
             response_s.append(time.monotonic() - started)
     if silent := len(filling.hosted) - len(response_s):
-        filling.ended += f"; {silent} of {len(filling.hosted)} did not respond at the end"
+        filling.ended += f"; {silent} of {len(filling.hosted)} containers did not respond at the end"
     return response_s
 
 
@@ -245,7 +245,7 @@ def _daemons(board: Board) -> str:
 
 
 def _tidy(board: Board, filling: _Filling) -> None:
-    """Remove the containers. If the board failed and is still down, add to the result that they remain."""
+    """Remove the containers. If a failed board is still down, note in the result that containers remain."""
     try:
         with explained(board.name, "removing the containers of a filling"):
             containers = board.docker.containers.list(all=True, sparse=True, filters=_of_this_run(board))

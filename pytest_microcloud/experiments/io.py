@@ -58,7 +58,7 @@ def disk(board: Board, *, size: int, repetitions: int, seconds: float) -> list[M
     """
     board.need("fio")
     with changed(board, f"rm -rf {DIRECTORY}"):
-        # Remove it first: another user may have created it, as a link to a place where root should not write.
+        # Remove the directory first: another user may have made it a link to where root should not write.
         board.link.run(f"rm -rf {DIRECTORY} && mkdir -m 700 {DIRECTORY}", root=True)
         return [_disk(board, kind, size, repetitions, seconds) for kind in ("read", "write")]
 

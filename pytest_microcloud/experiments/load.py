@@ -24,7 +24,7 @@ from pytest_microcloud.errors import BoardError, InvalidMeasurement, UserMistake
 REQUEST_TIMEOUT_S = 30
 """ab is ended after this time without an event on any connection."""
 GRACE_S = 15
-"""ab's own timeout is longer by this time, because ab discards all request times when it expires."""
+"""How much longer ab's own timeout is. When that timeout expires, ab discards all request times."""
 IDLE_POLL_S = 0.25
 MOST_CLIENTS = 20_000
 """ab's MAX_CONCURRENCY."""
@@ -45,7 +45,7 @@ class Load:
     """One run of ab.
 
     `request_times_s` has one entry per answered request; it is empty if ab stopped before it wrote them.
-    `duration_s` is measured by ab, without its start-up and without the wait for requests that were never
+    `duration_s` is measured by ab, without ab's start-up and without the wait for requests that were never
     answered. `stopped` is the reason why ab ended before its last request, or empty. `bottleneck` is the
     reason why this machine, and not the board, may have limited the load, or empty.
     """
@@ -104,7 +104,8 @@ def ab(
     program = shutil.which("ab")
     if program is None:
         raise BoardError(
-            board, "cannot be put under load: ab is not installed here (apt-get install apache2-utils)"
+            board,
+            "cannot be put under load: ab is not installed on this machine (apt-get install apache2-utils)",
         )
     with tempfile.TemporaryFile() as file:  # it has no name, so nothing remains if this process is killed
         table = Path(f"/proc/self/fd/{file.fileno()}")
@@ -113,7 +114,7 @@ def ab(
             done = _run([*_many_files(), *ends_with_us(), program, *arguments], timeout_s, file.fileno())
         except subprocess.TimeoutExpired:
             raise BoardError(
-                board, f"did not serve {requests} requests of {clients} clients within {timeout_s:.0f} s"
+                board, f"did not serve {requests} requests from {clients} clients within {timeout_s:.0f} s"
             ) from None
         times = _request_times(file.read().decode(errors="replace"))
     _check_ran(board, done, clients)
@@ -194,7 +195,7 @@ def _run(command: Sequence[str], timeout_s: float, file: int) -> _Ended:
 
 
 def _prioritise(pid: int) -> None:
-    """Give the load generator real-time priority if this user may: boards emulated here would delay it.
+    """Give the load generator real-time priority, if permitted, so that emulated boards do not delay it.
 
     A nice value is not enough, because the scheduler treats the engine's containers as one separate group.
     """

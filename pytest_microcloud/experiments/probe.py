@@ -52,7 +52,7 @@ def wait_until_ready(
 ) -> float:
     """Send requests until the application responds, and return how long that took (s).
 
-    Raises BoardError if its container ended, DeadlineExceeded if it is not ready in time.
+    Raises BoardError if the container ended, DeadlineExceeded if the application is not ready in time.
     """
     started = time.monotonic()
     timeout_s = FIRST_TIMEOUT_S
@@ -66,7 +66,7 @@ def wait_until_ready(
             timeout_s = min(2 * timeout_s, ANSWER_TIMEOUT_S)
         if waited > ready.timeout_s:
             raise DeadlineExceeded(
-                board.name, f"the application on it was not ready within {ready.timeout_s:.0f} s"
+                board.name, f"the application on the board was not ready within {ready.timeout_s:.0f} s"
             )
         if container is not None and waited > 1 and not _runs(board, container):
             with explained(board.name, "reading the log of a container"):
@@ -115,7 +115,7 @@ def _got(
 
 
 def answering_address(host: str, port: int) -> str:
-    """Return the IP address that a GET would use: the first of a host at which a port accepts connections.
+    """Return the IP address that a GET would use: the host's first address whose port accepts connections.
 
     Raises OSError if there is none.
     """

@@ -89,7 +89,7 @@ class Experiment(Description):
 
     @property
     def words(self) -> Iterator[str]:
-        """The points that are strings, of the axes that are the same for every effort."""
+        """The string points of the axes that have the same points for every effort."""
         for axis in self.axes.values():
             if not callable(axis.points) and not isinstance(axis.points, Mapping):
                 yield from (point for point in axis.points if isinstance(point, str))
@@ -101,7 +101,7 @@ class Experiment(Description):
     def _mistakes(self) -> Iterator[str]:
         names = [metric.name for metric in self.metrics]
         if not NAME.fullmatch(self.name):
-            yield "its name consists of lower-case letters, digits and _, and starts with a letter"
+            yield "its name must consist of lower-case letters, digits and _, and start with a letter"
         if not names:
             yield "it has no metrics"
         for metric in self.metrics:
@@ -110,7 +110,7 @@ class Experiment(Description):
             if names.count(metric.name) > 1:
                 yield f"there are two metrics {metric.name!r}"
             if metric.better not in DIRECTIONS:
-                yield f'the metric {metric.name!r}: better is "lower" or "higher", not {metric.better!r}'
+                yield f'the metric {metric.name!r}: better must be "lower" or "higher", not {metric.better!r}'
             if not metric.unit:
                 yield f'the metric {metric.name!r} has no unit ("1" for a count)'
         for name in (self.headline, *(name for chart in self.figures for name in _metrics_of(chart))):
@@ -133,7 +133,10 @@ def shipped(name: str, **how: Any) -> Experiment:
 
 
 def axes(experiments: Mapping[str, Experiment], name: str) -> dict[str, Axis]:
-    """Return all axes that a test can sweep over. Of several with one name, the experiment's own counts."""
+    """Return a dict from names to all axes that a test of the experiment `name` can sweep over.
+
+    If several experiments have an axis of the same name, the experiment's own axis counts.
+    """
     found: dict[str, Axis] = {}
     for experiment in reversed(list(experiments.values())):  # otherwise, the axis registered first counts
         found |= experiment.axes

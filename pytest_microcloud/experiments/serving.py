@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.experiments.deploy import Server
 
 SLOWEST_PAGES_PER_S = 2.0
-"""The load is aborted below this rate. It is a timeout, not a limit."""
+"""The load is aborted below this rate. The rate sets a timeout; it is not a limit."""
 SERVER_START_S = 3.0
 PAGE_CPU_S = 0.002
 """CPU time of one page on a core with REFERENCE_MIPS."""
@@ -48,7 +48,7 @@ def load(server: Server, *, clients: int, requests: int) -> list[Measurement]:
     """
     check_load(requests=requests, clients=clients)
     board = server.board
-    board.say(f"serving {server.setting}: {requests} requests of {clients} clients")
+    board.say(f"serving {server.setting}: {requests} requests from {clients} clients")
     seen = _ab(server, clients, requests)
     labels: dict[str, str | int] = {"setting": server.setting, "clients": clients}
     failed = _failed(seen, requests)
@@ -68,7 +68,7 @@ def load(server: Server, *, clients: int, requests: int) -> list[Measurement]:
 def capacity(server: Server, *, requests: int, most: int = MOST_CLIENTS) -> list[Measurement]:
     """Find the largest number of clients that the server handles without a failure.
 
-    It tries `most` first. If that fails, it searches a ladder of ×1.1 steps below `most` by bisection.
+    `most` is tried first. If a request fails, a ladder of ×1.1 steps below `most` is searched by bisection.
     Raises InvalidMeasurement if ab was the bottleneck.
     """
     board, setting = server.board, server.setting

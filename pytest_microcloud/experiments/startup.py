@@ -38,8 +38,8 @@ STARTUP = shipped(
 def reboot(deployment: Deployment) -> list[Measurement]:
     """Reboot once; measure the time until a user can log in, and until a container responds.
 
-    Both times are on the board's clock. The clock of an emulated board starts at power-on, that of a real
-    board when its kernel starts. If a command cuts the power, both times are also measured on the
+    Both times are on the board's clock. The clock of an emulated board starts at power-on, and the clock of a
+    real board when its kernel starts. If a command cuts the power, both times are also measured on the
     controller's clock, from the end of that command. The board's engine starts the container at boot. Raises
     BoardError if the board does not boot.
     """
@@ -74,7 +74,7 @@ def reboot(deployment: Deployment) -> list[Measurement]:
 
 
 class _Watch:
-    """Watches from the controller when a server starts to respond. Use it as a context manager."""
+    """Records when a server starts to respond to the controller. Use it as a context manager."""
 
     def __init__(self, deployment: Deployment, port: int) -> None:
         self._deployment = deployment
@@ -93,7 +93,7 @@ class _Watch:
         self._thread.join()
 
     def first_answer_after(self, moment_s: float) -> float:
-        """Return when the server first responded after `moment_s`; both on the controller's monotonic clock.
+        """Return when the server first responded after `moment_s`. Both times are on the controller's clock.
 
         Responses before the new boot's power-on come from the old boot, which is shutting down.
         """
@@ -128,7 +128,7 @@ class _Watch:
 
 
 def _free_port(deployment: Deployment) -> int:
-    """Return a port that is free now. A port that Docker selects again at each start would change at boot."""
+    """Return a port that is free now. Without a fixed port, Docker would select another port at boot."""
     board = deployment.board
     with explained(board.name, f"running {deployment.image}"):
         container = board.docker.containers.run(**deployment.options())

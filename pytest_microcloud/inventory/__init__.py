@@ -1,4 +1,4 @@
-"""From an Ansible inventory to targets."""
+"""Reads an Ansible inventory and returns targets."""
 
 from pytest_microcloud.inventory.ansible import holds_boards, read, words
 from pytest_microcloud.inventory.target import DriverRules, Target

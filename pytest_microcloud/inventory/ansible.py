@@ -55,8 +55,8 @@ def read(
     and intersections (`&lab`). `default_driver` is the driver of a host without `microcloud_driver`.
 
     Raises InventoryError if the file cannot be read, a word of the pattern matches no host, or the pattern
-    selects no host. Also raises it if a selected host has no model in `models`, no driver in `drivers`, or a
-    variable that its driver does not accept.
+    selects no host. Also raises InventoryError if a selected host has no model in `models`, no driver in
+    `drivers`, or a variable that its driver does not accept.
     """
     inventory = _Inventory(file, _listing(file))
     return [_target(inventory, host, models, drivers, default_driver) for host in inventory.choose(pattern)]
@@ -187,14 +187,14 @@ def _check_variables(
         if name in own:
             readers = listed(sorted(d for d, rules in drivers.items() if name in rules.variables))
             raise InventoryError(
-                f"{where}: {name} is for boards of the driver {readers}, and this one's driver is {driver}"
+                f"{where}: {name} is for boards of the driver {readers}, and this host's driver is {driver}"
             )
         near = did_you_mean([name], accepted)
         raise InventoryError(f"{where}: no variable is named {name!r}{near} (there are: {listed(accepted)})")
 
 
 def _model_of(where: str, levels: list[list[str]], models: Collection[str]) -> str:
-    """Return the model after which the nearest of the host's groups is named."""
+    """Return the board model whose name is also the name of the nearest of the host's groups."""
     for level in levels:
         named = [name for name in level if name in models]
         if len(named) > 1:
@@ -212,7 +212,7 @@ def _model_of(where: str, levels: list[list[str]], models: Collection[str]) -> s
 
 
 def _listing(file: Path) -> dict[str, Any]:
-    """Return what `ansible-inventory --list` prints, or raise an InventoryError with its complaint."""
+    """Return the output of `ansible-inventory --list`, or raise an InventoryError that quotes the reason."""
     if not file.is_file():
         there = sorted(path.name for path in file.absolute().parent.glob("*.ini"))
         near = did_you_mean([file.name], there)
@@ -263,7 +263,8 @@ def _complaint(stderr: str) -> str:
     if found := re.search(r"Failed to parse (?:inventory: |.+? with ini plugin: )(.+?)" + end, text):
         return found[1]
     found = re.search(r"\bERROR\S* (.+?)" + end, text)
-    return f"{found[1] if found else text} (also check group_vars, host_vars and ansible.cfg beside it)"
+    reason = found[1] if found else text
+    return f"{reason} (also check group_vars, host_vars and ansible.cfg in the inventory's directory)"
 
 
 def _unique(*lists: Iterable[str]) -> list[str]:

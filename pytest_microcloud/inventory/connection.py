@@ -1,4 +1,4 @@
-"""Ansible's connection variables: their aliases, and those that the plugin cannot honour.
+"""Ansible's connection variables: their aliases, and the variables that the plugin cannot honour.
 
 Source: the options of Ansible's connection plugin `ssh` and become plugin `sudo`. If several names of a
 variable are set, Ansible uses the last in the order below.

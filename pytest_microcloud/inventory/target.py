@@ -61,8 +61,8 @@ class DriverRules:
 class Target:
     """One host of the inventory with its variables; nothing is connected yet.
 
-    `model` is a board model's id in the catalog. `variables` are those of the host and its groups as Ansible
-    merges them, and `groups` are the host's groups, the nearest first.
+    `model` is a board model's id in the catalog. `variables` are the variables of the host and its groups, as
+    Ansible merges them. `groups` are the host's groups, the nearest first.
     The constructor raises InventoryError if a variable that is used here has an invalid value.
     """
 
@@ -162,21 +162,21 @@ class Target:
 
     @property
     def round_trip_s(self) -> float | None:
-        """The round trip of an emulated board's link (s), from `microcloud_rtt_ms`; None for the model's."""
+        """The round trip of an emulated board's link (s): `microcloud_rtt_ms`; None if it is the model's."""
         wanted = "a round trip in ms, such as 12.5"
         milliseconds = self._number("microcloud_rtt_ms", wanted, 0, LONGEST_ROUND_TRIP_MS)
         return None if milliseconds is None else milliseconds / 1000
 
     @property
     def link_bits_per_s(self) -> float | None:
-        """The rate of an emulated board's link, from `microcloud_rate_mbps`; None for the model's."""
+        """The rate of an emulated board's link (bit/s), from `microcloud_rate_mbps`; None if it is the model's."""
         wanted = "a rate in Mbit/s, such as 94"
         megabits = self._number("microcloud_rate_mbps", wanted, 0.001, HIGHEST_RATE_MBPS)
         return None if megabits is None else megabits * 1e6
 
     @property
     def out_of_service(self) -> str | None:
-        """Why the board is used only if it is selected by its name: `microcloud_out_of_service`."""
+        """The reason why the board is used only if selected by its name: `microcloud_out_of_service`."""
         reason = (self.text("microcloud_out_of_service") or "").strip()
         known = BOOLEANS.get(reason.lower(), bool(reason))
         return None if not known else "no reason is given" if reason.lower() in BOOLEANS else reason

@@ -156,7 +156,7 @@ def test_a_flash_that_fails_is_an_error_of_that_board_that_quotes_it(
 @pytest.mark.parametrize(
     ("command", "why"),
     [
-        (None, "there is no command that flashes it: set microcloud_flash"),
+        (None, "there is no command that flashes the board: set microcloud_flash"),
         ("true", "its image is not known: set microcloud_image"),
     ],
 )

@@ -292,7 +292,7 @@ def test_another_board_is_named_beside_what_the_inventory_says(reported: str, co
         check(reported, facts(code))
     assert isinstance(raised.value, BoardError)
     name = catalogs.shipped().model(reported).name
-    assert f"desk: the inventory says {name} ({reported}), but it is a {is_a}" in str(raised.value)
+    assert f"desk: the inventory says {name} ({reported}), but the board is a {is_a}" in str(raised.value)
 
 
 def test_a_wrong_boards_error_states_the_right_inventory_entry() -> None:
@@ -327,7 +327,7 @@ def test_a_custom_model_accepts_only_its_parents_hardware(tmp_path: Path) -> Non
     mine = own(tmp_path, '[boards.kiosk]\nname = "Kiosk"\nlike = "pi3b"\n').model("kiosk")
     check(mine, facts("a22083"))
     check(mine, facts())
-    with pytest.raises(WrongBoard, match=r"says Kiosk \(kiosk\), but it is a Raspberry Pi 2 Model B"):
+    with pytest.raises(WrongBoard, match=r"says Kiosk \(kiosk\), but the board is a Raspberry Pi 2 Model B"):
         check(mine, facts("a01041"))
 
 

@@ -78,11 +78,11 @@ def test_a_host_with_its_variable_is_accepted(plan: Plan) -> None:
     [
         (
             "desk ansible_host=192.0.2.13 microcloud_poe_port=7",
-            "microcloud_poe_port is for boards of the driver poe, and this one's driver is ssh",
+            "microcloud_poe_port is for boards of the driver poe, and this host's driver is ssh",
         ),
         (
             "desk microcloud_driver=container microcloud_poe_port=7",
-            "microcloud_poe_port is for boards of the driver poe, and this one's driver is container",
+            "microcloud_poe_port is for boards of the driver poe, and this host's driver is container",
         ),
         (f"{DESK} microcloud_poe_prt=7", "did you mean 'microcloud_poe_port'?"),
         (f"{DESK} microcloud_cpu_share=0.5", "microcloud_cpu_share is for boards of the driver container"),

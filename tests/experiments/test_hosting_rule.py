@@ -27,7 +27,7 @@ def test_containers_are_started_until_another_one_would_leave_less_than_50_mb(
     hosted, left, why = started(available * MB, each * MB)
     assert hosted == count
     assert 50 * MB <= left < (50 + each) * MB
-    assert why == f"{left / MB:.0f} MB were left: another one of {each} MB would leave less than 50 MB"
+    assert why == f"{left / MB:.0f} MB were left: another container of {each} MB would leave less than 50 MB"
 
 
 def test_a_larger_container_than_those_before_ends_the_filling_if_less_than_50_mb_is_left() -> None:

@@ -26,11 +26,11 @@ def wire(**how: Any) -> Experiment:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"name": "Wire speed"}, "its name consists of lower-case letters"),
+        ({"name": "Wire speed"}, "its name must consist of lower-case letters"),
         ({"metrics": ()}, "it has no metrics"),
         ({"metrics": (Metric("rate", "B/s", "higher"),)}, r"must be named wire\."),
         ({"metrics": (RATE, RATE)}, "two metrics 'wire.rate'"),
-        ({"metrics": (Metric("wire.rate", "B/s", WORSE),)}, 'better is "lower" or "higher"'),
+        ({"metrics": (Metric("wire.rate", "B/s", WORSE),)}, 'better must be "lower" or "higher"'),
         ({"metrics": (Metric("wire.rate", "", "higher"),)}, "has no unit"),
         ({"headline": "wire.rat"}, "it has no metric 'wire.rat'; did you mean 'wire.rate'?"),
         ({"figures": (Chart(title="T", metrics={"wire.late": "late"}, x="size"),)}, "no metric 'wire.late'"),

@@ -64,7 +64,7 @@ def test_an_unknown_host_key_is_reported_with_its_fingerprint_and_only_accepted_
         assert f"ssh-ed25519 {fingerprint(board)}" in message
         assert "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub" in message
         assert board.known_hosts.read_text() == ""
-    assert fingerprint(board) in accept(command_after("Then accept it", message))
+    assert fingerprint(board) in accept(command_after("Then accept the key", message))
     assert board.in_rack().board("desk").docker.ping()
 
 
@@ -98,7 +98,7 @@ def test_the_fingerprint_of_a_board_behind_a_jump_host_is_shown(
     message = refused(board, HostKeyUnknown, **BEHIND, ansible_ssh_common_args=jump(board, gate))
     key = f"ssh-ed25519 {fingerprint(board)}"
     assert f"the host key of {board.address} is not known to your ssh: {key}" in message
-    accept(command_after("Then accept it", message))
+    accept(command_after("Then accept the key", message))
     link = board.in_rack("pi3b", **BEHIND, ansible_ssh_common_args=jump(board, gate)).board("desk").link
     assert link.run("hostname").stdout == "desk\n"
 
@@ -112,5 +112,5 @@ def test_an_unknown_jump_host_is_reported_with_its_fingerprint(
     key = f"ssh-ed25519 {fingerprint(gate)}"
     assert f"the host key of {gate.address} is not known to your ssh: {key}" in message
     assert not known.exists()
-    accept(command_after("Then accept it", message))
+    accept(command_after("Then accept the key", message))
     assert known.exists()

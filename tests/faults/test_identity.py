@@ -21,7 +21,7 @@ pytestmark = pytest.mark.engine
 
 PATIENCE_S = 180.0
 NAMED = (
-    "the inventory says Raspberry Pi 3 Model B (pi3b), but it is a Raspberry Pi 2 Model B, 1024 MB "
+    "the inventory says Raspberry Pi 3 Model B (pi3b), but the board is a Raspberry Pi 2 Model B, 1024 MB "
     "(pi2b, by its revision code a01041): put it into the group [pi2b]"
 )
 SUITE = """\

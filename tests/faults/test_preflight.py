@@ -104,7 +104,10 @@ def test_a_stopped_engine_is_reported(new_real_board: NewRealBoard) -> None:
 
 def test_a_socket_path_that_is_a_file_is_reported(real_board: RealBoard) -> None:
     message = refused(real_board, EngineMissing, microcloud_docker_socket="/etc/hosts")
-    assert "/etc/hosts is not a socket: remove it, then run `sudo systemctl restart docker.socket" in message
+    assert (
+        "/etc/hosts is not a socket: remove the file, then run `sudo systemctl restart docker.socket"
+        in message
+    )
 
 
 def test_podman_at_its_own_socket_is_reported(new_real_board: NewRealBoard) -> None:
@@ -172,7 +175,7 @@ def test_a_missing_tool_is_reported_by_the_tests_that_need_it(bare: RealBoard) -
     with closing(bare.in_rack()) as rack:
         board = rack.board("desk")
         with pytest.raises(
-            ToolMissing, match="no fio: run `apt-get install fio` on it, or set microcloud_install"
+            ToolMissing, match="no fio: run `apt-get install fio` on the board, or set microcloud_install"
         ):
             io.disk(board, size=4096, repetitions=1, seconds=1)
         with pytest.raises(ToolMissing, match="has no sysbench: run `apt-get install sysbench`"):

@@ -111,7 +111,7 @@ def test_a_jump_host_that_refuses_is_named(real_board: RealBoard, gate: RealBoar
 def test_a_board_that_its_jump_host_cannot_reach_is_reported(real_board: RealBoard, gate: RealBoard) -> None:
     arguments = f"{jump(real_board, gate)} -p 4"
     message = refused(real_board, LinkError, **BEHIND, ansible_ssh_common_args=arguments)
-    assert "the jump host cannot connect to it (connect failed: Connection refused)" in message
+    assert "the jump host cannot connect to the board (connect failed: Connection refused)" in message
 
 
 # Not let in
@@ -134,7 +134,7 @@ def test_a_key_with_a_passphrase_comes_from_the_agent_only(
     key.chmod(0o600)
     subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", "much too long", "-f", str(key)], check=True)
     message = refused(real_board, LoginRejected, ansible_ssh_private_key_file=key)
-    assert "a key that has one must be in ssh-agent (ssh-add)" in message
+    assert "a key with a passphrase must be in ssh-agent (ssh-add)" in message
 
 
 def test_a_key_readable_by_others_is_reported_with_its_mode(real_board: RealBoard, tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_interactive_options_of_the_users_ssh_configuration_have_no_effect(real_
 def test_an_sshd_that_does_not_forward_sockets_is_reported(new_real_board: NewRealBoard) -> None:
     board = new_real_board()
     board.shell("echo AllowStreamLocalForwarding no >> /etc/ssh/sshd_config && systemctl restart ssh")
-    assert "its sshd does not forward sockets: remove AllowStreamLocalForwarding" in refused(
+    assert "its sshd does not forward sockets: on the board, remove AllowStreamLocalForwarding" in refused(
         board, EngineError
     )
 

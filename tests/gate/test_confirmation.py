@@ -88,7 +88,7 @@ def test_where_the_board_cannot_boot_the_baseline_the_one_look_has_to_do_and_it_
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert result.parseoutcomes() == {"passed": 2 * BOOTS}
     stored = said(result)
-    assert "suspects were not measured again (desk: there is no command that flashes it" in stored
+    assert "suspects were not measured again (desk: there is no command that flashes the board" in stored
     assert "confirmed" not in stored
     assert project.done() == ["desk on", *["desk boots"] * (BOOTS - 1), "desk off"]
 

@@ -167,7 +167,7 @@ def test_a_board_with_an_address_is_not_emulated(write: Write) -> None:
 def test_a_real_board_has_all_its_cpu(write: Write) -> None:
     shared = write("[pi3b]\ndesk microcloud_cpu_share=0.5\n")
     assert (
-        "microcloud_cpu_share is for boards of the driver container, and this one's driver is ssh"
+        "microcloud_cpu_share is for boards of the driver container, and this host's driver is ssh"
         in mistake(shared)
     )
 

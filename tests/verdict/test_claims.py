@@ -251,7 +251,7 @@ def test_a_cost_within_the_noise_is_no_cost(shelf: Shelf, factor: float) -> None
 def test_the_cost_of_docker_is_by_the_mean_per_request_and_not_by_a_median_over_the_ramp_up(
     shelf: Shelf,
 ) -> None:
-    """300 requests of 250 clients on a link-bound board: the medians say -20 %, ab's means say 2 %."""
+    """300 requests from 250 clients on a link-bound board: the medians say -20 %, ab's means say 2 %."""
     world: World = {}
     for setting, median_s, rate in (("native", 2.38, 111.4), ("docker", 1.90, 108.8)):
         world[at("pi3b", "serving.page_time", setting=setting, clients=250)] = median_s

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Driver(ABC):
     """Provides one board and releases it again. Code outside a driver never asks which driver it is.
 
-    A driver derives from this class and implements `endpoint` and `reboot`. The rest has defaults
-    that suit a real board that is already up. `SshDriver` is such a driver, and others can derive from it.
+    A driver derives from this class and implements `endpoint` and `reboot`. The other methods and attributes
+    have defaults that suit a real board that is already up. A driver can also derive from `SshDriver`.
     """
 
     labelled: bool = False
@@ -67,55 +67,57 @@ class Driver(ABC):
         return ()
 
     def made_of(self) -> dict[str, Any]:
-        """Describe how the board was made (for example, its image), as far as that is known.
+        """Return a description of how the board was made (for example, its image), as far as it is known.
 
-        The run file stores the description. `like` takes it from another run, to make an equal board.
+        The run file stores the description. `like` uses the description of another run's board to make an
+        equal board.
         """
         return {}
 
     def emulated_by(self) -> dict[str, str]:
-        """Return the means by which each aspect of the model is emulated; empty for a real board.
+        """Return a dict from emulated aspects of the model to the means of emulation; empty for a real board.
 
         Figures of boards that are emulated by different means are not compared.
         """
         return {}
 
     def failure(self) -> str:
-        """Return the reason, if the driver knows one, why the board is unreachable; otherwise empty.
+        """Return why the board is unreachable, or an empty string if the driver knows of no reason.
 
         A board with such a failure does not come back until its power is cut and restored.
         """
         return ""
 
     def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
-        """Return the inventory variables with which this driver makes a board as `made_of` describes it.
+        """Return a dict of the inventory variables that make this driver create a board of that description.
 
-        `made_of` is the description of a board in another run. Raises BoardError with the reason if such a
+        `made_of` is the description of a board in another run. Raises BoardError with the reason if an equal
         board cannot be made.
         """
         del made_of
-        raise BoardError(self.target.name, "its driver cannot boot it with another image")
+        raise BoardError(self.target.name, "its driver cannot boot another image")
 
     def power_on_uptime_s(self, link: Link) -> float:
         """Return when the current boot started, in seconds on the clock of the board's /proc/uptime.
 
-        An emulated board starts at its power-on. A real board starts with its kernel, at 0.
+        For an emulated board, this is the time of its power-on. For a real board, it is 0: the clock starts
+        with the kernel.
         """
         del link
         return 0.0
 
     @abstractmethod
     def reboot(self, link: Link) -> float | None:
-        """Reboot a board that responds; return once the old boot is shutting down.
+        """Reboot a board that responds, and return as soon as the old boot is shutting down.
 
-        If the driver cut the power, return when the power came back, on the controller's monotonic clock.
-        Otherwise return None.
+        The result is the time at which the power came back, on the controller's monotonic clock, if the
+        driver cut the power. Otherwise it is None.
         """
 
     def cut_power(self) -> float:
         """Cut and restore the power of a board that may hang.
 
-        Return when the power came back, on the controller's monotonic clock. Raises BoardError.
+        Return the time at which the power came back, on the controller's monotonic clock. Raises BoardError.
         """
         raise BoardError(self.target.name, "its driver cannot cut its power")
 
@@ -129,10 +131,10 @@ class DriverContext:
     """The arguments of a driver's factory.
 
     `run_id` labels everything that is created, `directory` is the run's private directory on the controller,
-    and `workloads` are those of the catalog. `say` shows a line of progress. `host_engine` returns the
-    controller's Docker engine, after removing what killed runs left there, or raises EngineMissing. `over` is
-    the link to the running board that the new board replaces, if any. `gateway` is the site
-    on whose gateway this process runs; empty on the controller.
+    and `workloads` are the catalog's workloads. `say` shows a line of progress. `host_engine` returns the
+    controller's Docker engine, after removing what killed runs left on it, or raises EngineMissing. `over` is
+    the link to the running board that the new board replaces, if any. `gateway` is the site on
+    whose gateway this process runs; empty on the controller.
     """
 
     target: Target

@@ -1,4 +1,4 @@
-"""What the registry knows about a driver."""
+"""The registry's record of a driver."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class SshDriver(Driver):
     """
 
     def start(self) -> None:
-        """Flash and boot the board if its image is to be replaced. Otherwise do nothing: the board exists."""
+        """Flash and boot the board if another image replaces its current image. Otherwise do nothing."""
         target = self.target
         if self.context.over is None or target.flash is None or target.image is None:
             return
@@ -48,7 +48,7 @@ class SshDriver(Driver):
         )
 
     def _key(self) -> Path | None:
-        """Return the configured key. A missing one is an error; ssh itself would continue without it."""
+        """Return the configured key. A missing key is an error, although ssh would continue without a key."""
         named = self.target.private_key_file
         if named is None:
             return None
@@ -70,10 +70,13 @@ class SshDriver(Driver):
         return {"image": self.target.image} if self.target.image else {}
 
     def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
-        """Return the image. BoardError if either run's image is unknown, or no command can flash it."""
+        """Return a dict with the variable `microcloud_image`.
+
+        Raises BoardError if either run's image is unknown, or the inventory has no command that flashes it.
+        """
         name, image = self.target.name, made_of.get("image")
         if self.target.flash is None:
-            raise BoardError(name, "there is no command that flashes it: set microcloud_flash")
+            raise BoardError(name, "there is no command that flashes the board: set microcloud_flash")
         if self.target.image is None:
             raise BoardError(name, "its image is not known: set microcloud_image")
         if not image:
@@ -86,7 +89,7 @@ class SshDriver(Driver):
         return self.target.power_cycle is not None
 
     def reboot(self, link: Link) -> float | None:
-        """Cut the power after a sync, if there is a command for it; otherwise reboot with systemd."""
+        """Sync and cut the power if the inventory has a command for that; otherwise reboot with systemd."""
         if self.cuts_power:
             link.run("sync", root=True)
             return self.cut_power()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def altered(target: Target, model: BoardModel) -> dict[str, str]:
-    """Return the differences that the inventory sets: a short phrase for each, and the gap that it causes."""
+    """Return a dict from each difference that the inventory sets, as a short phrase, to the resulting gap."""
     found = {}
     share, rate, round_trip_s = target.cpu_share, target.link_bits_per_s, target.round_trip_s
     if share < 1:

@@ -51,7 +51,7 @@ class Awake:
         self._input: Any = None
 
     def start(self) -> None:
-        """Start the loops unless they run already, here or for another board. Raises EngineError."""
+        """Start the loops unless this board or another one already runs them. Raises EngineError."""
         if self._container is not None:
             return
         if not self._first.enter_context(turns.first_to_keep_awake()):

@@ -1,7 +1,7 @@
 """Determines how many CPUs of this host are as fast as a board, by 7-Zip's rating and the published figure.
 
 The rating is the `Tot:` of `7z b -mmt<threads> -md22`, with as many threads as the board has cores (or this
-host, if it has fewer). It is measured under the same conditions under which the board runs: with the CPU
+host, if it has fewer). It is measured under the conditions under which the board runs: with the CPU
 quota, because a throttled process has colder caches, and beside the loops that keep the host awake (`Awake`).
 Readings are repeated until their mean is precise enough. The result is cached per host, published figure and
 image; models with the same processor share it.
@@ -122,7 +122,7 @@ def _settled(readings: list[float]) -> bool:
 
 
 def bandwidth(share: float) -> dict[str, int]:
-    """Return the bandwidth controller's period and quota (µs) for that many CPUs; keys as in docker-py."""
+    """Return a dict from docker-py's options to the CPU period and quota (µs) that give `share` CPUs."""
     period = max(PERIOD_US, int(SMALLEST_QUOTA_US / share) + 1)
     return {"cpu_period": period, "cpu_quota": int(share * period)}
 

@@ -1,4 +1,4 @@
-"""SD cards for emulated boards that contain the workloads' images, so that no run has to load them.
+"""SD cards for emulated boards. They contain the workloads' images, so that no run has to load the images.
 
 A card is prepared once: a board without limits loads the images through its own engine, and its
 /var/lib/docker is packed into an image on the host. The card of each new board is a copy of that image.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.catalog import Workload
 
     class ContainerBoard(Protocol):
-        """What a card needs of a driver whose board is a container."""
+        """The part of a container driver that is used to prepare a card."""
 
         @property
         def container(self) -> Container:

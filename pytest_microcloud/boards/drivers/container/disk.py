@@ -21,7 +21,7 @@ overwrite."""
 
 @dataclass(frozen=True)
 class DiskLimits:
-    """Options of docker-py, and descriptions of what they do not cover."""
+    """The options of docker-py that limit a board's disk, and descriptions of what they cannot limit."""
 
     options: dict[str, Any]
     gaps: tuple[str, ...]

@@ -1,8 +1,8 @@
 """The `container` driver: a board emulated by a system container with systemd, sshd and Docker.
 
-The board's CPU share is calibrated with 7-Zip. Its memory limit is what Linux reports on the model. Disk and
-link have the model's published rates, as far as the host's kernel can limit them. The container runs without
-`--privileged`.
+The board's CPU share is calibrated with 7-Zip. Its memory limit is the memory size that Linux reports on a
+real board of the model. Disk and link have the model's published rates, as far as the host's kernel can limit
+them. The container runs without `--privileged`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ HOST_RESERVE_BYTES = 512 * 2**20
 class ContainerDriver(Driver):
     """One emulated board.
 
-    `prepared=False` omits the model's limits and the SD card's content. Cards are prepared on such a board.
+    `prepared=False` makes a board without the model's limits and with an empty SD card. The contents of cards
+    are prepared on a board like that.
     """
 
     labelled = True
@@ -102,13 +103,13 @@ class ContainerDriver(Driver):
         return float(self._made_of.get("calibrated_cpus", 0.0)) * self.target.cpu_share
 
     def before_measurement(self) -> None:
-        """Start to keep the CPUs awake, if the board that did so has been released."""
+        """Take over keeping the CPUs awake, if the board that kept them awake has been released."""
         if self._awake is not None:
             self._awake.start()
 
     def start(self) -> None:
         """Prepare the card, create the container with its limits, flash it, install the keys, power it on."""
-        _ = self._engine  # not within `turns.alone`, which preparing the engine takes itself
+        _ = self._engine  # not within `turns.alone`: preparing the engine takes the same lock
         # Sessions share images, cards and calibrations, so one session at a time prepares them. The board on
         # which a card is prepared starts while its session already holds that lock.
         with turns.alone(self._say) if self._prepared else nullcontext():
@@ -187,18 +188,18 @@ class ContainerDriver(Driver):
         return (*lasting, *self._gaps, *self.network.emulation.gaps)
 
     def made_of(self) -> dict[str, Any]:
-        """Return the image and its id, the model's calibrated CPUs, the CPU share, the link, the host's CPU.
+        """Return a dict of image, image id, the model's calibrated CPUs, CPU share, link and the host's CPU.
 
-        `altered` lists the differences from the model that the inventory sets, as short phrases.
+        Its key `altered` lists the differences from the model that the inventory sets, as short phrases.
         """
         return self._made_of
 
     def emulated_by(self) -> dict[str, str]:
-        """Return the means by which the round trip and the rate of the link are emulated."""
+        """Return a dict from the aspects of the link (round trip, rate) to the means of emulation."""
         return dict(self._network.emulation.means) if self._network is not None else {}
 
     def failure(self) -> str:
-        """Report that the board's container or network has ended, if it has."""
+        """Return a message if the board's container or network has ended; otherwise an empty string."""
         from docker.errors import NotFound
 
         if self._container is None or self._network is None:
@@ -213,7 +214,7 @@ class ContainerDriver(Driver):
         return self._network.failure()
 
     def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
-        """Return image and CPU share, if the image with the recorded id still exists."""
+        """Return a dict of the variables for image and CPU share. Raises BoardError if the image is gone."""
         from docker.errors import ImageNotFound
 
         name, image, image_id = self.target.name, made_of.get("image"), made_of.get("image_id")
@@ -240,7 +241,7 @@ class ContainerDriver(Driver):
             link.run("systemctl reboot", check=False)
 
     def cut_power(self) -> float:
-        """Kill everything on the board and power it on; restart its network first if that has ended."""
+        """Kill everything on the board and power it on. If the network has ended, restart it first."""
         if self.network.failure():
             self.network.restart()
         with explained(self.target.name, "cutting the emulated board's power"):
@@ -309,7 +310,7 @@ class ContainerDriver(Driver):
         if not self._prepared:
             return {"limits": {}, "link": {}}
         self._fits_host()
-        # The 7-Zip is of the same release for every OS image: else the calibration would hide an OS's cost.
+        # 7-Zip is of the same release for every OS image. Otherwise, calibration would hide an OS's cost.
         yardstick = board_image(self._engine, images.WORKLOAD_SUITE, self._say)
         calibrated = calibration.calibrate(self._engine, yardstick, model, self._run_id, self._say)
         self._made_of |= {
@@ -348,16 +349,16 @@ class ContainerDriver(Driver):
         if host_bytes < wanted:
             raise HostTooSmall(
                 self.target.name,
-                f"{self._model.name} has {self._model.mem_total_bytes / 2**20:.0f} MiB and this host "
+                f"{self._model.name} has {self._model.mem_total_bytes / 2**20:.0f} MiB, and this host has "
                 f"{host_bytes / 2**20:.0f} MiB: emulate it on a host with at least {wanted / 2**30:.1f} GiB, "
                 "or use a real board",
             )
 
     def _adopt(self, spec: str) -> bool:
-        """Take over a kept board with the same specification; remove a kept board with another one.
+        """Take over a kept board if it has the same specification; otherwise remove the kept board.
 
-        While this run uses the board, the run that created it counts as alive, so that no other run takes or
-        removes it.
+        Return whether a board was taken over. While this run uses the board, the run that created the board
+        counts as alive, so that no other run takes or removes the board.
         """
         marks = [f"{BOARD_LABEL}={self.target.name}", f"{CONTROLLER_LABEL}={controller()}"]
         filters: dict[str, str | list[str] | bool] = {"name": f"^/?{KEPT_PREFIX}", "label": marks}

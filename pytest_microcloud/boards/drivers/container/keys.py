@@ -1,4 +1,4 @@
-"""The SSH keys of an emulated board, generated here, so that both ends know each other's keys in advance."""
+"""The SSH keys of an emulated board. The controller generates them, so both ends know them in advance."""
 
 from __future__ import annotations
 

@@ -43,14 +43,14 @@ def network_image(engine: DockerClient, say: Callable[[str], None]) -> str:
 
 @dataclass(frozen=True)
 class Emulation:
-    """The means by which each aspect of the link is emulated, and descriptions of what is not."""
+    """`means` maps emulated aspects of the link to means of emulation; `gaps` describes the other aspects."""
 
     means: dict[str, str] = field(default_factory=dict)
     gaps: tuple[str, ...] = ()
 
 
 class Network:
-    """One board's network, with the same rate in both directions and a round trip; 0 means not limited."""
+    """One board's network. The rate is the same in both directions; 0 means no limit, or no round trip."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class Network:
         return next((n["IPAddress"] for n in networks.values() if n["IPAddress"]), "")
 
     def failure(self) -> str:
-        """Report that the network ended, so that no packet reaches the board; empty if it runs."""
+        """Return a message if the network has ended; an empty string if it runs."""
         from docker.errors import NotFound
 
         if self._container is None:
@@ -176,7 +176,7 @@ class Network:
             return self.container.logs().decode(errors="replace").rpartition("starting\n")[2]
 
     def _read(self) -> bool:
-        """Read the container's report, and return whether it is complete."""
+        """Read the container's report, and return whether the report is complete."""
         lines = self._output().splitlines()
         means = [line.split(" ", 2)[1:] for line in lines if line.startswith("means ")]
         gaps = [line.partition(" ")[2] for line in lines if line.startswith("gap ")]

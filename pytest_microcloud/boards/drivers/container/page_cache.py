@@ -2,7 +2,7 @@
 
 Linux charges a page of a file to the cgroup that reads it first. The first board of an image would be charged
 for its own programs, some 100 MB, and would reread them from its card when memory is short; later boards of
-the same image would not. To make them equal, the host reads the image before a board is powered on.
+the same image would not. To make all boards equal, the host reads the image before a board is powered on.
 """
 
 from __future__ import annotations
