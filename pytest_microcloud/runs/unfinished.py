@@ -96,7 +96,8 @@ def find(directory: Path, plan: Plan, any_of: int = 0) -> Unfinished:
     )
     which = f"any {any_of} of " if any_of else ""
     raise UserMistake(
-        f"--microcloud-resume: {directory} has no unfinished run of {which}{plan}; its runs: {listed or 'none'}. "
+        f"--microcloud-resume: {directory} has no unfinished run of {which}{plan}; "
+        f"its runs: {listed or 'none'}. "
         "To start a new run, run without --microcloud-resume"
     )
 
