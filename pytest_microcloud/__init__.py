@@ -22,7 +22,7 @@ from pytest_microcloud.errors import (
 
 if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
-    from pytest_microcloud.boards.drivers.protocol import Driver, DriverContext
+    from pytest_microcloud.boards.drivers.protocol import Driver, DriverContext, Found
     from pytest_microcloud.boards.drivers.ssh import SshDriver
     from pytest_microcloud.boards.endpoint import Endpoint
     from pytest_microcloud.catalog.description import Chart, Mark, Metric
@@ -41,6 +41,7 @@ __all__ = [
     "DriverContext",
     "Endpoint",
     "Experiment",
+    "Found",
     "InvalidMeasurement",
     "InventoryError",
     "LimitMissed",
@@ -65,6 +66,7 @@ _HOME = {
     "DriverContext": "boards.drivers.protocol",
     "Endpoint": "boards.endpoint",
     "Experiment": "experiments.record",
+    "Found": "boards.drivers.protocol",
     "Mark": "catalog.description",
     "Measurement": "measurement",
     "Metric": "catalog.description",

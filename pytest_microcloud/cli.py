@@ -1,4 +1,4 @@
-"""The `microcloud` command: read stored runs, start a project, and clean up.
+"""The `microcloud` command: read stored runs, show the state of boards, start a project, and clean up.
 
 It exits with 0 on success, 1 if something regressed or failed, 2 for a wrong command line, and 4 (pytest's
 usage error) for a mistake that the user can fix, such as a run that does not exist or cannot be compared.
@@ -163,7 +163,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     noise.add_argument("--json", action="store_true", help="print the figures for machines")
     noise.set_defaults(function=_noise)
-    for command in (runs, compare, report, fleet, export, noise):
+    boards = commands.add_parser(
+        "boards",
+        help="show the state of boards; exit with 1 if one is unfit",
+        description="Show the state of the inventory's boards: whether they can be reached, what they are, "
+        "who uses them, and their last verdict. Nothing is started, measured or locked.",
+        epilog="Exit codes: 0 all boards are fit, 1 one is unfit, 2 a wrong command line, 4 the inventory is "
+        "wrong or has no such board. Boards that are out of service or not running are not unfit.",
+    )
+    boards.add_argument(
+        "pattern",
+        nargs="*",
+        metavar="PATTERN",
+        help="hosts, groups and patterns of the inventory (default: all)",
+    )
+    boards.add_argument(
+        "--inventory",
+        type=Path,
+        metavar="FILE",
+        help="Ansible inventory with the boards (default: as pytest's, hosts.ini)",
+    )
+    boards.add_argument("--json", action="store_true", help="print the states for machines")
+    boards.set_defaults(function=_boards)
+    for command in (runs, compare, report, fleet, export, noise, boards):
         command.add_argument(
             "--runs",
             type=Path,
@@ -342,6 +364,14 @@ def _matching(found: Mapping[str, Noise], pattern: str) -> dict[str, Noise]:
             raise RunError(f"no run has a board or model {word!r}{there}")
         chosen |= named
     return chosen
+
+
+def _boards(chosen: argparse.Namespace) -> int:
+    """Show the state of boards."""
+    from pytest_microcloud.session import lab_state
+
+    pattern = ",".join(chosen.pattern) or "all"
+    return lab_state.show(pattern, chosen.inventory, chosen.runs, as_json=chosen.json)
 
 
 def _init(chosen: argparse.Namespace) -> int:

@@ -44,6 +44,12 @@ def add(parser: pytest.Parser) -> None:
         help="timeout for a board that is in use by another session (default: 0)",
     )
     group.addoption(
+        "--microcloud-any",
+        type=int,
+        metavar="N",
+        help="use any N free boards of those that --hosts names (default: 0, all of them)",
+    )
+    group.addoption(
         "--microcloud-command-timeout",
         type=float,
         metavar="SECONDS",
@@ -94,6 +100,7 @@ def add(parser: pytest.Parser) -> None:
     parser.addini(
         "microcloud_wait", "timeout in seconds for a board that is in use by another session", default="0"
     )
+    parser.addini("microcloud_any", "use that many free boards; 0 for all", type="int", default=0)
     parser.addini(
         "microcloud_command_timeout", "timeout in seconds for a test's own commands on a board", default="600"
     )
@@ -165,6 +172,11 @@ def strict_claims(config: pytest.Config) -> bool:
 def wait_s(config: pytest.Config) -> float:
     """Return the timeout for a board that another session uses (s). Raises UserMistake."""
     return _seconds(config, "wait")
+
+
+def any_boards(config: pytest.Config) -> int:
+    """Return how many free boards are used of those that --hosts names; 0 for all. Raises UserMistake."""
+    return _count(config, "any", least=0)
 
 
 def command_timeout_s(config: pytest.Config) -> float:

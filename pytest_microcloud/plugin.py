@@ -93,7 +93,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     from pytest_microcloud.session import chosen
 
     with _usage_errors(config), suppress(WithoutBoards):
-        return len(chosen.chosen(config).targets)
+        there = len(chosen.chosen(config).targets)
+        return options.any_boards(config) or there
     return None
 
 

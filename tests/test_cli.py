@@ -98,7 +98,7 @@ def test_where_no_docker_is_clean_removes_what_is_not_on_one(tmp_path: Path) -> 
     assert not calibrations.exists()
 
 
-@pytest.mark.parametrize("command", ["runs", "compare", "report", "fleet", "init"])
+@pytest.mark.parametrize("command", ["runs", "compare", "report", "fleet", "boards", "init"])
 def test_every_command_has_a_help_of_its_own(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main([command, "--help"])

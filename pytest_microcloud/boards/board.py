@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pytest_microcloud.boards import control, facts, health, identity, install, preflight
 from pytest_microcloud.boards.link import CONNECT_TIMEOUT_S, Link
-from pytest_microcloud.boards.lock import Lock
+from pytest_microcloud.boards.lock import Lock, holder_of
 from pytest_microcloud.boards.logs import Logs
 from pytest_microcloud.boards.undo import Ledger
 from pytest_microcloud.controller import turns, uplink
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from pytest_microcloud.boards.drivers.protocol import Driver
     from pytest_microcloud.boards.facts import Facts
+    from pytest_microcloud.boards.lock import Holder
     from pytest_microcloud.catalog import BoardModel
     from pytest_microcloud.controller.progress import Steps
     from pytest_microcloud.inventory.target import Target
@@ -72,9 +73,10 @@ class Board:
     `boot` counts the board's boots in this run, from 1, and `booted` identifies the current boot. `say` shows
     the progress of an experiment. `run_id` labels everything that is created on the board. `wait_s` is how
     long to wait for a board that another session uses (s). `tools` maps the programs of experiments to Debian
-    packages. `gaps` lists the aspects of the model that are not emulated, `unwatched` the aspects of the
-    board's health that cannot be watched, and `others` the running containers that no run created.
-    `waited_s` is how long the board's measurements waited for their turn on this machine (s).
+    packages. `purpose` is shown to other sessions that need the board. `gaps` lists the aspects of the model
+    that are not emulated, `unwatched` the aspects of the board's health that cannot be watched, and `others`
+    the running containers that no run created. `waited_s` is how long the board's measurements waited for
+    their turn on this machine (s).
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Board:
         *,
         wait_s: float = 0.0,
         tools: Mapping[str, str] | None = None,
+        purpose: str = "",
     ) -> None:
         self.target = target
         self.model = model
@@ -97,7 +100,7 @@ class Board:
         self.say: Callable[[str], None] = steps.update
         self._announce = steps.announce
         self.link = Link(target.name, number, directory)
-        self.lock = Lock(self.link, run_id, self._announce)
+        self.lock = Lock(self.link, run_id, self._announce, purpose=purpose)
         self.ledger = Ledger(self.link)
         self.logs = Logs(self.link)
         self.boot = 0
@@ -129,14 +132,51 @@ class Board:
         """A docker-py client of the board's engine, over the link."""
         return self.link.docker()
 
+    def holder(self) -> Holder | None:
+        """Connect, and return which session uses the board, without taking its lock. Raises BoardError.
+
+        A disposable board is this session's own.
+        """
+        if self.driver.disposable:
+            return None
+        self._connect()
+        return holder_of(self.link)
+
+    def reserve(self) -> None:
+        """Connect and take the lock, without waiting for another session. Raises BoardError."""
+        if not self.driver.disposable:
+            self._connect()
+            self.lock.take()
+
+    @property
+    def is_taken_over(self) -> bool:
+        """Whether another process of this run has taken over the lock of a board that was reserved."""
+        return not self.driver.disposable and not self.lock.held
+
+    def cancel(self) -> None:
+        """Release a board that was reserved and not powered on here. Raises BoardError."""
+        try:
+            if self.lock.held:
+                self.lock.release()
+        finally:
+            self.lock.drop()
+            self.link.close()
+
+    def _connect(self) -> None:
+        if not self.link.is_open:
+            self.link.open(self.driver.endpoint(), timeout_s=LOGIN_TIMEOUT_S, again=False)
+
     def power_on(self) -> None:
         """Start the board, connect, lock it, wait for its engine and read its facts. Raises BoardError."""
         self.driver.start()
         boot_s = self.driver.boot_timeout_s
         with self.turn(wait=False):  # no measurement begins meanwhile; boards boot at once
-            self.link.open(self.driver.endpoint(), timeout_s=boot_s or CONNECT_TIMEOUT_S, again=boot_s > 0)
-            self.link.run("true")  # raises LoginRejected if the login cannot run commands
-            self._take_lock()
+            if not self.lock.held:  # it is if the board was reserved
+                self.link.open(
+                    self.driver.endpoint(), timeout_s=boot_s or CONNECT_TIMEOUT_S, again=boot_s > 0
+                )
+                self.link.run("true")  # raises LoginRejected if the login cannot run commands
+                self._take_lock()
             self.settle(timeout_s=boot_s)
         identity.check(self.target, self.model, self.facts.identity)
         self.logs.begin()

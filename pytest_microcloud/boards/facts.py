@@ -143,11 +143,16 @@ def boot_identity(link: Link) -> str:
     return _boot(_ask(link, BOOT))
 
 
-def read(link: Link, *, hardware: bool = True) -> Facts:
-    """Read the facts of the board, its engine and, if `hardware` is true, its hardware. Raises BoardError."""
+def read(link: Link, *, hardware: bool = True, engine: bool = True) -> Facts:
+    """Read the facts of the board and, if the flags are true, its hardware and its engine.
+
+    Raises BoardError.
+    """
     reported = _ask(link, BOOT + SYSTEM + (HARDWARE if hardware else ""))
     with Gauge(link) as gauge:
         memory_bytes = gauge.read().total_bytes
+    if not engine:
+        return parsed(reported, memory_bytes, {}, {})
     with explained(link.board, "asking Docker for its version"):
         client = link.docker()
         info, version = client.info(), client.version()

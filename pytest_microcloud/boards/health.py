@@ -274,6 +274,19 @@ def _supply(first: Vitals, later: Sequence[Vitals]) -> Iterator[Finding]:
                 yield Finding(symptom, f"its kernel reports: {text(line)}")
 
 
+def standing(seen: Vitals) -> list[Finding]:
+    """Return the findings in a single reading: of the supply and the CPU since boot, and of the heat now."""
+    bits = (seen.throttled or 0) | (seen.throttled or 0) >> SINCE_BOOT
+    texts: dict[str, list[str]] = {}
+    for number, (symptom, what) in enumerate(BITS):
+        if bits >> number & 1:
+            texts.setdefault(symptom, []).append(what)
+    found = [Finding(symptom, f"{' and '.join(whats)} since boot") for symptom, whats in texts.items()]
+    if seen.alarm and "undervoltage" not in texts:
+        found.append(Finding("undervoltage", "its supply voltage was too low (hwmon's alarm)"))
+    return [*found, *_heat([seen])]
+
+
 def _heat(seen: Sequence[Vitals]) -> Iterator[Finding]:
     readings = [(degrees, zone) for vitals in seen for zone, degrees in vitals.zones_c.items()]
     if not readings or max(readings)[0] < threshold("temperature"):

@@ -112,6 +112,11 @@ class Link:
             self._address = self._setting("hostname") or self.endpoint.address
         return self._address
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection."""
+        return self._master is not None and self._master.poll() is None
+
     def open(self, endpoint: Endpoint, *, timeout_s: float, again: bool = True) -> None:
         """Connect. Raises LinkError or a subclass that states what to do.
 

@@ -38,9 +38,27 @@ TIDYING_S = 180.0
 """A session waits at least this long for a keeper that cleans up after a dead controller."""
 ANSWER_TIMEOUT_S = 30.0
 POLL_S = 2.0
+SAY_EVERY_S = 60.0
 LONGEST = 500
 """Maximum length of a keeper's complaint, in characters."""
 TIME = re.compile(r"\d+(\.\d+)?")
+
+# The file has one line: since when (the board's uptime in s), what its keeper does, the keeper's process id,
+# the run, the board's name in the inventory, the user and controller, and what the board is used for. Earlier
+# versions do not write the last part, and show it as part of the one before.
+_FILE = r"""
+[ -k /run/lock ] && file=/run/lock/microcloud.lock || file=/tmp/microcloud.lock
+read -r now _ </proc/uptime
+holder() { read -r since state pid its_run its_board its_who <"$file" && pid=${pid//[^0-9]/}; }
+alive() { grep -qa microcloud-keeper "/proc/$pid/cmdline" 2>/dev/null; }
+busy() { echo "busy $now $since $state $its_run $its_board $its_who"; exit; }
+"""
+
+# Without the lock: the keeper that the file names is alive.
+_SHOW = f"""{_FILE}
+[ -e "$file" ] && holder && alive && busy
+exit 0
+"""
 
 # The keeper needs bash for `read -t`; its other programs are in every Debian. The shell opens the file only
 # for reading and dd writes to it, because the kernel refuses O_CREAT on another user's file in a sticky
@@ -50,9 +68,9 @@ _KEEPER = (
 run=$1 board=$2 who=$3 undo=$4 leave=$5
 trap '' HUP PIPE
 umask 0
-[ -k /run/lock ] && file=/run/lock/microcloud.lock || file=/tmp/microcloud.lock
-read -r now _ </proc/uptime
-
+"""
+    + _FILE
+    + r"""
 take() { # retries if it locked a deleted file: a holder deletes the file before it releases the lock
     while :; do
         (set -C; : >"$file") 2>/dev/null
@@ -67,18 +85,21 @@ take() { # retries if it locked a deleted file: a holder deletes the file before
 state() { echo "$now $1 $$ $run $board $who" | dd of="$file" conv=nocreat status=none; }
 
 failed() { echo "cannot ${complaint//$'\n'/; }"; exit; }
+ours() { # this run's lock, over a connection that broke, or that of its pytest-xdist controller
+    [ "$its_board" = "$board" ] && case $run in "$its_run" | "$its_run"-gw*) true ;; *) false ;; esac
+}
 
-if ! take -n; then
+if take -n; then
+    holder
+    [ "$state" = passing ] && alive && busy # the keeper that it is passed to waits for it
+else
     [ ! "$complaint" ] || failed
-    read -r since state pid its_run its_board its_who <"$file"
-    # Same board and run: the holder is the keeper of this session's broken connection. If that keeper is
-    # reverting changes, wait for it: the commands that it started would continue without it.
-    [ "$its_run $its_board" = "$run $board" ] &&
-        grep -qa microcloud-keeper "/proc/${pid//[^0-9]/}/cmdline" &&
-        { [ "$state" = undoing ] || kill -9 "$pid"; } && take -w UNDOING || {
+    holder
+    # If our other keeper is reverting changes, wait for it: the commands that it started would continue.
+    # Else end it. Others leave us the lock even if they get it first, since the file says so.
+    ours && alive && { [ "$state" = undoing ] || { state passing; kill -9 "$pid"; }; } && take -w UNDOING || {
         [ ! "$complaint" ] || failed
-        echo "busy $now $since $state $its_run $its_board $its_who"
-        exit
+        busy
     }
 fi
 state busy
@@ -112,19 +133,31 @@ class Holder:
     run_id: str
     board: str
     who: str
+    purpose: str = ""
 
     def __str__(self) -> str:
         since = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.since))
-        return f"{self.who} (run {self.run_id}) since {since}"
+        purpose = f" for `{self.purpose}`" if self.purpose else ""
+        return f"{self.who} (run {self.run_id}) since {since}{purpose}"
+
+
+def holder_of(link: Link) -> Holder | None:
+    """Return who holds a board's lock, without taking it or waiting for it. Raises BoardError."""
+    line = link.run(f"exec bash -c {shlex.quote(_SHOW)}", root=True).stdout.strip()
+    return _holder(line) if line.startswith("busy ") else None
 
 
 class Lock:
-    """The lock of one board for one run; `say` shows the reason for waiting."""
+    """The lock of one board for one run; `say` shows the reason for waiting.
 
-    def __init__(self, link: Link, run_id: str, say: Callable[[str], None]) -> None:
+    `purpose` is shown to others: what the board is used for, in a few words.
+    """
+
+    def __init__(self, link: Link, run_id: str, say: Callable[[str], None], *, purpose: str = "") -> None:
         self._link = link
         self._run_id = run_id
         self._say = say
+        self._purpose = purpose
         self._keeper: subprocess.Popen[bytes] | None = None
         self._unread = b""
         self._released = threading.Event()
@@ -141,7 +174,7 @@ class Lock:
         cleaned up after that session, the timeout is at least TIDYING_S. Raises BoardBusy that names the
         holder.
         """
-        started, reported = time.monotonic(), ""
+        started, reported, reported_s = time.monotonic(), "", 0.0
         while holder := self._try(leave=leave):
             if holder.run_id == self._run_id:
                 raise BoardBusy(
@@ -149,7 +182,8 @@ class Lock:
                     f"is the same machine as {holder.board}: remove one of the names from the inventory",
                 )
             timeout_s = max(wait_s, TIDYING_S) if holder.tidying else wait_s
-            if time.monotonic() - started >= timeout_s:
+            waited_s = time.monotonic() - started
+            if waited_s >= timeout_s:
                 raise BoardBusy(
                     self._link.board,
                     f"is in use by {holder}: wait for it with --microcloud-wait=SECONDS, or choose another "
@@ -158,7 +192,10 @@ class Lock:
             what = "is being cleaned up after" if holder.tidying else "is in use by"
             if what != reported:
                 self._say(f"{what} {holder}: waiting at most {timeout_s:.0f} s")
-                reported = what
+                reported, reported_s = what, waited_s
+            elif waited_s - reported_s >= SAY_EVERY_S:
+                self._say(f"{what} {holder}: waiting for {waited_s:.0f} s, at most {timeout_s:.0f} s")
+                reported_s = waited_s
             time.sleep(POLL_S)
 
     def release(self) -> None:
@@ -200,7 +237,7 @@ class Lock:
         """Try once to take the lock. Return None on success, otherwise the session that holds it."""
         self.drop()
         undo_line = undo.script(self._link.endpoint.docker_socket)
-        arguments = [self._run_id, self._link.board, _controller(), undo_line]
+        arguments = [self._run_id, self._link.board, f"{_controller()} {self._purpose}", undo_line]
         words = ["bash", "-c", _KEEPER, "microcloud-keeper", *arguments, "leave" if leave else ""]
         keeper = self._link.start(f"{_NEEDS_BASH}exec {shlex.join(words)}")
         self._keeper = keeper
@@ -249,15 +286,17 @@ def _controller() -> str:
     user = str(os.getuid())
     with contextlib.suppress(KeyError, OSError):  # a user without a name
         user = getpass.getuser()
-    return f"{user}@{socket.gethostname()}"
+    return f"{''.join(user.split())}@{socket.gethostname()}"
 
 
 def _holder(line: str) -> Holder:
     """Parse a keeper's report of another holder. It is untrusted: any user can write to the lock file."""
     now, since, state, *names = [*line.split(" ", 6)[1:], *[""] * 6][:6]
     held_s = float(now) - float(since) if TIME.fullmatch(now) and TIME.fullmatch(since) else 0.0
-    run_id, board, who = (text(name) or "?" for name in names)
-    return Holder(time.time() - held_s, state in ("tidying", "undoing"), run_id, board, who)
+    who, _, purpose = names.pop().strip().partition(" ")
+    run_id, board, user = (text(name) or "?" for name in (*names, who))
+    tidying = state in ("tidying", "undoing")
+    return Holder(time.time() - held_s, tidying, run_id, board, user, text(purpose) or "")
 
 
 def _lock_error(board: str, complaint: str) -> BoardError:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from pytest_microcloud.boards import free
 from pytest_microcloud.boards.drivers.protocol import DriverContext
 from pytest_microcloud.controller import engine, images, lease, leftovers, turns
 from pytest_microcloud.controller.progress import Progress, Steps
@@ -34,7 +36,8 @@ class Rack:
 
     With `keep`, emulated boards are left running for the next run. `wait_s` is how long to wait for a board
     that another session uses (s). `tools` maps the programs of experiments to Debian packages. `gateway` is
-    the site on whose gateway this process runs; empty on the controller.
+    the site on whose gateway this process runs; empty on the controller. `purpose` is shown to other sessions
+    that need one of the boards.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Rack:
         wait_s: float = 0.0,
         tools: Mapping[str, str] | None = None,
         gateway: str = "",
+        purpose: str = "",
     ) -> None:
         self.targets: Mapping[str, Target] = {target.name: target for target in targets}
         self.catalog = catalog
@@ -59,6 +63,9 @@ class Rack:
         self._wait_s = wait_s
         self._tools = tools
         self._gateway = gateway
+        self.purpose = purpose
+        self._numbers = itertools.count()
+        self._reserved: dict[str, Board] = {}
         self._boards: dict[str, Board] = {}
         self._broken: dict[str, str] = {}
         self._seen_at_s: dict[str, float] = {}
@@ -73,6 +80,31 @@ class Rack:
     def boards(self) -> Mapping[str, Board]:
         """The boards that are up, by name."""
         return self._boards
+
+    def narrow(self, names: Collection[str]) -> None:
+        """Use only these boards."""
+        self.targets = {name: target for name, target in self.targets.items() if name in names}
+
+    def reserve(self, count: int, say: Callable[[str], None]) -> dict[str, str]:
+        """Use only that many free boards, and take their locks at once; take none if there are fewer.
+
+        Return the reasons why boards are not free. Raises OSError.
+        """
+        self.workspace.open()
+        remove_abandoned()
+        boards = [self._new(target) for target in self.targets.values()]
+        taken, reasons = free.take(boards, count, wait_s=self._wait_s, say=say)
+        self._reserved = {board.name: board for board in taken}
+        self.narrow(list(self._reserved))
+        return reasons
+
+    def release_taken_over(self) -> None:
+        """Disconnect from the reserved boards that other processes of this run have taken over."""
+        for name, board in list(self._reserved.items()):
+            if board.is_taken_over:
+                del self._reserved[name]
+                with self._warned(name):
+                    board.cancel()
 
     def board(self, name: str) -> Board:
         """Return a board, after powering it on or recovering it if needed.
@@ -188,8 +220,12 @@ class Rack:
     def close(self) -> None:
         """Release all boards, whatever their state, and remove the workspace. Failures become warnings."""
         boards, self._boards = self._boards, {}
+        reserved, self._reserved = self._reserved, {}
         host, self._engine = self._engine, None
         try:
+            for board in reserved.values():
+                with self._warned(board.name):
+                    board.cancel()
             for board in boards.values():
                 if board.name in self._exchanged and not board.driver.disposable:
                     with self._warned(board.name):
@@ -222,19 +258,8 @@ class Rack:
     def _power_on(self, target: Target) -> Board:
         self.workspace.open()
         remove_abandoned()
-        model = self.catalog.model(target.model)
+        board = self._reserved.pop(target.name, None) or self._new(target)
         steps = Steps(self._progress, target.name)
-        board = self._drivers[target.driver].board(
-            target,
-            model,
-            self._driver(target, model, steps),
-            self.workspace.run_id,
-            len(self._boards),
-            self.workspace.path,
-            steps,
-            wait_s=self._wait_s,
-            tools=self._tools,
-        )
         steps.announce("powering on" if board.driver.boot_timeout_s else "connecting")
         try:
             board.power_on()
@@ -244,6 +269,22 @@ class Rack:
             raise
         self._original[target.name] = board.driver.made_of()
         return board
+
+    def _new(self, target: Target) -> Board:
+        model = self.catalog.model(target.model)
+        steps = Steps(self._progress, target.name)
+        return self._drivers[target.driver].board(
+            target,
+            model,
+            self._driver(target, model, steps),
+            self.workspace.run_id,
+            next(self._numbers),
+            self.workspace.path,
+            steps,
+            wait_s=self._wait_s,
+            tools=self._tools,
+            purpose=self.purpose,
+        )
 
     def _driver(self, target: Target, model: BoardModel, steps: Steps, over: Link | None = None) -> Driver:
         """Return a new driver for a target. `over` is the link to the running board that is replaced."""

@@ -31,9 +31,13 @@ class Plan:
         """Return the plan in the form of the run file."""
         return vars(self) | {"hosts": list(self.hosts), "tests": list(self.tests)}
 
-    def is_like(self, other: Plan) -> bool:
-        """Whether another plan has the same boards, effort and boots."""
-        return (set(self.hosts), self.effort, self.boots) == (set(other.hosts), other.effort, other.boots)
+    def is_like(self, other: Plan, any_of: int = 0) -> bool:
+        """Whether another plan has the same boards, effort and boots.
+
+        With `any_of`, this plan has that many of the other one's boards.
+        """
+        same = set(self.hosts) <= set(other.hosts) and len(self.hosts) == (any_of or len(other.hosts))
+        return same and (self.effort, self.boots) == (other.effort, other.boots)
 
     def __str__(self) -> str:
         boots = f"{self.boots} boot{'s' if self.boots > 1 else ''}"

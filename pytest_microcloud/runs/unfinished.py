@@ -72,8 +72,11 @@ class Unfinished:
         return max((e.boot for e in self.entries if e.board == board), default=1)
 
 
-def find(directory: Path, plan: Plan) -> Unfinished:
-    """Return a directory's newest unfinished run that is like a plan. Raises UserMistake."""
+def find(directory: Path, plan: Plan, any_of: int = 0) -> Unfinished:
+    """Return a directory's newest unfinished run that is like a plan. Raises UserMistake.
+
+    With `any_of`, the run has that many of the plan's boards.
+    """
     there = []
     for file in sorted(directory.glob("*.json"), reverse=True):
         try:
@@ -86,7 +89,7 @@ def find(directory: Path, plan: Plan) -> Unfinished:
                 there.append(f"{file.stem} ({theirs}; still running)")
             elif not _missing(run, document, gate=bool(plan.baseline)):
                 there.append(f"{file.stem} ({theirs}; finished)")
-            elif not theirs.is_like(plan):
+            elif not theirs.is_like(plan, any_of):
                 there.append(f"{file.stem} ({theirs}; unfinished)")
             else:
                 return _taken_over(run, document)
@@ -95,8 +98,10 @@ def find(directory: Path, plan: Plan) -> Unfinished:
     listed = "; ".join(there[:MOST_LISTED]) + (
         f"; and {len(there) - MOST_LISTED} more" if there[MOST_LISTED:] else ""
     )
+    which = f"any {any_of} of " if any_of else ""
     raise UserMistake(
-        f"--microcloud-resume: {directory} has no unfinished run of {plan}; its runs: {listed or 'none'}. "
+        f"--microcloud-resume: {directory} has no unfinished run of {which}{plan}; "
+        f"its runs: {listed or 'none'}. "
         "To start a new run, run without --microcloud-resume"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from pytest_microcloud.session.state import WithoutBoards
 if TYPE_CHECKING:
     from pytest_microcloud.catalog import Catalog
     from pytest_microcloud.inventory.target import Target
+    from pytest_microcloud.redaction import Redactor
     from pytest_microcloud.registry import Registry
 
 
@@ -32,6 +34,8 @@ class Chosen:
 
 
 CHOSEN: pytest.StashKey[Chosen] = pytest.StashKey()
+PASSED_OVER: pytest.StashKey[list[str]] = pytest.StashKey()
+"""With --microcloud-any, sentences on the boards that are not used."""
 
 
 def chosen(config: pytest.Config) -> Chosen:
@@ -44,6 +48,7 @@ def chosen(config: pytest.Config) -> Chosen:
     from pytest_microcloud.catalog import load
     from pytest_microcloud.inventory import words
     from pytest_microcloud.session.registered import registered
+    from pytest_microcloud.suggest import listed
 
     _leave_what_is_testinfras(config)
     _refuse_what_the_inventory_sets(config)
@@ -58,6 +63,12 @@ def chosen(config: pytest.Config) -> Chosen:
             f"--hosts={config.option.hosts}: {'; '.join(out_of_service(left_out))}. "
             "To use such a board anyway, give its own name to --hosts"
         )
+    if (count := options.any_boards(config)) > len(targets):
+        there = [target.name for target in targets]
+        raise UserMistake(
+            f"--microcloud-any={count}: --hosts={config.option.hosts} names {len(there)} boards "
+            f"({'; '.join([listed(there), *out_of_service(left_out)])})"
+        )
     config.stash[CHOSEN] = Chosen(registry, catalog, targets, left_out)
     return config.stash[CHOSEN]
 
@@ -65,7 +76,8 @@ def chosen(config: pytest.Config) -> Chosen:
 def not_used(config: pytest.Config) -> list[str]:
     """Return the header's lines about boards that are out of service."""
     there = config.stash.get(CHOSEN, None)  # a worker has none
-    return out_of_service(there.left_out if there else ())
+    lines = out_of_service(there.left_out if there else ())
+    return [*lines, *config.stash.get(PASSED_OVER, ())]
 
 
 def out_of_service(left_out: Iterable[Target]) -> list[str]:
@@ -79,6 +91,26 @@ def redacted(config: pytest.Config, error: MicrocloudError) -> str:
 
     file = options.path(config, "inventory")
     return without_keys(str(error), written_in(file.read_text(errors="replace")) if file.is_file() else ())
+
+
+def redactor_of(config: pytest.Config, there: Chosen) -> Redactor:
+    """Return what redacts the texts of a session with these targets."""
+    from pytest_microcloud import runs
+    from pytest_microcloud.redaction import Redactor
+
+    targets, experiments = there.targets, there.registry.experiments
+    points = {word for experiment in experiments.values() for word in experiment.words}
+    return Redactor.of(
+        [os.environ, *(target.variables for target in targets)],
+        boards={
+            name
+            for target in targets
+            for name in (target.name, target.model, target.site or target.name, *target.groups)
+        },
+        addresses={target.address for target in targets},
+        words={*there.catalog.words, *points, *there.registry.drivers, *runs.WORST_FIRST},
+        identify=options.flag(config, "identify"),
+    )
 
 
 def _leave_what_is_testinfras(config: pytest.Config) -> None:
@@ -110,7 +142,7 @@ def _targets(config: pytest.Config, catalog: Catalog, registry: Registry) -> lis
 def _asks_for_boards(config: pytest.Config) -> bool:
     ours = (
         *("inventory", "effort", "reports", "plan", "keep", "wait", "identify", "retry_invalid"),
-        *("boots", "resume", "baseline", "command_timeout"),
+        *("boots", "resume", "baseline", "command_timeout", "any"),
     )
     named = any(config.getoption(f"microcloud_{option}") for option in ours)
     return named or config.getini("microcloud_inventory") != options.INVENTORY

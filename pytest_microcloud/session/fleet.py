@@ -90,6 +90,7 @@ class Fleet:
         session = self._session
         return {
             "run_id": session.rack.workspace.run_id,
+            "purpose": session.rack.purpose,
             "targets": [asdict(target) for target in session.rack.targets.values()],
             "run_file": str(session.run_file),
             "baseline": runs.read(session.gate.baseline.file) if session.gate else None,
@@ -137,8 +138,8 @@ class Fleet:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_unconfigure(self) -> None:
-        """Unlock the run."""
-        self._session.rack.workspace.close()
+        """Release the boards that no worker has taken over, and unlock the run."""
+        self._session.rack.close()
 
     def _handle(self, _node: WorkerController, kind: str, data: Any) -> None:
         session = self._session
@@ -151,6 +152,7 @@ class Fleet:
                 session.progress.keep(self._new(data))
             case "learned":
                 session.redactor.learn(**data)
+                session.rack.release_taken_over()
             case "log":
                 self._logs.write(*data)
             case "collected":

@@ -7,7 +7,6 @@ controller reports.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ import pytest
 
 from pytest_microcloud import options
 from pytest_microcloud.errors import UserMistake
-from pytest_microcloud.session.chosen import Chosen, chosen
+from pytest_microcloud.session.chosen import Chosen, chosen, redactor_of
 from pytest_microcloud.session.collected import Collected
 from pytest_microcloud.session.state import SESSION, Against, Session
 
@@ -42,19 +41,16 @@ def open_session(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         _open_worker(config)
         return
-    from pytest_microcloud import runs
     from pytest_microcloud.controller.workspace import Workspace, new_run_id
     from pytest_microcloud.runs.fingerprint import CONTROLLER
     from pytest_microcloud.session.progress import Shown
-    from pytest_microcloud.session.sites import Sites, divide
 
     there = chosen(config)
     _refuse_what_measures_nothing(config)
-    divided = divide(config, there.targets) if _is_distributed(config) else Sites()
     if options.nothing_runs(config):  # the controller lists the tests itself
         config.option.dist, config.option.tx = "no", []
     workspace = Workspace(new_run_id())
-    redactor = _redactor(config, there)
+    redactor = redactor_of(config, there)
     session = _session(
         config,
         there,
@@ -63,15 +59,33 @@ def open_session(config: pytest.Config) -> None:
         Shown(redactor.without_secrets, side_by_side=_is_distributed(config)),
         CONTROLLER,
     )
+    try:
+        _complete(config, session)
+    except BaseException:
+        session.rack.close()
+        raise
+
+
+def _complete(config: pytest.Config, session: Session) -> None:
+    """Complete the session of a controller; its boards may be locked in the process."""
+    from pytest_microcloud import runs
+    from pytest_microcloud.session import any_boards
+    from pytest_microcloud.session.sites import Sites, divide
+
+    directory, rack = options.path(config, "reports") / "runs", session.rack
+    before = _resumed(config, directory, _plan(config, session))
+    any_boards.narrow(config, rack, before.plan.hosts if before else ())
+    divided = divide(config, list(rack.targets.values())) if _is_distributed(config) else Sites()
     plan = _plan(config, session)
-    directory = options.path(config, "reports") / "runs"
-    session.resumed = _resumed(config, directory, plan, workspace)
-    session.collected = Collected(session.resumed)
-    session.collected.arrange(session.rack.targets)
-    session.run_file = session.resumed.file if session.resumed else directory / f"{workspace.run_id}.json"
+    if before is not None and not options.nothing_runs(config):
+        _take_over(before, rack.workspace)
+    session.resumed = before
+    session.collected = Collected(before)
+    session.collected.arrange(rack.targets)
+    session.run_file = before.file if before else directory / f"{rack.workspace.run_id}.json"
     if not options.nothing_runs(config):
         runs.make_room(session.run_file.parent)
-    session.gate = _against(config, session.run_file, {target.model for target in there.targets})
+    session.gate = _against(config, session.run_file, {target.model for target in rack.targets.values()})
     config.stash[SESSION] = session
     write_errors = _register_reporting(config, plan, divided)
     _set_options(config, session)
@@ -108,7 +122,7 @@ def _open_worker(config: pytest.Config) -> None:
     there = Chosen(registry, load(catalog, registry.experiments), targets)
     send = xdist_events.sender(config)
     workspace = Workspace(f"{given['run_id']}-{workerid}")
-    redactor, place = _redactor(config, there), given["place"]
+    redactor, place = redactor_of(config, there), given["place"]
     session = _session(config, there, workspace, redactor, worker.Sent(send), place, gateway=gateway)
     session.run_file = Path(given["run_file"])
     if given["resumed"]:
@@ -152,12 +166,24 @@ def _session(
         wait_s=options.wait_s(config),
         tools=there.registry.tools,
         gateway=gateway,
+        purpose=_purpose(config, redactor),
     )
     if boots > 1:
         # In each boot, the startup experiment reboots only once.
         effort = dataclasses.replace(effort, boots=1)
     catalog = there.catalog
     return Session(there.registry, catalog, rack, effort, Path(), redactor, progress, place, retries, boots)
+
+
+def _purpose(config: pytest.Config, redactor: Redactor) -> str:
+    """Return what other sessions are shown that need one of the boards: the command line, redacted."""
+    import shlex
+
+    from pytest_microcloud.session.fleet import INPUT
+
+    if hasattr(config, "workerinput"):
+        return str(config.workerinput[INPUT]["purpose"])
+    return redactor.without_secrets(shlex.join(["pytest", *map(str, config.invocation_params.args)]))
 
 
 def _plan(config: pytest.Config, session: Session) -> Plan:
@@ -170,25 +196,6 @@ def _plan(config: pytest.Config, session: Session) -> Plan:
         session.boots,
         baseline=options.baseline(config),
         session=session.rack.workspace.run_id,
-    )
-
-
-def _redactor(config: pytest.Config, there: Chosen) -> Redactor:
-    from pytest_microcloud import runs
-    from pytest_microcloud.redaction import Redactor
-
-    targets, experiments = there.targets, there.registry.experiments
-    points = {word for experiment in experiments.values() for word in experiment.words}
-    return Redactor.of(
-        [os.environ, *(target.variables for target in targets)],
-        boards={
-            name
-            for target in targets
-            for name in (target.name, target.model, target.site or target.name, *target.groups)
-        },
-        addresses={target.address for target in targets},
-        words={*there.catalog.words, *points, *there.registry.drivers, *runs.WORST_FIRST},
-        identify=options.flag(config, "identify"),
     )
 
 
@@ -221,15 +228,12 @@ def _is_distributed(config: pytest.Config) -> bool:
     return bool(config.getoption("dist", "no") != "no")
 
 
-def _resumed(config: pytest.Config, directory: Path, plan: Plan, workspace: Workspace) -> Unfinished | None:
+def _resumed(config: pytest.Config, directory: Path, plan: Plan) -> Unfinished | None:
     from pytest_microcloud.runs import unfinished
 
     if not options.flag(config, "resume"):
         return None
-    before = unfinished.find(directory, plan)
-    if not options.nothing_runs(config):
-        _take_over(before, workspace)
-    return before
+    return unfinished.find(directory, plan, options.any_boards(config))
 
 
 def _take_over(before: Unfinished, workspace: Workspace) -> None:

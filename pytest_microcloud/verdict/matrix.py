@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pytest_microcloud.catalog import Description
 from pytest_microcloud.measurement import Measurement, shown
-from pytest_microcloud.runs import Entry, worst
+from pytest_microcloud.runs import Entry, Run, worst
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,29 @@ class Cell:
         """The remark beside the verdict, if any."""
         parts = ("" if self.judged else "no limit judged", f"of {self.since}" if self.since else "")
         return "; ".join(filter(None, parts))
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """A board's newest run (its id), when that was (an ISO date and time in UTC), and the worst verdict."""
+
+    run: str
+    taken: str
+    verdict: str
+
+
+def last_runs(runs: Iterable[Run]) -> dict[str, LastRun]:
+    """Return the newest run of each board that has verdicts, by the board's name."""
+    found: dict[str, LastRun] = {}
+    for run in runs:
+        verdicts: dict[str, list[str]] = {}
+        for entry in run.entries:
+            if not entry.stage:
+                verdicts.setdefault(entry.board, []).append(entry.verdict)
+        for board, there in verdicts.items():
+            if board not in found or run.taken >= found[board].taken:
+                found[board] = LastRun(run.id, run.taken, worst(there))
+    return found
 
 
 def matrix(entries: Iterable[Entry], experiments: Mapping[str, Description]) -> dict[str, dict[str, Cell]]:

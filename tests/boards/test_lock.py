@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import pytest
 from pytest_microcloud.boards import lock as locks
 from pytest_microcloud.boards.drivers.ssh import SshDriver
 from pytest_microcloud.boards.link import Link
-from pytest_microcloud.boards.lock import Lock
+from pytest_microcloud.boards.lock import Lock, holder_of
 from pytest_microcloud.boards.undo import LEDGER, Ledger
 from pytest_microcloud.controller.workspace import Workspace, new_run_id
 from pytest_microcloud.errors import BoardBusy, BoardError
@@ -46,12 +47,14 @@ def controller(real_board: RealBoard) -> Iterator[Controller]:
         run_id: str | None = None,
         board: RealBoard = real_board,
         say: list[str] | None = None,
+        purpose: str = "",
     ) -> Lock:
         workspace = Workspace(new_run_id())
         workspace.open()
         link = Link(name, 0, workspace.path)
         link.open(SshDriver(context(target_of(board))).endpoint(), timeout_s=30)
-        lock = Lock(link, run_id or workspace.run_id, ([] if say is None else say).append)
+        shown = [] if say is None else say
+        lock = Lock(link, run_id or workspace.run_id, shown.append, purpose=purpose)
         opened.append((workspace, link, lock))
         return lock
 
@@ -89,6 +92,53 @@ def test_a_second_controller_is_shown_the_holder_and_since_when(controller: Cont
     assert second.held
 
 
+def test_the_holder_is_shown_without_taking_the_lock(controller: Controller, real_board: RealBoard) -> None:
+    first, second = controller(run_id="first", purpose="pytest suites/"), controller()
+    assert holder_of(second._link) is None
+    first.take()
+    holder = holder_of(second._link)
+    assert holder is not None
+    assert (holder.run_id, holder.board, holder.purpose) == ("first", "desk", "pytest suites/")
+    assert abs(holder.since - time.time()) < PATIENCE_S
+    with pytest.raises(BoardBusy, match=r"since \S+ \S+ for `pytest suites/`: wait for it"):
+        second.take()
+    assert first.held
+    real_board.shell(f"sed -i 's/ pytest.*//' {FILE}")  # as earlier versions write it
+    earlier = holder_of(second._link)
+    assert earlier is not None
+    assert (earlier.who, earlier.purpose) == (holder.who, "")
+    real_board.shell("pkill -KILL -f microcloud-[k]eeper")
+    assert holder_of(second._link) is None
+
+
+def test_a_worker_takes_over_the_lock_of_its_controller(controller: Controller) -> None:
+    first, worker, other = (controller(run_id=run_id) for run_id in ("a-run", "a-run-gw1", "b-run-gw1"))
+    first.take()
+    with pytest.raises(BoardBusy):
+        other.take()
+    worker.take()
+    assert worker.held
+    wait_until(lambda: not first.held)
+    with pytest.raises(BoardBusy, match=r"\(run a-run-gw1\)"):
+        other.take()
+    with pytest.raises(BoardBusy):
+        first.take()
+
+
+def test_a_lock_that_is_passed_on_is_left_to_the_keeper_that_waits_for_it(
+    controller: Controller, real_board: RealBoard
+) -> None:
+    lock = controller()
+    real_board.shell("bash -c 'exec -a microcloud-keeper sleep 600' >/dev/null 2>&1 &")
+    pid = real_board.shell("pgrep -f '^microcloud-[k]eeper'").strip()
+    real_board.shell(f"echo '1 passing {pid} a-run desk anna@lab' > {FILE}; chmod 666 {FILE}")
+    with pytest.raises(BoardBusy, match=r"is in use by anna@lab \(run a-run\)"):
+        lock.take()
+    real_board.shell(f"kill {pid}")
+    lock.take()
+    assert lock.held
+
+
 def test_waiting_for_the_lock_is_announced(controller: Controller) -> None:
     messages: list[str] = []
     first, second = controller(run_id="first"), controller(say=messages)
@@ -100,6 +150,21 @@ def test_waiting_for_the_lock_is_announced(controller: Controller) -> None:
     assert messages[0].startswith("is in use by ")
     assert messages[0].endswith("waiting at most 1 s")
     assert len(messages) == 1
+
+
+def test_a_session_that_waits_names_the_holder_every_minute(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "SAY_EVERY_S", 1.0)
+    monkeypatch.setattr(locks, "POLL_S", 0.5)
+    messages: list[str] = []
+    first, second = controller(run_id="first"), controller(say=messages)
+    first.take()
+    with pytest.raises(BoardBusy):
+        second.take(wait_s=4)
+    assert len(messages) >= 3
+    assert all(re.match(r"is in use by \S+@\S+ \(run first\) since ", message) for message in messages)
+    assert re.search(r": waiting for [1-3] s, at most 4 s$", messages[1])
 
 
 def test_releasing_the_lock_leaves_no_trace(controller: Controller, real_board: RealBoard) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 import pytest
 
-from pytest_microcloud.boards.drivers.container.driver import BOARD_LABEL
+from pytest_microcloud.boards.drivers.container.presence import BOARD_LABEL
 from tests.support.gate_project import BOOTS, FRESH, OPTION
 
 if TYPE_CHECKING:

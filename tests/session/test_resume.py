@@ -242,7 +242,7 @@ def test_a_finished_run_is_not_gone_on_with_and_without_runs_it_says_so(project:
 def test_a_run_that_is_still_going_on_is_left_alone(killed: Project) -> None:
     session = killed.document()["machine_info"]["microcloud"]["plan"]["session"]
     lock = workspace.lock_of(session)
-    lock.parent.mkdir(parents=True)
+    lock.parent.mkdir(parents=True, exist_ok=True)  # of the killed session, if this test is the first
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         result = killed.run("--microcloud-resume")

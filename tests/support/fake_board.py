@@ -1,12 +1,13 @@
 """The conftest.py of projects with fake boards: nothing is connected, and every step is recorded.
 
 The session, the rack and the `ssh` driver are the real ones. A board's operating system is the image that its
-inventory line names.
+inventory line names. Its lock is a file in the project.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 from pytest_microcloud import Board, BoardError, Driver, SshDriver
 from pytest_microcloud.boards.control import Reading
 from pytest_microcloud.boards.facts import Facts
+from pytest_microcloud.boards.lock import Holder
 from pytest_microcloud.boards.logs import Logs
+from pytest_microcloud.errors import BoardBusy
 
 if TYPE_CHECKING:
     from pytest_microcloud.registry import Registry
@@ -58,6 +61,31 @@ class FakeBoard(Board):
         self.logs = FakeLogs(self.link)
         self._boots = 0
         self._reads = 0
+        self._lock = Path(f"{self.name}.lock")
+
+    def holder(self) -> Holder | None:
+        self._do("seen")
+        return self._holder() if self._lock.exists() else None
+
+    def reserve(self) -> None:
+        try:
+            with self._lock.open("x") as file:
+                file.write(self.run_id)
+        except FileExistsError:
+            raise BoardBusy(self.name, f"is in use by {self._holder()}") from None
+        self._do("reserved")
+
+    def _holder(self) -> Holder:
+        return Holder(time.time(), False, self._lock.read_text(), self.name, "anna@lab", "pytest suites/")
+
+    @property
+    def is_taken_over(self) -> bool:
+        return False
+
+    def cancel(self) -> None:
+        if self._lock.exists() and self._lock.read_text() == self.run_id:
+            self._lock.unlink()
+            self._do("cancelled")
 
     def power_on(self) -> None:
         self.boot = 1
@@ -72,6 +100,7 @@ class FakeBoard(Board):
 
     def power_off(self, *, keep: bool = False) -> None:
         self._do("off")
+        self.cancel()
 
     def trouble(self) -> str:
         return ""

@@ -15,8 +15,22 @@ if TYPE_CHECKING:
 
     from pytest_microcloud.boards.endpoint import Endpoint
     from pytest_microcloud.boards.link import Link
+    from pytest_microcloud.boards.lock import Holder
     from pytest_microcloud.catalog import BoardModel, Workload
     from pytest_microcloud.inventory.target import Target
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a driver finds of a board without starting it.
+
+    `endpoint` is that of a board that anybody with its keys can log in to. Without one, `what` describes the
+    board, and `holder` is the session that uses it, if one does.
+    """
+
+    endpoint: Endpoint | None = None
+    what: str = "not running"
+    holder: Holder | None = None
 
 
 class Driver(ABC):
@@ -60,6 +74,13 @@ class Driver(ABC):
     @abstractmethod
     def endpoint(self) -> Endpoint:
         """Return the current address of the board's sshd."""
+
+    def find(self) -> Found:
+        """Return what there is of the board, without starting anything or waiting. Raises BoardError.
+
+        A disposable board exists only while a session uses it.
+        """
+        return Found() if self.disposable else Found(self.endpoint())
 
     def gaps(self, link: Link) -> tuple[str, ...]:
         """Describe the aspects of the model that this board does not emulate; empty for a real board."""

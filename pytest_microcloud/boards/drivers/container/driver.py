@@ -15,21 +15,20 @@ from contextlib import nullcontext, suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from pytest_microcloud.boards.drivers.container import calibration, card, isolation, page_cache
+from pytest_microcloud.boards.drivers.container import calibration, card, isolation, page_cache, presence
 from pytest_microcloud.boards.drivers.container.alterations import altered
 from pytest_microcloud.boards.drivers.container.awake import Awake
 from pytest_microcloud.boards.drivers.container.disk import DiskLimits
 from pytest_microcloud.boards.drivers.container.keys import Keys
 from pytest_microcloud.boards.drivers.container.network import CONTROL_PORT, Network, network_image
 from pytest_microcloud.boards.drivers.container.os_image import board_image
-from pytest_microcloud.boards.drivers.protocol import Driver
+from pytest_microcloud.boards.drivers.container.presence import BOARD_LABEL
+from pytest_microcloud.boards.drivers.protocol import Driver, Found
 from pytest_microcloud.boards.endpoint import Endpoint
 from pytest_microcloud.controller import images, lease, turns
 from pytest_microcloud.controller.engine import (
-    CONTROLLER_LABEL,
     KEPT_PREFIX,
     RUN_LABEL,
-    controller,
     explained,
     host_labels,
 )
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.drivers.protocol import DriverContext
     from pytest_microcloud.boards.link import Link
 
-BOARD_LABEL = "microcloud.board"
 SPEC_LABEL = "microcloud.spec"
 CLOCK_TICKS_PER_S = 100
 HOST_RESERVE_BYTES = 512 * 2**20
@@ -164,6 +162,10 @@ class ContainerDriver(Driver):
             identity_file=self._keys.login,
             host_key=self._keys.host_key,
         )
+
+    def find(self) -> Found:
+        """Return whether the board is running, by its labels; other sessions have its keys."""
+        return presence.find(self._engine, self.target.name)
 
     def gaps(self, link: Link) -> tuple[str, ...]:
         """Describe what is not emulated, because a container or this host's kernel cannot emulate it."""
@@ -360,7 +362,7 @@ class ContainerDriver(Driver):
         Return whether a board was taken over. While this run uses the board, the run that created the board
         counts as alive, so that no other run takes or removes the board.
         """
-        marks = [f"{BOARD_LABEL}={self.target.name}", f"{CONTROLLER_LABEL}={controller()}"]
+        marks = presence.labels_of(self.target.name)
         filters: dict[str, str | list[str] | bool] = {"name": f"^/?{KEPT_PREFIX}", "label": marks}
         for container in self._engine.containers.list(all=True, ignore_removed=True, filters=filters):
             base = images.base(self._engine, images.WORKLOAD_SUITE, self._say)

@@ -1,0 +1,99 @@
+"""Takes the locks of as many boards as a session needs, out of more: of those that no other session uses."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from pytest_microcloud.boards.lock import SAY_EVERY_S, TIDYING_S
+from pytest_microcloud.errors import BoardError
+
+if TYPE_CHECKING:
+    from pytest_microcloud.boards.board import Board
+
+POLL_S = 4.0
+"""Mean time between two rounds; it varies, so that sessions that hinder each other do not go on doing so."""
+RACE_S = 30.0
+"""Time for further rounds after another session took a board that had been free a moment before."""
+
+
+def take(
+    boards: Sequence[Board], count: int, *, wait_s: float, say: Callable[[str], None]
+) -> tuple[list[Board], dict[str, str]]:
+    """Reserve that many boards, in their order. Return them, and the reasons why others are not free.
+
+    Without enough free boards, none are taken: a session that kept some while it waits for more could wait
+    for one that does the same. `wait_s` is the timeout; if a board is being cleaned up, it is at least
+    TIDYING_S. `say` is called once a minute. Connections to boards that are not taken are closed.
+    """
+    try:
+        taken, reasons = _wait(boards, count, wait_s, say)
+    except BaseException:
+        _cancel(boards)
+        raise
+    _cancel(board for board in boards if board not in taken)
+    return taken, reasons
+
+
+def _wait(
+    boards: Sequence[Board], count: int, wait_s: float, say: Callable[[str], None]
+) -> tuple[list[Board], dict[str, str]]:
+    started_s, said_s, raced = time.monotonic(), -SAY_EVERY_S, False
+    while True:
+        reasons, tidying = _look(boards, count)
+        if len(boards) - len(reasons) >= count:
+            taken = _reserve((board for board in boards if board.name not in reasons), count, reasons)
+            if taken:
+                return taken, reasons
+            raced = True
+        waited_s = time.monotonic() - started_s
+        timeout_s = max(wait_s, TIDYING_S if tidying else 0.0, RACE_S if raced else 0.0)
+        if waited_s >= timeout_s:
+            return [], reasons
+        if waited_s - said_s >= SAY_EVERY_S:
+            said_s = waited_s
+            what = "; ".join(f"{name} {reason}" for name, reason in reasons.items())
+            wanted = f"{count} free board{'s' if count > 1 else ''}"
+            say(f"waiting for {wanted} for {waited_s:.0f} s, at most {timeout_s:.0f} s: {what}")
+        time.sleep(POLL_S * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+
+
+def _look(boards: Sequence[Board], count: int) -> tuple[dict[str, str], bool]:
+    """Return why boards are not free, until enough are, and whether one is being cleaned up."""
+    reasons: dict[str, str] = {}
+    tidying = False
+    for number, board in enumerate(boards):
+        if number - len(reasons) == count:
+            break
+        try:
+            if holder := board.holder():
+                reasons[board.name] = f"is in use by {holder}"
+                tidying = tidying or holder.tidying
+        except BoardError as error:
+            reasons[board.name] = error.what
+    return reasons, tidying
+
+
+def _reserve(boards: Iterable[Board], count: int, reasons: dict[str, str]) -> list[Board]:
+    """Reserve that many boards, or none, and add the reasons why others are not free."""
+    taken: list[Board] = []
+    for board in boards:
+        try:
+            board.reserve()
+        except BoardError as error:
+            reasons[board.name] = error.what
+            continue
+        taken.append(board)
+        if len(taken) == count:
+            return taken
+    _cancel(taken)
+    return []
+
+
+def _cancel(boards: Iterable[Board]) -> None:
+    for board in boards:
+        with contextlib.suppress(BoardError):
+            board.cancel()

@@ -1,0 +1,55 @@
+"""With --microcloud-any, a session uses so many free boards of those that --hosts names."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from pytest_microcloud import options
+from pytest_microcloud.errors import UserMistake
+from pytest_microcloud.session.chosen import PASSED_OVER
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_microcloud.boards.rack import Rack
+
+
+def narrow(config: pytest.Config, rack: Rack, resumed: Collection[str] = ()) -> None:
+    """Choose the boards, and lock them at once; `resumed` are those of a run that is resumed.
+
+    If no test will be run, the first boards are chosen, and none is connected. Raises UserMistake.
+    """
+    count = options.any_boards(config)
+    if not count:
+        return
+    if resumed:
+        rack.narrow(resumed)
+    named = list(rack.targets)
+    which = f"--microcloud-any={count}"
+    if options.nothing_runs(config):
+        rack.narrow(list(rack.targets)[:count])
+        config.stash[PASSED_OVER] = [f"{which}: planned for the first of {', '.join(named)}"]
+        return
+    try:
+        reasons = rack.reserve(count, _say)
+    except OSError as error:
+        raise UserMistake(f"{which}: {error.filename}: {error.strerror}") from error
+    if not rack.targets:
+        free = len(named) - len(reasons)
+        raise UserMistake(
+            f"{which}: {free or 'none'} of {len(named)} boards {'is' if free < 2 else 'are'} free. "
+            f"{'; '.join(_sentences(reasons))}. Wait for them with --microcloud-wait=SECONDS"
+        )
+    config.stash[PASSED_OVER] = [f"not used: {sentence}" for sentence in _sentences(reasons)]
+
+
+def _sentences(reasons: dict[str, str]) -> list[str]:
+    return [f"{name}: {reason}" for name, reason in reasons.items()]
+
+
+def _say(text: str) -> None:
+    """Show why the session does not begin yet; the terminal reporter does not exist yet."""
+    sys.stderr.write(f"microcloud: {text}\n")
+    sys.stderr.flush()
