@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_microcloud import __version__
+from pytest_microcloud import cli_parser
 from pytest_microcloud.errors import MicrocloudError, RunError, UserMistake
 from pytest_microcloud.printable import printable
 
@@ -23,15 +23,11 @@ if TYPE_CHECKING:
     from pytest_microcloud.verdict.noise import Noise
 
 FAILED, MISTAKEN, INTERRUPTED = 1, 4, 130
-SINGLE_STAGE = (
-    "Judged from stored runs alone, by the single-stage rule: suspects were not measured again. "
-    "To confirm them, run pytest --microcloud-baseline=…."
-)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code; argparse exits with 2 for a wrong command line."""
-    chosen = _parser().parse_args(arguments)
+    chosen = cli_parser.parser(FUNCTIONS).parse_args(arguments)
     try:
         code: int = chosen.function(chosen)
         sys.stdout.flush()
@@ -47,172 +43,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"microcloud: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         return FAILED
     return code
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="microcloud",
-        description="Read stored runs of pytest-microcloud, start a project, and clean up.",
-        epilog="To measure boards, run pytest: pytest suites/ --hosts=pi3b",
-    )
-    parser.add_argument("--version", action="version", version=f"pytest-microcloud {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    runs = commands.add_parser(
-        "runs",
-        help="list the stored runs",
-        description="List the stored runs, oldest first, with a line for each board. "
-        "Files that are not runs are reported on stderr.",
-    )
-    runs.set_defaults(function=_runs)
-
-    compare = commands.add_parser(
-        "compare",
-        help="compare a run with a baseline; exit with 1 if something regressed",
-        description="Compare a run with a baseline. Each is a file, a run's name, or an OS release "
-        "(bookworm, v1.12.2), which selects its newest run.",
-        epilog=f"{SINGLE_STAGE} Exit codes: 0 nothing regressed, 1 something regressed, 2 wrong command "
-        "line, 4 a run does not exist or the runs cannot be compared.",
-    )
-    compare.add_argument("baseline", metavar="BASELINE")
-    compare.add_argument("candidate", metavar="CANDIDATE")
-    compare.add_argument(
-        "--gate",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="FILE",
-        help="user-defined rules for single metrics (TOML); may be given more than once",
-    )
-    compare.add_argument("-v", "--verbose", action="store_true", help="also list metrics without evidence")
-    compare.add_argument("--json", action="store_true", help="print the comparison as JSON")
-    compare.set_defaults(function=_compare)
-
-    report = commands.add_parser(
-        "report",
-        help="write the page that compares boards and OS releases over all stored runs",
-        description="Write the page that compares boards and OS releases over all stored runs.",
-    )
-    report.add_argument(
-        "--output",
-        type=Path,
-        default=Path("reports/generations.html"),
-        metavar="FILE",
-        help="file of the page (default: %(default)s)",
-    )
-    report.add_argument(
-        "--catalog",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="FILE",
-        help="user-defined board models and workloads (TOML), as in the ini option microcloud_catalog; "
-        "may be given more than once",
-    )
-    report.set_defaults(function=_report)
-
-    fleet = commands.add_parser(
-        "fleet",
-        help="write the page of boards that deviate from the other boards of their model, or drift",
-        description="Write the page of boards that deviate from the other boards of their model and OS "
-        "release, and of boards that drift. Print a line for each board that deviates.",
-    )
-    fleet.add_argument(
-        "--output",
-        type=Path,
-        default=Path("reports/fleet.html"),
-        metavar="FILE",
-        help="where the page goes (default: %(default)s)",
-    )
-    fleet.set_defaults(function=_fleet)
-
-    export = commands.add_parser(
-        "export",
-        help="print a stored run in another program's format",
-        description="Print a stored run, given as a file, a run's name, or an OS release (its newest run).",
-    )
-    export.add_argument("run", metavar="RUN")
-    export.add_argument(
-        "--format",
-        required=True,
-        choices=("bencher", "csv", "junit"),
-        help="Bencher Metric Format (JSON), CSV with one line per sample, or JUnit XML",
-    )
-    export.set_defaults(function=_export)
-    noise = commands.add_parser(
-        "noise",
-        help="show how noisy each board is, and how many boots the gate needs on it",
-        description="Show how much each board's metrics and its control vary, and how many boots per side "
-        "the gate needs on it to find a change of 5, 10 and 20 %%. Runs of a board with another OS release, "
-        "card or host than in its newest run are left out.",
-    )
-    noise.add_argument(
-        "pattern",
-        nargs="?",
-        default="*",
-        metavar="PATTERN",
-        help="names or models of boards, with wildcards, separated by commas (default: all boards)",
-    )
-    noise.add_argument(
-        "--gate",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="FILE",
-        help="user-defined rules for single metrics (TOML); may be given more than once",
-    )
-    noise.add_argument("--json", action="store_true", help="print the figures for machines")
-    noise.set_defaults(function=_noise)
-    boards = commands.add_parser(
-        "boards",
-        help="show the state of boards; exit with 1 if one is unfit",
-        description="Show the state of the inventory's boards: whether they can be reached, what they are, "
-        "who uses them, and their last verdict. Nothing is started, measured or locked.",
-        epilog="Exit codes: 0 all boards are fit, 1 one is unfit, 2 a wrong command line, 4 the inventory is "
-        "wrong or has no such board. Boards that are out of service or not running are not unfit.",
-    )
-    boards.add_argument(
-        "pattern",
-        nargs="*",
-        metavar="PATTERN",
-        help="hosts, groups and patterns of the inventory (default: all)",
-    )
-    boards.add_argument(
-        "--inventory",
-        type=Path,
-        metavar="FILE",
-        help="Ansible inventory with the boards (default: as pytest's, hosts.ini)",
-    )
-    boards.add_argument("--json", action="store_true", help="print the states for machines")
-    boards.set_defaults(function=_boards)
-    for command in (runs, compare, report, fleet, export, noise, boards):
-        command.add_argument(
-            "--runs",
-            type=Path,
-            default=Path("reports/runs"),
-            metavar="DIR",
-            help="directory of the run files (default: %(default)s)",
-        )
-
-    init = commands.add_parser(
-        "init",
-        help="write an inventory and the suites into a directory",
-        description="Write an inventory (hosts.ini) and the suites into a directory, which is created "
-        "if necessary. If one of these files already exists, nothing is written.",
-    )
-    init.add_argument("directory", type=Path, metavar="DIR")
-    init.set_defaults(function=_init)
-
-    clean = commands.add_parser(
-        "clean",
-        help="remove emulated boards that were kept, or left behind by killed runs",
-        description="Remove emulated boards that were kept, or left behind by killed runs. Run files stay.",
-    )
-    clean.add_argument(
-        "--cache", action="store_true", help="also remove built images, SD cards and CPU calibrations"
-    )
-    clean.set_defaults(function=_clean)
-    return parser
 
 
 def _runs(chosen: argparse.Namespace) -> int:
@@ -284,7 +114,7 @@ def _compare(chosen: argparse.Namespace) -> int:
         from pytest_microcloud.report import comparison_table
 
         print(comparison_table.text(found, verbose=chosen.verbose))
-        print(SINGLE_STAGE)
+        print(cli_parser.SINGLE_STAGE)
     return FAILED if found.fails else 0
 
 
@@ -435,3 +265,16 @@ def _print_skipped(skipped: Sequence[Skipped]) -> None:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+FUNCTIONS = {
+    "runs": _runs,
+    "compare": _compare,
+    "report": _report,
+    "fleet": _fleet,
+    "export": _export,
+    "noise": _noise,
+    "boards": _boards,
+    "init": _init,
+    "clean": _clean,
+}

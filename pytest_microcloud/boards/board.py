@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
-import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_microcloud.boards import control, facts, health, identity, install, preflight
+from pytest_microcloud.boards import control, facts, health, host_share, identity, install, preflight
 from pytest_microcloud.boards.link import CONNECT_TIMEOUT_S, Link
 from pytest_microcloud.boards.lock import Lock, holder_of
 from pytest_microcloud.boards.logs import Logs
 from pytest_microcloud.boards.undo import Ledger
-from pytest_microcloud.controller import turns, uplink
+from pytest_microcloud.controller import turns
 from pytest_microcloud.controller.engine import explained
 from pytest_microcloud.errors import (
     BoardError,
@@ -42,8 +40,6 @@ if TYPE_CHECKING:
 
 BOOT_TIMEOUT_S = 300.0
 ENGINE_TIMEOUT_S = 300.0
-LOAD_GENERATOR_CPUS = 0.5
-"""About how many CPUs of this machine a load generator and its connection take."""
 LOGIN_TIMEOUT_S = 15.0
 """Timeout of one login attempt after a reboot. A login on a slow board that is booting takes seconds."""
 HOLDER_FIRST_S = 20.0
@@ -207,30 +203,16 @@ class Board:
 
     @contextlib.contextmanager
     def turn(self, *, wait: bool = True) -> Iterator[None]:
-        """Reserve the CPUs of this machine that a measurement takes; see `turns.turn`.
-
-        For an emulated board, CPUs are reserved for the board and for its load generator. For a board with
-        its own hardware, no CPUs are reserved; see `load_turn`.
-        """
-        own = self.driver.host_cpus
-        with turns.turn(own + LOAD_GENERATOR_CPUS if own else 0.0, self.say, wait=wait) as waited_s:
+        """Reserve the CPUs of this machine that a measurement takes; see `host_share.of_measurement`."""
+        with turns.turn(host_share.of_measurement(self.driver), self.say, wait=wait) as waited_s:
             self.waited_s += waited_s
             self.driver.before_measurement()
             yield
 
     @contextlib.contextmanager
     def load_turn(self) -> Iterator[None]:
-        """Reserve the CPUs of this machine that the load on a board with its own hardware takes.
-
-        These are the load generator's CPUs or, if more, the share of all CPUs that equals the board's share
-        of this machine's network speed. For an emulated board, nothing is reserved: `turn` has reserved the
-        CPUs, and the load does not use this machine's network.
-        """
-        cpus = 0.0
-        if not self.driver.host_cpus:
-            share = (self.model.ethernet_bits_per_s or 0.0) / (uplink.bits_per_s(self.address) or math.inf)
-            cpus = max(LOAD_GENERATOR_CPUS, share * (os.cpu_count() or 1))
-        with turns.turn(cpus, self.say) as waited_s:
+        """Reserve the CPUs of this machine that a load takes; see `host_share.of_load`."""
+        with turns.turn(host_share.of_load(self.driver, self.model, self.address), self.say) as waited_s:
             self.waited_s += waited_s
             yield
 

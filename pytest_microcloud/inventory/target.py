@@ -169,7 +169,7 @@ class Target:
 
     @property
     def link_bits_per_s(self) -> float | None:
-        """The rate of an emulated board's link (bit/s), from `microcloud_rate_mbps`; None if it is the model's."""
+        """The rate of an emulated board's link (bit/s), from `microcloud_rate_mbps`; None for the model's."""
         wanted = "a rate in Mbit/s, such as 94"
         megabits = self._number("microcloud_rate_mbps", wanted, 0.001, HIGHEST_RATE_MBPS)
         return None if megabits is None else megabits * 1e6

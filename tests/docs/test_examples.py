@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from pytest_microcloud import catalog as catalogs
-from pytest_microcloud import cli
+from pytest_microcloud import cli, cli_parser
 from pytest_microcloud.verdict.gate import Rules
 from tests.support.fenced import PAGES, ROOT, Block, blocks
 
@@ -145,7 +145,7 @@ def test_a_command_exists_and_takes_these_options(line: str, project: pytest.Pyt
     if words[0] == "make":
         assert is_target(words[1]), line
     elif words[0] == "microcloud":
-        assert isinstance(cli._parser().parse_args(words[1:]), argparse.Namespace)
+        assert isinstance(cli_parser.parser(cli.FUNCTIONS).parse_args(words[1:]), argparse.Namespace)
     elif start := next((start for start in PYTEST if words[: len(start)] == start), None):
         config = project.parseconfig(*words[len(start) :])
         for path in config.args:

@@ -13,7 +13,7 @@ CPUS = os.cpu_count() or 1
 HELD = f"""
     import subprocess, sys
     from pytest_microcloud.boards.board import Board
-    from pytest_microcloud.boards import board as board_module
+    from pytest_microcloud.controller import uplink
 
     HOLD = '''
     import time
@@ -107,7 +107,7 @@ def test_a_load_occupies_the_share_of_the_network_that_its_board_can_use(
     def test_load(measure, board, monkeypatch):
         import fcntl
         from pytest_microcloud.controller import turns
-        monkeypatch.setattr(board_module.uplink, "bits_per_s", lambda address: {uplink})
+        monkeypatch.setattr(uplink, "bits_per_s", lambda address: {uplink})
 
         def load():
             with board.load_turn(), turns._opened() as handle:

@@ -1,0 +1,35 @@
+"""How much of this machine a board's measurement and its load take, in CPUs; `turns` reserves them."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING
+
+from pytest_microcloud.controller import uplink
+
+if TYPE_CHECKING:
+    from pytest_microcloud.boards.drivers.protocol import Driver
+    from pytest_microcloud.catalog import BoardModel
+
+LOAD_GENERATOR_CPUS = 0.5
+"""CPUs of this machine that a load generator and its connection take, roughly."""
+
+
+def of_measurement(driver: Driver) -> float:
+    """Return the CPUs of an emulated board and of its load generator; 0 for a board with its own hardware."""
+    own = driver.host_cpus
+    return own + LOAD_GENERATOR_CPUS if own else 0.0
+
+
+def of_load(driver: Driver, model: BoardModel, address: str) -> float:
+    """Return the CPUs that the load on a board with its own hardware takes.
+
+    These are the load generator's CPUs or, if more, the share of all CPUs that equals the board's share of
+    this machine's network speed. For an emulated board, the result is 0: `of_measurement` includes the load
+    generator, and the load does not use this machine's network.
+    """
+    if driver.host_cpus:
+        return 0.0
+    share = (model.ethernet_bits_per_s or 0.0) / (uplink.bits_per_s(address) or math.inf)
+    return max(LOAD_GENERATOR_CPUS, share * (os.cpu_count() or 1))
