@@ -188,7 +188,7 @@ def test_boots_of_several_boards_are_made_by_their_workers(project: Project) -> 
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (("-n2", "--dist=loadfile"), "--dist=loadfile: all tests of a board run on one worker"),
+        (("-n2", "--dist=loadfile"), "--dist=loadfile is not supported, because all tests"),
         (("-n2", "--benchmark-autosave"), "--benchmark-autosave: pytest-benchmark has no measurements"),
         (("-n2", "--benchmark-compare-fail=mean:5%"), "--benchmark-compare-fail: pytest-benchmark has no"),
     ],

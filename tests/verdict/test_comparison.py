@@ -211,7 +211,7 @@ def test_a_board_with_another_name_is_compared_by_its_model(tmp_path: Path) -> N
 
 def test_two_boards_of_a_model_under_other_names_are_not_guessed(tmp_path: Path) -> None:
     old = {"a": fingerprint(), "b": fingerprint()}
-    with pytest.raises(RunError, match="it has a, b, and newer c, d"):
+    with pytest.raises(RunError, match="old has a, b, and newer has c, d"):
         between(tmp_path, old, {"c": fingerprint(), "d": fingerprint()})
 
 
