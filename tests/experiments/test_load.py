@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -185,6 +186,9 @@ class _QuietBoard:
 
     def trouble(self) -> str:
         return ""
+
+    def load_turn(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 def server_of(counted: _Counted, address: str = "127.0.0.1") -> deploy.Server:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -34,6 +35,9 @@ class QuietBoard:
 
     def trouble(self) -> str:
         return ""
+
+    def load_turn(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 @dataclass

@@ -69,7 +69,7 @@ def test_boards_without_any_inventory_are_a_usage_error_that_says_where_it_is_lo
     text = usage_error(project.runpytest_subprocess("--hosts=pi3b"))
     assert "test_board.py::test_it" in text
     assert " needs a board of an inventory; " in text
-    assert f"there is no {project.path / 'hosts.ini'}" in text
+    assert f"no inventory {project.path / 'hosts.ini'}" in text
     assert "--microcloud-inventory" in text
 
 
