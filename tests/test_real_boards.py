@@ -111,7 +111,7 @@ def test_nothing_of_ours_is_left_on_the_board(pirates: RealBoard, before: list[s
 def test_containers_of_others_are_untouched_and_reported_as_load(pirates: RealBoard, reports: Path) -> None:
     running = pirates.shell("docker ps --format '{{.Names}}'").split()
     assert sorted(running) == [f"theirs-{n + 1}" for n in range(THEIRS)]
-    stated = f"{THEIRS} running containers that are not ours: theirs-1, theirs-2"
+    stated = f"{THEIRS} running containers that this plugin did not start: theirs-1, theirs-2"
     assert f"load of others: {stated}" in (reports / "output").read_text()
     assert "Others' containers" in html.unescape((reports / "feasibility.html").read_text())
 

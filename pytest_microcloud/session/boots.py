@@ -17,7 +17,7 @@ class Boots:
 
     @pytest.hookimpl(trylast=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Run a test that measures in every boot; its name ends with the boot."""
+        """Run a test that measures once in every boot; the test's name ends with the boot."""
         if self._session.boots > 1 and fixtures.uses(metafunc.definition, ("measure",)):
             phases = [Phase(boot) for boot in range(1, self._session.boots + 1)]
             metafunc.fixturenames.append(PHASE)
@@ -40,7 +40,7 @@ class Boots:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Sort tests by boot, with those that read results last; otherwise the order is kept.
+        """Sort tests by boot, and put tests that read results last; otherwise keep the order.
 
         Runs after everything else that reorders tests, such as --failed-first.
         """

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Chosen:
     """The targets of a session, with the registry and the catalog used to read them.
 
-    `left_out` are targets that --hosts selects, but that are out of service.
+    `left_out` are targets that --hosts selects, but that are not used because they are out of service.
     """
 
     registry: Registry
@@ -41,7 +41,8 @@ PASSED_OVER: pytest.StashKey[list[str]] = pytest.StashKey()
 def chosen(config: pytest.Config) -> Chosen:
     """Return the targets that --hosts selects; the inventory is read once per session.
 
-    Raises WithoutBoards if --hosts selects hosts for testinfra instead of boards, and UserMistake.
+    Raises WithoutBoards if --hosts selects hosts for testinfra instead of boards. Raises UserMistake if
+    options, inventory or catalog are wrong.
     """
     if (known := config.stash.get(CHOSEN, None)) is not None:
         return known
@@ -116,11 +117,13 @@ def redactor_of(config: pytest.Config, there: Chosen) -> Redactor:
 def _leave_what_is_testinfras(config: pytest.Config) -> None:
     hosts, file = config.option.hosts, options.path(config, "inventory")
     if not file.is_file() and config.option.microcloud_inventory is None:
-        raise WithoutBoards(f"no inventory {file}: write one, or name yours with --microcloud-inventory")
+        raise WithoutBoards(
+            f"no inventory {file}: create this file, or give another one with --microcloud-inventory"
+        )
     if "://" in hosts or any(config.getoption(own, None) for own in ("connection", "ansible_inventory")):
         raise WithoutBoards(
-            f"--hosts={hosts} selects hosts for testinfra, not boards: choose hosts or groups of {file}, "
-            "without --connection and --ansible-inventory"
+            f"--hosts={hosts} selects hosts for testinfra, not boards. To use boards, choose hosts or groups "
+            f"of {file}, and run without --connection and --ansible-inventory"
         )
 
 

@@ -45,7 +45,7 @@ class Claims:
     def pytest_report_teststatus(
         self, report: pytest.CollectReport | pytest.TestReport
     ) -> tuple[str, str, str] | None:
-        """Distinguish a claim without figures from a skipped test."""
+        """Show a claim without figures as unmeasured, not as a skipped test."""
         if report.skipped and UNMEASURED in map(tuple, getattr(report, "user_properties", ())):
             return "unmeasured", "u", "UNMEASURED"
         return None

@@ -58,7 +58,7 @@ class Classification:
 def _note_failure(
     item: pytest.Item, report: pytest.TestReport, excinfo: pytest.ExceptionInfo[BaseException]
 ) -> None:
-    """Note a failure for the verdict table, unless an earlier one of the same test is noted.
+    """Note a failure for the verdict table, unless an earlier failure of the same test is noted.
 
     An assertion of the test itself, or its `pytest.fail`, means that the board is infeasible. A failure in
     set-up or teardown, a crash, and another plugin's `pytest.fail` (a timeout) do not judge the board.

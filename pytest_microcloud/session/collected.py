@@ -1,4 +1,4 @@
-"""The records on a session's reports: run file, page and terminal output are made from these alone."""
+"""The records on a session's reports: run file, page and terminal output need no other data."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Collected:
 
     @property
     def fingerprints(self) -> dict[str, Mapping[str, Any]]:
-        """The fingerprints of all boards of the run, by name."""
+        """A dict from name to fingerprint, for all boards of the run."""
         return {name: self._fingerprints[name] for name in self._in_order(self._fingerprints)}
 
     @property
@@ -102,7 +102,7 @@ class Collected:
             self.add(report.nodeid, brought)
 
     def add(self, test: str, brought: Mapping[str, Any]) -> None:
-        """Add the record of a test (a node id); it replaces an earlier one of the same test."""
+        """Add the record of a test (a node id); it replaces an earlier record of the same test."""
         board = brought["board"]
         if brought["fingerprint"] is not None:
             self._boards[board] = None
@@ -120,12 +120,12 @@ class Collected:
 
     @property
     def records(self) -> Mapping[str, Mapping[str, Any]]:
-        """The records of this session's tests that have an outcome, by test."""
+        """A dict from test to record, for this session's tests that have an outcome."""
         return {test: self._records[test] for test in self._in_order(self._records)}
 
     @property
     def entries(self) -> list[Entry]:
-        """The outcomes of the run's tests; those of the gate's confirmation are left out."""
+        """The outcomes of the run's tests, except tests of the gate's confirmation."""
         return [entry for entry in self._all_entries() if not entry.stage]
 
     @property
@@ -135,13 +135,13 @@ class Collected:
         return list(dict.fromkeys(entry.experiment for entry in (*taken_over, *self._typed())))
 
     def fingerprint(self, board: str) -> Fingerprint:
-        """Return the fingerprint of a board that was up in this session, or before it was interrupted."""
+        """Return the fingerprint of a board that was up in this session, or in the interrupted run."""
         from pytest_microcloud.runs.fingerprint import Fingerprint
 
         return Fingerprint.of(self._fingerprints[board])
 
     def run(self, file: Path, effort: str) -> Run:
-        """Return the run so far, as in its file."""
+        """Return the run so far, as the run file holds it."""
         from pytest_microcloud import runs
         from pytest_microcloud.runs.plan import Plan
 
@@ -166,6 +166,6 @@ class Collected:
         records = self.records
         for test, brought in records.items():
             if test not in self._entries:
-                # Redaction may have changed the node id in the record; the report's identifies the test.
+                # Redaction may have changed the node id in the record; the report's node id is exact.
                 self._entries[test] = replace(Entry.of(brought["outcome"]), test=test)
         return [self._entries[test] for test in records]

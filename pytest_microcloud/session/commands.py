@@ -49,7 +49,7 @@ def bound(backend: BaseBackend, board: str, timeout_s: float) -> None:
             if getattr(error.args[0] if error.args else None, "rc", None) != SSH_FAILED:
                 raise
             said = (error.args[0].stderr.strip() or "no output").splitlines()[-1]
-            raise LinkError(board, f"the SSH connection broke at `{wanted}`: {said}") from None
+            raise LinkError(board, f"the SSH connection broke during `{wanted}`: {said}") from None
         if done.rc in LATE and time.monotonic() - started >= timeout_s:
             raise DeadlineExceeded(
                 board,

@@ -1,4 +1,4 @@
-"""The gate's confirmation: the tests of suspects run again, in fresh boots of both sides.
+"""The gate's confirmation: the tests that measured suspects run again, in fresh boots of both sides.
 
 The sides alternate, so that a change of conditions affects both.
 """
@@ -52,7 +52,7 @@ class Confirmation:
     ) -> None:
         """Run the tests that measured the suspects, in `boots` boots of each side.
 
-        `before_test` is called with each test. Raises NotConfirmed with the reason if a suspect cannot be
+        `before_test` is called before each test. Raises NotConfirmed with the reason if a suspect cannot be
         measured again on both sides.
         """
         items = self._items_of(session, run, suspects)
@@ -66,7 +66,7 @@ class Confirmation:
     def _items_of(
         self, session: pytest.Session, run: Run, suspects: Iterable[Finding]
     ) -> dict[tuple[str, ...], pytest.Function]:
-        """Return the tests that measured the suspects; of a test in several boots, only one."""
+        """Return a dict from name to test, for the tests that measured the suspects, whatever their boot."""
         from pytest_microcloud.verdict.results import point
 
         keys = {(f.board, f.metric, point(f.labels)) for f in suspects}
@@ -80,7 +80,7 @@ class Confirmation:
     def _cannot_confirm(
         self, run: Run, suspects: Iterable[Finding], items: Mapping[tuple[str, ...], pytest.Function]
     ) -> str:
-        """Return why a suspect cannot be measured again on both sides; empty if all can."""
+        """Return why a suspect cannot be measured again on both sides; empty if all suspects can be."""
         from pytest_microcloud.verdict import comparison
 
         theirs = {ours: name for name, ours in comparison.paired(self._against.baseline, run).items()}
@@ -111,7 +111,7 @@ class Confirmation:
         for item, following in pairwise([*again, None]):
             if item is None:
                 continue
-            # Fixtures are torn down before their board is exchanged.
+            # Fixtures are torn down before another image is booted on their board.
             before_test(session, item)
             same = following is not None and phase_of(item) == phase_of(following)
             self._config.hook.pytest_runtest_protocol(item=item, nextitem=following if same else None)
@@ -126,9 +126,9 @@ class NotConfirmed(Exception):
 
 
 class WorkersConfirmation:
-    """The hook of a pytest-xdist worker: at its end, it measures the suspects of its boards again.
+    """The hook of a pytest-xdist worker that measures the suspects of its boards again after the last test.
 
-    The controller compares later, and adjusts for the metrics of all boards. A worker knows only its own
+    The controller compares later, and adjusts p for the metrics of all boards. A worker knows only its own
     boards, so it boots as often as would be needed if every metric were suspect on every board.
     """
 
@@ -161,7 +161,7 @@ class WorkersConfirmation:
         try:
             found = comparison.compare(self._against.baseline, run, self._against.rules)
         except RunError:
-            return  # the controller reports it
+            return  # the controller reports the error
         suspects = [f for f in suspects_of(found.findings) if f.board in mine.boards]
         if not suspects:
             return

@@ -1,4 +1,4 @@
-"""All boards at once: the side of pytest-xdist's controller, which reports and leaves boards to workers."""
+"""A session with pytest-xdist, on the controller's side: it reports, while workers drive the boards."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Fleet:
 
     @cached_property
     def _input(self) -> dict[str, Any]:
-        """The input of every worker, read once: one that replaces a crashed worker gets the same."""
+        """The input of every worker, read once, so that the replacement of a crashed worker gets the same."""
         from pytest_microcloud import runs
 
         session = self._session
@@ -125,7 +125,7 @@ class Fleet:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Wait until the workers have released their boards; pytest-xdist would kill them after 10 s."""
+        """Wait until all workers have released their boards; pytest-xdist would kill a worker after 10 s."""
         interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
         with self._passing_signals_on():
             if interrupted:
@@ -133,7 +133,7 @@ class Fleet:
             self._wait()
         self._session.progress.clear()
         if (json := self._config.getoption("benchmark_json", None)) is not None:
-            self._run_file.write_copy(file_of(json))  # pytest-benchmark measured nothing here
+            self._run_file.write_copy(file_of(json))  # pytest-benchmark measured nothing in the controller
         if self._not_cleaned_up and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -174,7 +174,7 @@ class Fleet:
             dsession.handle_crashitem(test, node)
 
     def _new(self, lines: list[str]) -> list[str]:
-        """Return a board's line, and its details unless another board has the same ones."""
+        """Return a board's line and its details; only the line if an earlier board had the same details."""
         details = tuple(lines[1:])
         if details in self._said:
             return lines[:1]

@@ -1,4 +1,4 @@
-"""The gate at the end of a session: compare its run with a baseline, and measure suspects again.
+"""The gate at the end of a session: compare the session's run with a baseline, and measure suspects again.
 
 If a board cannot boot the baseline's image, the single-stage rule applies to the comparison.
 """
@@ -34,7 +34,7 @@ COLOURS = {"regressed": {"red": True}, "improved": {"green": True}}
 class Gate:
     """The hooks of a session that is compared with a baseline.
 
-    Without a `confirmation`, the workers have already measured their suspects again.
+    If `confirmation` is None, the workers have already measured the suspects of their boards again.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Gate:
         self._confirmation = confirmation
         self._unconfirmed: Comparison | None = None
         self.not_confirmed: dict[str, str] = {}
-        """By board, the reason why a worker could not measure the board's suspects again."""
+        """A dict from board to the reason why a worker could not measure the board's suspects again."""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -72,7 +72,7 @@ class Gate:
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
         """Fail the session for a regression, and if the run could not be compared.
 
-        The hook of a resumed session has set the exit status before (`tryfirst`).
+        Runs after the hook of a resumed session (`tryfirst`), which sets the exit status, too.
         """
         if self._session.comparison is None and self._unconfirmed is not None:
             self._session.comparison = self._unconfirmed
@@ -84,7 +84,7 @@ class Gate:
         return (yield)
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """Print the gate's table, or why there is none."""
+        """Print the gate's table, or the reason why the run was not compared."""
         from pytest_microcloud.report import comparison_table
 
         comparison = self._session.comparison
@@ -101,7 +101,7 @@ class Gate:
             terminalreporter.write_line(line, **first)
 
     def _judged(self, session: pytest.Session) -> Comparison:
-        """Return the comparison, confirmed if possible; raises RunError."""
+        """Return the comparison, confirmed if possible; raises RunError if the runs cannot be compared."""
         from pytest_microcloud.verdict import comparison, gate
 
         run = self._run()
@@ -179,7 +179,7 @@ def _final(suspect: Finding, again: Finding | None) -> Finding:
     from pytest_microcloud.verdict.gate import NO_EVIDENCE, REGRESSED
 
     if again is None or not _is_final(again):
-        why = "too few fresh boots could be measured to confirm it"
+        why = "too few fresh boots could be measured for a confirmation"
         return dataclasses.replace(suspect, reason="; ".join(filter(None, (suspect.reason, why))))
     if again.verdict == REGRESSED:
         return dataclasses.replace(again, drifted=suspect.drifted)

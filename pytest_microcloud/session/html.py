@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.session.write_errors import WriteErrors
 
 LOG = "log of "
-"""Beginning of the name of a test's extra that holds a board's log."""
+"""Beginning of the names of those pytest-html extras that hold a board's log."""
 
 
 class Page:
@@ -76,7 +76,7 @@ class Page:
         page = self._beside("generations.html")
         with self._write_errors.noted(str(page)):
             generations.write(stored, page, self._session.catalog)
-            self._written.append(f"all runs: {page.as_uri()}")
+            self._written.append(f"page of all runs: {page.as_uri()}")
         fleets = fleet_page.fleets(stored)
         if not any(len(fleet.boards) > 1 for fleet in fleets):
             return
@@ -85,7 +85,7 @@ class Page:
             fleet_page.write(stored, fleets, page)
             lines = deviations.lines(fleets, self._session.collected.boards, page.name)
             self._written += map(self._session.redactor.without_secrets, lines)
-            self._written.append(f"all boards: {page.as_uri()}")
+            self._written.append(f"page of all boards: {page.as_uri()}")
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
@@ -124,13 +124,13 @@ class Page:
         session, collected = self._session, self._session.collected
         run = collected.run(session.run_file, session.effort.id)
         boards = dict(run.boards)
-        for name in collected.boards:  # for --microcloud-identify: not in the run file
+        for name in collected.boards:  # shown with --microcloud-identify; the run file has no addresses
             boards[name] = replace(boards[name], address=session.rack.targets[name].address)
         return replace(run, boards=boards, entries=tuple(collected.entries))
 
 
 class KeptPage:
-    """The hooks that keep the page of the previous session if no board was used in this one."""
+    """The hooks that keep the page of the previous session if no board was used in this session."""
 
     def __init__(self, config: pytest.Config, page: Path, write_errors: WriteErrors) -> None:
         self._session = config.stash[SESSION]
@@ -150,22 +150,22 @@ class KeptPage:
                 self._moved = True
 
     def _restore(self) -> None:
-        """Move the previous page back, over the one that pytest-html wrote."""
+        """Move the previous page back, over the page that pytest-html wrote."""
         if self._moved:
             with self._write_errors.noted(str(self._page)):
                 self._previous.replace(self._page)
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """Say that the previous page was kept, because pytest-html says that it wrote one."""
+        """Say that the previous page was kept, because pytest-html reports that it wrote a page."""
         if self._moved:
             terminalreporter.write_line("no board was used, so the page of the previous session was kept")
 
 
 def _logs(tests: list[dict[str, Any]]) -> dict[str, str]:
-    """Remove the boards' logs from the tests, and return each board's last log: all would be too much.
+    """Remove the boards' logs from the tests, and return a dict from board to the board's last log.
 
-    The tests' links then point to the logs' places on the page.
+    The page shows only the last logs, because all logs would be too large. The tests' links point to them.
     """
     logs: dict[str, str] = {}
     for test in tests:

@@ -13,7 +13,7 @@ from pytest_microcloud.session.state import SESSION
 
 
 class IncidentLog:
-    """The hooks that check a board after a failure, and keep its logs: `write` takes a name and the text."""
+    """The hooks that check a board after a failure, and store its logs with `write(name, text)`."""
 
     def __init__(self, config: pytest.Config, write: Callable[[str, str], None]) -> None:
         self._config = config
@@ -24,7 +24,7 @@ class IncidentLog:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Prepend what happened to the error before another hook reports it, and attach the logs."""
+        """Prepend a diagnosis of the board to the error, for the hooks that run later; attach the logs."""
         name = board_of(item)
         error = call.excinfo.value if call.excinfo is not None else None
         if name is None or error is None:
@@ -41,12 +41,12 @@ class IncidentLog:
         return report
 
     def pytest_sessionfinish(self) -> None:
-        """Keep the logs of all boards at the end of the session."""
+        """Store the logs of all boards at the end of the session."""
         for name in self._session.boards:
             self.keep(name)
 
     def keep(self, name: str) -> str:
-        """Keep the redacted logs of a board's boot, and return them."""
+        """Store the redacted logs of a board's current boot, and return them."""
         board = self._session.rack.boards.get(name)
         if board is None:
             return ""

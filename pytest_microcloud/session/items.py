@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ENTRY: pytest.StashKey[Entry] = pytest.StashKey()
 PHASE = "microcloud_phase"
-"""The parameter of a test that gives its boot, if there are several."""
+"""The parameter that holds the boot of a test, if the session has several boots."""
 
 
 def board_name(host: Host) -> str:
@@ -27,7 +27,7 @@ def board_name(host: Host) -> str:
 
 
 def experiment_of(item: pytest.Item) -> str:
-    """Return the experiment that a test belongs to: its mark's, else its module's name."""
+    """Return the experiment that a test belongs to, by its `experiment` mark or its module's name."""
     return _mark(item)[0] or item.path.stem.removeprefix("test_")
 
 
@@ -50,7 +50,7 @@ def _mark(item: pytest.Item) -> tuple[str, tuple[str, ...]]:
 
 
 def _experiment(name: str = "", *, tolerates: str | Iterable[str] = ()) -> tuple[str, tuple[str, ...]]:
-    """Return the arguments of the mark; raises TypeError if they are wrong."""
+    """Return the arguments of an `experiment` mark; raises TypeError if they are wrong."""
     return str(name), (tolerates,) if isinstance(tolerates, str) else tuple(tolerates)
 
 
@@ -69,25 +69,25 @@ def note(item: pytest.Item, verdict: str, reason: str, measurements: list[Measur
 
 
 def tolerated(item: pytest.Item) -> tuple[str, ...]:
-    """Return the symptoms that a test causes itself, by its mark and by its experiment's record."""
+    """Return the symptoms that a test causes itself, as listed in its mark and in its experiment's record."""
     known = item.config.stash[SESSION].registry.experiments.get(experiment_of(item))
     return (*_mark(item)[1], *(known.tolerates if known else ()))
 
 
 def host_of(item: pytest.Item) -> Host | None:
-    """Return the testinfra host that a test runs against, if it runs against one."""
+    """Return the testinfra host that a test runs against, or None."""
     host: Host | None = _parameters(item).get("_testinfra_host")
     return host
 
 
 def board_of(item: pytest.Item) -> str | None:
-    """Return the inventory name of the board that a test runs against, if it runs against one."""
+    """Return the inventory name of the board that a test runs against, or None."""
     host = host_of(item)
     return None if host is None else board_name(host)
 
 
 def phase_of(item: pytest.Item) -> Phase | None:
-    """Return the boot that a test needs, if it needs a particular one."""
+    """Return the boot that a test needs, or None if the test can run in any boot."""
     phase = _parameters(item).get(PHASE)
     return phase if isinstance(phase, Phase) else None
 

@@ -75,7 +75,7 @@ class Measure:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> list[Measurement]:
-        """Run the experiment `rounds` times and return its measurements, samples pooled."""
+        """Run the experiment `rounds` times and return its measurements, with pooled samples."""
         __tracebackhide__ = True
         from pytest_microcloud.measurement import pooled
 
@@ -86,7 +86,7 @@ class Measure:
         self.used = True
         mark = self._item.get_closest_marker("benchmark")
         clock: BoardClock = mark.kwargs["timer"] if mark else BoardClock()
-        if self._benchmark.params:  # pytest-benchmark stores them as JSON, which a host is not
+        if self._benchmark.params:  # stored as JSON, but a testinfra host is not JSON
             self._benchmark.params = {key: _plain(value) for key, value in self._benchmark.params.items()}
         seen: list[list[Measurement]] = []
 
@@ -121,9 +121,9 @@ class Measure:
         return measurements
 
     def _trusted(self, experiment: Callable[[], list[Measurement]]) -> list[Measurement]:
-        """Run the experiment while the board is watched; retry an invalid one as often as allowed.
+        """Run the experiment while the board is watched; retry an invalid measurement as often as allowed.
 
-        Raises InvalidMeasurement with all reasons.
+        Raises InvalidMeasurement with all reasons if the last attempt is invalid, too.
         """
         session = self._item.config.stash[SESSION]
         booted = self._board.booted
@@ -144,7 +144,7 @@ class Measure:
                 self._repeated += 1
                 turn = f"{self._repeated} of {session.retries}"
                 session.progress.announce(
-                    self._board.name, f"invalid: {invalid}; retried in {PAUSE_S:.0f} s ({turn})"
+                    self._board.name, f"invalid: {invalid}; retry {turn} in {PAUSE_S:.0f} s"
                 )
             time.sleep(PAUSE_S)
 
@@ -188,7 +188,7 @@ def _plain(value: Any) -> Any:
 
 
 def doubt(item: pytest.Item, reason: str) -> None:
-    """Mark all measurements of a test as invalid: they stay in the run, without a benchmark."""
+    """Mark all measurements of a test as invalid. The run keeps them, but not the test's benchmark."""
     _distrust(item.stash[ENTRY].measurements if ENTRY in item.stash else (), reason)
     if benchmark := getattr(item, "funcargs", {}).get("benchmark"):
         benchmark.has_error = True

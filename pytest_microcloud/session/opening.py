@@ -36,7 +36,8 @@ NOT_DISTRIBUTED = ("benchmark_save", "benchmark_autosave", "benchmark_compare", 
 def open_session(config: pytest.Config) -> None:
     """Read the inventory and the catalog, and register the hooks of a session with boards.
 
-    Raises WithoutBoards if --hosts selects hosts for testinfra instead of boards, and UserMistake.
+    Raises WithoutBoards if --hosts selects hosts for testinfra instead of boards. Raises UserMistake if
+    options, inventory or catalog are wrong.
     """
     if hasattr(config, "workerinput"):
         _open_worker(config)
@@ -93,7 +94,7 @@ def _complete(config: pytest.Config, session: Session) -> None:
 
 
 def _open_worker(config: pytest.Config) -> None:
-    """Open the session of a worker, from its controller's input."""
+    """Open the session of a worker from the input that the controller sent."""
     from functools import partial
     from pathlib import Path
 
@@ -187,7 +188,7 @@ def _purpose(config: pytest.Config, redactor: Redactor) -> str:
 
 
 def _plan(config: pytest.Config, session: Session) -> Plan:
-    """Return the session's plan, without its tests."""
+    """Return the session's plan; its tests are added after collection."""
     from pytest_microcloud.runs.plan import Plan
 
     return Plan(
@@ -220,7 +221,7 @@ def _refuse_what_measures_nothing(config: pytest.Config) -> None:
     if given := next((option for option in NOT_DISTRIBUTED if config.getoption(option, None)), None):
         raise UserMistake(
             f"--{given.replace('_', '-')}: pytest-benchmark has no measurements in a distributed session; "
-            "the run file has them: compare runs with --microcloud-baseline"
+            "the run file has the measurements: compare runs with --microcloud-baseline"
         )
 
 
@@ -242,7 +243,9 @@ def _take_over(before: Unfinished, workspace: Workspace) -> None:
         workspace.open()
         before.take_over(workspace.run_id)
     except OSError as error:
-        raise UserMistake(f"--microcloud-resume: {error.filename}: {error.strerror}") from error
+        raise UserMistake(
+            f"--microcloud-resume: the run cannot be taken over: {error.filename}: {error.strerror}"
+        ) from error
 
 
 def _against(config: pytest.Config, run_file: Path, models: Collection[str]) -> Against | None:
@@ -356,7 +359,7 @@ def _set_options(config: pytest.Config, session: Session) -> None:
     )
     config.option.ssh_config = str(session.rack.workspace.ssh_config)
     if not config.option.benchmark_verbose:
-        config.option.benchmark_quiet = True  # its table of times would repeat ours
+        config.option.benchmark_quiet = True  # the table of pytest-benchmark would repeat ours
     if options.flag(config, "plan"):
         config.option.benchmark_storage = str(config.rootpath)  # exists, so .benchmarks is not created
 

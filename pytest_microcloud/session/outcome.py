@@ -38,11 +38,11 @@ def mark(item: pytest.Item, report: pytest.TestReport, verdict: str) -> None:
         del report.wasxfail
         report.outcome = "failed"
     report.user_properties.append((PROPERTY, verdict))
-    item.user_properties.append((PROPERTY, verdict))  # JUnit's XML has those at teardown
+    item.user_properties.append((PROPERTY, verdict))  # written to JUnit's XML at teardown
 
 
 def verdict_of(report: pytest.CollectReport | pytest.TestReport) -> str | None:
-    """Return "invalid" or "error" for a report that `mark` marked, but not for its error at teardown."""
+    """Return the verdict that `mark` gave a report; None for other reports and for errors at teardown."""
     if not isinstance(report, pytest.TestReport) or not report.failed or report.when == "teardown":
         return None
     return next((str(value) for name, value in report.user_properties if name == PROPERTY), None)
@@ -54,7 +54,7 @@ def file_of(option: str) -> Path:
 
 
 class Outcomes:
-    """The hooks that show our outcomes."""
+    """The hooks that show the outcomes "invalid" and "error"."""
 
     def __init__(self, config: pytest.Config, write_errors: WriteErrors) -> None:
         self._config = config
@@ -64,12 +64,12 @@ class Outcomes:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.CollectReport | pytest.TestReport) -> Status | None:
-        """Return category, letter and word of an outcome of ours."""
+        """Return category, letter and word of the outcomes "invalid" and "error"."""
         return STATUS.get(verdict_of(report) or "")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_report_title(self, report: Any) -> None:
-        """Keep pytest-html's page before it has rows."""
+        """Keep pytest-html's data of the page before the page has rows."""
         from pytest_microcloud.report.rows import Rows
 
         self._rows = Rows(report, file_of(self._config.option.htmlpath))
@@ -95,7 +95,7 @@ class Outcomes:
 
     def _add_filter(self) -> None:
         if self._rows is not None:
-            with self._write_errors.noted("the report's filter"):
+            with self._write_errors.noted("the filter for invalid tests on pytest-html's page"):
                 self._rows.add_filter()
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:

@@ -43,7 +43,7 @@ class PlanOnly:
 
 
 def steps(session: Session, items: Iterable[pytest.Item]) -> dict[str, list[tuple[str, float]]]:
-    """Return each board's tests with their estimated time (s).
+    """Return a dict from board to the board's tests, each with its estimated time (s).
 
     A test that runs in several boots is listed once. The reboots follow at the end.
     """

@@ -1,4 +1,4 @@
-"""Progress on the terminal: a line that is updated, or, in a log, a new line every 10 s."""
+"""Progress of a session: a line that is updated on a terminal, or a new line every 10 s in a log."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Shown(Progress):
         self._show(subject, text, at_once=False)
 
     def keep(self, lines: Iterable[str]) -> None:
-        """Write lines that stay."""
+        """Write lines that stay on the terminal."""
         if self._reporter is None:
             return
         self.clear()
@@ -82,7 +82,7 @@ class Shown(Progress):
                 self._reporter.write_line(line)
 
     def clear(self) -> None:
-        """Remove the lines, so that pytest continues where it was."""
+        """Remove the progress lines, so that pytest continues on its own line."""
         if self._reporter is None or not self._drawn:
             return
         forward = f"\x1b[{self._column}C" if self._column else ""
@@ -109,7 +109,7 @@ class Shown(Progress):
                 self._reporter.write_line(f"  {line}")
 
     def _draw(self, reporter: TerminalReporter) -> None:
-        """Draw the lines below pytest's current line, over those drawn before."""
+        """Draw the lines below pytest's current line, over the lines drawn before."""
         width, height = shutil.get_terminal_size()
         shown = list(self._lines.values())
         if len(shown) > max(1, height - 2):

@@ -20,7 +20,7 @@ class _Complete:
         self._called = self._implementing()
 
     def pytest_plugin_registered(self, plugin_name: str) -> None:
-        """Refuse a late plugin; pytest also calls this for plugins registered earlier."""
+        """Refuse a late plugin; pytest also calls this hook for plugins registered earlier."""
         if plugin_name in self._implementing() - self._called:
             raise pytest.UsageError(
                 f"{plugin_name}: pytest_microcloud_register comes too late, after the inventory was read: "
@@ -35,7 +35,7 @@ class _Complete:
 def registered(config: pytest.Config) -> Registry:
     """Return the registry; the first call fills it through `pytest_microcloud_register`.
 
-    Raises UserMistake if two entries have the same name, or a record contradicts itself.
+    Raises UserMistake if two entries have the same name, or if an experiment's record contradicts itself.
     """
     if (known := config.stash.get(REGISTRY, None)) is not None:
         return known

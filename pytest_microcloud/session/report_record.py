@@ -6,7 +6,7 @@ in which process a test ran. A record has these keys:
 - `board`, `fingerprint`: the test's board, and its fingerprint if it is up;
 - `control`: what was read of the board's control since its last report (`control.py`);
 - `stage`: the side that the test measured in the gate's confirmation, else empty;
-- `outcome`: the test's outcome as the run file holds it, with measurements; None before there is one;
+- `outcome`: the test's outcome with measurements, as in the run file; None before the test has one;
 - `benchmarks`: pytest-benchmark's JSON of the test, with our data in `extra_info`.
 """
 
@@ -59,14 +59,14 @@ class Records:
             benchmarks=self._benchmarks(item),
         )
         plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
-        if plain["outcome"] and (reason := unreadable(plain["outcome"])):  # a hook or the test changed it
+        if plain["outcome"] and (reason := unreadable(plain["outcome"])):  # a hook changed it
             reason = f"the test's measurements cannot be stored: {reason}"
             plain["outcome"] |= {"verdict": "error", "reason": reason, "measurements": []}
             plain["benchmarks"] = []
         return dict(in_all(plain, self._session.redactor.without_secrets))
 
     def _benchmarks(self, item: pytest.Item) -> list[dict[str, Any]]:
-        """Return pytest-benchmark's JSON of a test whose measurements are trusted."""
+        """Return a test's benchmarks as pytest-benchmark's JSON; none if its measurements are not valid."""
         benchmark = (getattr(item, "funcargs", None) or {}).get("benchmark")
         stats = getattr(benchmark, "stats", None)
         if stats is None or stats.has_error:

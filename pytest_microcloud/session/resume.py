@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.runs.unfinished import Unfinished
 
 MOST_NAMED = 3
-"""Most tests to name that are no longer in the suite."""
+"""Most tests that a message names as no longer in the suite."""
 
 
 class Resume:
@@ -33,7 +33,7 @@ class Resume:
 
     @property
     def deselected(self) -> list[pytest.Item]:
-        """The tests that are taken over."""
+        """The tests whose outcomes are taken over from the interrupted run."""
         return self._deselected
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:

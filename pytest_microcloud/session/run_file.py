@@ -53,7 +53,7 @@ class RunFile:
         self.complete_plan([item.nodeid for item in session.items if fixtures.uses(item, ("measure",))])
 
     def complete_plan(self, tests: Iterable[str]) -> None:
-        """Add the tests that measure to the plan, and drop those that the suite no longer has."""
+        """Add the tests that measure to the plan, and drop planned tests that the suite no longer has."""
         from dataclasses import replace
 
         from pytest_microcloud.runs.unfinished import joined
@@ -65,7 +65,7 @@ class RunFile:
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Write the file after each test, and when a board first comes up, so that it can be resumed."""
+        """Write the file after each test, and when a board first comes up, so that the run can be resumed."""
         brought = record_of(report) or {}
         if report.when in ("teardown", CRASHED):
             if (known := self._session.collected.record(report.nodeid)) is not None:
@@ -171,7 +171,7 @@ class RunFile:
         return joined(self._plan, None, self._skipped)
 
     def _described(self) -> dict[str, dict[str, Any]]:
-        """Describe the experiments for readers of the file that do not have this session's registry."""
+        """Return a dict from experiment to its description, for readers without this session's registry."""
         known = self._session.registry.experiments
         return {name: known[name].as_dict() for name in self._session.collected.experiments if name in known}
 

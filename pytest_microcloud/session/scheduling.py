@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 
 WITHOUT_BOARD = ""
 LAST = "after all boards"
-"""The unit of the tests that read the results of all others."""
+"""The unit of the tests that read the results of all other tests."""
 
 
 class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has no types
     """Distributes boards to the workers of their sites, in the order of the tests.
 
-    A worker starts a test only when it knows which test is next, or that none is. So a worker with one test
-    left gets the next board, or is shut down. The tests that read results are held back until all others are
-    complete. One worker gets the first of the held tests early, so that it runs its last test and then waits.
+    A worker starts a test only when it knows which test is next, or that no test is. So a worker with one
+    test left gets the next board, or is shut down. The tests that read results are held back until all other
+    tests are complete. One worker gets the first held test early: this worker runs its last other test, and
+    then waits.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist
 
     def schedule(self) -> None:
         """Give each worker a board, and shut down the workers without one."""
-        if self.collection is not None:  # a worker replaces one that crashed
+        if self.collection is not None:  # a new worker replaces a crashed one
             for node in self.nodes:
                 self._reschedule(node)
             return
@@ -63,12 +64,12 @@ class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist
                 self._reschedule(node)
 
     def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
-        """Note a complete test, and send the held tests if it was the last one."""
+        """Note a complete test, and send the held tests if no other test is left."""
         super().mark_test_complete(node, item_index, duration)
         self._release_held()
 
     def remove_node(self, node: WorkerController) -> str | None:
-        """Remove a worker that has ended, and leave its remaining tests to others.
+        """Remove a worker that has ended, and leave its remaining tests to other workers.
 
         Returns the test in which the worker crashed, which is not run again.
         """
@@ -130,7 +131,7 @@ class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist
             node.shutdown()
 
     def _release_held(self) -> None:
-        """Send the tests that were held back, once all others are complete."""
+        """Send the tests that were held back, once all other tests are complete."""
         node = self._waiting
         if node is None or self.workqueue or not self._others_are_complete():
             return

@@ -19,14 +19,14 @@ from typing import Any
 import pytest
 
 ENDING = (signal.SIGTERM, signal.SIGHUP)
-STILL_CLEANING_UP = b"still cleaning up (press Ctrl-C again to leave the rest to boards and the next run)\n"
+STILL_CLEANING_UP = b"still cleaning up (Ctrl-C again stops it: boards and the next run clean up the rest)\n"
 
 
 class Signals:
     """The hooks that handle the signals during a session.
 
-    The first signal interrupts the test. Later ones are ignored: a closed terminal or a stopped service often
-    sends several, and none may interrupt the cleaning up that the first one started.
+    The first signal interrupts the test. Later signals are ignored, because a closed terminal or a stopped
+    service often sends several, and they must not interrupt the clean-up.
     """
 
     def __init__(self) -> None:

@@ -30,7 +30,7 @@ class Session:
 
     - `retries`: how often the invalid measurements of a test are retried;
     - `boots`: the number of boots in which each test that measures runs;
-    - `phases`: the boot that each board is in;
+    - `phases`: a dict from each board to the boot that it is in;
     - `boards`: the boards that were powered on; `collected`: the records on reports;
     - `readings`: control readings that are not on a report yet, by board;
     - `gate`: what the run is compared with, if anything;
@@ -64,7 +64,10 @@ class Session:
 
 @dataclass(frozen=True)
 class Against:
-    """The baseline of a run, the gate's rules, and the baseline's `made_of` by this session's boards."""
+    """The baseline of a run, and the gate's rules.
+
+    `made_of` is a dict from each board of this session to what the baseline's board was made of.
+    """
 
     baseline: Run
     rules: Rules

@@ -1,4 +1,4 @@
-"""The closing table of board × experiment."""
+"""The closing table of verdicts by board and experiment."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Summary:
         terminal.closing_table(terminalreporter, table, lines, before)
         waited = {name: collected.fingerprint(name).waited_s for name in collected.boards}
         if times := [f"{name} {s:.0f} s" for name, s in waited.items() if s >= 1]:
-            shared = "this machine's CPUs and network, which boards share"
-            terminalreporter.write_line(f"waited for {shared}: {', '.join(times)}")
+            shared = "their turn on this machine's CPUs and network"
+            terminalreporter.write_line(f"boards waited for {shared}: {', '.join(times)}")
         if session.run_file.is_file():
             terminalreporter.write_line(f"run file: {session.run_file}")

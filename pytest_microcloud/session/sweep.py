@@ -12,7 +12,7 @@ from pytest_microcloud.session.state import SESSION
 def parametrize(metafunc: pytest.Metafunc) -> None:
     """Run a test at every point of the axes that its `sweep` marks name, for the chosen effort.
 
-    An axis is looked up in the test's own experiment first, and then in all others.
+    An axis is looked up in the test's own experiment first, and then in all other experiments.
     """
     from pytest_microcloud.experiments.record import axes
 
@@ -25,7 +25,7 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     for name in (name for mark in marks for name in mark.args):
         if name not in known:
             pytest.fail(
-                f"{test.nodeid}: @pytest.mark.sweep({name!r}): the axes are {', '.join(sorted(known))}",
+                f"{test.nodeid}: @pytest.mark.sweep({name!r}): expected one of {', '.join(sorted(known))}",
                 pytrace=False,
             )
         axis = known[name]

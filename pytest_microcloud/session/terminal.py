@@ -30,7 +30,7 @@ def header(targets: Iterable[Target], run_id: str, effort: str, about: str) -> l
     targets = list(targets)
     boards = ", ".join(f"{t.name} ({t.model}, {t.driver})" for t in targets)
     unused = [
-        f"{t.name}: {', '.join(t.unused_passwords)} not used: log in by key, allow sudo without a password"
+        f"{t.name}: {', '.join(t.unused_passwords)} not used: log in with a key, use sudo without a password"
         for t in targets
         if t.unused_passwords
     ]
@@ -58,7 +58,8 @@ def board_lines(name: str, model: str, facts: Fingerprint) -> list[str]:
 
 
 def _containers(names: Sequence[str]) -> str:
-    return f"{len(names)} running containers that are not ours: {', '.join(names)}" if names else ""
+    count = f"{len(names)} running containers that this plugin did not start"
+    return f"{count}: {', '.join(names)}" if names else ""
 
 
 def closing_table(
@@ -67,10 +68,10 @@ def closing_table(
     boards: Mapping[str, str],
     before: Collection[str] = (),
 ) -> None:
-    """Write board × experiment: the verdict, the headline figure, and then the reasons.
+    """Write a table of boards and experiments: verdicts, headline figures, and reasons.
 
-    `boards` has a line for each board that was up, and `before` names those that were up before the run was
-    interrupted.
+    `boards` is a dict from each board that was up to the line that describes the board. `before` names the
+    boards that were up before the run was interrupted.
     """
     reporter.section("micro-cloud verdicts")
     written: set[str] = set()
@@ -100,8 +101,8 @@ def claims(reporter: TerminalReporter, judged: Sequence[Claim]) -> None:
     brief = reporter.verbosity < 1
     reporter.write_line(
         f"claims: {count[HOLDS]} hold{f' ({so_far} of them so far)' if so_far else ''}, "
-        f"{count[FAILS]} do not, {count[NOT_MEASURED]} not measured"
-        f"{' (-v names what is missing)' if brief and count[NOT_MEASURED] else ''}"
+        f"{count[FAILS]} do not hold, {count[NOT_MEASURED]} are not measured"
+        f"{' (-v lists the missing figures)' if brief and count[NOT_MEASURED] else ''}"
     )
     for claim in judged:
         missing, emulated = "; ".join(claim.missing), ", ".join(claim.emulated)

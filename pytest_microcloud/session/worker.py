@@ -1,4 +1,4 @@
-"""A pytest-xdist worker: drives boards, and sends the controller what reports do not hold."""
+"""A pytest-xdist worker: drives boards, and sends the controller the data that reports do not hold."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Sent(Progress):
         self._send("announce", [subject, text])
 
     def update(self, subject: str, text: str) -> None:
-        """Send the progress of a step, unless the last one was sent less than `UPDATE_EVERY_S` ago."""
+        """Send the progress of a step, unless the last update was sent less than `UPDATE_EVERY_S` ago."""
         if time.monotonic() - self._sent_s >= UPDATE_EVERY_S:
             self._sent_s = time.monotonic()
             self._send("update", [subject, text])
 
     def keep(self, lines: Iterable[str]) -> None:
-        """Send lines that stay."""
+        """Send lines that stay on the terminal."""
         self._send("keep", list(lines))
 
 

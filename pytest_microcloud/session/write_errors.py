@@ -1,4 +1,4 @@
-"""Files that a session could not write, as on a full disk: it reports them, and does not exit with 0.
+"""Files that a session could not write, as on a full disk: the session lists them and does not exit with 0.
 
 Reports are independent: if the JUnit XML cannot be written, the page still is. The measurements are on the
 terminal in any case, and the last run file that could be written is kept.
@@ -24,7 +24,7 @@ REPORTS = {"_pytest.junitxml": "xmlpath", "pytest_html": "htmlpath", "pytest_ben
 
 
 class WriteErrors:
-    """Keeps the reason for each file that could not be written, until it can."""
+    """Keeps the reason for each file that could not be written, until the file can be written."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -53,13 +53,13 @@ class WriteErrors:
     def pytest_sessionstart(self) -> None:
         """Guard each plugin's session finish separately; pluggy cannot wrap a single implementation."""
         for impl in self._config.hook.pytest_sessionfinish.get_hookimpls():
-            if impl.plugin is not self and impl.plugin_name != "runner":  # tears down fixtures
+            if impl.plugin is not self and impl.plugin_name != "runner":  # the runner tears down fixtures
                 guard = _guarded_wrapper if inspect.isgeneratorfunction(impl.function) else _guarded
                 _replace(impl, guard(impl.function, partial(self._lose, impl)))
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
-        """Fail a session that lost a file, even in a step after the reports."""
+        """Fail a session that could not write a file, even in a step after the reports."""
         with self.noted("a report"):  # of a plugin that was registered later
             yield
         for step in self._steps:
@@ -80,7 +80,8 @@ class WriteErrors:
         named = self._config.getoption(option, None) if option else None
         if option:
             self._lost.add(option)
-        file = getattr(named, "name", "?") if isinstance(named, IOBase) else named  # as of --benchmark-json
+        # The value of --benchmark-json is an open file; the values of the other options are paths.
+        file = getattr(named, "name", "?") if isinstance(named, IOBase) else named
         self._why[str(file or f"the report of {module}")] = error.strerror or str(error)
         for impl in self._config.hook.pytest_terminal_summary.get_hookimpls():
             if impl.plugin is lost.plugin and not inspect.isgeneratorfunction(impl.function):
@@ -102,7 +103,7 @@ def _guarded(function: Callable[..., Any], lose: Callable[[OSError], None]) -> C
 
 
 def _guarded_wrapper(function: Callable[..., Any], lose: Callable[[OSError], None]) -> Callable[..., Any]:
-    """Guard the part of a wrapper before its yield; the part after it has to guard itself."""
+    """Guard the part of a wrapper before its yield; the part after the yield has to guard itself."""
 
     def guarded(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         wrapper = function(*args, **kwargs)

@@ -114,7 +114,8 @@ def test_an_unknown_axis_is_reported_with_the_experiments_axes(example: Project)
     test.write_text(test.read_text().replace('sweep("publishers")', 'sweep("publisher")'))
     text = example.run("kiosk", "--microcloud-plan").stdout.str()
     assert (
-        "@pytest.mark.sweep('publisher'): the axes are clients, publishers, setting, size, workload" in text
+        "@pytest.mark.sweep('publisher'): expected one of clients, publishers, setting, size, workload"
+        in text
     )
 
 

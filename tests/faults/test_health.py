@@ -117,7 +117,7 @@ def test_invalid_measurements_are_retried_on_request(
     finally:
         ill.shell("rm /usr/local/bin/vcgencmd /dev/shm/bits")
     assert code == pytest.ExitCode.OK, message
-    assert "bit 0); retried in 30 s (1 of 1)" in message
+    assert "bit 0); retry 1 of 1 in 30 s" in message
     (benchmark,) = document["benchmarks"]
     verdicts = [m["verdict"] for m in benchmark["extra_info"]["microcloud"]["measurements"]]
     assert verdicts == ["feasible", "invalid"]

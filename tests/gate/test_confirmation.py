@@ -101,7 +101,7 @@ def test_a_side_that_cannot_be_booted_leaves_the_verdict_and_fails_the_tests(
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert result.parseoutcomes()["errors"] == 2 * FRESH
     reason = judged(project)["io.memory_time"]["reason"]
-    assert reason.endswith("too few fresh boots could be measured to confirm it")
+    assert reason.endswith("too few fresh boots could be measured for a confirmation")
     assert "confirmed on fresh boots" not in said(result)
     assert judged(project)["io.memory_time"]["verdict"] == "regressed"
 

@@ -86,7 +86,7 @@ def test_a_sweep_over_an_unknown_axis_is_refused_with_the_axes_there_are(project
         "test_board.py::test_page: @pytest.mark.sweep('client')",
         "clients, setting, size, workload",
     )
-    assert f"{wrong}: the axes are {right}" in text
+    assert f"{wrong}: expected one of {right}" in text
     assert "_hookexec" not in text
 
 

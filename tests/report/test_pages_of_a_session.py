@@ -38,7 +38,7 @@ def test_a_session_writes_the_page_over_all_runs_and_says_where(
     page = pytester.path / "reports" / "generations.html"
     assert page.is_file()
     assert "pi2b-emulated" in page.read_text(), "of an earlier run"
-    place = result.outlines.index(f"all runs: {page.as_uri()}")
+    place = result.outlines.index(f"page of all runs: {page.as_uri()}")
     assert "Generated html report" in result.outlines[place + 1]
 
 

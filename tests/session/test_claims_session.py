@@ -39,7 +39,7 @@ def test_a_claim_that_does_not_hold_is_a_finding_and_fails_nothing(run: pytest.P
     assert result.ret == pytest.ExitCode.OK
     assert result.parseoutcomes() == {"passed": 3, "unmeasured": 1}
     text = said(result)
-    assert "claims: 2 hold (1 of them so far), 1 do not, 1 not measured" in text
+    assert "claims: 2 hold (1 of them so far), 1 do not hold, 1 are not measured" in text
     assert "  does not hold: Newer is bigger (4.II): 3 > 2; emulated: pi3b" in text
     assert "  not measured: It boots (4.IV): a run of pi3b" in text
     assert "test_claim[ready] UNMEASURED" in text
@@ -56,7 +56,7 @@ def test_a_claim_that_holds_so_far_says_what_is_missing_and_whose_figures_are_em
 
 def test_claims_that_are_not_measured_are_counted_and_named_with_verbose_alone(run: pytest.Pytester) -> None:
     text = said(run.runpytest_subprocess())
-    assert "1 do not, 1 not measured (-v names what is missing)" in text
+    assert "1 do not hold, 1 are not measured (-v lists the missing figures)" in text
     assert "It boots" not in text
 
 

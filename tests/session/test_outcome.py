@@ -161,8 +161,8 @@ def test_what_is_invalid_is_measured_again_as_often_as_is_asked_for(
     assert (result.ret, result.parseoutcomes()) == (pytest.ExitCode.OK, {"passed": 1})
     result.stdout.fnmatch_lines(
         [
-            "  desk: invalid: desk: it was 81 °C hot; retried in 0 s (1 of 2)",
-            "  desk: invalid: desk: it was 81 °C hot; retried in 0 s (2 of 2)",
+            "  desk: invalid: desk: it was 81 °C hot; retry 1 of 2 in 0 s",
+            "  desk: invalid: desk: it was 81 °C hot; retry 2 of 2 in 0 s",
         ]
     )
     (benchmark,) = run_of(pytester)["benchmarks"]

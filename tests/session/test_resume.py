@@ -232,7 +232,7 @@ def test_a_finished_run_is_not_gone_on_with_and_without_runs_it_says_so(project:
     project.tests("def test_it(measure, board):\n    measure(took, board)")
     result = project.run("--microcloud-resume")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "its runs: none" in said(result)
+    assert "Runs in this directory: none" in said(result)
     project.run().assert_outcomes(passed=1)
     result = project.run("--microcloud-resume")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
