@@ -1,4 +1,4 @@
-"""Figures with bars: one for each board, with further metrics stacked on top (the paper's Figure 6)."""
+"""Figures with bars: one bar for each board, with further metrics stacked on top (the paper's Figure 6)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SYMBOLS = ("square-open", "diamond-open", "x-thin-open")
 
 @dataclass(frozen=True)
 class _Bar:
-    """One bar: a board's stacked figures from the bottom, up to the first that was not measured."""
+    """One bar: a board's figures, stacked from the bottom up to the first metric without a figure."""
 
     source: Source
     key: tuple[str, ...]
@@ -98,7 +98,7 @@ def bars(plot: Plot, chart: Chart, sources: Sequence[Source], look: Look) -> Plo
 
 
 def _bars(drawn: Sequence[_Bar], names: Sequence[str], unit: str) -> Iterator[dict[str, Any]]:
-    """Yield the stacked bars, first those of real boards, then those of emulated ones."""
+    """Yield the traces of the bars, first for real boards, then for emulated boards."""
     for emulated in (False, True):
         for level, name in enumerate(names):
             level_bars = [

@@ -23,7 +23,7 @@ MARKUP = str.maketrans({character: f"\\{character}" for character in r"\`*_{}[]<
 
 
 def text(comparison: Comparison, *, verbose: bool = False) -> str:
-    """Return the table as text. Metrics without evidence are listed if `verbose`, else only counted."""
+    """Return the table as text. Metrics without evidence of a change are only counted, unless `verbose`."""
     findings = in_order(comparison.findings)
     shown = [f for f in findings if verbose or f.verdict != NO_EVIDENCE]
     lines = [*_remarks(comparison), *aligned([HEADS, *map(_row, shown)] if shown else [])]

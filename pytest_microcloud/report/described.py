@@ -1,4 +1,4 @@
-"""The experiments on a page: those known to this process, then those that the run files describe."""
+"""The experiments on a page: first those in the catalog, then those that only run files describe."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Described:
                 self._measured.setdefault(entry.experiment, {})[m.metric] = metric
 
     def extend(self, catalog: Catalog) -> Catalog:
-        """Return the catalog, extended by the experiments it does not know.
+        """Return the catalog, extended by the experiments of the added runs that the catalog does not know.
 
         If no run describes an experiment, its metrics are those that its tests measured.
         """

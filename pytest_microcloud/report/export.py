@@ -1,4 +1,4 @@
-"""A stored run in other programs' formats. Every figure keeps its unit, also if it is not a time."""
+"""A stored run in other programs' formats. All figures keep their units, not only times."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def as_csv(run: Run) -> str:
 def as_bencher(run: Run) -> str:
     """Return Bencher Metric Format (https://bencher.dev/docs/reference/bencher-metric-format/).
 
-    A benchmark is a board with the point of measurement, a measure is a metric with its unit. Its value is
-    the median over boots; the lower and upper values are the least and greatest of them. Invalid
-    measurements are left out.
+    A benchmark is a board with the labels of a measurement, and a measure is a metric with its unit. The
+    value of a measure is the median over boots; the lower and upper values are the lowest and the highest
+    value of a boot. Invalid measurements are left out.
     """
     from pytest_microcloud.verdict.results import boot_values, per_boot
 
@@ -126,5 +126,5 @@ def _figure(m: Measurement) -> dict[str, Any]:
 
 
 def _at(what: str, labels: Mapping[str, object]) -> str:
-    """Return what was measured, with the labels that it was measured at."""
+    """Return a name followed by labels, such as "serving.page_time setting=docker clients=50"."""
     return " ".join(filter(None, (what, *(f"{name}={value}" for name, value in labels.items()))))

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 LONGEST_LOG = 200_000
-"""Characters of a board's log on the page, from its end; all of it is stored beside the run file."""
+"""Most characters of a log on the page, from the log's end; the complete log is beside the run file."""
 OWN_BYTES, ROW_BYTES = 100_000, 500
 """Size of pytest-html's script, style and environment table; size of a row without the test's name."""
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """What a page contains: characters of each log, whether it has plots and the table, number of boards."""
+    """How much a page shows: characters of each log, plots, the table of numbers, most boards (None: all)."""
 
     log: int
     plots: bool
@@ -45,7 +45,7 @@ KEPT = (
     _Kept(0, plots=False, numbers=False),
     *(_Kept(0, plots=False, numbers=False, boards=most) for most in (512, 256, 128, 64, 32)),
 )
-"""From the complete page to its essentials: the first that makes the page small enough is used."""
+"""Variants of the page, from complete to essential: the first variant that is small enough is used."""
 
 
 def summary(
@@ -53,16 +53,15 @@ def summary(
 ) -> list[str]:
     """Return our parts of the page as HTML, redacted and escaped.
 
-    `logs` are the logs of boards with incidents; `gate` is the gate's verdict on this run, as HTML. The page,
-    with pytest-html's parts, stays within `parts.LARGEST_BYTES`: the least valuable parts are left out first.
+    `logs` is a dict from board to log, for boards with incidents; `gate` is the gate's verdict on this run
+    as HTML. The page, with pytest-html's parts, stays within `parts.LARGEST_BYTES`: the least valuable parts
+    are left out first.
     """
     described = Described()
     described.add(run)
     catalog = described.extend(catalog)
     drawn = [plot for plot in figures.all_of(sources.of_run(run), catalog) if plot.traces and plot.rows]
-    for (
-        plot
-    ) in drawn:  # boards of the paper that were not measured are of interest only where boards are compared
+    for plot in drawn:  # only generations.html, which compares boards, lists models without a figure
         plot.notes = [note for note in plot.notes if not note.startswith(MISSING)]
     plots = "".join(parts.figure(plot, redactor) for plot in drawn)
     script = parts.script(drawn, redactor) if drawn else ""
@@ -134,7 +133,7 @@ def _verdicts(run: Run, catalog: Catalog, redactor: Redactor, most: int | None) 
             about = " · ".join((_model(facts, catalog), *facts.altered, *drifted))
         emulated = bool(facts and facts.emulated)
         rows.append((parts.heading(name, about, redactor, emulated=emulated), cells))
-    caption = f"Can it host a micro-cloud? Effort: {run.effort}."
+    caption = f"Can each board host a micro-cloud? Effort: {run.effort}."
     return parts.verdicts(caption, rows, names, catalog.experiments, redactor)
 
 

@@ -41,12 +41,12 @@ from pytest_microcloud.verdict.results import Figure
 SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|KiB|MiB|GiB)?", re.ASCII)
 FACTORS = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 MOST_POINTS = 60
-"""Most points on a curve of sums; a longer one is thinned out."""
+"""Most points on a curve of sums; a curve with more points is thinned out."""
 TICKS = [digit * 10**power for power in range(4) for digit in (1, 2, 5)]
 MOST_FIGURES = 12
 """Most figures of an experiment, since a run file may describe any number."""
 MOST_DEFAULTS = 4
-"""Most default figures of an experiment that describes none."""
+"""Most default figures of an experiment that describes no figures."""
 MANY_DECADES = 1000.0
 
 Points = list[tuple[float, Figure]]
@@ -106,7 +106,7 @@ def _curves(plot: Plot, chart: Chart, sources: Sequence[Source], look: Look) -> 
 
 
 def _sums(plot: Plot, chart: Chart, sources: Sequence[Source], look: Look) -> Plot:
-    """Draw the running sum of a metric's samples, with its projection if only some were taken."""
+    """Draw the running sum of a metric's samples, with a projection if only some samples were taken."""
     metric = _first(chart)
     series = series_of(chart, sources, metric)
     dashes = dict(zip(series.keys, itertools.cycle(DASHES)))
@@ -155,7 +155,7 @@ _DRAW = {"curves": _curves, "sums": _sums, "bars": bars}
 
 @dataclass(frozen=True)
 class _Sums:
-    """The running sums of the samples taken (`taken`), and the number of samples in `total`."""
+    """The running sums of the samples taken (`taken`); `total` also counts projected samples."""
 
     each: Figure
     total: Figure | None
@@ -177,7 +177,7 @@ class _Sums:
 
 
 def _first_repetition(each: Figure, total: Figure | None) -> list[float]:
-    """Return the samples in order; of several repetitions, only the first."""
+    """Return the samples of the first repetition, in order."""
     samples = each.last.samples
     repetitions = len(total.last.samples) if total else 1
     return samples[: max(1, len(samples) // repetitions)] if repetitions > 1 else samples
@@ -258,7 +258,7 @@ def _horizontal(chart: Chart, positions: Mapping[float, str]) -> dict[str, Any]:
 
 
 def _vertical(chart: Chart, plot: Plot) -> dict[str, Any]:
-    """Return the scale of a vertical axis. If logarithmic over few decades, it has ticks between powers."""
+    """Return the scale of a vertical axis. Over few decades, a logarithmic scale has more ticks."""
     if "y" not in chart.log:
         return {"rangemode": "tozero"}
     drawn = [y for trace in plot.traces if "yaxis" not in trace for y in trace["y"] if y and y > 0]
@@ -267,7 +267,7 @@ def _vertical(chart: Chart, plot: Plot) -> dict[str, Any]:
 
 
 def _default_charts(experiment: Description, sources: Sequence[Source]) -> Iterator[Chart]:
-    """Yield default figures of an experiment: curves over a label with numbers if there is one, else bars."""
+    """Yield default figures of an experiment: curves over a label whose values are numbers, or bars."""
     first = experiment.headline_metric
     for metric in sorted(experiment.metrics, key=lambda metric: metric.name != first)[:MOST_DEFAULTS]:
         title, values = _title(metric), dict[str, set[str]]()

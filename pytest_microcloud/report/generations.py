@@ -23,9 +23,9 @@ from pytest_microcloud.verdict.matrix import Cell, matrix
 from pytest_microcloud.verdict.results import Results, Subject
 
 MOST_CURVES = (32, 16, 8, 4)
-"""Most curves (a model under an OS release) on a plot; the first that keeps the page small is used."""
+"""Most curves (a model under an OS release) on a plot: the first number that keeps the page small."""
 BOARDS_A_CURVE = 8
-"""Boards listed for each curve that the page has room for; each model keeps at least one."""
+"""Boards listed for each curve that the page has room for; each model keeps at least one board."""
 CLAIM_CLASS = {HOLDS: "mc-feasible", FAILS: "mc-infeasible"}
 
 
@@ -79,7 +79,7 @@ def _page(stored: Stored, catalog: Catalog, redactor: Redactor, most: int) -> st
 
 
 def _listed(results: Results, shown: Sequence[Subject], most: int) -> dict[Subject, list[str]]:
-    """Return the listed boards of each subject: the first of every subject, then the second, and so on."""
+    """Return a dict from subject to listed boards: one board of every subject, then a second, and so on."""
     ranked = sorted(
         (rank, place, name)
         for place, subject in enumerate(shown)
@@ -159,8 +159,8 @@ def _verdicts(
             about = f"{_model(model, catalog)} · in the paper, but in no stored run"
             rows.append((parts.heading(model, about, redactor, emulated=False), {}))
     caption = (
-        "Can it host a micro-cloud? The newest run of each board model and OS release. A date marks the "
-        "verdict of an earlier run, where the newest one did not test the experiment."
+        "Can each board host a micro-cloud? Verdicts are from the newest run of each board model and OS "
+        "release. A verdict with a date is from an earlier run: the newest run did not test the experiment."
     )
     return parts.verdicts(caption, rows, list(names), catalog.experiments, redactor)
 

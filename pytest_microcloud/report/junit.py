@@ -19,7 +19,8 @@ AT_TEARDOWN = "failed on teardown"
 def correct(file: Path, name: str) -> None:
     """Turn the failures of tests with a property of that name into errors.
 
-    They get `type="invalid"` if that is the property's value. A missing or truncated file is left alone.
+    An error gets `type="invalid"` if the property's value is "invalid". A missing or truncated file is left
+    alone.
     """
     try:
         tree = ElementTree.parse(file)  # noqa: S314 - pytest wrote it

@@ -20,13 +20,13 @@ HEAD = ("board", "metric", "labels", "median", "p95", "p99", "samples")
 OVER_BOOTS = ("1st quartile", "3rd quartile", "boots")
 JUDGED = ("limit", "verdict")
 MOST_REMARKS = 3
-"""Remarks shown on one metric, since each boot may have a different one. The run file has all."""
+"""Most remarks shown on one metric. Each boot may have a different remark; the run file has all remarks."""
 
 Boots = dict[int, list[Measurement]]
 
 
 def table(run: Run, redactor: Redactor) -> str:
-    """Return the table, folded; empty if nothing was measured. Quartiles are over boots."""
+    """Return the table as a folded HTML element; empty if nothing was measured. Quartiles are over boots."""
     rows = list(_over_boots(run))
     if not rows:
         return ""
@@ -97,7 +97,7 @@ def _statistics(boots: Boots, unit: str, *, several: bool) -> list[Cell]:
 
 
 def _remarks(boots: Boots, verdict: str, redactor: Redactor) -> str:
-    """Return the number of boots with that verdict, and the reasons."""
+    """Return the number of boots with a verdict, and the reasons, as HTML."""
     same = {boot: there for boot, ms in boots.items() if (there := [m for m in ms if m.verdict == verdict])}
     lines = [f"in {len(same)} of {len(boots)} boots"] if len(same) < len(boots) else []
     remarks = list(dict.fromkeys(m.remark for ms in same.values() for m in ms if m.remark))

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from pytest_microcloud.verdict import matrix
 
 LARGEST_BYTES = 6_000_000
-"""Largest size of a page, so that it can be mailed. Most of it is plotly."""
+"""Largest size of a page, so that it can be mailed. Most of a page is plotly."""
 LONGEST = 400
-"""Characters after which a text is cut; the run file has all of it."""
+"""Characters after which a text is cut; the run file has the complete text."""
 MOST_REASONS = 8
-"""Reasons shown in a cell of the matrix, since each boot may have a different one. The run file has all."""
+"""Most reasons shown in a cell of the matrix. Each boot may have a different reason; the run file has all."""
 MOST_GAPS = 24
 """Longest list in a board's fingerprint."""
 OPEN_ROWS = 14
@@ -61,7 +61,7 @@ def style() -> str:
 
 
 def script(plots: Sequence[Plot], redactor: Redactor) -> str:
-    """Return what draws the plots: plotly, their data and our script. The page loads no other files."""
+    """Return the scripts that draw the plots, with plotly and the data. The page loads no other files."""
     drawn = [plot.as_dict() for plot in plots if plot.traces]
     data = json.dumps(in_all(drawn, redactor.for_page), separators=(",", ":"), allow_nan=False)
     for character in "<>&":  # so that the data cannot end the script element or begin a comment
@@ -74,7 +74,7 @@ def script(plots: Sequence[Plot], redactor: Redactor) -> str:
 
 
 def scrolling(inner: str, label: str) -> str:
-    """Return HTML that may be wider than the page in a box that scrolls, also by keyboard."""
+    """Return HTML inside a box that scrolls, also by keyboard, if the HTML is wider than the page."""
     return f'<div class="mc-scroll" role="region" tabindex="0" aria-label="{escape(label)}">{inner}</div>'
 
 
@@ -85,7 +85,7 @@ def verdicts(
     experiments: Mapping[str, Description],
     redactor: Redactor,
 ) -> str:
-    """Return the verdict matrix. A row is a board's heading as HTML, and its cells by experiment.
+    """Return the verdict matrix. A row is a board's heading (HTML), and a dict from experiment to cell.
 
     A row without cells stands for a board without any run.
     """
@@ -210,7 +210,7 @@ def board(
 
 
 def _waited(facts: Fingerprint) -> str:
-    """Return how long the board's measurements waited, if at least a second."""
+    """Return how long the board's measurements waited for their turn; empty if less than a second."""
     shared = "the controller's CPUs and network, which boards share"
     return f"{facts.waited_s:.0f} s for {shared}" if facts.waited_s >= 1 else ""
 

@@ -26,7 +26,7 @@ VM_COLOUR = "#7F7F7F"
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "star", "hexagon")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 LIMITS, MARK, OLDER = {"group": "limits"}, {"mark": True}, {"older": True}
-"""Entries that the legend combines into one, lists separately from the curves, and folds."""
+"""Legend entries: limits are combined into one, marks are listed separately, older curves are folded."""
 LONGEST = 80
 """Longest name in a plot, in characters."""
 
@@ -159,7 +159,7 @@ def cells(figure: Figure, quantiles: Iterable[str] = ()) -> tuple[Cell, ...]:
 
 
 def limit_in_words(m: Measurement) -> str:
-    """Return the limit that a measurement was judged against."""
+    """Return the limit that a measurement was judged by, in words."""
     if (bound := bound_of(m)) is None or m.limit is None:
         return "no limit"
     kind = "max" if "max" in m.limit else "min"
@@ -167,7 +167,7 @@ def limit_in_words(m: Measurement) -> str:
 
 
 def bound_of(m: Measurement) -> float | None:
-    """Return the limit's value if it is a finite number; a run file may contain anything there."""
+    """Return the limit's value if it is a finite number; a run file may contain any value."""
     limit = m.limit or {}
     try:
         bound = float(limit.get("max", limit.get("min", math.nan)))
@@ -204,7 +204,7 @@ def limits(plot: Plot, look: Look, source: Source, points: Sequence[tuple[float,
 
 
 def name_marks(plot: Plot, marks: Iterable[Mark]) -> None:
-    """Add the sources of the marks to those named below the plot."""
+    """Add the sources of the marks to the sources named below the plot."""
     plot.sources += [f"{mark.by[:1].upper()}{mark.by[1:]}: {mark.text} — {mark.source}" for mark in marks]
 
 
@@ -246,7 +246,7 @@ class Series:
 
 
 def series_of(chart: Chart, sources: Sequence[Source], *metrics: str) -> Series:
-    """Return the series of a chart: by the labels it names, else by all except the one on its axis."""
+    """Return a chart's series: by the labels that the chart names, else by all labels not on its axis."""
     there = [labels for source in sources for metric in metrics for labels, _ in source.figures(metric)]
     names = chart.series
     if names is None:

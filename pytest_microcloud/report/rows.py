@@ -1,7 +1,8 @@
 """The outcome "Invalid" on pytest-html's page, with a count and a filter.
 
 pytest-html 4 has a fixed list of outcomes, one in Python and one in the page's script. The script never shows
-a row with an unknown outcome. The list in Python is extended directly, the script's once the page is written.
+a row with an unknown outcome. The list in Python is extended directly, and the list in the script once the
+page is written.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Rows:
             self._add_outcome()
 
     def set_outcome(self, cells: list[str], verdict: str) -> None:
-        """Replace a row's outcome, and count it under the new one instead of pytest-html's."""
+        """Replace a row's outcome, and count the row under the new outcome instead of pytest-html's."""
         word = self._words.get(verdict)
         for number, cell in enumerate(cells):
             if word and (found := RESULT.fullmatch(cell)):
@@ -37,18 +38,17 @@ class Rows:
                 self._outcomes[verdict]["value"] += 1
 
     def add_filter(self) -> None:
-        """Add the outcome to the page's script; a page that was not written is left alone."""
+        """Add the outcome to the page's script; do nothing if the page was not written."""
         if "invalid" not in self._words or not self._file.is_file():
             return
         page = self._file.read_text(encoding="utf-8")
-        before, filters, after = page.rpartition(
-            FILTERS
-        )  # the last one, because a test's output may contain it as well
+        # Only the last occurrence is in the script: a test's output may contain the same text.
+        before, filters, after = page.rpartition(FILTERS)
         if filters and not page.startswith(EXTENDED, len(before)):
             self._file.write_text(f"{before}{EXTENDED}{after}", encoding="utf-8")
 
     def _add_outcome(self) -> None:
-        """Insert the outcome after "failed": pytest-html shows them in this order."""
+        """Insert the outcome after "failed": pytest-html shows outcomes in this order."""
         known = dict(self._outcomes)
         self._outcomes.clear()
         for name, count in known.items():

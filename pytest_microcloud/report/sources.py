@@ -12,7 +12,7 @@ from pytest_microcloud.verdict.results import Figure, Results, Subject
 
 @dataclass(frozen=True)
 class Source:
-    """A board, or a model under an OS release; `name` is unique, and marks it as emulated if it is.
+    """A board, or a model under an OS release; `name` is unique, and says whether it is emulated.
 
     `newest` is False for an OS release if a later one of the same model was measured, and for altered boards,
     which do not represent their model.
@@ -26,7 +26,7 @@ class Source:
     newest: bool = True
 
     def figures(self, metric: str) -> Iterator[tuple[dict[str, str], Figure]]:
-        """Yield every figure of a metric, with its labels."""
+        """Yield labels and figure for every point at which a metric was measured."""
         for labels in self.results.points(metric, (self.subject,)):
             figure = self.results.figure(self.subject, metric, labels)
             if figure is not None:
@@ -47,7 +47,7 @@ def of_run(run: Run) -> list[Source]:
 def of_results(results: Results, catalog: Catalog, most: int) -> list[Source]:
     """Return a source for each model and OS release: boards from slowest to fastest, then cloud VMs.
 
-    At most `most` are chosen: the newest release of each model first, then the latest measured.
+    At most `most` sources are chosen: the newest release of each model, then those that were measured last.
     """
     subjects = sorted(results.subjects, key=lambda subject: _rank(subject.model, catalog))
     by_age = sorted(subjects, key=lambda subject: results.newest(subject).taken, reverse=True)

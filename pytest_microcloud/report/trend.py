@@ -2,8 +2,8 @@
 
 Each release has one value: the median of all its boots. A change point is a step between consecutive releases
 that is at least 5 % (the gate's smallest effect) and more than three times the noise. The noise is the
-standard error of the difference of the two medians, or the typical step of the series if that is larger. It
-is unknown unless there are three boots of each release or three other steps.
+standard error of the difference of the two medians, or the typical step of the series if that is larger. The
+noise is unknown unless there are three boots of each release or three other steps.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MOST_ROWS = 60
 PER_IQR = 1 / 1.349
 PER_MAD = 1.4826
 OF_A_MEDIAN = 1.2533
-"""Standard error of a median in standard errors of a mean."""
+"""Standard error of a median, as a multiple of the standard error of a mean."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Step:
 
     @property
     def changes(self) -> bool:
-        """Whether it is a change point."""
+        """Whether the step is a change point."""
         if self.noise is None:
             return False
         return self.size > max(math.log1p(SMALLEST), TIMES_THE_NOISE * self.noise)

@@ -176,7 +176,7 @@ def test_a_session_prints_the_board_that_deviates_and_where_the_page_is(project:
         ["worn: io.memory_time is 2 times the median of its fleet (6 boards), see fleet.html"]
     )
     page = project.path / "reports" / "fleet.html"
-    assert f"all boards: {page.as_uri()}" in result.outlines
+    assert f"page of all boards: {page.as_uri()}" in result.outlines
     assert "worn" in page.read_text()
 
 
