@@ -1,7 +1,7 @@
 """The claims of the paper's section 4, checked on stored runs of several boards.
 
-A claim holds, does not hold, or is not measured. It names the figures that are missing, even if it holds
-for the others. `claims.toml` lists the claims; this module checks them.
+A claim holds, does not hold, or is not measured. A claim names its missing figures, even if it holds for
+the figures that exist. `claims.toml` lists the claims; this module checks them.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Claim:
 
     @property
     def so_far(self) -> bool:
-        """Whether it holds, but some of its boards or figures are not measured."""
+        """Whether the claim holds, but some of its boards or figures are not measured."""
         return self.verdict == HOLDS and bool(self.missing)
 
 
@@ -91,7 +91,7 @@ def _tables() -> dict[str, dict[str, Any]]:
 
 
 def check(name: str, results: Results) -> Claim:
-    """Return the claim with this id, and its verdict; raises KeyError if there is none."""
+    """Return the claim with this id, and its verdict; raises KeyError if no claim has this id."""
     table = dict(_tables()[name])
     needs = table.pop("needs", ())
     at_places = {place: Figures(results, needs, place) for place in results.places or [CONTROLLER]}
@@ -155,7 +155,7 @@ def _points(figures: Figures, metric: str, *models: str) -> list[Mapping[str, ob
 
 
 def _case(point: Mapping[str, object] | Missing, *before: object) -> tuple[object, ...] | Missing:
-    """Return what is compared at a point: `before` and the point."""
+    """Return a case to compare: `before` and the point. A point that is missing is returned as it is."""
     return point if isinstance(point, Missing) else (*before, point)
 
 

@@ -1,4 +1,4 @@
-"""The comparison of two runs: which of their boards can be compared, and the gate's findings on these."""
+"""The comparison of two runs: which boards can be compared, and the gate's findings on these boards."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Comparison:
 
     @property
     def fails(self) -> bool:
-        """Whether it fails a session: something regressed."""
+        """Whether the comparison fails a session, because something regressed."""
         return any(finding.fails for finding in self.findings)
 
     def as_dict(self) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def compare(baseline: Run, candidate: Run, rules: gate.Rules | None = None) -> C
     if not pairs or (refused and not before):
         why = "; ".join(refused) or (
             f"{baseline.id} has {', '.join(baseline.boards) or 'no boards'}, "
-            f"and {candidate.id} has {', '.join(candidate.boards) or 'none'}"
+            f"and {candidate.id} has {', '.join(candidate.boards) or 'no boards'}"
         )
         raise RunError(f"{candidate.id} cannot be compared with {baseline.id}: {why}")
     if baseline.effort != candidate.effort:
@@ -113,11 +113,14 @@ def _alone_in_one(run: Run, pairs: Collection[str]) -> Iterator[str]:
     """Yield a warning for each board that has no counterpart in the other run."""
     for name in run.boards:
         if name not in pairs:
-            yield f"{name}: only {run.id} has this board, and no board of its model can be paired with it"
+            yield (
+                f"{name}: only {run.id} has this board, and no board of the same model in the other run "
+                "can be paired with it"
+            )
 
 
 def _not_measured_again(before: Collection[gate.Key], after: Collection[gate.Key]) -> Iterator[str]:
-    """Yield a warning for each board with metrics that only the baseline has: they may no longer work."""
+    """Yield a warning for each board with metrics that only the baseline has: these may no longer work."""
     gone = [key for key in before if key not in after]
     for board in dict.fromkeys(board for board, _, _ in gone):
         metrics = Counter(metric for name, metric, _ in gone if name == board)
@@ -126,14 +129,14 @@ def _not_measured_again(before: Collection[gate.Key], after: Collection[gate.Key
 
 
 def paired(baseline: Run, candidate: Run) -> dict[str, str]:
-    """Return the candidate's board for each board of the baseline: by name, else by model."""
+    """Return a dict from the baseline's boards to the candidate's boards, paired by name, else by model."""
     pairs = {name: name for name in candidate.boards if name in baseline.boards}
     alone = dict(_alone(baseline, pairs))
     return pairs | {alone[m]: name for m, name in _alone(candidate, pairs) if m in alone}
 
 
 def _alone(run: Run, pairs: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Yield model and name of the boards that are the only ones of their model among those not paired yet."""
+    """Yield model and name of each unpaired board that is the only unpaired board of its model."""
     left = {name: facts.model for name, facts in run.boards.items() if name not in pairs}
     for name, model in left.items():
         if list(left.values()).count(model) == 1:

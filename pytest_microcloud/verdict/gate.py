@@ -29,7 +29,7 @@ LARGEST_SHIFT = 709.0
 SPARE_BOOTS = 2
 SCALES = ("ratio", "count", "ladder")
 SCREEN_P = 0.05
-"""Largest p of a suspect, which is then measured again (simulation: see gate.toml)."""
+"""Largest p of a suspect, a finding that is measured again (chosen by simulation, see gate.toml)."""
 
 Key = tuple[str, str, tuple[tuple[str, str], ...]]
 """Board, metric and labels."""
@@ -37,7 +37,7 @@ Key = tuple[str, str, tuple[tuple[str, str], ...]]
 
 @dataclass(frozen=True)
 class Rule:
-    """How one metric is judged; its numbers are shares of 1."""
+    """How one metric is judged; the rule's numbers are shares of 1."""
 
     q: float
     effect: float
@@ -49,7 +49,10 @@ class Rule:
 
 @dataclass(frozen=True)
 class Series:
-    """One metric on one board: `values` (in SI units) has one per boot; `better` is "lower" or "higher"."""
+    """One metric on one board.
+
+    `values` has one value per boot, in SI units; `better` is "lower" or "higher".
+    """
 
     unit: str
     better: str
@@ -81,7 +84,7 @@ class Finding:
 
     @property
     def fails(self) -> bool:
-        """Whether it fails the session."""
+        """Whether the finding fails the session."""
         return self.verdict == REGRESSED and not self.report_only
 
     def as_dict(self) -> dict[str, Any]:
@@ -90,7 +93,7 @@ class Finding:
 
 
 class Rules:
-    """The rules of all metrics: the shipped ones, overridden by those of the user's files."""
+    """The rules of all metrics: the shipped rules, overridden by the rules in the user's files."""
 
     def __init__(self, files: Iterable[Path] = ()) -> None:
         shipped = resources.files(__package__).joinpath("gate.toml")
@@ -106,7 +109,7 @@ class Rules:
         return Rule(**(self._tables["default"] | self._tables.get(metric, {})))
 
     def too_few(self, boots: int) -> str:
-        """Return a warning if so few boots per side are inconclusive even for one metric, else nothing."""
+        """Return a warning if this many boots per side are too few even for one metric, else nothing."""
         needed = ranks.boots_needed(float(self._tables["default"]["q"]))
         if boots >= needed:
             return ""
@@ -135,7 +138,7 @@ def compare(
 
 
 def series(run: Run, stage: str = "") -> dict[Key, Series]:
-    """Return what a run measured in that stage, with one value per boot."""
+    """Return a dict from key to series, for what a run measured in a stage, with one value per boot."""
     measured = per_boot(run, stage)
     found = {}
     for key, boots in measured.items():
@@ -145,7 +148,7 @@ def series(run: Run, stage: str = "") -> dict[Key, Series]:
 
 
 def suspects(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the findings to measure again: worse, with a p of at most `SCREEN_P`."""
+    """Return the findings to measure again: worse than the baseline, with a p of at most `SCREEN_P`."""
     return [f for f in findings if f.worse and f.p <= SCREEN_P and not f.report_only]
 
 
@@ -153,8 +156,8 @@ def fresh_boots(suspects: Sequence[Finding], rules: Rules, *, tests: int = 0) ->
     """Return how many fresh boots per side are needed to confirm the suspects.
 
     `tests` is the number of metrics to adjust for, if larger than the number of suspects. The result is at
-    least the boots of the larger side of the screening, and a few more than the rank test needs, so that one
-    invalid boot does not make the test inconclusive.
+    least the number of boots on the larger side of the screening. It includes a few more boots than the rank
+    test needs, so that one invalid boot does not make the test inconclusive.
     """
     q = min(rules.of(finding.metric).q for finding in suspects) / max(tests, len(suspects))
     return max(ranks.boots_needed(q) + SPARE_BOOTS, *(boots for f in suspects for boots in f.boots))
@@ -169,14 +172,14 @@ def overall(findings: Sequence[Finding]) -> str:
 
 
 def _family(judged: Sequence[_Judged]) -> list[Finding]:
-    """Judge metrics that share one false discovery rate: those that can fail the session, or the others."""
+    """Judge metrics that share one false discovery rate: those that can fail a session, or the rest."""
     adjusted = ranks.adjusted([j.p for j in judged])
     return [j.finding(p, len(judged)) for j, p in zip(judged, adjusted, strict=True)]
 
 
 @dataclass(frozen=True)
 class Scale:
-    """A metric's scale: `to` converts a value to it, `smallest` is the smallest change that matters.
+    """A metric's scale: `to` converts a value to the scale, `smallest` is the smallest change that matters.
 
     `ratio` converts a shift on the scale to a ratio, None where the middle of the values is 0, and `describe`
     to words.
@@ -189,7 +192,7 @@ class Scale:
 
 
 class _Judged:
-    """One metric on its way to a finding."""
+    """One metric of one board: the values of both sides and their p, from which the finding is made."""
 
     def __init__(self, key: Key, baseline: Series, candidate: Series, rule: Rule) -> None:
         self.key = key
@@ -276,7 +279,7 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def _wrong(key: str, value: object) -> str:
-    """Return what a rule's value should be; empty if it is right."""
+    """Return what a rule's value should be; empty if the value is right."""
     if key == "report_only":
         return "" if isinstance(value, bool) else "true or false"
     if key == "scale":

@@ -9,9 +9,9 @@ from pytest_microcloud.measurement import Measurement, shown
 
 
 def judge(measurements: Iterable[Measurement], model: str, catalog: Catalog) -> list[str]:
-    """Give each measurement its limit and verdict; return a sentence for each missed one.
+    """Give each measurement its limit and verdict; return a sentence for each missed limit.
 
-    Invalid measurements are not judged. One that the experiment itself found infeasible stays infeasible.
+    Invalid measurements are not judged. A measurement that the experiment found infeasible stays infeasible.
     """
     missed = []
     for measurement in measurements:
@@ -27,7 +27,7 @@ def judge(measurements: Iterable[Measurement], model: str, catalog: Catalog) -> 
 
 
 def apply(limit: Limit, measurement: Measurement) -> str | None:
-    """Judge one measurement by one limit; return a sentence if it is missed.
+    """Judge one measurement by one limit; return a sentence if the limit is missed.
 
     The sentence has metric, value, limit and source, and is added to the measurement's reason.
     """

@@ -14,8 +14,8 @@ from pytest_microcloud.runs import Entry, Run, worst
 class Cell:
     """A board's verdict on an experiment, the headline figure, and the reasons if it is not feasible.
 
-    `judged` is False if "feasible" only means that no limit was set. `since` is the date of the run if it is
-    not the newest one. `remark` has both.
+    `judged` is False if "feasible" only means that no limit was set. `since` is the date of the
+    verdict's run, or empty if that is the newest run. `remark` has both in words.
     """
 
     verdict: str
@@ -55,7 +55,10 @@ def last_runs(runs: Iterable[Run]) -> dict[str, LastRun]:
 
 
 def matrix(entries: Iterable[Entry], experiments: Mapping[str, Description]) -> dict[str, dict[str, Cell]]:
-    """Return board → experiment → cell, for the boards that have entries and all experiments."""
+    """Return a dict from board to a dict from experiment to cell.
+
+    It has every board with entries, and a cell for every experiment on each of these boards.
+    """
     entries = list(entries)
     boards = dict.fromkeys(entry.board for entry in entries)
     names = dict.fromkeys((*experiments, *(entry.experiment for entry in entries)))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def p_value(baseline: Sequence[float], candidate: Sequence[float]) -> float:
     """Return the two-sided p of the exact rank test (Mann-Whitney, Wilcoxon) with midranks for ties.
 
-    It is twice the smaller tail, at most 1. Raises ValueError if a sample is empty.
+    The p is twice the smaller tail, at most 1. Raises ValueError if a sample is empty.
     """
     if not baseline or not candidate:
         raise ValueError("a rank test needs values on both sides")
@@ -32,7 +32,7 @@ def p_value(baseline: Sequence[float], candidate: Sequence[float]) -> float:
 
 
 def smallest_p(baseline: int, candidate: int) -> float:
-    """Return the smallest two-sided p that so many boots per side can reach, whatever they measure."""
+    """Return the smallest two-sided p that these numbers of boots can reach, whatever the values."""
     return min(1.0, 2 / math.comb(baseline + candidate, candidate))
 
 
@@ -68,9 +68,8 @@ def shift(
     """
     differences = sorted(after - before for after in candidate for before in baseline)
     counts = _rank_sums(tuple(range(2, 2 * (len(baseline) + len(candidate)) + 1, 2)), len(candidate))
-    least = len(candidate) * (
-        len(candidate) + 1
-    )  # the smallest doubled rank sum; U is half of the excess over it
+    # The smallest doubled rank sum. U is half of the excess over this sum.
+    least = len(candidate) * (len(candidate) + 1)
     tail, total, cut = 0.0, float(counts.sum()), 0
     while 2 * (tail + float(counts[least + 2 * cut])) / total <= 1 - confidence:
         tail += float(counts[least + 2 * cut])
@@ -80,7 +79,7 @@ def shift(
 
 
 def adjusted(p_values: Sequence[float]) -> list[float]:
-    """Return adjusted p-values: rejecting those of at most q keeps the false discovery rate below q.
+    """Return adjusted p-values: rejecting all p-values up to q keeps the false discovery rate below q.
 
     The procedure is Benjamini's and Hochberg's (1995). SciPy has it, but takes a second to import.
     """
@@ -104,7 +103,7 @@ def _doubled_midranks(values: Sequence[float]) -> list[int]:
 
 @functools.lru_cache(maxsize=4096)
 def _rank_sums(doubled: tuple[int, ...], chosen: int) -> NDArray[np.float64]:
-    """Return, for each sum, in how many ways `chosen` of these ranks add up to it."""
+    """Return for each sum the number of ways in which `chosen` of these ranks add up to that sum."""
     import numpy as np
 
     most = sum(doubled[-chosen:])

@@ -47,9 +47,9 @@ class Figure:
     """One metric of a subject at one point, from the newest run with a valid measurement of it.
 
     `boots` has one value per boot: the median of the boot's repetitions or, for a page time under load, ab's
-    mean time per request. `measurements` are those of all boots, and `last` is the last boot's, with its
-    samples in the order in which they were taken. Values are in SI units. `gaps` are sentences about what was
-    not emulated on the boards.
+    mean time per request. `measurements` has the measurements of all boots. `last` is the last boot's
+    measurement, with samples in the order in which they were taken. Values are in SI units. `gaps` are
+    sentences about what was not emulated on the boards.
     """
 
     run: str
@@ -66,7 +66,7 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """The worst verdict of its boots."""
+        """The worst verdict of the measurements."""
         return worst(m.verdict for m in self.measurements)
 
     @property
@@ -85,10 +85,10 @@ class Figure:
 
 @dataclass
 class Newest:
-    """The newest run of a subject: its boards' fingerprints by name, and their tests' outcomes.
+    """The newest run of a subject: the fingerprints of its boards, and the outcomes of the boards' tests.
 
-    If this run has no test of an experiment on a board, the outcomes come from an earlier run: `earlier` has
-    the date of that run, by board and experiment.
+    If this run has no test of an experiment on a board, the outcomes come from an earlier run: `earlier` is
+    a dict from (board, experiment) to the date of that earlier run.
     """
 
     run: str
@@ -99,7 +99,7 @@ class Newest:
 
 
 class Missing(Exception):
-    """A figure that no run has: `what` is its metric, of a `model`, and `how` it should be measured."""
+    """A figure that no run has: `what` is the metric, `model` the board model, `how` how to measure it."""
 
     def __init__(self, what: str, model: str = "", how: str = "") -> None:
         super().__init__(f"{what}{f' of {model}' if model else ''}{how}")
@@ -107,7 +107,7 @@ class Missing(Exception):
 
 
 def in_words(missing: Iterable[Missing]) -> tuple[str, ...]:
-    """Return what is missing in words, grouped by figures of the same models."""
+    """Return the missing figures in words, grouped by model."""
     models = _grouped(((one.what, one.how), one.model) for one in missing)
     figures = _grouped(((whose, how), what) for (what, how), whose in models.items())
     return tuple(
@@ -117,7 +117,7 @@ def in_words(missing: Iterable[Missing]) -> tuple[str, ...]:
 
 
 def _grouped(pairs: Iterable[tuple[Key, str]]) -> dict[Key, tuple[str, ...]]:
-    """Return the distinct values of each key, in order."""
+    """Return a dict from each key to its distinct values, in order."""
     groups: dict[Key, dict[str, None]] = {}
     for key, one in pairs:
         groups.setdefault(key, {})[one] = None
@@ -186,7 +186,7 @@ class Results:
         return self._figures.get((subject, metric, point(labels)))
 
     def points(self, metric: str, subjects: Collection[Subject] | None = None) -> list[dict[str, str]]:
-        """Return the labels at which a metric was measured on any of these subjects (or on any at all)."""
+        """Return the labels at which a metric was measured on any of these subjects (None: all)."""
         found = {
             labels
             for subject, name, labels in self._figures
@@ -276,11 +276,11 @@ class Results:
 
 
 PerBoot = dict[tuple[str, str, Point], dict[int, list[Measurement]]]
-"""Measurements by board, metric and point, and then by boot."""
+"""A dict from (board, metric, point) to a dict from boot to measurements."""
 
 
 def per_boot(run: Run, stage: str = "") -> PerBoot:
-    """Return a run's valid measurements by board, metric and point, and then by boot."""
+    """Return a dict from (board, metric, point) to a dict from boot to valid measurements of a run."""
     found: PerBoot = {}
     for entry, measurement in run.trusted(stage):
         key = (entry.board, measurement.metric, point(measurement.labels))
