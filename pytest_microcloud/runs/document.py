@@ -39,9 +39,9 @@ class StoredMeasurement:
             raise ValueError(f"a sample of {self.metric} is beyond ±{LARGEST:g}")
         for key, value in (self.limit or {}).items():
             if (key in ("max", "min")) != isinstance(value, int | float) and value is not None:
-                raise ValueError(f"the limit's {key} is {value!r}")
+                raise ValueError(f"the limit's {key} is {value!r}, which is of the wrong type")
             if isinstance(value, float) and not abs(value) <= LARGEST:
-                raise ValueError(f"the limit's {key} is {value}")
+                raise ValueError(f"the limit's {key} is {value}, which is not within ±{LARGEST:g}")
 
 
 @dataclass(frozen=True)

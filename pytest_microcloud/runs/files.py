@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 LARGEST_BYTES = 256 * 2**20
-"""No run is that large; a larger file is not read."""
+"""Largest run file that is read. No real run is that large."""
 ROOM_BYTES = 65536
 """Space that must be free before anything is measured: the size of a small run."""
 TRUSTED = ("feasible", "infeasible")
@@ -43,8 +43,8 @@ WORST_FIRST = ("error", "invalid", "infeasible", "feasible", "not measured")
 class Entry:
     """The outcome of one test: a board's measurements in an experiment, or why there are none.
 
-    `test` is its node id. `boot` counts the board's boots in the run, from 1. `stage` is the side that was
-    measured in the gate's confirmation, "baseline" or "candidate", and else empty.
+    `test` is the test's node id. `boot` counts the board's boots in the run, from 1. `stage` is the side that
+    was measured in the gate's confirmation, "baseline" or "candidate", and else empty.
     """
 
     board: str
@@ -72,7 +72,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Run:
-    """A stored run. `taken` is an ISO date and time in UTC, `boards` are the boards' fingerprints by name.
+    """A stored run. `taken` is an ISO date and time in UTC.
 
     `experiments` describes the experiments of its tests. `controls` are the boards' control readings by name.
     Files of earlier versions have no plan, experiments or controls.
@@ -115,7 +115,7 @@ class Run:
         return not {entry.test for entry in self.entries}.issuperset(self.plan.tests)
 
     def is_of(self, os_release: str) -> bool:
-        """Whether one of its boards ran an OS release, given as words of its name or a HypriotOS version."""
+        """Whether one of the boards ran an OS release, given as words of its name or a HypriotOS version."""
         wanted = re.compile(rf"(?<![\w.]){re.escape(os_release)}(?![\w.])", re.IGNORECASE)
         return any(wanted.search(name) for facts in self.boards.values() for name in facts.releases)
 
@@ -136,7 +136,7 @@ def make_room(directory: Path) -> None:
             file.write(bytes(ROOM_BYTES))
     except OSError as error:
         raise UserMistake(
-            f"{directory.parent}: cannot write reports there: {error.strerror}; "
+            f"{directory.parent}: cannot write reports to this directory: {error.strerror}; "
             "make room, or choose another directory with --microcloud-reports"
         ) from error
 
@@ -252,7 +252,7 @@ def find(
 ) -> Run:
     """Return the run that a reference selects: a file, a run's name, or an OS release (its newest run).
 
-    Among those of an OS release, runs with a board of these models are preferred, then finished ones.
+    Among runs of an OS release, runs with a board of these models are preferred, then finished runs.
     `apart_from` is a run file that is never selected. Raises RunError.
     """
     named = (Path(reference), directory / reference, directory / f"{reference}.json")
@@ -281,7 +281,7 @@ def find(
     if best is not None:
         return best
     known = ", ".join(sorted(releases))
-    there = f"OS releases: {known}" if known else f"it holds no {'other ' if names else ''}runs"
+    there = f"OS releases: {known}" if known else f"the directory holds no {'other ' if names else ''}runs"
     raise RunError(
         f"no run in {directory} is named {reference!r} or is of that OS release"
         + did_you_mean([reference], [*names, *releases], alike=0.5)

@@ -31,7 +31,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Frequency:
-    """How the CPU's clock is governed, and what it was when it was read (Hz)."""
+    """The governor of the CPU's clock, the clock's limits, and its frequency when it was read (Hz)."""
 
     governor: str | None = None
     min_hz: float | None = None
@@ -78,8 +78,8 @@ class MadeOf:
 class Fingerprint:
     """What identifies a board and its system in a run; memory in bytes, as Linux sees it.
 
-    `made_of` belongs to the driver, which gets it back to make such a board again. `emulated_by` names the
-    means by which each aspect is emulated, such as {"round_trip": "netem"}. `waited_s` is how long the
+    `made_of` is the driver's own data, from which the driver can make the board again. `emulated_by` is a
+    dict from each emulated aspect to the means, such as {"round_trip": "netem"}. `waited_s` is how long the
     board's measurements waited for this machine's CPUs and network.
     `load_from` is where the load generator ran: a site, or the controller.
     """
@@ -146,12 +146,12 @@ class Fingerprint:
 
     @property
     def release(self) -> str | None:
-        """The name of its OS release: that of its HypriotOS image, if any, because it is more precise."""
+        """The board's OS release: the more precise version of its HypriotOS image if known, else the name."""
         return self.hypriot_image_version or self.os_release
 
     @property
     def releases(self) -> tuple[str, ...]:
-        """The names under which its OS release is known."""
+        """All names of the board's OS release."""
         return tuple(filter(None, (self.os_release, self.hypriot_image_version, self.hypriot_os)))
 
     @property

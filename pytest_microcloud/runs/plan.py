@@ -10,7 +10,7 @@ MOST_BOOTS = 1_000_000
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is to measure: `tests` are node ids, and `baseline` is as given by the user.
+    """What a run is to measure: `tests` are node ids, and `baseline` is the user's reference to a run.
 
     `session` is the id of the session that works on the run; the session's lock shows whether it is still
     running. All fields are empty in run files of earlier versions.

@@ -14,9 +14,9 @@ from pytest_microcloud.runs.fingerprint import Fingerprint
 from pytest_microcloud.runs.plan import Plan
 
 FINISHED = ("feasible", "infeasible", "not measured")
-"""Outcomes that are taken over; errors and invalid measurements are measured again."""
+"""Outcomes that are taken over. A test with an error or an invalid measurement runs again."""
 SYSTEM = ("os_release", "kernel", "docker_version")
-"""The parts of a fingerprint that must not change within a run, besides those that the gate compares."""
+"""Parts of a fingerprint that must not change within a run, besides the parts that the gate compares."""
 MOST_LISTED = 5
 """Most runs to list if none is unfinished."""
 
@@ -42,7 +42,7 @@ class Unfinished:
         return frozenset(entry.test for entry in self.entries)
 
     def take_over(self, session: str) -> None:
-        """Assign the run to that session, so that no other resumes it."""
+        """Assign the run to a session (an id), so that no other session resumes the run."""
         for half_written in self.file.parent.glob(f".{self.file.name}.*"):
             half_written.unlink(missing_ok=True)
         document = runs.read(self.file)
@@ -50,7 +50,7 @@ class Unfinished:
         runs.write(self.file, document)
 
     def must_be(self, board: str, fingerprint: Mapping[str, Any]) -> None:
-        """Raise BoardError if a board's fingerprint differs from that in the run."""
+        """Raise BoardError if a board's fingerprint differs from the fingerprint in the run."""
         if not (before := self.boards.get(board)):
             return
         was, is_now = Fingerprint.of(before), Fingerprint.of(fingerprint)
@@ -68,7 +68,7 @@ class Unfinished:
             )
 
     def last_boot(self, board: str) -> int:
-        """Return the boot that a board was in when the run was interrupted; 1 if it was never up."""
+        """Return the boot that a board was in when the run was interrupted; 1 if the board was never up."""
         return max((e.boot for e in self.entries if e.board == board), default=1)
 
 
@@ -112,7 +112,7 @@ def stored(file: Path, document: dict[str, Any]) -> Unfinished:
 
 
 def _missing(run: runs.Run, document: Mapping[str, Any], *, gate: bool) -> bool:
-    """Whether a run lacks tests or, with `gate`, its comparison."""
+    """Whether a run lacks the outcomes of planned tests or, with `gate`, the gate's comparison."""
     compared = "gate" in document["machine_info"]["microcloud"]
     return run.unfinished or (gate and bool(run.plan.baseline) and not compared)
 
@@ -137,6 +137,6 @@ def _taken_over(run: runs.Run, document: Mapping[str, Any]) -> Unfinished:
 
 
 def joined(plan: Plan, before: Unfinished | None, left_out: Collection[str] = ()) -> Plan:
-    """Return a plan that includes an interrupted run's tests, without those in `left_out`."""
+    """Return a plan that includes an interrupted run's tests, without the tests in `left_out`."""
     tests = dict.fromkeys((*(before.plan.tests if before else ()), *plan.tests))
     return replace(plan, tests=tuple(test for test in tests if test not in left_out))

@@ -128,7 +128,7 @@ def test_unwritable_reports_are_reported_before_anything_is_measured(project: Pa
     ):
         code, message = run(project, f"--microcloud-reports={option}", before=before)
         assert code == pytest.ExitCode.USAGE_ERROR, message
-        assert f"{option}: cannot write reports there: {why}" in message
+        assert f"{option}: cannot write reports to this directory: {why}" in message
         assert "--microcloud-reports" in message
         assert reads_well(message), message
 

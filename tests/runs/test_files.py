@@ -310,7 +310,7 @@ def test_a_file_that_is_not_there_is_reported_as_such(shelf: Path, reference: st
 
 
 def test_among_no_runs_nothing_is_found(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="it holds no runs"):
+    with pytest.raises(RunError, match="the directory holds no runs"):
         runs.find("bookworm", tmp_path)
 
 
@@ -332,5 +332,5 @@ def test_pytest_benchmark_compares_the_files(tmp_path: Path) -> None:
 def test_the_run_that_is_compared_is_among_the_nearest_names_and_no_other_run(shelf: Path) -> None:
     for other in [file for file in shelf.glob("*.json") if file.stem != "b-old"]:
         other.unlink()
-    with pytest.raises(RunError, match=r"did you mean 'b-old'\? \(it holds no other runs\)"):
+    with pytest.raises(RunError, match=r"did you mean 'b-old'\? \(the directory holds no other runs\)"):
         runs.find("b-odl", shelf, apart_from=shelf / "b-old.json")
