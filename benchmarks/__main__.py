@@ -48,15 +48,15 @@ def main() -> int:
         "--models",
         default="pi3b",
         metavar="MODEL,…",
-        help="board models to rate with 7-Zip; the rest is measured on the first (default: pi3b)",
+        help="board models to rate with 7-Zip; only the first model is used for other rows (default: pi3b)",
     )
     parser.add_argument(
-        "--only", default=",".join(ROWS), metavar="ROW,…", help=f"only these rows (default: {','.join(ROWS)})"
+        "--only", default=",".join(ROWS), metavar="ROW,…", help=f"rows to measure (default: {','.join(ROWS)})"
     )
     chosen = parser.parse_args()
     only = chosen.only.split(",")
     if unknown := set(only) - set(ROWS):
-        parser.error(f"--only: no row is named {', '.join(sorted(unknown))} (there are: {', '.join(ROWS)})")
+        parser.error(f"--only: no row is named {', '.join(sorted(unknown))} (rows: {', '.join(ROWS)})")
     measured: list[Row] = []
     failed = False
     try:

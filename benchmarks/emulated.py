@@ -1,4 +1,4 @@
-"""An emulated board for the duration of a measurement, and a record of the steps reported meanwhile."""
+"""An emulated board for the duration of a measurement, and a record of the steps that are reported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SUITE = "bookworm"
 
 @dataclass
 class Recorded(Progress):
-    """Keeps the steps of experiments, each with its time (monotonic, s), and prints those of the board."""
+    """Keeps the steps of experiments, each with its time (monotonic, s), and prints the board's steps."""
 
     lines: list[tuple[float, str]] = field(default_factory=list)
 
@@ -39,13 +39,13 @@ class Recorded(Progress):
 
 
 def announce(subject: str, text: str) -> None:
-    """Print a step, apart from the table."""
+    """Print a step to stderr; the table goes to stdout."""
     print(f"  {subject}: {text}", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def emulated(model: str, catalog: Catalog, progress: Recorded) -> Iterator[Board]:
-    """Power on an emulated board of that model, and remove it afterwards."""
+    """Power on an emulated board of a model, and remove the board afterwards."""
     target = Target(f"{model}-bench", model, "container", {"microcloud_image": SUITE}, (model,))
     drivers = shipped.registry().drivers
     rack = Rack([target], catalog, drivers, Workspace(new_run_id()), progress)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FEW, MANY = 8, 64
 SHORTEST_S, LONGEST_S = 90, 120
-"""Range of a board's measuring time (s), about half of that at quick effort."""
+"""Least and greatest time for which a board measures (s): half of a board's time at quick effort."""
 TESTS = 3
 DEADLINE_S = 1200.0
 SAMPLED_EVERY_S = 2.0

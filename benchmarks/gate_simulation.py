@@ -52,9 +52,10 @@ HEADER = (
 
 @dataclass(frozen=True)
 class Case:
-    """Scatter of single measurements (a share), boots per side, and the rule.
+    """A row of the table: the scatter of single measurements (a share), and the boots per side.
 
-    With `asked`, at least LEAST_FOUND of the large changes must be found.
+    With `confirming`, the two-stage rule is used. With `asked`, at least LEAST_FOUND of the large changes
+    must be found.
     """
 
     cv: float
@@ -107,8 +108,8 @@ def main() -> int:
         kept += list(_asked(case, ours))
     print(
         f"{RUNS} runs of {METRICS} metrics per row, {BETWEEN_BOOTS:.0%} between boots; "
-        f"confirming: a screening of {SCREENED[1]} boots against {SCREENED[0]} stored ones, "
-        f"{DRIFT:.0%} of drift between them\n"
+        f"confirming: a screening of {SCREENED[1]} boots against {SCREENED[0]} stored boots, "
+        f"with {DRIFT:.0%} of drift between both\n"
     )
     print(aligned(lines))
     print()
@@ -118,7 +119,7 @@ def main() -> int:
 
 
 def _rates(case: Case) -> tuple[Rates, Rates]:
-    """Return the rates of the gate and of pytest-benchmark; each case has a seed of its own."""
+    """Return the rates of the gate and of pytest-benchmark; each case has its own seed."""
     import numpy as np
 
     random = np.random.default_rng((SEED, CASES.index(case)))
@@ -144,7 +145,7 @@ def _asked(case: Case, rates: Rates) -> Iterator[tuple[str, bool]]:
 
 
 def _runs(random: np.random.Generator, case: Case, *, slower: bool) -> Iterator[tuple[Judged, Judged]]:
-    """Yield, for each pair of runs, what the gate and what pytest-benchmark calls regressed."""
+    """Yield, for each pair of runs, which metrics the gate and pytest-benchmark call regressed."""
     for _ in range(RUNS):
         before, after = _run(random, case.cv, case.boots), _run(random, case.cv, case.boots, slower=slower)
         naive = after.mean(axis=1) > 1.05 * before.mean(axis=1)

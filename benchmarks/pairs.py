@@ -15,17 +15,17 @@ class Pair:
 
     @property
     def ratio(self) -> float:
-        """How many times longer ours took."""
+        """The time of our way divided by the time of the bare way."""
         return self.ours_s / self.bare_s
 
     @property
     def extra_ms(self) -> float:
-        """How many milliseconds longer ours took."""
+        """The time of our way minus the time of the bare way (ms)."""
         return (self.ours_s - self.bare_s) * 1000
 
 
 def alternate(bare: Callable[[], float], ours: Callable[[], float], count: int) -> list[Pair]:
-    """Run both `count` times in turn and return the times that they report (s), after a pair to warm up."""
+    """Run both `count` times in turn and return the times that both report (s), after a warm-up pair."""
     bare()
     ours()
     return [Pair(bare(), ours()) for _ in range(count)]

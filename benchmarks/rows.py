@@ -42,7 +42,7 @@ DEADLINE_S = 1800.0
 
 
 def collecting(pairs: int) -> Row:
-    """Compare collecting a project without boards, with the plugin and without."""
+    """Compare the times to collect a project without boards, with the plugin and without it."""
     with tempfile.TemporaryDirectory(prefix="microcloud-bench-") as directory:
         project = Path(directory)
         (project / "pytest.ini").write_text("[pytest]\n")
@@ -65,7 +65,7 @@ def collecting(pairs: int) -> Row:
 
 
 def link(board: Board, pairs: int) -> Row:
-    """Compare commands and Docker pings over our link with testinfra's and docker-py's own ways to a board.
+    """Compare commands and Docker pings over our link with testinfra's and docker-py's own connections.
 
     Both times include connecting.
     """
@@ -221,7 +221,8 @@ def memory(board: Board) -> Row:
     """Compare the board's memory with the model's published memory."""
     seen, published = board.facts.memory_bytes, board.model.mem_total_bytes
     detail = f"{seen / 2**20:.1f} MiB / {published / 2**20:.1f} MiB"
-    return Row(f"memory of {board.model.id}: seen / published", [seen / published], "", detail, within=0.02)
+    what = f"memory of {board.model.id}: reported / published"
+    return Row(what, [seen / published], "", detail, within=0.02)
 
 
 def _seconds(took: list[Pair]) -> str:

@@ -1,4 +1,4 @@
-"""Stand-ins for real boards: an sshd each, in a container of its own, in front of this machine's engine.
+"""Stand-ins for real boards: each is an sshd in its own container, and uses this machine's engine.
 
 They are small, so a machine can run many. Each has its own processes, machine id, boot id and files. They
 share the engine and the hardware of this machine, and cannot reboot.
@@ -53,7 +53,7 @@ exec /usr/sbin/sshd -D -e -f /etc/ssh/standin
 def standins(count: int, host: DockerClient, directory: Path) -> Iterator[list[str]]:
     """Yield the inventory lines of `count` stand-ins that accept logins, and remove them afterwards.
 
-    Their keys are created in `directory`. If this process is killed, a later session removes its stand-ins.
+    Their keys are created in `directory`. If this process is killed, a later session removes the stand-ins.
     Raises OSError if a stand-in does not start.
     """
     run_id = new_run_id()

@@ -1,7 +1,7 @@
 """Writes synthetic runs, and measures what reading, comparing and reporting them costs.
 
 A synthetic run has 200 metrics of one board, with the metrics, labels and tests of the suites, at more points
-than an effort has. With one boot, it is about as large as a real run of a standard session (240 kB).
+than any effort measures. With one boot, it is about as large as a real run of a standard session (240 kB).
 """
 
 from __future__ import annotations
