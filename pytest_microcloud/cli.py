@@ -67,7 +67,7 @@ def _runs(chosen: argparse.Namespace) -> int:
 
 
 def _lines(run: Run) -> Iterator[tuple[str, ...]]:
-    """Yield a run's lines of the list, one for each board."""
+    """Yield the lines that list a run, one for each of the run's boards."""
     date = run.taken[:16].replace("T", " ")
     boards = dict.fromkeys([*run.boards, *(entry.board for entry in run.entries)])
     for board in boards or ["–"]:
@@ -90,7 +90,7 @@ def _lines(run: Run) -> Iterator[tuple[str, ...]]:
 
 
 def _counted(verdicts: Iterable[str]) -> str:
-    """Return the number of each verdict, such as "12 feasible, 2 invalid"."""
+    """Return how often each verdict occurs, such as "12 feasible, 2 invalid"."""
     there = list(verdicts)
     return ", ".join(f"{there.count(verdict)} {verdict}" for verdict in dict.fromkeys(there)) or "nothing"
 

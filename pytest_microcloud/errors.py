@@ -21,7 +21,7 @@ MicrocloudError
 │   ├── ToolMissing         a program that an experiment needs is not on the board
 │   ├── WrongBoard          the hardware is not of the model in the inventory
 │   └── DeadlineExceeded    a remote call exceeded its deadline
-├── NotMeasured             cannot be measured here, for example because an image is not available
+├── NotMeasured             a measurement is not possible, for example because an image is not available
 ├── InvalidMeasurement      measured, but invalid (load generator saturated, …)
 └── LimitMissed             measured, valid, and worse than the limit: the test fails
 """
@@ -44,13 +44,14 @@ class CatalogError(UserMistake):
 
 
 class RunError(UserMistake):
-    """A stored run is missing, broken, or not of this plugin, or it cannot be compared with the other run."""
+    """A stored run is missing or broken, is not of this plugin, or cannot be compared with another run."""
 
 
 class BoardError(MicrocloudError):
-    """A board could not be brought up, or broke later: `board` is its inventory name, `what` a sentence.
+    """A board could not be brought up, or broke later.
 
-    The sentence may quote output of the board, so its control characters are replaced.
+    `board` is the board's name in the inventory, and `what` is a sentence about what happened. The sentence
+    may quote output of the board, so control characters in the sentence are replaced.
     """
 
     def __init__(self, board: str, what: str) -> None:
@@ -59,7 +60,7 @@ class BoardError(MicrocloudError):
         self._say(what)
 
     def preface(self, happened: str) -> None:
-        """Put the cause, which was diagnosed afterwards, before the sentence."""
+        """Prepend to `what` the cause of the error, which was diagnosed afterwards."""
         self._say(f"{happened}: {self.what}")
 
     def _say(self, what: str) -> None:
@@ -94,11 +95,11 @@ class LinkError(BoardError):
 
 
 class HostKeyUnknown(LinkError):
-    """No known_hosts file has the host key; the text has its fingerprint, and how to accept it."""
+    """No known_hosts file has the host key; the text has the key's fingerprint, and how to accept the key."""
 
 
 class HostKeyChanged(LinkError):
-    """The host key differs from the known one; the text has the command that removes the known one."""
+    """The host key differs from the known one; the text has the command that removes the known key."""
 
 
 class LoginRejected(LinkError):
@@ -130,7 +131,7 @@ class DeadlineExceeded(BoardError):
 
 
 class NotMeasured(MicrocloudError):
-    """The measurement cannot be made here; the text is the reason."""
+    """The measurement is not possible with this board or this controller; the text is the reason."""
 
 
 class InvalidMeasurement(MicrocloudError):

@@ -33,7 +33,7 @@ OURS = frozenset(("board", "effort", "deploy", "serve", "measure", "limit"))
 
 
 def uses(item: pytest.Item, names: Collection[str]) -> bool:
-    """Return whether a test uses one of these fixtures of ours, or a user's fixture that wraps it."""
+    """Return whether a test uses one of our fixtures in `names`, or a user's override that requests ours."""
     definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})  # private to pytest
     return any(_is_ours(name, definitions.get(name, ())) for name in names)
 
@@ -49,7 +49,7 @@ def _is_ours(name: str, definitions: Sequence[pytest.FixtureDef[Any]]) -> bool:
 
 @pytest.fixture
 def board(request: pytest.FixtureRequest, host: Host) -> Board:
-    """One boot of one board, powered on: its facts, its Docker client, its link."""
+    """One boot of one board, powered on, with its facts, its Docker client and its SSH link."""
     return request.config.stash[SESSION].rack.board(board_name(host))
 
 
@@ -61,7 +61,7 @@ def effort(request: pytest.FixtureRequest) -> Effort:
 
 @pytest.fixture
 def deploy(request: pytest.FixtureRequest, board: Board) -> Callable[[str], Deployment]:
-    """`deploy("httpd")` brings a workload's image to the board; the test is skipped if there is none."""
+    """`deploy("httpd")` brings a workload's image to the board; the test is skipped if no image exists."""
     from pytest_microcloud.experiments.deploy import deploy as bring
 
     def to_board(workload: str) -> Deployment:
@@ -78,7 +78,7 @@ def deploy(request: pytest.FixtureRequest, board: Board) -> Callable[[str], Depl
 def serve(
     request: pytest.FixtureRequest, board: Board, deploy: Callable[[str], Deployment]
 ) -> Iterator[Callable[[str, str], Server]]:
-    """`serve("httpd", "docker")`, or with "native", runs a web server on the board until the test ends."""
+    """`serve("httpd", "docker")` or `serve("httpd", "native")` runs a web server until the test ends."""
     from pytest_microcloud.experiments.deploy import docker_server, native_server
 
     with ExitStack() as stack:
@@ -89,7 +89,7 @@ def serve(
             if setting == "docker":
                 return stack.enter_context(docker_server(deploy(workload)))
             raise pytest.UsageError(
-                f'serve(workload, setting): setting is "native" or "docker", not {setting!r}'
+                f'serve(workload, setting): setting must be "native" or "docker", not {setting!r}'
             )
 
         yield on_board
@@ -97,7 +97,7 @@ def serve(
 
 @pytest.fixture
 def measure(request: pytest.FixtureRequest, board: Board, benchmark: BenchmarkFixture) -> Iterator[Measure]:
-    """`measure(experiment, …)` runs an experiment and stores its measurements in the run; once per test."""
+    """`measure(experiment, …)`, once per test, runs an experiment and stores its measurements in the run."""
     measure = Measure(request.node, board, benchmark)
     yield measure
     if not measure.used:
@@ -108,7 +108,7 @@ def measure(request: pytest.FixtureRequest, board: Board, benchmark: BenchmarkFi
 def limit(request: pytest.FixtureRequest, board: Board) -> Callable[[list[Measurement]], None]:
     """`limit(measurements)` judges by the limits of the board's model; a missed limit fails the test.
 
-    Measurements of the gate's confirmation are not judged, because only the comparison counts there.
+    Limits do not apply to measurements for the gate's confirmation, because the gate only compares them.
     """
     from pytest_microcloud.verdict.limits import judge
 
@@ -130,7 +130,7 @@ def limit(request: pytest.FixtureRequest, board: Board) -> Callable[[list[Measur
 
 @pytest.fixture(scope="session")
 def results(request: pytest.FixtureRequest) -> Results:
-    """Return the measurements of all runs in the reports directory, including this session's so far."""
+    """Return the measurements of all runs in the reports directory, and of this session so far."""
     from pytest_microcloud import options, runs
     from pytest_microcloud.verdict.results import Results
 

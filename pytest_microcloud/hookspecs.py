@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 def pytest_microcloud_register(registry: Registry) -> None:
     """Called once a session, before the inventory is read: register drivers, experiments and meters.
 
-    A plugin that implements this hook and is loaded later is a usage error.
+    It is a usage error to load a plugin that implements this hook after the inventory was read.
     """
 
 
 @pytest.hookspec
 def pytest_microcloud_board_ready(board: Board, config: pytest.Config) -> None:
-    """Called before the first test of each boot of a board (`board.boot`), once its engine answers.
+    """Called before the first test of each boot of a board (`board.boot`), once the board's engine responds.
 
-    If an implementation raises an exception, that ends the test, and the next test calls the hook again.
+    An exception in an implementation ends the test; the hook is called again before the next test.
     """
 
 
 @pytest.hookspec
 def pytest_microcloud_measured(board: Board, measurements: list[Measurement], item: pytest.Item) -> None:
-    """Called with a test's measurements before they are judged and stored; may change them in place."""
+    """Called with a test's measurements before these are judged and stored; may change the list in place."""

@@ -25,7 +25,7 @@ def rungs(most: int = MOST_CLIENTS) -> tuple[int, ...]:
 def rank(clients: float) -> float:
     """Return the rung for a number of clients: 1 is the lowest rung, 0 is no clients.
 
-    A number between two rungs has a fraction. Above the ladder, each further factor of 1.1 adds one.
+    Between two rungs, the result has a fraction. Above the ladder, each further factor of 1.1 adds 1 to it.
     """
     steps = (0, *rungs())
     if clients >= steps[-1]:

@@ -19,8 +19,9 @@ class Measurement:
     """One metric with its samples, in the metric's SI unit.
 
     `verdict` is "feasible", "infeasible", "invalid" or "not measured", and `reason` says why in words.
-    `limit` is the limit that it was judged by: {"max" | "min", "statistic", "source"}. "feasible" without a
-    limit means only that nothing contradicted it, and `remark` then says that no limit is set.
+    `limit` is the limit that the measurement was judged by: a dict with the keys "max" or "min", "statistic"
+    and "source". Without a limit, a measurement is "feasible" unless the experiment found otherwise, and its
+    `remark` says that no limit is set.
     """
 
     metric: str
@@ -62,7 +63,7 @@ class Measurement:
 
     @property
     def remark(self) -> str:
-        """The reason as displayed and stored, which also says if no limit is set."""
+        """The reason as displayed and stored, with a note if no limit is set."""
         parts = (self.reason, "" if self.judged else NO_LIMIT)
         return "; ".join(dict.fromkeys(part for part in parts if part))
 

@@ -73,12 +73,13 @@ def add(parser: pytest.Parser) -> None:
     group.addoption(
         "--microcloud-resume",
         action="store_true",
-        help="resume the newest unfinished run of the same hosts, effort and boots",
+        help="resume the newest unfinished run with the same hosts, effort and boots",
     )
     group.addoption(
         "--microcloud-baseline",
         metavar="RUN",
-        help="gate against this run: a file, a run's name, or an OS release (its newest run)",
+        help="baseline to compare the run with: a file, a run's name, or an OS release, which selects "
+        "the newest run of that release",
     )
     group.addoption(
         "--microcloud-no-control",
@@ -131,7 +132,10 @@ def flag(config: pytest.Config, name: str) -> bool:
 
 
 def path(config: pytest.Config, name: str) -> Path:
-    """Return an option's path (from the working directory), or its ini twin's (from the root directory)."""
+    """Return the path that an option or its ini twin gives.
+
+    An option's path is relative to the working directory, an ini twin's to the root directory.
+    """
     given: str | None = config.getoption(f"microcloud_{name}")
     return (
         config.invocation_params.dir / given

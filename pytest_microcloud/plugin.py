@@ -42,7 +42,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_microcloud_register(registry: Registry) -> None:
-    """Register what this package ships."""
+    """Register the drivers and experiments that this package ships."""
     from pytest_microcloud import shipped
 
     shipped.register(registry)
@@ -50,7 +50,7 @@ def pytest_microcloud_register(registry: Registry) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Resolve --hosts against the inventory and hand testinfra the names; nothing is connected yet."""
+    """Resolve --hosts against the inventory and pass the names to testinfra; no board is connected yet."""
     config.addinivalue_line(
         "markers",
         "experiment(name, tolerates=()): the experiment that a test belongs to, "
@@ -76,7 +76,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @contextmanager
 def _usage_errors(config: pytest.Config) -> Iterator[None]:
-    """Turn an error of ours into a redacted UsageError."""
+    """Turn a MicrocloudError into a UsageError with redacted text."""
     try:
         yield
     except MicrocloudError as error:
@@ -99,7 +99,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Report the chosen boards, and whether the gate has enough boots."""
+    """Report the chosen boards, and warn if the gate has too few boots."""
     session = config.stash.get(SESSION, None)
     if session is None:
         return []
@@ -117,7 +117,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that uses our fixtures at every point of the axes that its `sweep` marks name."""
     if not fixtures.uses(metafunc.definition, fixtures.OURS):
-        return  # its mark may be another plugin's
+        return  # a `sweep` mark on such a test may belong to another plugin
     from pytest_microcloud.session import items, sweep
 
     items.check_mark(metafunc.definition)

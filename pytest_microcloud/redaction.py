@@ -22,9 +22,9 @@ from urllib.parse import quote
 
 MASK = "[masked]"
 SHORTEST = 4
-"""Shortest secret (characters) that is redacted: shorter ones occur in every text."""
+"""Shortest secret (characters) that is redacted, because shorter words occur in every text."""
 CUT = 200
-"""Longest value (characters) that pytest shows whole; of a longer one it may show only the two ends."""
+"""Longest value (characters) that pytest shows whole. It may show only the two ends of a longer value."""
 WORD = 8
 """Secrets of at least this length (characters) are redacted inside other words, too."""
 
@@ -119,7 +119,7 @@ def secrets(variables: Iterable[Mapping[str, Any]]) -> frozenset[str]:
 
 
 def is_secret(name: str) -> bool:
-    """Return whether a variable of that name holds a secret, and not, say, the path of a file with one."""
+    """Return whether a variable of that name holds a secret itself, not, for example, a path."""
     words = [word.lower() for word in _WORDS_OF_NAME.findall(name)]
     if not words or words[-1] in _NOT_THE_SECRET:
         return False
@@ -130,7 +130,7 @@ def is_secret(name: str) -> bool:
 
 
 def written_in(inventory: str) -> frozenset[str]:
-    """Return the words after names of secrets in an inventory's text: Ansible may quote them in errors."""
+    """Return the words after names of secrets in an inventory's text, which Ansible may quote in errors."""
     named = (re.search(rf"{_NAMED}\w*[ \t:=]*(.*)", line, re.IGNORECASE) for line in inventory.splitlines())
     after = (found[1].split() for found in named if found)
     words = (itertools.takewhile(lambda word: not re.match(r"\w+=", word), rest) for rest in after)
@@ -141,7 +141,7 @@ def written_in(inventory: str) -> frozenset[str]:
 def without_keys(text: str, secrets: Collection[str] = (), names: Collection[str] = ()) -> str:
     """Return a text without the given secrets, and without whatever looks like a key, password or token.
 
-    A secret that is part of one of the `names` is kept there.
+    A secret is kept where it is part of one of the `names`.
     """
     text = _without_tokens(_without_blocks(_without(text, secrets, names)))
     for pattern in _KEYS:
@@ -192,8 +192,8 @@ class Redactor:
         """Return the redactor of a session with these variables (those of its hosts, and the environment).
 
         `boards` are the names in the inventory (boards, models and groups); `words` is the vocabulary of run
-        files and reports. A password that is in either is not redacted: that would protect nothing, and would
-        remove the word from all labels and verdicts.
+        files and reports. A password that is also one of these words is not redacted: redacting it would
+        protect nothing, and would remove the word from all labels and verdicts.
         """
         shown = frozenset(word.lower() for word in (*boards, *words))
         found = frozenset(secret for secret in secrets(variables) if secret.lower() not in shown)
@@ -268,7 +268,7 @@ def _forms(value: str) -> set[str]:
     in_python = repr(value)[1:-1]
     plain = {value, in_python, repr(in_python)[1:-1], value.replace("\\", "\\\\")}
     plain |= {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
-    plain |= {"".join(f"\\{c}" if c in "\\'" else c for c in value)}  # repr of a text that contains it
+    plain |= {"".join(f"\\{c}" if c in "\\'" else c for c in value)}  # repr of a text that contains the value
     if len(value) > CUT:  # pytest shows the two ends of a long value
         plain |= {in_python[: CUT // 2], in_python[-CUT // 2 :]}
     quoted = {html.escape(form, quote=both) for form in plain for both in (True, False)}

@@ -1,4 +1,4 @@
-"""Drivers, experiments and meters by name. Ours are registered through the same hook as others."""
+"""Drivers, experiments and meters by name. The shipped drivers and experiments use the same hook."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ class Registry:
 
     @property
     def drivers(self) -> Mapping[str, Registration]:
-        """The registered drivers by name."""
+        """A dict from name to registered driver."""
         return MappingProxyType(self._drivers)
 
     @property
     def driver_rules(self) -> Mapping[str, DriverRules]:
-        """The inventory rules for the hosts of each registered driver, by the driver's name."""
+        """A dict from each registered driver's name to the inventory rules for the driver's hosts."""
         return {name: driver.rules for name, driver in self._drivers.items()}
 
     @property
     def experiments(self) -> Mapping[str, Experiment]:
-        """The registered experiments by name."""
+        """A dict from name to registered experiment."""
         return MappingProxyType(self._experiments)
 
     @property
     def tools(self) -> Mapping[str, str]:
-        """The programs that the registered experiments run on a board, with their Debian packages."""
+        """A dict from each program that a registered experiment runs on a board to its Debian package."""
         return {
             program: package
             for experiment in self._experiments.values()
@@ -55,7 +55,7 @@ class Registry:
 
     @property
     def meters(self) -> Mapping[str, Callable[..., Any]]:
-        """The registered meters' factories by name."""
+        """A dict from name to the factory of a registered meter."""
         return MappingProxyType(self._meters)
 
     def driver(
@@ -70,9 +70,9 @@ class Registry:
         """Register a driver under the name that selects it in `microcloud_driver`.
 
         `make` takes a DriverContext and returns a Driver. `variables` are inventory variables that are
-        accepted only for hosts of drivers that list them. If `addressed` is false, the hosts may not have
+        accepted only for hosts of drivers that list them. If `addressed` is false, the hosts must not have
         `ansible_host`. `board` is the class of the boards that the driver provides: a subclass for boards
-        that are not reached over SSH, such as fake ones in the tests of a suite.
+        that are not reached over SSH, such as fake boards in the tests of a suite.
         """
         rules = DriverRules(frozenset(variables), addressed)
         _add(self._drivers, "driver", name, Registration(make, board, rules))

@@ -1,4 +1,4 @@
-"""Names in messages: a list of the known ones, and "did you mean" for a wrong one."""
+"""Names in messages: a list of the known names, and "did you mean …?" for a wrong name."""
 
 from __future__ import annotations
 
