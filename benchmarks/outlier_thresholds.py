@@ -1,7 +1,7 @@
 """`python -m benchmarks.outlier_thresholds`: the thresholds of `verdict/outliers.toml`, from simulation.
 
-A fleet of equal boards has normally distributed values. The threshold for a level is the robust z-score that
-the most deviating of its boards exceeds in that share of all fleets.
+A fleet of equal boards has normally distributed values. The threshold for a level is the robust z-score
+that the most deviating board exceeds in that share of all fleets.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 SEED = 1993
 FLEETS = 20_000
-"""Simulated fleets of a size at once."""
+"""Fleets of one size that are simulated at once."""
 ROUNDS = 30
 SIZES = (*range(5, 17), 20, 24, 32, 48, 64, 128, 512)
 
 
 def largest(boards: int, fleets: int, source: np.random.Generator) -> NDArray[np.float64]:
-    """Return the largest absolute z-score of each of so many fleets of equal boards."""
+    """Return the largest absolute z-score of each fleet, for a number of fleets of equal boards."""
     import numpy as np
 
     values = source.normal(size=(fleets, boards))

@@ -175,7 +175,7 @@ def _noise(chosen: argparse.Namespace) -> int:
 
 
 def _matching(found: Mapping[str, Noise], pattern: str) -> dict[str, Noise]:
-    """Return the boards whose name or model matches a word of a pattern; raises RunError if none does."""
+    """Return a dict of the boards whose name or model matches a pattern; raises RunError for no match."""
     from fnmatch import fnmatchcase
 
     from pytest_microcloud.inventory import words
@@ -190,7 +190,7 @@ def _matching(found: Mapping[str, Noise], pattern: str) -> dict[str, Noise]:
         }
         if not named and word != "*":
             known = sorted({*found, *(noise.facts.model for noise in found.values())})
-            there = f"{did_you_mean([word], known)} (there is: {listed(known) or 'none'})"
+            there = f"{did_you_mean([word], known)} (boards and models with runs: {listed(known) or 'none'})"
             raise RunError(f"no run has a board or model {word!r}{there}")
         chosen |= named
     return chosen

@@ -9,8 +9,8 @@ from pathlib import Path
 from pytest_microcloud import __version__
 
 SINGLE_STAGE = (
-    "Judged from stored runs alone, by the single-stage rule: suspects were not measured again. "
-    "To confirm them, run pytest --microcloud-baseline=…."
+    "The verdicts come from stored runs alone (single-stage rule): suspects were not measured again. "
+    "To confirm suspects, run pytest --microcloud-baseline=…."
 )
 
 
@@ -35,8 +35,8 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int]]) -> argp
     compare = commands.add_parser(
         "compare",
         help="compare a run with a baseline; exit with 1 if something regressed",
-        description="Compare a run with a baseline. Each is a file, a run's name, or an OS release "
-        "(bookworm, v1.12.2), which selects its newest run.",
+        description="Compare a run with a baseline. Both are given as a file, a run's name, or an OS "
+        "release (bookworm, v1.12.2). An OS release selects the newest run of that release.",
         epilog=f"{SINGLE_STAGE} Exit codes: 0 nothing regressed, 1 something regressed, 2 wrong command "
         "line, 4 a run does not exist or the runs cannot be compared.",
     )
@@ -95,7 +95,8 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int]]) -> argp
     export = commands.add_parser(
         "export",
         help="print a stored run in another program's format",
-        description="Print a stored run, given as a file, a run's name, or an OS release (its newest run).",
+        description="Print a stored run, given as a file, a run's name, or an OS release (the newest run of "
+        "that release).",
     )
     export.add_argument("run", metavar="RUN")
     export.add_argument(

@@ -47,7 +47,7 @@ def add(parser: pytest.Parser) -> None:
         "--microcloud-any",
         type=int,
         metavar="N",
-        help="use any N free boards of those that --hosts names (default: 0, all of them)",
+        help="use any N free boards out of those that --hosts names (default: 0, all boards)",
     )
     group.addoption(
         "--microcloud-command-timeout",
@@ -101,7 +101,7 @@ def add(parser: pytest.Parser) -> None:
     parser.addini(
         "microcloud_wait", "timeout in seconds for a board that is in use by another session", default="0"
     )
-    parser.addini("microcloud_any", "use that many free boards; 0 for all", type="int", default=0)
+    parser.addini("microcloud_any", "number of free boards to use; 0 for all", type="int", default=0)
     parser.addini(
         "microcloud_command_timeout", "timeout in seconds for a test's own commands on a board", default="600"
     )
@@ -113,7 +113,7 @@ def add(parser: pytest.Parser) -> None:
     )
     parser.addini("microcloud_boots", "boots of each board", type="int", default=1)
     parser.addini("microcloud_resume", "resume the newest unfinished run", type="bool", default=False)
-    parser.addini("microcloud_baseline", "gate against this run", default="")
+    parser.addini("microcloud_baseline", "baseline to compare the run with", default="")
     parser.addini("microcloud_no_control", "do not read each board's control", type="bool", default=False)
     parser.addini(
         "microcloud_claims",
@@ -179,7 +179,7 @@ def wait_s(config: pytest.Config) -> float:
 
 
 def any_boards(config: pytest.Config) -> int:
-    """Return how many free boards are used of those that --hosts names; 0 for all. Raises UserMistake."""
+    """Return how many of the boards that --hosts names are used; 0 for all. Raises UserMistake."""
     return _count(config, "any", least=0)
 
 

@@ -29,7 +29,7 @@ FACTOR = 1.5
 
 
 def lines(fleets: Sequence[Fleet], boards: Collection[str], page: str) -> Iterator[str]:
-    """Yield a line for each of these boards that deviates, with what deviates most."""
+    """Yield a line for each of these boards that deviates, with the metric that deviates most."""
     for fleet in fleets:
         for board, judged in _most(fleet).items():
             if board in boards:
@@ -37,7 +37,7 @@ def lines(fleets: Sequence[Fleet], boards: Collection[str], page: str) -> Iterat
 
 
 def html(fleets: Sequence[Fleet], rules: Rules, most: int, redactor: Redactor) -> str:
-    """Return a list of at most so many boards that deviate, with possible causes; empty if there are none."""
+    """Return a list of at most `most` boards that deviate, with possible causes; empty if none deviates."""
     items = [
         f'<li><b class="mc-{"infeasible" if judged.worse else "feasible"}">{parts.safe(board, redactor)}</b>'
         f"<div><p>{parts.safe(f'{_in_words(judged)} ({len(fleet.boards)} boards).', redactor)}</p>"
@@ -51,7 +51,7 @@ def html(fleets: Sequence[Fleet], rules: Rules, most: int, redactor: Redactor) -
 
 
 def _most(fleet: Fleet) -> dict[str, Judged]:
-    """Return in what each board deviates most."""
+    """Return a dict from each board that deviates to the result in which it deviates most."""
     most: dict[str, Judged] = {}
     for judged in fleet.deviating:
         most.setdefault(judged.board, judged)
@@ -59,7 +59,7 @@ def _most(fleet: Fleet) -> dict[str, Judged]:
 
 
 def _about(fleet: Fleet, board: str, rules: Rules) -> str:
-    """Return the board's fleet, what else is unusual, and the possible causes."""
+    """Return sentences on a board: what deviates, what else is unusual, possible causes, and its fleet."""
     deviating = [judged.group.title for judged in fleet.deviating if judged.board == board]
     also = [group.title for group in fleet.also_unusual(board, rules)]
     sentences = (
@@ -100,7 +100,7 @@ def _in_words(judged: Judged) -> str:
     what = at_point(point.metric, point.labels)
     if ratio is None:
         value = shown(point.readings[judged.board].value, point.unit)
-        return f"{what} is {value}, and the median of its fleet {shown(point.middle, point.unit)}"
+        return f"{what} is {value}, and the median of its fleet is {shown(point.middle, point.unit)}"
     if 1 / FACTOR < ratio < FACTOR:
         return f"{what} is {abs(ratio - 1):.0%} {'above' if ratio > 1 else 'below'} the median of its fleet"
     return f"{what} is {ratio:.2g} times the median of its fleet"

@@ -109,7 +109,7 @@ def _about(run: Run, entry: Entry) -> dict[str, Any]:
 
 
 def _drift(run: Run, entry: Entry) -> str:
-    """Return how a test's board drifted; the gate's confirmation alternates both sides, and is not marked."""
+    """Return how a test's board drifted; empty for the gate's confirmation, which alternates both sides."""
     control = run.controls.get(entry.board)
     return "; ".join(control.drift) if control and not entry.stage else ""
 

@@ -20,7 +20,7 @@ from pytest_microcloud.verdict import drift, outliers
 from pytest_microcloud.verdict.outliers import Fleet, Group, Rules
 
 MOST = ((200, 4000, 36), (50, 1000, 18), (10, 200, 6))
-"""Most rows of a table, dots of a plot, and strip plots; the first that keeps the page small are used."""
+"""Most rows of a table, dots of a plot, and strip plots: the first triple that keeps the page small."""
 MOST_NAMES = 12
 """Boards listed by name in a sentence."""
 
@@ -36,7 +36,7 @@ def write(stored: Stored, judged: Sequence[Fleet], file: Path) -> None:
 
 
 def page(stored: Stored, judged: Sequence[Fleet]) -> str:
-    """Return the page. If it exceeds `parts.LARGEST_BYTES`, what deviates least is left out first."""
+    """Return the page. Above `parts.LARGEST_BYTES`, the page leaves out what deviates least."""
     redactor = Redactor(identifiers=stored.private)
     html = ""
     for rows, dots, plots in MOST:
@@ -99,8 +99,8 @@ def _lead(stored: Stored, judged: Sequence[Fleet]) -> str:
     boards = sum(len(fleet.boards) for fleet in judged)
     return (
         f"{parts.counted(boards, 'board')} in {parts.counted(stored.count, 'stored run')}, {stored.days}. "
-        "A fleet is boards of one model, OS release and kind (real, or emulated in the same way). "
-        "Each figure comes from the newest run of its board with a valid measurement of it."
+        "The boards of a fleet have the same model, OS release and kind (real, or emulated in the same way). "
+        "Each figure comes from the newest run with a valid measurement on its board."
     )
 
 
@@ -122,10 +122,10 @@ def _deviating(compared: Sequence[Fleet], rules: Rules, redactor: Redactor, most
     values = sum(len(value.readings) for fleet in compared for value in fleet.values)
     scores = sum(len(fleet.judged) for fleet in compared)
     return html + _paragraph(
-        f"{values} values were compared, and {scores} scores tested: one for each board and group of "
-        "metrics, the median over its values. A z-score is the distance from the fleet’s median by "
-        f"{outliers.PER_MAD} MAD; positive is worse. The threshold depends on the number of boards and "
-        "groups: in a fleet of equal boards, the probability that any board is listed here is about "
+        f"{values} values were compared, and {scores} scores were tested. Each board has one score per group "
+        "of metrics: the median over the group's values. A z-score is the distance from the fleet’s median, "
+        f"divided by {outliers.PER_MAD} MAD; positive is worse. The threshold depends on the number of boards "
+        "and groups: in a fleet of equal boards, the probability that any board is listed on this page is about "
         f"{rules.false_alarms:.0%}. Causes are possibilities, not findings.",
         redactor,
     )

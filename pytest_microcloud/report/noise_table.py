@@ -11,9 +11,9 @@ from pytest_microcloud.verdict.noise import CHANGES, DEGREES_LEAST, Noise, Sprea
 
 HEADS = ("BOARD", "METRIC", "BOOTS", "CV", *(f"+{change:.0%}" for change in CHANGES))
 FOOT = """\
-CV: the coefficient of variation from boot to boot, computed from so many BOOTS.
+CV: the coefficient of variation from boot to boot. BOOTS: the number of boots that the CV comes from.
 +5% to +20%: boots per side with which the gate finds such a change of one metric in {power:.0%} of cases, by
-simulation; >{most}: more than {most}; –: not at all, as the gate ignores a change that small."""
+simulation. >{most}: more than {most} boots. –: the gate ignores such a small change."""
 
 
 def text(found: Mapping[str, Noise]) -> str:
@@ -51,7 +51,7 @@ def _cell(boots: int | None, change: float, spread: Spread) -> str:
 
 
 def _remarks(noise: Noise) -> Iterator[str]:
-    """Yield what the table does not show: what the board is, and whether there is too little to go by."""
+    """Yield lines on a board for below the table: its model and system, and whether data is lacking."""
     kind = ", emulated" if noise.facts.emulated else ""
     yield (
         f"{noise.board} ({noise.facts.model}{kind}; {noise.facts.release or 'an unknown system'}): "
@@ -59,8 +59,8 @@ def _remarks(noise: Noise) -> Iterator[str]:
     )
     if not noise.spreads:
         yield (
-            f"  too few boots: needs {DEGREES_LEAST} after the first boot of each run (--microcloud-boots), "
-            f"has {noise.degrees}"
+            f"  too few boots: needs {DEGREES_LEAST} boots after the first boot of each run "
+            f"(--microcloud-boots), has {noise.degrees}"
         )
     history, least = noise.history, control_drift.rule().sessions_least
     spreads = ", ".join(f"{load} {_percent(history.spread(load))}" for load in history.loads)

@@ -51,7 +51,7 @@ def first_few(texts: Sequence[str], most: int) -> list[str]:
 
 
 def counted(number: int, what: str) -> str:
-    """Return a number of things as in "2 runs"."""
+    """Return a number and a noun, such as "2 runs"."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 

@@ -49,8 +49,8 @@ Cell = str | Number
 class Plot:
     """A plot with its table, `notes` on what it does not show, and the `sources` of its marks and limits.
 
-    `height` (px) does not include the legend. `unit` is the unit of its values. `empty` is the text in place
-    of a plot without traces.
+    `height` (px) does not include the legend. `unit` is the unit of its values. `empty` is the text that
+    replaces a plot without traces.
     """
 
     id: str

@@ -17,7 +17,7 @@ from pytest_microcloud.verdict.results import Newest, Results
 class Stored:
     """The contents of a directory of run files. `first` and `last` are dates of runs.
 
-    `absent` are the boards that did not come up in the newest run that included them.
+    `absent` is a dict from board to the newest run with that board, for boards that did not come up in it.
     """
 
     results: Results = field(default_factory=Results)
@@ -31,7 +31,7 @@ class Stored:
     last: str = ""
 
     def add(self, run: Run) -> None:
-        """Add a run; add the oldest first."""
+        """Add a run. Add runs from the oldest to the newest."""
         self.results.add(run)
         self.histories.add(run)
         self.described.add(run)
@@ -57,7 +57,7 @@ class Stored:
 
 
 def read(directory: Path) -> Stored:
-    """Read all runs of a directory, with one at a time in memory."""
+    """Read all runs of a directory; only one run is in memory at a time."""
     stored = Stored()
     for run in runs.every(directory):
         if isinstance(run, Skipped):

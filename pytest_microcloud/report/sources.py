@@ -68,7 +68,7 @@ def of_results(results: Results, catalog: Catalog, most: int) -> list[Source]:
 
 
 def _represented(subject: Subject) -> tuple[str, bool, str]:
-    """Return what the newest OS release of a subject stands for: a model, seen from one place."""
+    """Return what a subject's newest OS release represents: a model, with load from one place."""
     return subject.model, subject.emulated, subject.load_from
 
 

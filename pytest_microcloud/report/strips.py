@@ -28,11 +28,11 @@ from pytest_microcloud.verdict.outliers import Compared, Fleet, Group, Rules
 HEAD = ("board", "metric", "labels", "value", "fleet’s median", "deviation", "z-score", "measured")
 DRIFT_HEAD = ("board", "metrics", "metric", "runs", "first", "last", "change", "noise", "drift")
 MOST_NAMED = len(COLOURS)
-"""Boards of a fleet with a colour and a marker of their own: those that deviate most."""
+"""Most boards of a fleet that have their own colour and marker: the boards that deviate most."""
 MOST_LINES = 6
 """Most boards and metrics whose runs are drawn."""
 WIDTH = 0.5
-"""Width of a strip; the distance between two is 1."""
+"""Width of a strip; the distance between two strips is 1."""
 MANY = 10.0
 """Largest ratio that a linear axis shows well."""
 REST = "boards that do not deviate"
@@ -40,9 +40,9 @@ OTHERS = "other boards that deviate"
 
 
 def strip(id_: str, fleet: Fleet, group: Group, rules: Rules, rows: int, dots: int) -> Plot:
-    """Return a fleet's values in a group of metrics, in at most so many table rows and dots.
+    """Return a plot of a fleet's values in a group of metrics, with at most `rows` rows and `dots` dots.
 
-    What is left out deviates least.
+    The values that deviate least are left out.
     """
     values = [value for value in fleet.values if rules.group_of(value.metric) == group]
     plot = Plot(
@@ -60,7 +60,7 @@ def strip(id_: str, fleet: Fleet, group: Group, rules: Rules, rows: int, dots: i
     if len(drawable) < len(values):
         plot.notes.append(
             f"{_values(len(values) - len(drawable))} with a median of 0 or below, or with a board at 0, "
-            "can only be listed."
+            "are only in the table."
         )
     if chosen:
         _draw(plot, fleet, chosen)
@@ -93,7 +93,7 @@ def _most_deviating(values: Sequence[Compared[str]], most: int) -> list[Compared
 
 
 def named(fleet: Fleet) -> dict[str, str]:
-    """Return the legend's entry of each board that deviates; the first ones have an entry of their own."""
+    """Return a dict from each board that deviates to its legend entry; later boards share one entry."""
     boards = list(dict.fromkeys(judged.board for judged in fleet.deviating))
     return {board: board if place < MOST_NAMED else OTHERS for place, board in enumerate(boards)}
 
@@ -162,7 +162,7 @@ def _draw(plot: Plot, fleet: Fleet, values: Sequence[Compared[str]]) -> None:
 
 
 def _ticks(values: Sequence[Compared[str]]) -> list[str]:
-    """Return the names of the values; without the metric if there is only one."""
+    """Return a tick for each value: metric and labels, or only labels if all values are of one metric."""
     several = len({value.metric for value in values}) > 1
     ticks = []
     for value in values:
@@ -187,11 +187,11 @@ def _row(value: Compared[str], board: str) -> tuple[Cell, ...]:
 
 
 def over_time(drifts: Sequence[Drift], emulated: Mapping[str, bool], rules: Rules, most: int) -> Plot:
-    """Return what changed over the runs of each board, in at most so many rows: the largest changes."""
+    """Return a plot of how boards changed over their runs, with a table of the `most` largest changes."""
     plot = Plot(
         "drift",
         "Each board over its latest runs",
-        "Relative to the board’s median over these runs (= 100 %); what changed most from first to last",
+        "Relative to the board’s median over these runs (= 100 %); the metrics that changed most",
         DRIFT_HEAD,
     )
     if not drifts:
@@ -225,7 +225,7 @@ def over_time(drifts: Sequence[Drift], emulated: Mapping[str, bool], rules: Rule
     drifting = sum(drift.drifts for drift in drifts)
     plot.notes.append(
         f"{drifting} of {len(drifts)} {'changes is' if drifting == 1 else 'changes are'} reported as drift: "
-        "from the first to the last run by many times the noise of the steps between runs. "
+        "the change from the first to the last run is many times the noise of the steps between runs. "
         "Drift fails no test."
     )
     if len(ranked) > most:

@@ -63,7 +63,7 @@ class Step:
 class Trend:
     """A metric of a model (real or emulated) over its OS releases, the oldest first.
 
-    `place` is where the load came from, in words; empty for the controller.
+    `place` says where the load came from; empty for the controller.
     """
 
     model: str

@@ -13,8 +13,9 @@ from pytest_microcloud.runs.fingerprint import LARGEST
 class Reading:
     """One reading, before the first ("start") or after the last test that measures ("end").
 
-    `times_s` is the time of one pass by load (s), `left_out` the reasons why other loads have none. `doubts`
-    are the reasons for which a measurement at that time would have been invalid.
+    `times_s` is a dict from load to the time of one pass (s), and `left_out` is a dict from each other load
+    to the reason why it has no time. `doubts` are the reasons why a measurement at that time would have been
+    invalid.
     """
 
     at: Literal["start", "end"]
@@ -39,7 +40,7 @@ class Control:
     drift: tuple[str, ...] = ()
 
     def sessions(self) -> Iterator[dict[str, Reading]]:
-        """Yield the readings of each session, by "start" and "end"; an interrupted one has no end."""
+        """Yield the readings of each session, as a dict with "start" and, if not interrupted, "end"."""
         found: dict[str, Reading] = {}
         for reading in self.readings:
             if reading.at in found or (reading.at == "start" and found):

@@ -74,8 +74,8 @@ class Entry:
 class Run:
     """A stored run. `taken` is an ISO date and time in UTC.
 
-    `experiments` describes the experiments of its tests. `controls` are the boards' control readings by name.
-    Files of earlier versions have no plan, experiments or controls.
+    `boards` is a dict from board to fingerprint, `experiments` from experiment to description, and `controls`
+    from board to control readings. Files of earlier versions have no plan, experiments or controls.
     """
 
     file: Path
@@ -236,7 +236,7 @@ def every(
 ) -> Iterator[Run | Skipped]:
     """Yield each run of a directory, by name, and each file that is not a run.
 
-    The oldest first, or with `newest_first` the newest; `apart_from` is a run file that is left out.
+    The oldest run comes first, or with `newest_first` the newest. `apart_from` is a run file to leave out.
     """
     for file in sorted(directory.glob("*.json"), reverse=newest_first):
         if apart_from and _same(file, apart_from):

@@ -163,7 +163,7 @@ class Fingerprint:
     def differences(self, other: Fingerprint, *, cards: bool = True) -> Iterator[str]:
         """Yield why this board of an earlier run cannot be compared with `other`.
 
-        Without `cards`, SD cards may differ, as those of the boards of a fleet do.
+        Without `cards`, the SD cards may differ, as they do between the boards of a fleet.
         """
         for name in ("model", "driver"):
             was, is_now = getattr(self, name), getattr(other, name)

@@ -34,7 +34,7 @@ class Plan:
     def is_like(self, other: Plan, any_of: int = 0) -> bool:
         """Whether another plan has the same boards, effort and boots.
 
-        With `any_of`, this plan has that many of the other one's boards.
+        With `any_of`, this plan may have any `any_of` of the other plan's boards.
         """
         same = set(self.hosts) <= set(other.hosts) and len(self.hosts) == (any_of or len(other.hosts))
         return same and (self.effort, self.boots) == (other.effort, other.boots)

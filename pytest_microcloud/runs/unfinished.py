@@ -75,7 +75,7 @@ class Unfinished:
 def find(directory: Path, plan: Plan, any_of: int = 0) -> Unfinished:
     """Return a directory's newest unfinished run that is like a plan. Raises UserMistake.
 
-    With `any_of`, the run has that many of the plan's boards.
+    With `any_of`, the run may have any `any_of` of the plan's boards.
     """
     there = []
     for file in sorted(directory.glob("*.json"), reverse=True):

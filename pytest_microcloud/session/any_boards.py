@@ -1,4 +1,4 @@
-"""With --microcloud-any, a session uses so many free boards of those that --hosts names."""
+"""With --microcloud-any=N, a session uses N free boards out of those that --hosts names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def narrow(config: pytest.Config, rack: Rack, resumed: Collection[str] = ()) -> None:
-    """Choose the boards, and lock them at once; `resumed` are those of a run that is resumed.
+    """Choose the boards, and lock them at once; `resumed` are the boards of a run that is resumed.
 
     If no test will be run, the first boards are chosen, and none is connected. Raises UserMistake.
     """
@@ -30,7 +30,7 @@ def narrow(config: pytest.Config, rack: Rack, resumed: Collection[str] = ()) -> 
     which = f"--microcloud-any={count}"
     if options.nothing_runs(config):
         rack.narrow(list(rack.targets)[:count])
-        config.stash[PASSED_OVER] = [f"{which}: planned for the first of {', '.join(named)}"]
+        config.stash[PASSED_OVER] = [f"{which}: the plan is for the first of {', '.join(named)}"]
         return
     try:
         reasons = rack.reserve(count, _say)
@@ -40,7 +40,7 @@ def narrow(config: pytest.Config, rack: Rack, resumed: Collection[str] = ()) -> 
         free = len(named) - len(reasons)
         raise UserMistake(
             f"{which}: {free or 'none'} of {len(named)} boards {'is' if free < 2 else 'are'} free. "
-            f"{'; '.join(_sentences(reasons))}. Wait for them with --microcloud-wait=SECONDS"
+            f"{'; '.join(_sentences(reasons))}. To wait for boards, use --microcloud-wait=SECONDS"
         )
     config.stash[PASSED_OVER] = [f"not used: {sentence}" for sentence in _sentences(reasons)]
 

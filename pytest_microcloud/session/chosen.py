@@ -35,7 +35,7 @@ class Chosen:
 
 CHOSEN: pytest.StashKey[Chosen] = pytest.StashKey()
 PASSED_OVER: pytest.StashKey[list[str]] = pytest.StashKey()
-"""With --microcloud-any, sentences on the boards that are not used."""
+"""With --microcloud-any, a sentence for each board that is not used."""
 
 
 def chosen(config: pytest.Config) -> Chosen:
@@ -95,7 +95,7 @@ def redacted(config: pytest.Config, error: MicrocloudError) -> str:
 
 
 def redactor_of(config: pytest.Config, there: Chosen) -> Redactor:
-    """Return what redacts the texts of a session with these targets."""
+    """Return the redactor of a session with these targets."""
     from pytest_microcloud import runs
     from pytest_microcloud.redaction import Redactor
 

@@ -81,14 +81,14 @@ class Collected:
 
     @property
     def controls(self) -> dict[str, dict[str, Any]]:
-        """The controls of all boards of the run that were read, by name, as the run file holds them."""
+        """A dict from board to its control as the run file holds it, for boards whose control was read."""
         return {
             name: {"readings": self._readings[name], "drift": list(self.drift.get(name, ()))}
             for name in self._in_order(self._readings)
         }
 
     def control(self, board: str) -> Control:
-        """Return the control of a board that was read."""
+        """Return the control of a board whose control was read."""
         import msgspec
 
         from pytest_microcloud.runs.controls import Control

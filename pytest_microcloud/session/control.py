@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class ControlReadings:
-    """The hooks that read it, in the process that drives the boards.
+    """The hooks that read the control, in the process that drives the boards.
 
     A reading waits in the session's `readings` until it travels on the next report of its board. A control
-    that cannot be read is a reading without times, and never an error. The gate's confirmation has none: it
-    alternates both sides.
+    that cannot be read is a reading without times, and never an error. The gate's confirmation has no
+    readings, because it alternates both sides.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -32,7 +32,7 @@ class ControlReadings:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Find the last test of each board that measures, once their order is known."""
+        """Find the last test of each board that measures, once the order of the tests is known."""
         self._last = {board: item for item in session.items if (board := _measured(item))}
 
     def before(self, item: pytest.Item, board: Board) -> None:
@@ -71,6 +71,6 @@ class ControlReadings:
 
 
 def _measured(item: pytest.Item) -> str:
-    """Return the board that a test measures; empty if it measures none, or in the gate's confirmation."""
+    """Return the board that a test measures; empty if there is none, or in the gate's confirmation."""
     measures = fixtures.uses(item, ("measure",)) and not stage_of(item)
     return (board_of(item) or "") if measures else ""

@@ -1,4 +1,4 @@
-"""Warnings about boards that drifted, by their control; what was measured on them is marked."""
+"""Warnings about boards whose control drifted; the measurements of these boards are marked."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Drift:
         self._judge()
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """Write the warnings."""
+        """Write the warnings about drift."""
         for name, control in self._controls().items():
             for line in _lines(name, control):
                 terminalreporter.write_line(line, yellow=True)
@@ -67,7 +67,7 @@ class Drift:
             self._run_file.mark(collected.drift)
 
     def _controls(self) -> Mapping[str, Control]:
-        """Return the controls of the boards that were read in this session."""
+        """Return a dict from board to control, for the boards that were read in this session."""
         collected = self._session.collected
         return {name: collected.control(name) for name in collected.boards if name in collected.controls}
 
@@ -75,7 +75,7 @@ class Drift:
 def _lines(name: str, control: Control) -> Iterator[str]:
     """Yield the warnings about a board."""
     for sentence in control.drift:
-        yield f"{name}: {sentence}: what was measured in this session is marked"
+        yield f"{name}: {sentence}: the measurements of this session are marked"
     left_out: dict[tuple[str, str], list[str]] = {}
     for reading in control.readings:
         for load, why in reading.left_out.items():

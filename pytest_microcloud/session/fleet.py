@@ -74,7 +74,7 @@ class Fleet:
         when_not_replaced(self._lost, dsession)
 
     def pytest_configure_node(self, node: WorkerController) -> None:
-        """Send a worker the targets, the run, the baseline and its place."""
+        """Send a worker the targets, the run, the baseline, and the place of the worker."""
         place = self._sites.of_worker(node.gateway.spec) or CONTROLLER
         node.workerinput[INPUT] = {**self._input, "place": place}
         if self._gateways is not None:
@@ -168,7 +168,7 @@ class Fleet:
         """Report the remaining tests of a site whose gateway is lost as errors; other sites go on."""
         dsession: Any = self._config.pluginmanager.getplugin("dsession")
         site = self._sites.of_worker(node.gateway.spec)
-        what = f"its worker is lost and cannot be replaced ({type(error).__name__}: {error})"
+        what = f"its worker was lost and cannot be replaced ({type(error).__name__}: {error})"
         self._session.progress.announce(site or CONTROLLER, what)
         for test in dsession.sched.give_up(site):
             dsession.handle_crashitem(test, node)

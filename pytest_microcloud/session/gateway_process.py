@@ -1,11 +1,11 @@
-"""Runs on a gateway as long as a session: keeps the session's directories there, and passes signals on.
+"""Runs on a gateway during a session: keeps the session's directories there, and passes signals on.
 
-execnet sends this source over, so it imports the standard library alone. The first message from the
-controller is the directory in which workers start, or None, and the run id; the first answer is a dictionary
-that describes the gateway. Further messages are `["signal", pid, number]` and `["end"]`.
+execnet sends this source to the gateway, so the module imports only the standard library. The first message
+from the controller is the directory in which workers start, or None, and the run id; the first answer is a
+dict that describes the gateway. Further messages are `["signal", pid, number]` and `["end"]`.
 
-Another process removes the directories: it waits until this one has ended, by whatever cause, and until no
-process of the session works there any more.
+Another process removes the directories: it waits until this process has ended, by whatever cause, and until
+no process of the session works in the directories any more.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from contextlib import suppress
 from typing import Any
 
 PREFIX = "mc-"
-"""Prefix of the run's directory on a gateway; short, as the paths of sockets must be."""
+"""Prefix of the run's directory on a gateway. It is short, because paths of sockets must be short."""
 WORKERS_END_S = 60
 """How long the workers may take to release their boards once the controller is gone."""
 NEEDED = {"ssh": "openssh-client", "ab": "apache2-utils"}
-"""The programs that a worker runs on its own machine, with their Debian packages."""
+"""A dict from each program that a worker runs on its own machine to the Debian package."""
 REMOVE = """
 import os, shutil, signal, sys, time
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
@@ -59,7 +59,7 @@ if parent:
 
 
 def keep(channel: Any) -> None:
-    """Serve a controller until it says so or is gone."""
+    """Serve a controller until it sends "end" or its connection closes."""
     chdir, run_id = channel.receive()
     created = ""
     if chdir is not None:
@@ -78,7 +78,7 @@ def keep(channel: Any) -> None:
         cwd="/",
     )
     with open(os.path.join(suites, "pytest.ini"), "w") as ini:  # noqa: PTH118, PTH123
-        ini.write("[pytest]\n")  # so that none above it applies
+        ini.write("[pytest]\n")  # so that no pytest.ini of a parent directory applies
     channel.send({"run": run, "suites": suites, "temporary": tempfile.gettempdir(), **_installed()})
     for message in channel:
         if message[0] == "end":
@@ -86,12 +86,12 @@ def keep(channel: Any) -> None:
             channel.send(not any(map(os.path.exists, (run, suites))))
             return
         _, pid, number = message
-        with suppress(OSError):  # it has ended
+        with suppress(OSError):  # the process has ended
             os.kill(pid, number)
 
 
 def _installed() -> dict[str, Any]:
-    """Return the plugin's version, or why it is not there, and which packages are missing."""
+    """Return the plugin's version, or why it cannot be imported, and which packages are missing."""
     try:
         import pytest_microcloud
 

@@ -1,6 +1,6 @@
-"""Workers on other machines, such as the gateway of a site: what they need there, and that nothing is left.
+"""Prepares other machines, such as the gateway of a site, for workers, and cleans up afterwards.
 
-One connection per `--tx` spec lasts as long as the session, beside those of the workers: see
+One connection per `--tx` spec lasts as long as the session, beside the connections of the workers: see
 `gateway_process`. pytest-xdist starts the workers in a directory that this connection keeps, and copies the
 suites into it.
 """
@@ -40,7 +40,7 @@ NOT_KEPT = ("chdir=", "id=", "execmodel=", "env:", "nice=")
 
 @dataclass(frozen=True)
 class _Kept:
-    """The connection for the workers of a spec, and what their gateway is."""
+    """The connection for the workers of a spec, and a description of their gateway (`about`)."""
 
     site: str
     gateway: Gateway
@@ -49,7 +49,7 @@ class _Kept:
 
 
 class Gateways:
-    """The hooks of a controller some of whose workers run on other machines. Raises UserMistake."""
+    """The hooks of a controller if some workers run on other machines. Raises UserMistake."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -68,7 +68,7 @@ class Gateways:
     def pytest_sessionstart(self) -> Generator[None, None, None]:
         """Connect, and start the workers' ssh so that a terminal's Ctrl-C does not end them.
 
-        They inherit that SIGINT is blocked. A worker on this machine unblocks it (see `worker.begin`).
+        The ssh processes inherit the blocked SIGINT. A worker on this machine unblocks it (`worker.begin`).
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -81,7 +81,7 @@ class Gateways:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_newgateway(self, gateway: Gateway) -> None:
-        """Give the next worker the arguments that are right on its machine."""
+        """Give the next worker pytest arguments with the paths on its machine."""
         self._config.invocation_params = self._here if is_here(gateway.spec) else self._there
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -92,7 +92,7 @@ class Gateways:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         progress = self._config.stash[SESSION].progress
         for site in left:
-            progress.announce(site, "its gateway did not confirm that nothing is left there")
+            progress.announce(site, "the gateway did not confirm that it removed the session's files")
         return result
 
     def pytest_unconfigure(self) -> None:
@@ -101,14 +101,14 @@ class Gateways:
         self._config.invocation_params = self._here
 
     def input_for(self, node: WorkerController) -> dict[str, Any]:
-        """Return what a worker has to know of its place: nothing if it is on this machine."""
+        """Return a worker's input about its gateway; an empty dict for a worker on this machine."""
         spec = node.gateway.spec
         return {} if is_here(spec) else {"gateway": site_of(spec), **self._read}
 
     def signal(self, node: WorkerController, number: int) -> None:
         """Send a signal to the process of a worker on another machine."""
         if kept := self._kept.get(str(node.gateway.spec.chdir)):
-            with suppress(OSError):  # its connection broke
+            with suppress(OSError):  # the connection broke
                 kept.channel.send(["signal", node.gateway._rinfo().pid, int(number)])
 
     def _open(self) -> None:
@@ -125,7 +125,7 @@ class Gateways:
         self._files.choose()
 
     def _connecting(self, spec: XSpec) -> Future[_Kept]:
-        """Connect in a thread that does not keep the session from ending."""
+        """Connect in a daemon thread, which does not keep the session from ending."""
         result: Future[_Kept] = Future()
         run_id = self._config.stash[SESSION].rack.workspace.run_id
         text = "//".join(part for part in str(spec).split("//") if not part.startswith(NOT_KEPT))
@@ -147,22 +147,23 @@ class Gateways:
         install = f"{about['python']} -m pip install pytest-microcloud=={ours}"
         if not about["version"]:
             raise UserMistake(
-                f"--tx {spec}: {about['python']} there cannot import this plugin ({about['problem']}): "
-                f"install it there with `{install}`, or name another interpreter with //python=…"
+                f"--tx {spec}: {about['python']} on that machine cannot import this plugin "
+                f"({about['problem']}): install it there with `{install}`, or name another interpreter "
+                "with //python=…"
             )
         if about["version"] != ours:
             raise UserMistake(
-                f"--tx {spec}: pytest-microcloud is {about['version']} there and {ours} here: install the "
-                f"same version there with `{install}`"
+                f"--tx {spec}: that machine has pytest-microcloud {about['version']}, this machine {ours}: "
+                f"install the same version on that machine with `{install}`"
             )
         if LOGIN in about["missing"]:
-            raise UserMistake(f"--tx {spec}: ssh is not installed there (apt-get install {LOGIN})")
+            raise UserMistake(f"--tx {spec}: ssh is not installed on that machine: apt-get install {LOGIN}")
         for package in about["missing"]:
-            what = f"its gateway lacks the load generator, so serving fails (apt-get install {package})"
+            what = f"the gateway lacks the load generator, so serving will fail: apt-get install {package}"
             self._config.stash[SESSION].progress.announce(kept.site, what)
 
     def _end(self) -> list[str]:
-        """Let all gateways remove the directories; return the sites of those that do not confirm it."""
+        """Let all gateways remove the directories; return the sites whose gateways do not confirm that."""
         kept, self._kept = self._kept, {}
         left = []
         for one in kept.values():
@@ -171,7 +172,7 @@ class Gateways:
         for one in kept.values():
             try:
                 removed = one.channel.receive(END_TIMEOUT_S)
-            except Exception:  # the connection broke: the gateway removes them by itself
+            except Exception:  # the connection broke: the gateway removes the directories by itself
                 removed = False
             if not removed:
                 left.append(one.site)
@@ -184,13 +185,13 @@ def _result(spec: XSpec, connecting: Future[_Kept]) -> _Kept:
     try:
         return connecting.result(CONNECT_TIMEOUT_S)
     except TimeoutError:
-        what = f"it did not answer within {CONNECT_TIMEOUT_S:.0f} s"
-    except (execnet.HostNotFound, EOFError, OSError):  # execnet does not always distinguish them
+        what = f"the machine did not respond within {CONNECT_TIMEOUT_S:.0f} s"
+    except (execnet.HostNotFound, EOFError, OSError):  # execnet does not always distinguish these
         python = spec.python or "python"
-        what = f"ssh cannot log in, or there is no {python} (choose another one with //python=…)"
+        what = f"ssh cannot log in, or there is no {python} on that machine (choose another with //python=…)"
     except Exception as error:
         what = str(error).strip().splitlines()[-1]
-    raise UserMistake(f"--tx {spec}: {what}. By hand: {_by_hand(spec)}") from None
+    raise UserMistake(f"--tx {spec}: {what}. To test the login, run: {_by_hand(spec)}") from None
 
 
 def _by_hand(spec: XSpec) -> str:
@@ -198,7 +199,7 @@ def _by_hand(spec: XSpec) -> str:
 
 
 def _moved(spec: str, about: dict[str, Any]) -> str:
-    """Return the spec of workers that start in the directory there, with all temporary files there, too."""
+    """Return the spec of workers that start, and keep all temporary files, in the gateway's directories."""
     kept = [part for part in spec.split("//") if not part.startswith("chdir=")]
     run = about["run"]
     environment = {"TMPDIR": run, "XDG_RUNTIME_DIR": run, turns.DIRECTORY: about["temporary"]}

@@ -1,7 +1,7 @@
 """`microcloud boards`: the state of the inventory's boards, with the drivers and settings of the project.
 
-Only pytest knows these, from ini files and conftest.py files. So pytest is started, and ends before it
-collects tests.
+Only pytest can read drivers and settings from ini files and conftest.py files. So pytest is started, but ends
+before it collects tests.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 WIDTH = 100
 GAP = "  "
 LEAST_STATE = 30
-"""Width of the last column, in characters: the others shrink for it, and it gets what they leave."""
+"""Least width of the last column, in characters. Other columns shrink to leave this width."""
 SHRINKS = range(3)
-"""Columns that are cut off if the table is too wide: board, model, OS release."""
+"""Columns that shrink if the table is too wide: board, model, OS release."""
 HEAD = ("BOARD", "MODEL", "OS RELEASE", "TEMP", "THROTTLED", "LAST RUN", "STATE")
 
 
@@ -49,12 +49,12 @@ class _LabState:
 
     @pytest.hookimpl(tryfirst=True, optionalhook=True)
     def pytest_xdist_auto_num_workers(self) -> int:
-        """Leave the project's --hosts and -n aside."""
+        """Ignore the project's --hosts and -n."""
         return 1
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> int:
-        """Print the states; 1 if a board is unfit."""
+        """Print the states; return 1 if a board is unfit, otherwise 0."""
         from pytest_microcloud.boards import lab
         from pytest_microcloud.redaction import in_all
         from pytest_microcloud.session.chosen import redacted, redactor_of
@@ -100,7 +100,7 @@ def _plain(last: LastRun | None) -> dict[str, str] | None:
 
 
 def table(states: Sequence[State], last: Mapping[str, LastRun]) -> Iterator[str]:
-    """Yield a line for each board, at most WIDTH characters long, and then what was cut off of them."""
+    """Yield a line for each board, at most WIDTH characters long, and then the texts that did not fit."""
     rows = [HEAD, *(_cells(state, last.get(state.board)) for state in states)]
     widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
     while (rest := WIDTH - sum(widths) - len(GAP) * len(widths)) < LEAST_STATE:
@@ -128,7 +128,7 @@ def _cells(state: State, last: LastRun | None) -> tuple[str, ...]:
 
 
 def _texts(state: State) -> list[str]:
-    """Describe the state: each problem, who uses the board, or one of the other states."""
+    """Return the texts on a state: each problem, the user of the board, or one of the other states."""
     if state.out_of_service is not None:
         return [f"out of service: {state.out_of_service}"]
     texts = list(state.problems)

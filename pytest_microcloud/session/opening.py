@@ -177,7 +177,7 @@ def _session(
 
 
 def _purpose(config: pytest.Config, redactor: Redactor) -> str:
-    """Return what other sessions are shown that need one of the boards: the command line, redacted."""
+    """Return the text for other sessions that need one of the boards: the redacted command line."""
     import shlex
 
     from pytest_microcloud.session.fleet import INPUT

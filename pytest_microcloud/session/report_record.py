@@ -3,8 +3,8 @@
 Run file, page and terminal output are made from these records alone (`collected.py`), so it does not matter
 in which process a test ran. A record has these keys:
 
-- `board`, `fingerprint`: the test's board, and its fingerprint if it is up;
-- `control`: what was read of the board's control since its last report (`control.py`);
+- `board`, `fingerprint`: the test's board, and its fingerprint if the board is up;
+- `control`: readings of the board's control since the board's last report (`control.py`);
 - `stage`: the side that the test measured in the gate's confirmation, else empty;
 - `outcome`: the test's outcome with measurements, as in the run file; None before the test has one;
 - `benchmarks`: pytest-benchmark's JSON of the test, with our data in `extra_info`.

@@ -98,9 +98,9 @@ class RunFile:
             runs.write_text(self._session.run_file, self._document())
 
     def mark(self, drift: Mapping[str, Sequence[str]]) -> None:
-        """Mark what was measured on boards that drifted, with the reasons, and write it.
+        """Mark the measurements of boards that drifted, with the reasons, and write the run file.
 
-        The gate's confirmation is not marked: it alternates both sides.
+        Measurements of the gate's confirmation are not marked, because it alternates both sides.
         """
         if before := self._session.resumed:
             self._taken_over = (
@@ -141,7 +141,7 @@ class RunFile:
         return _object(parts)
 
     def _encode(self, test: str, brought: Mapping[str, Any]) -> None:
-        """Encode a test's record; if the test has a benchmark, only that holds the measurements."""
+        """Encode a test's record; if the test has a benchmark, only the benchmark holds measurements."""
         outcome = _marked(brought["outcome"], self._session.collected.drift)
         if brought["benchmarks"]:
             del outcome["measurements"]
@@ -182,14 +182,14 @@ class RunFile:
 
 
 def _marked(ours: Mapping[str, Any], drift: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Return an outcome, or what is ours of a benchmark, with how its board drifted, if it did."""
+    """Return an outcome, or our part of a benchmark, with a remark if its board drifted."""
     reasons = () if ours.get("stage") else drift.get(ours["board"], ())
     return {**ours, **({"drift": list(reasons)} if reasons else {})}
 
 
 def _marked_benchmark(benchmark: Mapping[str, Any], drift: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     info = benchmark["extra_info"]
-    if "microcloud" not in info:  # a benchmark of the user's own
+    if "microcloud" not in info:  # the user's own benchmark
         return dict(benchmark)
     return {**benchmark, "extra_info": {**info, "microcloud": _marked(info["microcloud"], drift)}}
 

@@ -95,7 +95,7 @@ class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist
         return crashed
 
     def give_up(self, site: str) -> list[str]:
-        """Take out what a site's workers have not done if it has no worker any more; return these tests."""
+        """Remove the remaining tests of a site that has no worker any more, and return these tests."""
         if any(self._sites.of_worker(node.gateway.spec) == site for node in self.nodes):
             return []
         units = [unit for unit in self.workqueue if self._sites.of_unit(unit) == site]

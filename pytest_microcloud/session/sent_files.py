@@ -1,8 +1,8 @@
-"""The files that workers on gateways get from the controller, and where they find them.
+"""The files that the controller sends to workers on gateways, and their paths there.
 
 pytest-xdist copies directories (`--rsyncdir`, `rsyncdirs`) below the directory in which a worker starts, each
-under its own name. Without any, the root directory is copied. The paths among pytest's arguments are those
-of the copies.
+under its own name. If no directory is given, the root directory is copied. The paths in the arguments of a
+worker's pytest are the paths of the copies.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pytest
 
 WITH_VALUE = ("-k", "-m", "-n", "-o", "-p", "-r", "-W")
-"""pytest's short options whose values are no paths, even if there is a file of that name."""
+"""pytest's short options whose values are not paths, even if a file has that name."""
 
 
 class SentFiles:
@@ -33,7 +33,7 @@ class SentFiles:
         self._roots = [Path(self._directory, each).resolve() for each in chosen]
 
     def choose(self) -> None:
-        """Let pytest-xdist copy them, without reports of former runs."""
+        """Let pytest-xdist copy the directories, without the reports of earlier runs."""
         option = self._config.option
         if not option.rsyncdir and not self._config.getini("rsyncdirs"):
             option.rsyncdir = [str(root) for root in self._roots]
@@ -44,8 +44,8 @@ class SentFiles:
     def arguments(self) -> tuple[str, ...]:
         """Return pytest's arguments for a worker on a gateway. Raises UserMistake.
 
-        Paths are absolute, as pytest-xdist replaces them by those of the copies. The options of the
-        environment and the tests of `testpaths` are among them, since a gateway has neither.
+        Paths are absolute: pytest-xdist replaces each path with the path of its copy. The arguments include
+        the options of the environment and the tests of `testpaths`, since a gateway has neither.
         """
         config = self._config
         given = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *map(str, config.invocation_params.args)]
@@ -57,18 +57,18 @@ class SentFiles:
         return tuple(moved)
 
     def copies(self, files: Iterable[Path], what: str) -> list[str]:
-        """Return the paths of copies of files, from where a worker starts. Raises UserMistake."""
+        """Return the paths of the copies, relative to the directory of a worker. Raises UserMistake."""
         return [self.copy(file, what) for file in files]
 
     def copy(self, file: Path, what: str) -> str:
-        """Return the path of the copy of a file, from where a worker starts. Raises UserMistake."""
+        """Return the path of a file's copy, relative to the directory of a worker. Raises UserMistake."""
         file = Path(self._directory, file).resolve()
         for root in self._roots:
             if file.is_relative_to(root):
                 return str(Path(root.name, file.relative_to(root)))
         raise UserMistake(
-            f"{file}: {what} would be missing on gateways, because none of the directories that are copied "
-            f"there holds it ({', '.join(map(str, self._roots))}): add --rsyncdir={file.parent}"
+            f"{file}: {what} would be missing on gateways, because no directory that is copied to "
+            f"gateways holds this file ({', '.join(map(str, self._roots))}): add --rsyncdir={file.parent}"
         )
 
     def _moved(self, arguments: Iterable[str]) -> Iterator[str]:
@@ -91,7 +91,7 @@ class SentFiles:
                 try:
                     yield f"{option}={'::'.join([self.copy(Path(path), option), *rest])}"
                 except UserMistake:
-                    yield argument  # of the controller alone, such as --junitxml
+                    yield argument  # only the controller uses it, such as --junitxml
 
     def _is_there(self, path: str) -> bool:
         try:

@@ -1,7 +1,7 @@
-"""Which site a worker and a board are of: a board is measured by a worker that stands at its site.
+"""The sites of workers and boards: a board is measured by a worker at the board's site.
 
-A worker's site is what its `--tx` spec states with `//site=`; without that, the host that `ssh=` names.
-A worker on this machine has no site unless its spec states one.
+A worker's site is given by `//site=` in its `--tx` spec, or else is the host that `ssh=` names. A worker on
+this machine has no site unless its spec gives one.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from pytest_microcloud.inventory.target import Target
 
 NO_SITE = ""
-"""Of workers on this machine, and of what they alone run: boards without a site, tests without a board."""
+"""The site of workers on this machine, of boards without a site, and of tests without a board."""
 LOCAL = "popen"
 """The spec of a worker on this machine."""
 
 
 @dataclass(frozen=True)
 class Sites:
-    """The site of each board by its name; empty if any worker may drive any board."""
+    """`boards` is a dict from board to site; empty if any worker may drive any board."""
 
     boards: Mapping[str, str] = field(default_factory=dict)
 
     def of_unit(self, unit: str) -> str:
-        """Return the site of a unit of tests: its board's, or none."""
+        """Return the site of a unit of tests: the site of its board, or NO_SITE."""
         return self.boards.get(unit, NO_SITE)
 
     def of_worker(self, spec: XSpec) -> str:
@@ -41,10 +41,10 @@ class Sites:
 
 
 def divide(config: pytest.Config, targets: Iterable[Target]) -> Sites:
-    """Return the sites of a session, and add a worker on this machine to --tx if none is there.
+    """Return the sites of a session, and add a worker on this machine to --tx if there is none.
 
-    That worker runs tests without a board, those that read results, and boards without a site. Without a
-    worker that has a site, any worker may drive any board. Raises UserMistake for a site that lacks a worker
+    That worker runs tests without a board, tests that read results, and tests of boards without a site. If no
+    worker has a site, any worker may drive any board. Raises UserMistake for a site that lacks a worker
     or a board.
     """
     specs = expanded(config)
@@ -57,7 +57,7 @@ def divide(config: pytest.Config, targets: Iterable[Target]) -> Sites:
         if site and site not in there:
             raise UserMistake(
                 f"--tx {spec}: none of the chosen boards has microcloud_site={site}"
-                f"{did_you_mean([site], there)} (their sites: {listed(there) or 'none'}). "
+                f"{did_you_mean([site], there)} (sites of the boards: {listed(there) or 'none'}). "
                 "Name the worker's site with //site=NAME in its spec"
             )
     for board, site in boards.items():
@@ -72,7 +72,7 @@ def divide(config: pytest.Config, targets: Iterable[Target]) -> Sites:
 
 
 def expanded(config: pytest.Config) -> list[XSpec]:
-    """Return the specs of all workers, each as often as --tx has it. Raises UserMistake."""
+    """Return the specs of all workers; a spec such as `3*popen` is repeated. Raises UserMistake."""
     from execnet import XSpec
     from xdist.workermanage import parse_tx_spec_config
 

@@ -32,9 +32,9 @@ class Session:
     - `boots`: the number of boots in which each test that measures runs;
     - `phases`: a dict from each board to the boot that it is in;
     - `boards`: the boards that were powered on; `collected`: the records on reports;
-    - `readings`: control readings that are not on a report yet, by board;
-    - `gate`: what the run is compared with, if anything;
-    - `comparison`: the gate's result; `refused`: the reason why there is none;
+    - `readings`: a dict from board to control readings that are not on a report yet;
+    - `gate`: the baseline and the rules of the gate, or None;
+    - `comparison`: the gate's result; `refused`: the reason why the run could not be compared;
     - `gone`: tests that a resumed run had planned and that are no longer in the suite;
     - `taken_over`: the number of tests that a resumed run had finished.
     - `place`: where the load generator runs: a site, or the controller.

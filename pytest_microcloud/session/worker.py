@@ -96,10 +96,10 @@ def begin(config: pytest.Config) -> None:
 
     Ctrl-C reaches only the controller, which passes it on. pytest-benchmark measures, but writes nothing.
     """
-    if os.getpgrp() != os.getpid():  # one that sshd started leads its group
+    if os.getpgrp() != os.getpid():  # a worker that sshd started leads its group
         os.setpgid(0, 0)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # see Gateways.pytest_sessionstart
-    os.environ.pop(XDIST_WORKER, None)  # with it, pytest-benchmark would disable itself
+    os.environ.pop(XDIST_WORKER, None)  # if it were set, pytest-benchmark would disable itself
     for option in ("benchmark_json", "benchmark_save", "benchmark_autosave", "benchmark_compare"):
         setattr(config.option, option, None)
     config.option.benchmark_compare_fail = []

@@ -9,7 +9,7 @@ from pytest_microcloud.verdict.results import Figure, Missing, Results, at_point
 
 
 class Figures:
-    """The newest figures by model; `emulated` lists the models of which it returned emulated boards' figures.
+    """The newest figures by model; `emulated` lists the models whose returned figures are emulated.
 
     An emulated board's figure counts as missing if the board has a gap (something that was not emulated) that
     begins with one of `needs`. If a metric depends on where the load came from, only figures with the load
@@ -41,7 +41,7 @@ class Figures:
         return self._place if known_metric(metric).from_outside else None
 
     def _left_out(self, figure: Figure) -> str:
-        """Return which need was not emulated for a figure, and what replaced it; empty if all were."""
+        """Return a need that was not emulated, and its replacement, in words; empty if all were emulated."""
         for gap in figure.gaps:
             if self._needs and gap.startswith(self._needs):
                 need, _, instead = gap.partition(": ")

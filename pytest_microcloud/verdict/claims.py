@@ -160,7 +160,7 @@ def _case(point: Mapping[str, object] | Missing, *before: object) -> tuple[objec
 
 
 def _generations(figures: Figures) -> list[str]:
-    """Return the paper's generations, and the later ones that have runs."""
+    """Return the paper's generations, and the later generations that have runs."""
     return [model for model in GENERATIONS if model in PAPERS_BOARDS or figures.has(model)]
 
 
@@ -190,7 +190,7 @@ def _at_most(
 
 
 def _no_slower(figures: Figures, *metrics: str) -> Iterator[Found | Missing]:
-    """Compare each generation's times with those of the one before it."""
+    """Compare each generation's times with the times of the generation before it."""
 
     def compare(metric: str, old: str, new: str, point: Mapping[str, object]) -> Found:
         return _at_most(figures, NO_SLOWER, new, old, metric, point)
@@ -233,7 +233,7 @@ def _docker_costs_something(figures: Figures) -> Iterator[Found | Missing]:
 
 
 def _docker_by_native(figures: Figures, model: str, metric: str) -> list[float]:
-    """Return a metric's ratio of Docker to native, at each number of clients that has both."""
+    """Return a metric's ratio of Docker to native, at each number of clients with both settings."""
     points = figures.points(metric, model)
     both = [p for p in points if p.get("setting") == "docker" and {**p, "setting": "native"} in points]
     return [

@@ -94,14 +94,14 @@ def compare(baseline: Run, candidate: Run, rules: gate.Rules | None = None) -> C
 
 
 def _drift(theirs: str, ours: str, baseline: Run, candidate: Run) -> Iterator[str]:
-    """Yield how a board drifted in either run, by its control."""
+    """Yield how a board drifted in either run, as its control shows."""
     for run, name, which in ((baseline, theirs, "baseline"), (candidate, ours, "candidate")):
         for sentence in run.controls[name].drift if name in run.controls else ():
             yield f"drifted while the {which} was measured: {sentence}"
 
 
 def _beside(finding: gate.Finding, drift: Collection[str]) -> gate.Finding:
-    """Return a finding of a board that drifted: a change, or a suspect, may be due to the drift."""
+    """Return a finding of a board that drifted, with a note that its change may be due to the drift."""
     if not drift:
         return finding
     changed = finding.verdict in (gate.REGRESSED, gate.IMPROVED) or gate.suspects([finding])

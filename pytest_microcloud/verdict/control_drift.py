@@ -1,4 +1,4 @@
-"""Whether boards drifted: their control readings, compared with those of their earlier sessions."""
+"""Whether boards drifted: their control readings are compared with readings of earlier sessions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class History:
     _logs: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
     def add(self, session: Mapping[str, Reading]) -> None:
-        """Add a session's readings; those in doubt are left out."""
+        """Add a session's readings, except readings with doubts."""
         logs = _logs({at: reading for at, reading in session.items() if not reading.doubts})
         self.sessions += bool(logs)
         for load, by_kind in logs.items():
@@ -57,7 +57,7 @@ class History:
         return self._logs.get(load, {}).get(kind, [])
 
     def spread(self, load: str) -> float:
-        """Return the robust spread of a load's readings, of their logarithms: about a share of 1."""
+        """Return the robust spread of the logarithms of a load's readings, which is about a share of 1."""
         distances = [
             abs(value - statistics.median(values))
             for values in (self.values(load, START), self.values(load, END))
@@ -74,7 +74,7 @@ def rule() -> Rule:
 
 
 def histories(boards: Mapping[str, Fingerprint], runs: Iterable[Run | Skipped]) -> dict[str, History]:
-    """Return each board's earlier sessions; `runs` come newest first, and only as many as needed are read."""
+    """Return a dict from board to earlier sessions. `runs` come newest first, and are read only as needed."""
     limits, found = rule(), {name: History() for name in boards}
     for run in islice(runs, limits.files_most):
         if isinstance(run, Skipped):
@@ -90,7 +90,7 @@ def histories(boards: Mapping[str, Fingerprint], runs: Iterable[Run | Skipped]) 
 
 
 def same(before: Fingerprint, now: Fingerprint) -> bool:
-    """Whether two fingerprints are of one board in one state, so that its control should be the same."""
+    """Whether two fingerprints are of one board in one state, so that the control should be the same."""
     known = None not in (before.serial, now.serial)
     return (
         not any(before.differences(now))
@@ -100,7 +100,7 @@ def same(before: Fingerprint, now: Fingerprint) -> bool:
 
 
 def drifts(control: Control, history: History) -> tuple[str, ...]:
-    """Return how a board drifted in a run, one sentence for each load; empty if it did not.
+    """Return how a board drifted in a run, one sentence for each load; empty if it did not drift.
 
     A load with too few earlier sessions is not judged (`Rule.sessions_least`).
     """
@@ -117,7 +117,7 @@ def drifts(control: Control, history: History) -> tuple[str, ...]:
 
 
 def _judged(load: str, kind: str, value: float, history: History) -> tuple[float, str]:
-    """Return how far a value is from the usual one, as a share of what is allowed, and a sentence on it."""
+    """Return a value's distance from the usual value, as a share of the largest allowed, and a sentence."""
     limits, usual = rule(), history.values(load, kind)
     if len(usual) < limits.sessions_least:
         return 0.0, ""
@@ -128,8 +128,8 @@ def _judged(load: str, kind: str, value: float, history: History) -> tuple[float
     change = math.expm1(value if kind == CHANGE else off)
     basis = f"median of {len(usual)} sessions, spread {spread * 100:.2g} %"
     compared = {
-        START: f"than its usual ({basis})",
-        END: f"than its usual at the end ({basis})",
+        START: f"than usual ({basis})",
+        END: f"than usual at the end ({basis})",
         CHANGE: f"at the end than at the start (usually {100 * math.expm1(middle):+.0f} %, {basis})",
     }[kind]
     slower = "slower" if change > 0 else "faster"
@@ -142,7 +142,7 @@ def _doubts(session: Mapping[str, Reading], at: Iterable[str]) -> Iterator[str]:
 
 
 def _logs(session: Mapping[str, Reading]) -> dict[str, dict[str, float]]:
-    """Return, by load, the logarithms of a session's times at start and end, and of the change between."""
+    """Return a dict from load to the logarithms of a session's times at start and end, and of the change."""
     found: dict[str, dict[str, float]] = {}
     for at, reading in session.items():
         for load, time_s in reading.times_s.items():
@@ -154,7 +154,7 @@ def _logs(session: Mapping[str, Reading]) -> dict[str, dict[str, float]]:
 
 
 def too_few(histories: Mapping[str, History]) -> Iterator[str]:
-    """Yield which boards have too few earlier sessions to be judged."""
+    """Yield a sentence for each board with too few earlier sessions to be judged."""
     least = rule().sessions_least
     for name, history in histories.items():
         if history.sessions < least:

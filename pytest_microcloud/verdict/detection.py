@@ -1,4 +1,4 @@
-"""How many boots the gate needs to find a change, by simulation of its own test on lognormal noise."""
+"""How many boots the gate needs to find a change, by simulation of the gate's test on lognormal noise."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ POWER = 0.8
 """The share of changes that have to be found."""
 MOST_BOOTS = 100
 FAR = 1.5
-"""A rough estimate of that many times MOST_BOOTS is not simulated."""
+"""Estimates above this multiple of MOST_BOOTS are not simulated."""
 RUNS = 600
 """Simulated pairs of runs for each number of boots: the share found is accurate to 1.6 %."""
 SEED = 2017
 VALUES = 4_000_000
-"""Differences that are held at once."""
+"""Most differences that are held in memory at once."""
 
 
 def boots_needed(cv: float, change: float, rule: Rule, metrics: int) -> int | None:
     """Return how many boots per side find a change of one metric among `metrics` with a power of 80 %.
 
     `cv` is the metric's coefficient of variation from boot to boot, `change` a share. No other metric has
-    changed. None if more than MOST_BOOTS are needed, or the rule ignores such a change: one that is no larger
-    than its smallest effect is found half of the time at best.
+    changed. None if more than MOST_BOOTS are needed, or if the rule ignores such a change: a change no larger
+    than the rule's smallest effect is found half of the time at best.
     """
     if change <= rule.effect:
         return None
@@ -79,7 +79,7 @@ def _boots_needed(cv: float, change: float, level: float, effect: float) -> int 
 
 
 def _estimate(cv: float, change: float, level: float) -> float:
-    """Return about how many boots are needed, to begin with: for a rank test of normal noise."""
+    """Return a first estimate of the boots needed, from the formula for a rank test of normal noise."""
     normal = statistics.NormalDist()
     quantiles = normal.inv_cdf(1 - level / 2) + normal.inv_cdf(POWER)
     return 2 * math.pi / 3 * (quantiles * _sigma(cv) / math.log1p(change)) ** 2

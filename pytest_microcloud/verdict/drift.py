@@ -1,9 +1,10 @@
 """How a board changed over its latest runs.
 
-Its values in these runs are compared as those of the boards of a fleet are. The change from the first to the
-last run is divided by the noise: 1.4826 MAD of the steps from run to run, so that a steady drift is no noise.
-The threshold is that for as many boards as there are steps. By simulation, a board without drift is reported
-with a probability of at most 2 % (eight groups of metrics, six to ten runs).
+The board's values in these runs are compared like the values of the boards of a fleet. The change from the
+first to the last run is divided by the noise: 1.4826 MAD of the steps from run to run, so that a steady drift
+does not count as noise. The threshold is that of a fleet with as many boards as there are steps. By
+simulation, a board without drift is reported with a probability of at most 2 % (eight groups of metrics, six
+to ten runs).
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from pytest_microcloud.verdict.outliers import (
 class Drift:
     """How a board changed in a group of metrics from the first to the last of its latest runs.
 
-    `times` is that change in multiples of the noise (positive is worse), `threshold` the one for it. `metric`
-    is the metric that changed most; `levels` are its values relative to the board's median over the runs, and
-    `noise` is that of its steps as a share. Both are None where there is no ratio.
+    `times` is the change in multiples of the noise (positive is worse), and `threshold` is the threshold for
+    `times`. `metric` is the metric that changed most. `levels` are its values relative to the board's median
+    over the runs, and `noise` is the noise of its steps as a share; both are None if there is no ratio.
     """
 
     board: str
@@ -48,17 +49,17 @@ class Drift:
 
     @property
     def ratio(self) -> float | None:
-        """The last value divided by the first one."""
+        """The last value divided by the first value."""
         return self.levels[-1] / self.levels[0] if self.levels else None
 
     @property
     def drifts(self) -> bool:
-        """Whether it changed by more than noise."""
+        """Whether the board changed by more than noise."""
         return abs(self.times) >= self.threshold
 
 
 def drifts(board: Board, rules: Rules | None = None) -> Iterator[Drift]:
-    """Yield how a board changed over its latest runs, for each group of metrics that enough runs have."""
+    """Yield how a board changed over its latest runs, for each group of metrics with enough runs."""
     rules = rules or shipped()
     runs = {number: run.readings for number, run in enumerate(board.runs)}
     groups = by_group(compared(runs, rules), rules)

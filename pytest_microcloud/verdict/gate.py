@@ -181,7 +181,7 @@ def _family(judged: Sequence[_Judged]) -> list[Finding]:
 class Scale:
     """A metric's scale: `to` converts a value to the scale, `smallest` is the smallest change that matters.
 
-    `ratio` converts a shift on the scale to a ratio, None where the middle of the values is 0, and `describe`
+    `ratio` converts a shift on the scale to a ratio, or None if the median is 0; `describe` converts a shift
     to words.
     """
 
@@ -238,7 +238,7 @@ class _Judged:
 
 
 def scale_of(rule: Rule, before: Sequence[float], after: Sequence[float] = ()) -> Scale:
-    """Return the scale for the changes of a metric; ratios are those to the median of `before`."""
+    """Return the scale for the changes of a metric; ratios are relative to the median of `before`."""
     middle = statistics.median(before)
     if rule.scale == "ladder":
         return Scale(

@@ -1,7 +1,8 @@
 """The boards of stored runs with their latest figures, and the fleets that they form.
 
-A fleet is boards that can be compared with each other: of one model, OS release, driver and emulation. Their
-SD cards differ. The runs of one board are compared as the gate does, so they end with another SD card.
+The boards of a fleet can be compared with each other: they have one model, OS release, driver and emulation,
+but different SD cards. The runs of one board are compared as in the gate, so a new SD card starts a new
+history.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pytest_microcloud.runs.fingerprint import Fingerprint
 from pytest_microcloud.verdict.results import Point, Subject, boot_values, per_boot, subject_of
 
 LATEST = 10
-"""Runs that are kept of each board."""
+"""Most runs that are kept of each board."""
 
 Key = tuple[str, Point]
 """Metric and labels."""
@@ -44,24 +45,24 @@ class BoardRun:
 
 @dataclass(frozen=True)
 class Board:
-    """A board with its latest runs, the oldest first; each of them can be compared with the newest."""
+    """A board with its latest runs, the oldest first; each run can be compared with the newest run."""
 
     name: str
     runs: tuple[BoardRun, ...]
 
     @property
     def facts(self) -> Fingerprint:
-        """Its fingerprint in the newest run."""
+        """The board's fingerprint in the newest run."""
         return self.runs[-1].facts
 
     @property
     def subject(self) -> Subject:
-        """Its model and OS release."""
+        """The board's model and OS release."""
         return subject_of(self.facts)
 
     @property
     def newest(self) -> dict[Key, Reading]:
-        """Its figures, each from the newest run that has it."""
+        """A dict from metric and labels to the board's reading in the newest run that has one."""
         found: dict[Key, Reading] = {}
         for run in self.runs:
             found |= run.readings
@@ -75,7 +76,7 @@ class Histories:
     _boards: dict[str, deque[BoardRun]] = field(default_factory=dict)
 
     def add(self, run: Run) -> None:
-        """Add a run; add the oldest first. Invalid measurements are left out."""
+        """Add a run, without invalid measurements. Add runs from the oldest to the newest."""
         measured = per_boot(run)
         readings: dict[str, dict[Key, Reading]] = {name: {} for name in run.boards}
         for (board, metric, labels), boots in measured.items():
@@ -112,7 +113,7 @@ class Histories:
 
 
 def _comparable(runs: deque[BoardRun]) -> Iterator[BoardRun]:
-    """Yield the runs that can be compared with the newest one."""
+    """Yield the runs that can be compared with the newest run."""
     newest = max(runs, key=lambda run: run.taken)
     for run in sorted(runs, key=lambda run: run.taken):
         same_system = subject_of(run.facts) == subject_of(newest.facts)

@@ -33,7 +33,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class LastRun:
-    """A board's newest run (its id), when that was (an ISO date and time in UTC), and the worst verdict."""
+    """A board's newest run (an id), the run's ISO date and time in UTC, and the board's worst verdict."""
 
     run: str
     taken: str
@@ -41,7 +41,7 @@ class LastRun:
 
 
 def last_runs(runs: Iterable[Run]) -> dict[str, LastRun]:
-    """Return the newest run of each board that has verdicts, by the board's name."""
+    """Return a dict from board to the newest run that has verdicts on it."""
     found: dict[str, LastRun] = {}
     for run in runs:
         verdicts: dict[str, list[str]] = {}

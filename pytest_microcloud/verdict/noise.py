@@ -15,15 +15,15 @@ from pytest_microcloud.verdict import control_drift, detection, gate
 
 CHANGES = (0.05, 0.10, 0.20)
 DEGREES_LEAST = 8
-"""Boots of a metric, less one for each run: with so few, its spread is known to a quarter of it."""
+"""Fewest boots of a metric, less one per run: with fewer, the spread is off by more than a quarter."""
 
 
 @dataclass(frozen=True)
 class Spread:
     """The spread of one metric at one point: `cv` is its coefficient of variation from boot to boot.
 
-    `boots` are those it was computed from. `simulated` is whether boots needed can be computed: not for
-    metrics that move in steps, nor for report-only ones.
+    `boots` is the number of boots that `cv` comes from. `simulated` is whether the boots needed can be
+    computed, which is not possible for metrics that move in steps and for report-only metrics.
     """
 
     metric: str
@@ -37,10 +37,10 @@ class Spread:
 
 @dataclass
 class Noise:
-    """The noise of a board in its present state. `metrics` are the metrics of its newest run's gate.
+    """The noise of a board in its present state. `metrics` counts those in its newest run's gate.
 
-    `spreads` are those of all metrics that have enough boots. `boots` is how many more than runs the metric
-    with the most has, as each run has a level of its own.
+    `spreads` has all metrics with enough boots. `degrees` is the largest number of boots of a metric, less
+    one per run, because each run has its own level.
     """
 
     board: str
@@ -53,7 +53,7 @@ class Noise:
 
     @property
     def judged(self) -> list[Spread]:
-        """The spreads for which boots needed can be computed, from the least noisy metric on."""
+        """The spreads for which the boots needed can be computed; the least noisy metric comes first."""
         return sorted((spread for spread in self.spreads if spread.simulated), key=lambda spread: spread.cv)
 
     @property
@@ -63,12 +63,12 @@ class Noise:
 
     @property
     def median(self) -> Spread | None:
-        """The metric in the middle; of an even number the noisier one."""
+        """The metric of median noise; of an even number of metrics, the noisier of the middle two."""
         return self.judged[len(self.judged) // 2] if self.judged else None
 
     @property
     def headlines(self) -> list[Spread]:
-        """The headline metrics of experiments: of each the noisiest point."""
+        """The headline metrics of experiments, each at its noisiest point."""
         found: dict[str, Spread] = {}
         for spread in sorted(self.spreads, key=lambda spread: spread.cv):
             if spread.headline:
@@ -76,9 +76,9 @@ class Noise:
         return [found[metric] for metric in sorted(found)]
 
     def needed(self, spread: Spread) -> tuple[int | None, ...]:
-        """Return the boots per side with which the gate finds each of CHANGES; None where none are enough.
+        """Return the boots per side with which the gate finds each of CHANGES.
 
-        Empty where that cannot be computed.
+        An item is None if no number of boots is enough. The tuple is empty if nothing can be computed.
         """
         if not spread.simulated:
             return ()
@@ -87,7 +87,7 @@ class Noise:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for machines; shares of 1."""
+        """Return the noise as JSON data; spreads are shares of 1."""
         least = control_drift.rule().sessions_least
         return {
             "board": self.board,
@@ -123,10 +123,10 @@ class Noise:
 def of_boards(
     runs: Iterable[Run | Skipped], rules: gate.Rules, experiments: Mapping[str, Description]
 ) -> dict[str, Noise]:
-    """Return the noise of each board; `runs` come newest first.
+    """Return a dict from board to its noise; `runs` come newest first.
 
-    The newest run of a board decides which state it is in. Runs of another OS release, card or host are left
-    out, and so are those before its newest ones (`Rule.sessions_most`).
+    The newest run of a board determines the board's state. Runs with another OS release, card or host are
+    left out, and so are older runs beyond `Rule.sessions_most`.
     """
     found: dict[str, Noise] = {}
     values: dict[str, dict[gate.Key, list[list[float]]]] = {}
@@ -158,7 +158,7 @@ def of_boards(
 def _add(
     noise: Noise, key: gate.Key, per_run: Iterable[list[float]], rule: gate.Rule, headline: bool
 ) -> None:
-    """Add the spread of a metric, if it has enough boots: pooled over runs, each with a level of its own."""
+    """Add the spread of a metric, if it has enough boots: pooled over runs with their own levels."""
     several = [values for values in per_run if len(values) > 1 and min(values) > 0]
     degrees = sum(len(values) - 1 for values in several)
     noise.degrees = max(noise.degrees, degrees)

@@ -1,13 +1,13 @@
 """Boards that deviate from their fleet.
 
-Each value is compared on the gate's scale for its metric (logarithm, ladder or count). Its robust z-score is
-its distance from the median over the boards, divided by 1.4826 MAD (Iglewicz and Hoaglin 1993). The spread
-has a floor: with it, a z-score of `outlier` is at least the smallest change that matters to the gate.
+Each value is compared on the gate's scale for its metric (logarithm, ladder or count). The robust z-score of
+a value is the distance from the median over the boards, divided by 1.4826 MAD (Iglewicz and Hoaglin 1993).
+MAD has a lower bound: a z-score of `outlier` is at least the smallest change that matters to the gate.
 
 Among many values some deviate by chance. So a board is judged by groups of metrics that have a cause in
-common: its score in a group is the median over the group's values. The threshold for the z-score of these
-scores depends on the number of boards and groups: equal boards exceed it anywhere in a fleet with the
-probability `false_alarms`.
+common: the board's score in a group is the median over the group's values. The threshold for the z-score of
+these scores depends on the number of boards and groups: in a fleet of equal boards, the probability that any
+board exceeds the threshold is `false_alarms`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from pytest_microcloud.verdict.results import Subject
 PER_MAD = 1.4826
 """Standard deviations in a median absolute deviation, of normally distributed values."""
 PER_MEAN_AD = 1.2533
-"""The same for a mean absolute deviation. It is used where no spread and no smallest change is known."""
+"""Standard deviations in a mean absolute deviation, for values without a MAD and a smallest change."""
 LEVELS = (0.01, 0.001)
-"""The levels of the thresholds in the rules."""
+"""The levels (probabilities) of the two thresholds in each row of the rules."""
 
 Member = TypeVar("Member", bound=Hashable)
 
@@ -46,7 +46,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Hint:
-    """A possible cause: one of these `groups` deviates, and none of `without`."""
+    """A possible cause, for a board that deviates in one of `groups` and in none of `without`."""
 
     groups: tuple[str, ...]
     text: str
@@ -74,18 +74,18 @@ class Rules:
         self._of = {metric: group for group in self.groups for metric in group.metrics}
 
     def group_of(self, metric: str) -> Group:
-        """Return the group of a metric; one that the rules do not name is a group by itself."""
+        """Return the group of a metric; a metric that the rules do not name is a group by itself."""
         return self._of.get(metric, Group(metric, metric, (metric,)))
 
     def threshold(self, members: int, tests: int) -> float:
-        """Return the threshold for the most deviating of so many boards, in so many groups of metrics."""
+        """Return the threshold for `members` boards that are compared in `tests` groups of metrics."""
         listed = max(number for number in self._thresholds if number <= members)
         common, rare = self._thresholds[listed]
         decades = math.log10(LEVELS[0] * max(tests, 1) / self.false_alarms)
         return float(common * (rare / common) ** (decades / math.log10(LEVELS[0] / LEVELS[1])))
 
     def hints_for(self, deviating: Iterable[str]) -> list[str]:
-        """Return the possible causes if these groups are worse than usual."""
+        """Return the possible causes if a board is worse than its fleet in these groups."""
         there = set(deviating)
         return [h.text for h in self.hints if there & set(h.groups) and not there & set(h.without)]
 
@@ -100,9 +100,9 @@ def shipped() -> Rules:
 class Compared(Generic[Member]):
     """One metric at one point on the members of a set: the boards of a fleet, or the runs of a board.
 
-    `middle` is the median in SI units, `shifts` are the distances from it on the scale of the metric, and
-    `spread` is what a z-score of 1 stands for. `floor` is the least spread. `ratios` are value by middle;
-    None where there is no ratio. `spread_ratio` is the ratio of one spread more.
+    `middle` is the median in SI units. `shifts` are the distances from the median on the metric's scale, and
+    `spread` is the distance with a z-score of 1, at least `floor`. `ratios` are the values divided by
+    `middle`, or None. `spread_ratio` is the ratio for a distance of one `spread`.
     """
 
     key: Key
@@ -141,10 +141,10 @@ class Compared(Generic[Member]):
 
 @dataclass(frozen=True)
 class Judged:
-    """A board's z-score in a group of metrics (positive is worse), and the threshold for it.
+    """A board's z-score in a group of metrics (positive is worse), and the threshold for the z-score.
 
-    `typical` is the metric that deviates most, at the point where it does so by its median. `beyond` of the
-    `values` have themselves a z-score beyond `outlier`.
+    `typical` is the metric that deviates most, at the point with the median deviation. Of the group's
+    `values`, `beyond` have a z-score beyond `outlier`.
     """
 
     board: str
@@ -172,13 +172,13 @@ class Judged:
 
     @property
     def worse(self) -> bool:
-        """Whether it is on the worse side."""
+        """Whether the board is worse than the median of its fleet."""
         return self.z > 0
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """Boards that can be compared, and the result. Of too few boards, nothing is judged."""
+    """Boards that can be compared, and the result. If there are too few boards, nothing is judged."""
 
     boards: tuple[Board, ...]
     values: tuple[Compared[str], ...]
@@ -196,7 +196,7 @@ class Fleet:
 
     @property
     def deviating(self) -> list[Judged]:
-        """What deviates: the board with the largest z-score first, and each board's largest first."""
+        """The results that deviate, sorted by board. The largest z-scores come first."""
         there = [judged for judged in self.judged if judged.deviates]
         most = {judged.board: 0.0 for judged in there}
         for judged in there:
@@ -214,7 +214,7 @@ class Fleet:
 
 
 def judge(boards: Sequence[Board], rules: Rules | None = None) -> Fleet:
-    """Return a fleet with what deviates in it."""
+    """Judge the boards of a fleet."""
     rules = rules or shipped()
     readings = {board.name: board.newest for board in boards}
     values = tuple(compared(readings, rules))
@@ -222,7 +222,7 @@ def judge(boards: Sequence[Board], rules: Rules | None = None) -> Fleet:
 
 
 def compared(readings: Mapping[Member, Mapping[Key, Reading]], rules: Rules) -> Iterator[Compared[Member]]:
-    """Yield each metric at each point that enough members have.
+    """Yield each metric at each point that was measured on enough members.
 
     Metrics that the gate only reports are left out.
     """
@@ -258,7 +258,7 @@ def _compare(
 
 
 def by_group(values: Iterable[Compared[Member]], rules: Rules) -> dict[Group, list[Compared[Member]]]:
-    """Return the values of each group of metrics."""
+    """Return a dict from group of metrics to its values."""
     groups: dict[Group, list[Compared[Member]]] = {}
     for value in values:
         groups.setdefault(rules.group_of(value.metric), []).append(value)
@@ -266,7 +266,7 @@ def by_group(values: Iterable[Compared[Member]], rules: Rules) -> dict[Group, li
 
 
 def scores_of(values: Sequence[Compared[Member]]) -> dict[Member, float]:
-    """Return the score of each member in a group: the median over its values, if it has half of them."""
+    """Return a dict from member to its score, the median over its values, if it has half of the values."""
     members = dict.fromkeys(member for value in values for member in value.readings)
     found = {member: [v.worse(member) for v in values if member in v.readings] for member in members}
     return {
@@ -292,7 +292,7 @@ def _judged(values: Sequence[Compared[str]], rules: Rules) -> Iterator[Judged]:
 
 
 def typical(member: Member, values: Sequence[Compared[Member]], side: int) -> Compared[Member]:
-    """Return the metric that deviates most to that side, at the point where it does so by its median."""
+    """Return the metric that deviates most to that side, at the point with the median deviation."""
     metrics: dict[str, list[Compared[Member]]] = {}
     for value in values:
         metrics.setdefault(value.metric, []).append(value)

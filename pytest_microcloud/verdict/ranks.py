@@ -39,7 +39,7 @@ def smallest_p(baseline: int, candidate: int) -> float:
 def critical_wins(baseline: int, candidate: int, level: float) -> int | None:
     """Return how many pairs of values the candidate must win, at least, for a two-sided p of at most `level`.
 
-    A pair has a value of each side. Without ties; None if so few values cannot reach the level.
+    A pair has one value of each side; there must be no ties. None if so few values cannot reach the level.
     """
     counts = _rank_sums(tuple(range(2, 2 * (baseline + candidate) + 1, 2)), candidate)
     least = candidate * (candidate + 1)  # the smallest doubled rank sum

@@ -35,7 +35,7 @@ class Subject:
 
     @property
     def place(self) -> str:
-        """Where the load came from, in words; empty for the controller."""
+        """The place that the load came from, in words; empty for the controller."""
         return "" if self.load_from == CONTROLLER else f"load from {self.load_from}"
 
 
@@ -212,7 +212,7 @@ class Results:
         labels: Mapping[str, object],
         load_from: str = CONTROLLER,
     ) -> list[tuple[str, float]]:
-        """Return a metric's median over all boots for each OS release of a model, oldest first."""
+        """Return each OS release of a model with a metric's median over all boots, oldest release first."""
         wanted = (model, emulated, load_from)
         there = [s for s in self.of_models if (s.model, s.emulated, s.load_from) == wanted]
         return [
@@ -226,7 +226,7 @@ class Results:
     ) -> tuple[Subject, Figure]:
         """Return the newest figure of a model, from a real board if possible; raises Missing.
 
-        With `load_from`, only figures whose load came from there count.
+        With `load_from`, only figures with load from that place count.
         """
         found = [
             (subject, figure)

@@ -102,7 +102,7 @@ def test_a_value_without_a_ratio_is_given_in_words(tmp_path: Path) -> None:
     run_files.store(tmp_path / "1.json", measured, boards)
     judged = fleet_page.fleets(run_directory.read(tmp_path))
     (line,) = deviations.lines(judged, boards, "fleet.html")
-    assert line == "b7: serving.failures is 9, and the median of its fleet 0 (8 boards), see fleet.html"
+    assert line == "b7: serving.failures is 9, and the median of its fleet is 0 (8 boards), see fleet.html"
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_too_few_free_boards_are_a_usage_error_that_names_the_holders(project: P
     (error,) = (line for line in result.errlines if line.startswith("ERROR: "))
     assert error.startswith("ERROR: --microcloud-any=2: 1 of 3 boards is free. desk: is in use by anna@lab ")
     assert "for `pytest suites/`; attic: is in use by anna@lab" in error
-    assert "Wait for them with --microcloud-wait=SECONDS" in error
+    assert "To wait for boards, use --microcloud-wait=SECONDS" in error
     assert locks(project) == ["attic", "desk"]
     assert "shelf reserved" not in project.done()
 
@@ -104,7 +104,7 @@ def test_the_plan_is_for_the_first_boards_and_connects_to_none(project: Project)
     hold(project, "desk")
     result = project.run("--microcloud-any=2", "--microcloud-plan", "-n", "auto")
     assert "boards: desk (pi3b, fake), shelf (pi3b, fake)" in result.outlines
-    assert "--microcloud-any=2: planned for the first of desk, shelf, attic" in result.outlines
+    assert "--microcloud-any=2: the plan is for the first of desk, shelf, attic" in result.outlines
     assert project.done() == []
 
 

@@ -73,7 +73,7 @@ def test_a_board_that_drifted_is_warned_of_and_its_measurements_are_marked(
     result.assert_outcomes(passed=8)
     sentence = "disk control 31 % slower at the end than at the start (usually +0 %, median of 10 sessions, "
     assert f"shelf: {sentence}spread " in said(result)
-    assert ": what was measured in this session is marked" in said(result)
+    assert ": the measurements of this session are marked" in said(result)
     assert "desk: disk control" not in said(result)
     stored = project.document()
     drift = ours(project)["controls"]["shelf"]["drift"]
@@ -93,7 +93,7 @@ def test_a_session_that_is_slower_as_a_whole_is_compared_with_earlier_ones(proje
     with_history(project)
     slower(project, desk=[1.5, 1.5])
     text = said(project.run())
-    assert "desk: cpu control 50 % slower than its usual (median of 10 sessions, spread " in text
+    assert "desk: cpu control 50 % slower than usual (median of 10 sessions, spread " in text
     assert "shelf: " not in text.partition("cpu control")[0].splitlines()[-1]
 
 

@@ -194,7 +194,7 @@ def test_a_run_of_another_make_is_not_gone_on_with(killed: Project, other: list[
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     text = said(result)
     assert "--microcloud-resume: no run in " in text
-    assert f"there is: {killed.files()[0].stem} (desk; standard; 1 boot; unfinished)" in text
+    assert f"Runs in this directory: {killed.files()[0].stem} (desk; standard; 1 boot; unfinished)" in text
 
 
 def test_a_board_with_another_system_is_not_measured_into_the_same_run(killed: Project) -> None:

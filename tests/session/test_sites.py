@@ -149,7 +149,7 @@ def test_without_workers_elsewhere_all_boards_are_driven_from_here(project: TwoS
         ),
         (
             (via("rack1"), via("rack3")),
-            "microcloud_site=rack3; did you mean 'rack2'? (their sites: rack1, rack2)",
+            "microcloud_site=rack3; did you mean 'rack2'? (sites of the boards: rack1, rack2)",
         ),
         ((via("rack1"), via("me@nowhere", "//site=rack2")), "site=rack2: ssh cannot log in, or there is no"),
         (
@@ -193,12 +193,13 @@ def test_a_gateway_with_another_version_of_the_plugin_is_a_usage_error(project: 
     python = f"env PYTHONPATH={other.parent} {sys.executable}"
     result = project.run(*project.over(via("rack1"), f"ssh=rack2//python={python}"))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "pytest-microcloud is 0.0.7 there and" in said(result)
+    assert "that machine has pytest-microcloud 0.0.7" in said(result)
     assert f"{sys.executable} -m pip install pytest-microcloud==" in said(result)
     (other / "__init__.py").write_text("import no_such_module")
     result = project.run(*project.over(via("rack1"), f"ssh=rack2//python={python}"))
-    assert "there cannot import this plugin (ModuleNotFoundError: No module named 'no_such_module')" in said(
-        result
+    assert (
+        "on that machine cannot import this plugin (ModuleNotFoundError: No module named 'no_such_module')"
+        in said(result)
     )
 
 
@@ -344,7 +345,7 @@ def test_a_gateway_that_is_lost_leaves_the_other_sites_alone(project: TwoSites) 
     )
     result = project.run(*project.over(via("rack1"), via("rack2")))
     result.assert_outcomes(passed=5, failed=2)
-    assert "rack2: its worker is lost and cannot be replaced" in said(result)
+    assert "rack2: its worker was lost and cannot be replaced" in said(result)
     verdicts = {o["test"]: o["verdict"] for o in project.document()["machine_info"]["microcloud"]["outcomes"]}
     assert {test for test, verdict in verdicts.items() if verdict == "error"} == {
         "test_desk.py::test_lost[ssh://shelf]",

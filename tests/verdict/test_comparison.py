@@ -242,7 +242,7 @@ def test_the_boots_of_a_confirmation_are_no_part_of_a_stored_runs_figures(tmp_pa
 def test_a_change_beside_drift_of_either_run_is_said_to_be_so(tmp_path: Path, drifted: str) -> None:
     runs_ = {}
     for name, ready_s in (("old", 15.0), ("newer", 18.0)):
-        drift = ["cpu control 50 % slower than its usual"] if name == drifted else []
+        drift = ["cpu control 50 % slower than usual"] if name == drifted else []
         benchmarks = [
             *run_files.boots("startup.ready_time", scattered(ready_s, len(name))),
             *run_files.boots("startup.container_time", scattered(20.0, 7)),
@@ -252,7 +252,7 @@ def test_a_change_beside_drift_of_either_run_is_said_to_be_so(tmp_path: Path, dr
     found = compare(runs_["old"], runs_["newer"])
     which = "baseline" if drifted == "old" else "candidate"
     assert found.warnings == [
-        f"desk: drifted while the {which} was measured: cpu control 50 % slower than its usual"
+        f"desk: drifted while the {which} was measured: cpu control 50 % slower than usual"
     ]
     reasons = {finding.metric: finding.reason for finding in found.findings}
     assert reasons["startup.ready_time"].endswith("; beside drift of its board's control")

@@ -39,7 +39,7 @@ def test_a_board_like_in_its_earlier_sessions_has_not_drifted() -> None:
 
 def test_a_slower_load_is_named_with_its_usual_spread() -> None:
     (sentence,) = control_drift.drifts(typed(control(1.0, 1.0, disk=(1.31, 1.31))), history())
-    assert sentence == "disk control 31 % slower than its usual (median of 9 sessions, spread 1 %)"
+    assert sentence == "disk control 31 % slower than usual (median of 9 sessions, spread 1 %)"
 
 
 def test_a_faster_board_has_drifted_too() -> None:
@@ -88,7 +88,7 @@ def test_a_session_without_an_end_counts_by_its_start() -> None:
         for session in each.sessions():
             found.add(session)
     (sentence, *_) = control_drift.drifts(typed(control(2.0)), found)
-    assert "100 % slower than its usual (median of 9 sessions" in sentence
+    assert "100 % slower than usual (median of 9 sessions" in sentence
 
 
 def test_readings_in_doubt_are_no_part_of_the_history() -> None:

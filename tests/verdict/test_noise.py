@@ -130,7 +130,7 @@ def test_the_table_has_each_board_with_median_noisiest_and_headline_metrics(
     said = "\n".join(lines)
     assert "pi3b-1 (pi3b; Debian GNU/Linux 12 (bookworm)): 9 runs, 6 metrics in the gate" in said
     assert "control: spread cpu 1" in said
-    assert "too few boots: needs 8 after the first boot of each run (--microcloud-boots), has 1" in said
+    assert "too few boots: needs 8 boots after the first boot of each run (--microcloud-boots), has 1" in said
     assert "control: too few sessions to judge drift: needs 8, has 1" in said
 
 
@@ -139,7 +139,8 @@ def test_a_pattern_selects_boards_by_name_and_model(lab: Path, capsys: pytest.Ca
         assert main(["noise", pattern, "--json", "--runs", str(lab)]) == 0
         assert len(json.loads(capsys.readouterr().out)) == boards
     said = one_line_error(capsys, "noise", "atic", "--runs", str(lab))
-    assert "no run has a board or model 'atic'; did you mean 'attic'? (there is: attic, pi1b, pi3b" in said
+    known = "boards and models with runs: attic, pi1b, pi3b"
+    assert f"no run has a board or model 'atic'; did you mean 'attic'? ({known}" in said
 
 
 def test_the_figures_for_machines_are_shares_and_numbers_of_boots(
