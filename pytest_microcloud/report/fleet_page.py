@@ -122,11 +122,11 @@ def _deviating(compared: Sequence[Fleet], rules: Rules, redactor: Redactor, most
     values = sum(len(value.readings) for fleet in compared for value in fleet.values)
     scores = sum(len(fleet.judged) for fleet in compared)
     return html + _paragraph(
-        f"{values} values were compared, and {scores} scores were tested. Each board has one score per group "
-        "of metrics: the median over the group's values. A z-score is the distance from the fleet’s median, "
-        f"divided by {outliers.PER_MAD} MAD; positive is worse. The threshold depends on the number of boards "
-        "and groups: in a fleet of equal boards, the probability that any board is listed on this page is about "
-        f"{rules.false_alarms:.0%}. Causes are possibilities, not findings.",
+        f"{values} values were compared, and {scores} scores were tested. Each board has one score per "
+        "group of metrics: the median over the group’s values. A z-score is the distance from the fleet’s "
+        f"median, divided by {outliers.PER_MAD} MAD; positive is worse. The threshold depends on the number "
+        "of boards and groups: in a fleet of equal boards, the probability that any board is listed on this "
+        f"page is about {rules.false_alarms:.0%}. Causes are possibilities, not findings.",
         redactor,
     )
 
