@@ -111,9 +111,9 @@ def check(name: str, results: Results) -> Claim:
 
 
 def _missing(found: Mapping[str, Iterable[Found | Missing]]) -> list[Missing]:
-    """Return what is missing at the place of the load that lacks least.
+    """Return the missing figures for the place of the load with the fewest missing figures.
 
-    What another place has is missing with the load from this one.
+    The text on a figure that exists for another place says that it is missing with load from this place.
     """
     lacking = {
         place: {str(one): one for one in of_place if isinstance(one, Missing)}
@@ -136,7 +136,7 @@ def _check(function: Check) -> Check:
 def _each(
     compare: Callable[..., Found], cases: Iterable[tuple[object, ...] | Missing]
 ) -> Iterator[Found | Missing]:
-    """Compare each case whose figures exist, and yield what the other cases lack."""
+    """Compare each case whose figures exist, and yield the missing figures of the other cases."""
     for case in cases:
         if isinstance(case, Missing):
             yield case
