@@ -23,9 +23,9 @@ MOST_LISTED = 5
 
 @dataclass(frozen=True)
 class Unfinished:
-    """An unfinished run with what is taken over.
+    """An unfinished run, with the data of its finished tests and boards, which is taken over.
 
-    Its entries, and its benchmarks, outcomes, boards and controls as stored.
+    Benchmarks, outcomes, boards and controls are as stored.
     """
 
     file: Path
@@ -100,8 +100,8 @@ def find(directory: Path, plan: Plan, any_of: int = 0) -> Unfinished:
     )
     which = f"any {any_of} of " if any_of else ""
     raise UserMistake(
-        f"--microcloud-resume: {directory} has no unfinished run of {which}{plan}; "
-        f"its runs: {listed or 'none'}. "
+        f"--microcloud-resume: {directory} has no unfinished run with this plan ({which}{plan}). "
+        f"Runs in this directory: {listed or 'none'}. "
         "To start a new run, run without --microcloud-resume"
     )
 

@@ -42,7 +42,8 @@ def test_a_cpu_burner_on_the_board_is_a_drift_of_its_cpu_control(
     (pytester.path / "burn").touch()
     result = pytester.runpytest_subprocess("--hosts=desk")
     assert result.ret == pytest.ExitCode.OK
-    result.stdout.fnmatch_lines(["desk: cpu control * % slower at the end than at the start (*): the measurements*"])
+    warning = "desk: cpu control * % slower at the end than at the start (*): the measurements*"
+    result.stdout.fnmatch_lines([warning])
     (burnt,) = {*(pytester.path / "reports" / "runs").glob("*.json")} - {quiet, *earlier}
     drifted = runs.load(burnt).controls["desk"]
     start, end = drifted.readings

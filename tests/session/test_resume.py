@@ -193,7 +193,7 @@ def test_a_run_of_another_make_is_not_gone_on_with(killed: Project, other: list[
     result = killed.run("--microcloud-resume", *other)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     text = said(result)
-    assert "--microcloud-resume: no run in " in text
+    assert "has no unfinished run with this plan (desk; " in text
     assert f"Runs in this directory: {killed.files()[0].stem} (desk; standard; 1 boot; unfinished)" in text
 
 
@@ -225,7 +225,7 @@ def test_a_run_of_other_hosts_is_not_gone_on_with(killed: Project) -> None:
     killed.hosts(desk={}, shelf={})
     result = killed.run("--microcloud-resume")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "of desk, shelf; standard; 1 boot is unfinished" in said(result)
+    assert "has no unfinished run with this plan (desk, shelf; standard; 1 boot)" in said(result)
 
 
 def test_a_finished_run_is_not_gone_on_with_and_without_runs_it_says_so(project: Project) -> None:
