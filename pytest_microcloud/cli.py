@@ -263,10 +263,6 @@ def _print_skipped(skipped: Sequence[Skipped]) -> None:
         print(f"microcloud: skipped {printable(each.reason)}", file=sys.stderr)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
-
-
 FUNCTIONS = {
     "runs": _runs,
     "compare": _compare,
@@ -278,3 +274,7 @@ FUNCTIONS = {
     "init": _init,
     "clean": _clean,
 }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
