@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 import pytest
 
-from pytest_microcloud import cli
 from tests.support.fake_boards import Project
 from tests.support.fenced import blocks
 
@@ -22,6 +22,7 @@ FILES = {
     if block.page.name == "experiments.md"
     and (match := re.match(r"# (\S+\.\w+|\S+/Dockerfile)\n", block.text))
 }
+CACHE = platformdirs.user_cache_path()
 PLOT = "Messages by number of publishers"
 # A fake of the example's broker: the environment sets how long its clients take.
 BROKER = """
@@ -83,15 +84,22 @@ Report = Callable[[Project, str], str]
 
 
 @pytest.fixture
-def generations(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Report:
+def generations() -> Report:
     """Write the page of all runs again, in a process that has not registered the experiment."""
 
     def page(project: Project, name: str) -> str:
         runs, output = project.path / "reports" / "runs", project.path / name
-        assert cli.main(["report", "--runs", str(runs), "--output", str(output)]) == 0
+        done = microcloud("report", "--runs", str(runs), "--output", str(output))
+        assert done.returncode == 0, done.stdout + done.stderr
         return output.read_text(encoding="utf-8")
 
     return page
+
+
+def microcloud(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own: pytester forgets what a test imports, and NumPy loads once."""
+    command = [sys.executable, "-m", "pytest_microcloud.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_the_page_has_every_file_of_the_project() -> None:
@@ -195,9 +203,7 @@ def test_the_gate_compares_its_metrics(example: Project, monkeypatch: pytest.Mon
         monkeypatch.setenv("SLOWER", slower)
         example.run("kiosk", "--microcloud-effort=quick", "--microcloud-boots=10")
     before, after = map(str, example.files())
-    # In a process of its own: pytester forgets the modules that a test imports, and NumPy loads only once.
-    command = [sys.executable, "-m", "pytest_microcloud.cli", "compare", before, after, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = microcloud("compare", before, after, "--json")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "mqtt.throughput" in json.dumps(json.loads(done.stdout))
 
@@ -216,7 +222,10 @@ def test_a_record_that_contradicts_itself_is_a_usage_error(example: Project) -> 
 
 @pytest.mark.engine
 @pytest.mark.slow
-def test_the_example_runs_on_an_emulated_board(pytester: pytest.Pytester) -> None:
+def test_the_example_runs_on_an_emulated_board(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(CACHE))  # pytester's home has no calibration
     write(pytester.path)
     (pytester.path / "hosts.ini").write_text("[pi3b]\npi3b-emulated microcloud_driver=container\n")
     result = pytester.runpytest_subprocess(
