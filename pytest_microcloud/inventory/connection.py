@@ -43,7 +43,7 @@ _REFUSED: Mapping[str, str] = {
 
 
 def spelling(variable: str, variables: Mapping[str, object]) -> str:
-    """Return the name under which a variable is set, or its own name if it is not set."""
+    """Return which of a variable's names `variables` has; if none, the variable's main name."""
     set_as = [name for name in NAMES.get(variable, (variable,)) if variables.get(name) is not None]
     return set_as[-1] if set_as else variable
 

@@ -77,7 +77,7 @@ class Resumed:
         self._session = config.stash[SESSION]
 
     def pytest_report_collectionfinish(self) -> list[str]:
-        """Report how many tests are taken over, and which no longer exist."""
+        """Report how many tests the interrupted run has finished, and which of its tests no longer exist."""
         count = len(self._unfinished.entries)
         tests = f"{count} finished test{'s are' if count != 1 else ' is'}"
         lines = [f"microcloud: resumes run {self._unfinished.file.stem}; {tests} taken over"]

@@ -196,7 +196,7 @@ class Fleet:
 
     @property
     def deviating(self) -> list[Judged]:
-        """The results that deviate, sorted by board. The largest z-scores come first."""
+        """The results of boards that deviate from their fleet, by board; the largest z-scores come first."""
         there = [judged for judged in self.judged if judged.deviates]
         most = {judged.board: 0.0 for judged in there}
         for judged in there:

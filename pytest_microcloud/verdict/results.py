@@ -212,7 +212,7 @@ class Results:
         labels: Mapping[str, object],
         load_from: str = CONTROLLER,
     ) -> list[tuple[str, float]]:
-        """Return each OS release of a model with a metric's median over all boots, oldest release first."""
+        """Return (OS release, median of the metric over all boots) of a model, the oldest release first."""
         wanted = (model, emulated, load_from)
         there = [s for s in self.of_models if (s.model, s.emulated, s.load_from) == wanted]
         return [
