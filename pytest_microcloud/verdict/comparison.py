@@ -87,8 +87,8 @@ def compare(baseline: Run, candidate: Run, rules: gate.Rules | None = None) -> C
     found = [_beside(f, drifted[f.board]) for f in gate.compare(before, after, rules)]
     if not found:
         raise RunError(
-            f"{candidate.id} cannot be compared with {baseline.id}: they have no metric in common "
-            "with valid measurements"
+            f"{candidate.id} cannot be compared with {baseline.id}: no metric has valid "
+            "measurements in both runs"
         )
     return Comparison(baseline.id, candidate.id, found, refused, warnings)
 
