@@ -309,7 +309,7 @@ def test_runs_without_a_metric_in_common_are_no_success(
 ) -> None:
     run_files.store(shelf / "io.json", run_files.boots("io.memory_time", [0.1] * 10, size="1MiB"))
     line = one_line_error(capsys, "compare", "first", "io", "--runs", shelf, "--json")
-    assert "they have no metric in common" in line
+    assert "no metric has valid measurements in both runs" in line
 
 
 def test_a_wrong_gate_toml_exits_with_4_and_names_the_key(

@@ -190,7 +190,7 @@ def test_a_board_is_compared_by_its_model_though_another_of_it_is_by_its_name(tm
 def test_runs_without_a_metric_in_common_cannot_be_compared(tmp_path: Path) -> None:
     old = a_run(tmp_path, "old", {"desk": fingerprint()})
     new = run_files.run(tmp_path / "new.json", run_files.boots("io.memory_time", [1.0]))
-    with pytest.raises(RunError, match=r"no metric in common"):
+    with pytest.raises(RunError, match=r"no metric has valid measurements"):
         compare(old, new)
 
 
