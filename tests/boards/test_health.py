@@ -206,15 +206,20 @@ def test_a_lost_board_is_an_error_unless_the_experiment_tolerates_it(
         found(board, lambda: real.container.stop(timeout=1))
 
 
+def spins(machine: RealBoard) -> None:
+    """Wait until the foreign load has started."""
+    deadline = time.monotonic() + 10
+    while not machine.shell("pgrep -f '^sh -c while' || true"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 @pytest.mark.engine
-def test_foreign_load_before_the_start_is_found(
-    machine: RealBoard, board: Board, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(health, "SETTLE_S", 1.0)
+def test_foreign_load_before_the_start_is_found(machine: RealBoard, board: Board) -> None:
     spinning = threading.Thread(target=machine.shell, args=[f"{SPIN.format(seconds=6)} || true"])
     spinning.start()
-    time.sleep(0.5)
-    with Watch(board) as watch:
+    spins(machine)
+    with Watch(board, settle_s=1.0) as watch:
         pass
     spinning.join()
     (reason,) = watch.verdict()
@@ -225,7 +230,7 @@ def test_foreign_load_before_the_start_is_found(
 def test_load_that_ends_in_time_does_not_count_as_foreign(machine: RealBoard, board: Board) -> None:
     spinning = threading.Thread(target=machine.shell, args=[f"{SPIN.format(seconds=3)} || true"])
     spinning.start()
-    time.sleep(0.5)
+    spins(machine)
     with Watch(board) as watch:
         pass
     spinning.join()

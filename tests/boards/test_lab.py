@@ -300,7 +300,7 @@ def test_a_real_board_is_described_and_nothing_on_it_changes(
     assert free["os_release"].startswith("Debian GNU/Linux 12")
     code, wrong = state("pi3b")
     assert (code, wrong["right_model"]) == (1, False)
-    assert "it is a Raspberry Pi 2 Model B" in wrong["problems"][0]
+    assert "the board is a Raspberry Pi 2 Model B" in wrong["problems"][0]
     assert board.changes_since(before) == []
     rack = board.in_rack("pi2b")
     rack.purpose = "pytest suites/"

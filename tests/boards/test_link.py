@@ -107,7 +107,7 @@ def test_a_wrong_host_key_is_refused(pi3b: Board, workspace: Workspace, tmp_path
     )
     impostor = Link(pi3b.name, 0, workspace.path)
     for _ in range(2):  # nor has the first try taught it the key
-        with pytest.raises(HostKeyChanged, match="the host key of shared is not the one"):
+        with pytest.raises(HostKeyChanged, match="the host key of shared has changed"):
             impostor.open(wrong, timeout_s=0.5)
     assert ssh_processes(workspace.path) == []
 

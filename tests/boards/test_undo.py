@@ -167,9 +167,11 @@ def test_an_engine_without_its_command_line_client_is_queried_with_curl(
 
 
 def test_an_object_that_another_session_has_removed_meanwhile_is_reverted(
-    board: Board, real_board: RealBoard
+    new_real_board: NewRealBoard,
 ) -> None:
-    real_board.shell(OTHERS.format(count=1))
+    real = new_real_board()
+    real.shell(OTHERS.format(count=1))
+    board = real.in_rack().board(real.name)
     assert "ours" in furnish(board)["containers"]
     # The other session is this wrapper: it removes whatever the script is about to remove.
     wrapper = """
@@ -180,12 +182,9 @@ def test_an_object_that_another_session_has_removed_meanwhile_is_reverted(
         END
         chmod +x /usr/local/bin/docker
         """
-    real_board.shell(dedent(wrapper))
-    try:
-        assert revert_all(board) == ""
-        assert "network rm" in real_board.shell("cat /tmp/removed")
-    finally:
-        real_board.shell("rm -f /usr/local/bin/docker /tmp/removed")
+    real.shell(dedent(wrapper))
+    assert revert_all(board) == ""
+    assert "network rm" in real.shell("cat /tmp/removed")
     assert there(board) == LEFT
 
 

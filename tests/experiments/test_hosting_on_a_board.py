@@ -56,7 +56,7 @@ def test_a_filling_that_takes_too_long_is_projected_and_labelled(pi3b: Board, ca
     assert started == hosting.FEWEST_TO_PROJECT
     assert seen["containers"].labels == {"workload": "zookeeper", "basis": "projected"}
     assert seen["containers"].samples[0] > started
-    assert f"{started} were started" in seen["containers"].reason
+    assert f"{started} containers were started" in seen["containers"].reason
     assert "projected" in seen["containers"].reason
     taken = seen["containers"].samples[0] * seen["memory_per_container"].statistic("mean")
     assert taken < pi3b.facts.memory_bytes

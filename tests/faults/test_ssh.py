@@ -92,7 +92,7 @@ def test_a_port_that_is_not_sshds_is_reported(real_board: RealBoard) -> None:
     with listener(lambda connection: connection.shutdown(socket.SHUT_RDWR)) as port:
         message = refused(real_board, LinkError, ansible_host="127.0.0.1", ansible_port=port)
     assert "closed the connection before the login was complete" in message
-    assert "or the port is not sshd's" in message
+    assert "check ansible_port, if the port is not sshd's" in message
 
 
 def test_an_unresolvable_name_is_reported(real_board: RealBoard) -> None:
