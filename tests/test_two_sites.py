@@ -46,7 +46,7 @@ def test_measured(measure):
 
 def test_long(board, serve):
     server = serve("httpd", "native")
-    board.run("touch /run/serves", root=True)
+    board.link.run("touch /run/serves", root=True)
     while True:
         serving.load(server, clients=2, requests=20)
 """
@@ -112,14 +112,14 @@ def test_each_board_is_driven_by_the_gateway_of_its_site_alone(sites: list[Site]
 @pytest.mark.long
 def test_nothing_is_left_of_a_session_whose_controller_is_killed(sites: list[Site], directory: Path) -> None:
     before = [(site.left(), site.board.state()) for site in sites]
-    with agent(sites[0].board.key, directory) as environment:
+    with agent(sites[0].board.key, directory) as environment, (directory / "output").open("w") as output:
         process = subprocess.Popen(
-            command(directory, sites, "-k", "long"), cwd=directory, env=environment, stdout=subprocess.DEVNULL
+            command(directory, sites, "-k", "long"), cwd=directory, env=environment, stdout=output
         )
         try:
             deadline = time.monotonic() + 120
             while "no" in [site.board.shell("test -e /run/serves || echo no").strip() for site in sites]:
-                assert process.poll() is None
+                assert process.poll() is None, (directory / "output").read_text()
                 assert time.monotonic() < deadline
                 time.sleep(0.2)
         finally:
