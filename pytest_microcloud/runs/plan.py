@@ -12,8 +12,7 @@ MOST_BOOTS = 1_000_000
 class Plan:
     """What a run is to measure: `tests` are node ids, and `baseline` is the user's reference to a run.
 
-    `session` is the id of the session that works on the run; the session's lock shows whether it is still
-    running. All fields are empty in run files of earlier versions.
+    All fields are empty in run files of earlier versions.
     """
 
     hosts: tuple[str, ...] = ()
@@ -21,7 +20,6 @@ class Plan:
     boots: int = 0
     tests: tuple[str, ...] = ()
     baseline: str = ""
-    session: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.boots <= MOST_BOOTS:

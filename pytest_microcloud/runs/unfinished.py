@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_microcloud import runs
-from pytest_microcloud.controller import workspace
 from pytest_microcloud.errors import BoardError, RunError, UserMistake
 from pytest_microcloud.runs.fingerprint import Fingerprint
 from pytest_microcloud.runs.plan import Plan
+from pytest_microcloud.runs.writer import Writer, is_being_written
 
 FINISHED = ("feasible", "infeasible", "not measured")
 """Outcomes that are taken over. A test with an error or an invalid measurement runs again."""
@@ -41,13 +41,11 @@ class Unfinished:
         """The node ids of the tests that are not run again."""
         return frozenset(entry.test for entry in self.entries)
 
-    def take_over(self, session: str) -> None:
-        """Assign the run to a session (an id), so that no other session resumes the run."""
+    def take_over(self, writer: Writer) -> None:
+        """Lock the run's file. Raises BlockingIOError if another session has the lock, and OSError."""
+        writer.take()
         for half_written in self.file.parent.glob(f".{self.file.name}.*"):
             half_written.unlink(missing_ok=True)
-        document = runs.read(self.file)
-        document["machine_info"]["microcloud"]["plan"]["session"] = session
-        runs.write(self.file, document)
 
     def must_be(self, board: str, fingerprint: Mapping[str, Any]) -> None:
         """Raise BoardError if a board's fingerprint differs from the fingerprint in the run."""
@@ -85,7 +83,7 @@ def find(directory: Path, plan: Plan, any_of: int = 0) -> Unfinished:
             theirs = run.plan
             if not theirs.hosts:  # of an earlier version
                 continue
-            if workspace.alive(workspace.lock_of(theirs.session or file.stem)):
+            if is_being_written(file):
                 there.append(f"{file.stem} ({theirs}; still running)")
             elif not _missing(run, document, gate=bool(plan.baseline)):
                 there.append(f"{file.stem} ({theirs}; finished)")
@@ -93,7 +91,7 @@ def find(directory: Path, plan: Plan, any_of: int = 0) -> Unfinished:
                 there.append(f"{file.stem} ({theirs}; unfinished)")
             else:
                 return _taken_over(run, document)
-        except RunError:
+        except (RunError, OSError):
             continue
     listed = "; ".join(there[:MOST_LISTED]) + (
         f"; and {len(there) - MOST_LISTED} more" if there[MOST_LISTED:] else ""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.redaction import Redactor
     from pytest_microcloud.runs.plan import Plan
     from pytest_microcloud.runs.unfinished import Unfinished
+    from pytest_microcloud.runs.writer import Writer
     from pytest_microcloud.session.sites import Sites
     from pytest_microcloud.session.write_errors import WriteErrors
 
@@ -70,6 +71,7 @@ def open_session(config: pytest.Config) -> None:
 def _complete(config: pytest.Config, session: Session) -> None:
     """Complete the session of a controller; its boards may be locked in the process."""
     from pytest_microcloud import runs
+    from pytest_microcloud.runs.writer import Writer
     from pytest_microcloud.session import any_boards
     from pytest_microcloud.session.sites import Sites, divide
 
@@ -78,8 +80,6 @@ def _complete(config: pytest.Config, session: Session) -> None:
     any_boards.narrow(config, rack, before.plan.hosts if before else ())
     divided = divide(config, list(rack.targets.values())) if _is_distributed(config) else Sites()
     plan = _plan(config, session)
-    if before is not None and not options.nothing_runs(config):
-        _take_over(before, rack.workspace)
     session.resumed = before
     session.collected = Collected(before)
     session.collected.arrange(rack.targets)
@@ -87,8 +87,11 @@ def _complete(config: pytest.Config, session: Session) -> None:
     if not options.nothing_runs(config):
         runs.make_room(session.run_file.parent)
     session.gate = _against(config, session.run_file, {target.model for target in rack.targets.values()})
+    writer = Writer(session.run_file)
+    if before is not None and not options.nothing_runs(config):
+        _take_over(before, writer)
     config.stash[SESSION] = session
-    write_errors = _register_reporting(config, plan, divided)
+    write_errors = _register_reporting(config, plan, divided, writer)
     _set_options(config, session)
     _keep_page(config, write_errors)
 
@@ -196,7 +199,6 @@ def _plan(config: pytest.Config, session: Session) -> Plan:
         session.effort.id,
         session.boots,
         baseline=options.baseline(config),
-        session=session.rack.workspace.run_id,
     )
 
 
@@ -237,11 +239,11 @@ def _resumed(config: pytest.Config, directory: Path, plan: Plan) -> Unfinished |
     return unfinished.find(directory, plan, options.any_boards(config))
 
 
-def _take_over(before: Unfinished, workspace: Workspace) -> None:
-    """Resume a run, and lock it against other sessions."""
+def _take_over(before: Unfinished, writer: Writer) -> None:
     try:
-        workspace.open()
-        before.take_over(workspace.run_id)
+        before.take_over(writer)
+    except BlockingIOError:
+        raise UserMistake(f"--microcloud-resume: another session has just resumed {before.file}") from None
     except OSError as error:
         raise UserMistake(
             f"--microcloud-resume: the run cannot be taken over: {error.filename}: {error.strerror}"
@@ -293,7 +295,7 @@ def _register_on_boards(config: pytest.Config, write_log: Callable[[str, str], N
     _register(config, plugins)
 
 
-def _register_reporting(config: pytest.Config, plan: Plan, sites: Sites) -> WriteErrors:
+def _register_reporting(config: pytest.Config, plan: Plan, sites: Sites, writer: Writer) -> WriteErrors:
     """Register the hooks of the process that reports; without workers, it also drives the boards."""
     from pytest_microcloud.session.board_lifecycle import Release
     from pytest_microcloud.session.confirmation import Confirmation
@@ -311,7 +313,7 @@ def _register_reporting(config: pytest.Config, plan: Plan, sites: Sites) -> Writ
     from pytest_microcloud.session.write_errors import WriteErrors
 
     session, write_errors = config.stash[SESSION], WriteErrors(config)
-    run_file, logs = RunFile(config, write_errors, plan), LogFiles(session.run_file, write_errors)
+    run_file, logs = RunFile(config, write_errors, plan, writer), LogFiles(session.run_file, write_errors)
     plugins: dict[str, object] = {
         "write-errors": write_errors,
         "collected": session.collected,

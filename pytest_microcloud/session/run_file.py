@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
     from pytest_microcloud.runs.plan import Plan
+    from pytest_microcloud.runs.writer import Writer
     from pytest_microcloud.session.write_errors import WriteErrors
 
 
@@ -31,11 +32,12 @@ CRASHED = "???"
 class RunFile:
     """The hooks that write the run file; `plan` is the session's plan, without its tests."""
 
-    def __init__(self, config: pytest.Config, write_errors: WriteErrors, plan: Plan) -> None:
+    def __init__(self, config: pytest.Config, write_errors: WriteErrors, plan: Plan, writer: Writer) -> None:
         self._config = config
         self._session = config.stash[SESSION]
         self._write_errors = write_errors
         self._plan = plan
+        self._writer = writer
         self._skipped: set[str] = set()
         self._known: set[str] = set()
         self._encoded: dict[str, tuple[list[str], str]] = {}
@@ -92,10 +94,12 @@ class RunFile:
 
     def write(self) -> None:
         """Write the run so far."""
-        from pytest_microcloud import runs
-
         with self._write_errors.noted(f"run file {self._session.run_file}"):
-            runs.write_text(self._session.run_file, self._document())
+            self._writer.write(self._document())
+
+    def pytest_unconfigure(self) -> None:
+        """Let other sessions resume the run."""
+        self._writer.close()
 
     def mark(self, drift: Mapping[str, Sequence[str]]) -> None:
         """Mark the measurements of boards that drifted, with the reasons, and write the run file.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import random
@@ -19,7 +18,7 @@ from typing import Any
 import pytest
 
 from pytest_microcloud import runs
-from pytest_microcloud.controller import workspace
+from pytest_microcloud.runs.writer import Writer, is_being_written
 from tests.support.fake_boards import Project, said
 
 HALF_WAY = """\
@@ -240,14 +239,38 @@ def test_a_finished_run_is_not_gone_on_with_and_without_runs_it_says_so(project:
 
 
 def test_a_run_that_is_still_going_on_is_left_alone(killed: Project) -> None:
-    session = killed.document()["machine_info"]["microcloud"]["plan"]["session"]
-    lock = workspace.lock_of(session)
-    lock.parent.mkdir(parents=True, exist_ok=True)  # of the killed session, if this test is the first
-    with lock.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        result = killed.run("--microcloud-resume")
+    (file,) = killed.files()
+    writer = Writer(file)
+    writer.take()
+    result = killed.run("--microcloud-resume")
+    writer.close()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "(desk; standard; 1 boot; still running)" in said(result)
+
+
+def test_a_session_holds_its_run_for_others_with_any_temporary_directory(project: Project) -> None:
+    project.tests(
+        """\
+        import subprocess
+        import sys
+
+        def test_first(measure, board):
+            measure(took, board)
+
+        def test_other_session(tmp_path):
+            done = subprocess.run(
+                [sys.executable, "-m", "pytest", "--hosts=all", "--microcloud-resume"],
+                env={**os.environ, "TMPDIR": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)},
+                capture_output=True,
+                text=True,
+            )
+            assert "(desk; standard; 1 boot; still running)" in done.stderr, done.stdout + done.stderr
+            assert done.returncode == pytest.ExitCode.USAGE_ERROR
+        """
+    )
+    project.run().assert_outcomes(passed=2)
+    (file,) = project.files()
+    assert not is_being_written(file)
 
 
 def test_what_was_being_written_when_the_session_was_killed_is_removed(killed: Project) -> None:
