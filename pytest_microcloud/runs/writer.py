@@ -10,7 +10,8 @@ from pathlib import Path
 class Writer:
     """Writes one run file, which is locked from the first `write` (or `take`) until `close`.
 
-    The lock ends with the process, too. The lock is on the file itself, so every session that sees the file also sees the lock.
+    The lock also ends with the process. Every session that sees the file sees the lock, which is on the file
+    itself.
     """
 
     def __init__(self, file: Path) -> None:
