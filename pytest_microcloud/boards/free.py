@@ -6,6 +6,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from pytest_microcloud.boards.lock import SAY_EVERY_S, TIDYING_S
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 POLL_S = 4.0
 """Mean time between two rounds; it varies, so that sessions that hinder each other do not go on doing so."""
+AT_ONCE = 8
+"""Least number of boards to ask at once if a board was not free: a board that is down takes a timeout."""
 RACE_S = 30.0
 """Time for further rounds after another session took a board that had been free a moment before."""
 
@@ -62,19 +65,31 @@ def _wait(
 
 
 def _look(boards: Sequence[Board], count: int) -> tuple[dict[str, str], bool]:
-    """Return why boards are not free, until enough are, and whether one is being cleaned up."""
+    """Return the reasons why boards are not free, and whether a board is being cleaned up.
+
+    The boards are asked in their order until enough boards are free: at first as many at once as are needed,
+    then at least AT_ONCE.
+    """
     reasons: dict[str, str] = {}
-    tidying = False
-    for number, board in enumerate(boards):
-        if number - len(reasons) == count:
-            break
-        try:
-            if holder := board.holder():
-                reasons[board.name] = f"is in use by {holder}"
-                tidying = tidying or holder.tidying
-        except BoardError as error:
-            reasons[board.name] = error.what
+    tidying, asked = False, 0
+    while asked < len(boards) and asked - len(reasons) < count:
+        missing = count - (asked - len(reasons))
+        batch = boards[asked : asked + (max(AT_ONCE, missing) if asked else missing)]
+        with ThreadPoolExecutor(len(batch)) as pool:
+            for board, (reason, is_tidying) in zip(batch, pool.map(_ask, batch), strict=True):
+                reasons |= {board.name: reason} if reason else {}
+                tidying |= is_tidying
+        asked += len(batch)
     return reasons, tidying
+
+
+def _ask(board: Board) -> tuple[str, bool]:
+    """Return why a board is not free (empty if it is), and whether the board is being cleaned up."""
+    try:
+        holder = board.holder()
+    except BoardError as error:
+        return error.what, False
+    return (f"is in use by {holder}", holder.tidying) if holder else ("", False)
 
 
 def _reserve(boards: Iterable[Board], count: int, reasons: dict[str, str]) -> list[Board]:
