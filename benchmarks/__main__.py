@@ -19,7 +19,7 @@ from pytest_microcloud.errors import MicrocloudError
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is measured."""
+    """How many pairs, requests, containers and repetitions the benchmarks measure."""
 
     collecting_pairs: int
     pairs: int

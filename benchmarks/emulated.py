@@ -1,4 +1,4 @@
-"""An emulated board for the duration of a measurement, and a record of the steps that are reported."""
+"""An emulated board for the duration of a benchmark, and a record of the steps that it reports."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """`python -m benchmarks.fleet [--quick]`: measure what a session with many boards costs this machine.
 
-The boards are stand-ins whose tests only wait, so the times show the controller's cost. Their control is left
-out: it would load this machine, whose CPUs all stand-ins share.
+The boards are stand-ins whose tests only wait, so the times show the controller's cost. Controls are not
+read: they would load the CPUs of this machine, which all stand-ins share.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FEW, MANY = 8, 64
 SHORTEST_S, LONGEST_S = 90, 120
-"""Least and greatest time for which a board measures (s): half of a board's time at quick effort."""
+"""Shortest and longest time that a board measures (s): half of a board's time at quick effort."""
 TESTS = 3
 DEADLINE_S = 1200.0
 SAMPLED_EVERY_S = 2.0
@@ -111,7 +111,7 @@ def _rows(host: DockerClient, *, quick: bool) -> list[Row]:
 
 
 def _session(project: Path, names: list[str]) -> Session:
-    """Run a session with those boards, all at once. Raises OSError if the session fails."""
+    """Run a session with these boards side by side. Raises OSError if the session fails."""
     what = names[0] if len(names) == 1 else f"{len(names)} boards"
     announce(what, "session")
     hosts = f"--hosts={','.join(names)}"
@@ -147,7 +147,7 @@ def _memory_bytes(process: psutil.Process) -> int:
     for each in [process, *process.children(recursive=True)]:
         try:
             total += each.memory_full_info().pss
-        except psutil.NoSuchProcess:  # it ended in the meantime
+        except psutil.NoSuchProcess:  # the process ended in the meantime
             continue
     return total
 

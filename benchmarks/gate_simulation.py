@@ -28,7 +28,7 @@ BETWEEN_BOOTS = 0.02
 DRIFT = 0.01
 SLOWER, LITTLE_SLOWER = 0.20, 0.10
 SLOWED = 20
-"""Metrics of a regressed run that are slower, for each of the two changes."""
+"""The number of slower metrics in a regressed run, for each of the two changes."""
 SCREENED = (20, 10)
 """Boots of the stored baseline and of the candidate that the two-stage rule screens."""
 MOST_FALSE_ALARMS = 0.01
@@ -36,7 +36,7 @@ LEAST_FOUND = 0.95
 RULES = gate.Rules()
 
 Judged = list[bool]
-"""For each metric of a run, whether it counts as regressed."""
+"""For each metric of a run, whether the metric counts as regressed."""
 
 HEADER = (
     "noise (CV)",
@@ -109,7 +109,7 @@ def main() -> int:
     print(
         f"{RUNS} runs of {METRICS} metrics per row, {BETWEEN_BOOTS:.0%} between boots; "
         f"confirming: a screening of {SCREENED[1]} boots against {SCREENED[0]} stored boots, "
-        f"with {DRIFT:.0%} of drift between both\n"
+        f"with {DRIFT:.0%} of drift between them\n"
     )
     print(aligned(lines))
     print()
@@ -170,7 +170,7 @@ def _confirmed(random: np.random.Generator, case: Case, *, slower: bool) -> Judg
 
 
 def _run(random: np.random.Generator, cv: float, boots: int, *, slower: bool = False) -> NDArray[np.float64]:
-    """Return METRICS × boots values; in a slower run, the first metrics are slower."""
+    """Return a run's values, a row per metric and a column per boot; `slower` slows the first metrics."""
     import numpy as np
 
     between = random.normal(0.0, BETWEEN_BOOTS, (METRICS, boots))
@@ -189,7 +189,7 @@ def _series(run: NDArray[np.float64]) -> dict[gate.Key, gate.Series]:
 
 
 def _regressed(findings: Iterable[gate.Finding]) -> Judged:
-    """Return which of all metrics are called regressed, in their order."""
+    """Return for each of the run's metrics, in order, whether the gate calls the metric regressed."""
     called = {finding.metric for finding in findings if finding.verdict == gate.REGRESSED}
     return [f"metric{number:03}" in called for number in range(METRICS)]
 

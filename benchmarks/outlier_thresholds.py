@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SEED = 1993
 FLEETS = 20_000
-"""Fleets of one size that are simulated at once."""
+"""Number of fleets of one size that are simulated at once."""
 ROUNDS = 30
 SIZES = (*range(5, 17), 20, 24, 32, 48, 64, 128, 512)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Pair:
-    """Times (s) of the bare way and of our way, measured one right after the other."""
+    """Times (s) of the bare way and of our way, measured in direct succession."""
 
     bare_s: float
     ours_s: float
@@ -25,7 +25,7 @@ class Pair:
 
 
 def alternate(bare: Callable[[], float], ours: Callable[[], float], count: int) -> list[Pair]:
-    """Run both `count` times in turn and return the times that both report (s), after a warm-up pair."""
+    """Call both functions in turn, `count` times after a warm-up, and return the times they report (s)."""
     bare()
     ours()
     return [Pair(bare(), ours()) for _ in range(count)]

@@ -32,7 +32,7 @@ RELEASES = (
 )
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 REQUESTS = 100
-"""Samples of a page time; any other metric has ten."""
+"""Number of samples of a page time; any other metric has ten samples."""
 BETWEEN_BOOTS, WITHIN_BOOT = 0.02, 0.08
 
 Test = tuple[str, str, str, list[tuple[str, dict[str, str | int]]]]

@@ -1,6 +1,6 @@
 """Creates a user's project: the inventory and the suites that `microcloud init` writes into a directory.
 
-An installed package has both beside this file; in a checkout, the repository's own are used.
+In an installed package, both are beside this file. In a checkout, both are in its root directory.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ CONFIGURED = {
     "tox.ini": r"^\[pytest\]",
     "setup.cfg": r"^\[tool:pytest\]",
 }
-"""Other files that can configure pytest, each with the pattern of the line that shows that it does."""
+"""A dict from other files that can configure pytest to a pattern: if a line matches, the file does."""
 
 
 def create(directory: Path) -> list[Path]:
     """Write a project into a directory and return its files. Raises UserMistake if one of them exists.
 
-    If the directory already configures pytest, no pytest.ini is written, since it would override that.
+    If the directory already configures pytest, no pytest.ini is written, because pytest.ini has precedence.
     """
     source = HERE if (HERE / "suites").is_dir() else CHECKOUT
     suites = sorted((source / "suites").glob("test_*.py"))

@@ -36,7 +36,7 @@ SYMBOLS = ("square-open", "diamond-open", "x-thin-open")
 
 @dataclass(frozen=True)
 class _Bar:
-    """One bar: a board's figures, stacked from the bottom up to the first metric without a figure."""
+    """One bar: a board's figures, stacked from the first metric until a metric has no figure."""
 
     source: Source
     key: tuple[str, ...]

@@ -106,13 +106,13 @@ def _change(finding: Finding) -> str:
 
 
 def _percent(ratio: float) -> str:
-    """Return a ratio as a change: 1.213 as "+21", 0.9987 as "-0.1"."""
+    """Return a ratio as a change in per cent: 1.213 as "+21", 0.9987 as "-0.1"."""
     change = (ratio - 1) * 100
     return f"{change:+.0f}" if abs(change) >= 9.5 else f"{change:+.1f}"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows as lines, with their columns side by side."""
+    """Return rows as lines of text with aligned columns."""
     widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
     return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 

@@ -29,7 +29,7 @@ FACTOR = 1.5
 
 
 def lines(fleets: Sequence[Fleet], boards: Collection[str], page: str) -> Iterator[str]:
-    """Yield a line for each of these boards that deviates, with the metric that deviates most."""
+    """Yield a line for each of `boards` that deviates, with the metric that deviates most."""
     for fleet in fleets:
         for board, judged in _most(fleet).items():
             if board in boards:
@@ -51,7 +51,7 @@ def html(fleets: Sequence[Fleet], rules: Rules, most: int, redactor: Redactor) -
 
 
 def _most(fleet: Fleet) -> dict[str, Judged]:
-    """Return a dict from each board that deviates to the result in which it deviates most."""
+    """Return a dict from each board that deviates to the result with the board's largest z-score."""
     most: dict[str, Judged] = {}
     for judged in fleet.deviating:
         most.setdefault(judged.board, judged)

@@ -1,4 +1,4 @@
-"""A stored run in other programs' formats. All figures keep their units, not only times."""
+"""A stored run in the formats of other programs. Each figure keeps its unit, even if it is not a time."""
 
 from __future__ import annotations
 

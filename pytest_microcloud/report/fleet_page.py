@@ -20,13 +20,13 @@ from pytest_microcloud.verdict import drift, outliers
 from pytest_microcloud.verdict.outliers import Fleet, Group, Rules
 
 MOST = ((200, 4000, 36), (50, 1000, 18), (10, 200, 6))
-"""Most rows of a table, dots of a plot, and strip plots: the first triple that keeps the page small."""
+"""Most rows of a table, dots of a plot, and strip plots: the first triple with a small page is used."""
 MOST_NAMES = 12
-"""Boards listed by name in a sentence."""
+"""Most boards that a sentence lists by name."""
 
 
 def fleets(stored: Stored) -> list[Fleet]:
-    """Return all fleets of stored runs, judged."""
+    """Return the judged fleets of stored runs."""
     return [outliers.judge(boards) for boards in stored.histories.fleets()]
 
 
@@ -36,7 +36,7 @@ def write(stored: Stored, judged: Sequence[Fleet], file: Path) -> None:
 
 
 def page(stored: Stored, judged: Sequence[Fleet]) -> str:
-    """Return the page. Above `parts.LARGEST_BYTES`, the page leaves out what deviates least."""
+    """Return the page. To stay below `parts.LARGEST_BYTES`, it leaves out values that deviate least."""
     redactor = Redactor(identifiers=stored.private)
     html = ""
     for rows, dots, plots in MOST:

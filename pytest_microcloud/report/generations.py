@@ -23,9 +23,9 @@ from pytest_microcloud.verdict.matrix import Cell, matrix
 from pytest_microcloud.verdict.results import Results, Subject
 
 MOST_CURVES = (32, 16, 8, 4)
-"""Most curves (a model under an OS release) on a plot: the first number that keeps the page small."""
+"""Most curves (a model under an OS release) on a plot: the first number with a small page is used."""
 BOARDS_A_CURVE = 8
-"""Boards listed for each curve that the page has room for; each model keeps at least one board."""
+"""Most listed boards, as a multiple of the most curves; each curve keeps at least one board."""
 CLAIM_CLASS = {HOLDS: "mc-feasible", FAILS: "mc-infeasible"}
 
 
@@ -79,7 +79,7 @@ def _page(stored: Stored, catalog: Catalog, redactor: Redactor, most: int) -> st
 
 
 def _listed(results: Results, shown: Sequence[Subject], most: int) -> dict[Subject, list[str]]:
-    """Return a dict from subject to listed boards: one board of every subject, then a second, and so on."""
+    """Return a dict from subject to listed boards, `most` in all, spread evenly over the subjects."""
     ranked = sorted(
         (rank, place, name)
         for place, subject in enumerate(shown)

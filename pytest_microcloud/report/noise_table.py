@@ -17,7 +17,7 @@ simulation. >{most}: more than {most} boots. –: the gate ignores such a small 
 
 
 def text(found: Mapping[str, Noise]) -> str:
-    """Return the table: for each board its median and noisiest metric, headline metrics, and the control."""
+    """Return the table: each board's median metric, noisiest metric, headline metrics, and control."""
     rows = [row for noise in found.values() for row in _rows(noise)]
     lines = [*aligned([HEADS, *rows])] if rows else []
     if rows:
@@ -51,7 +51,7 @@ def _cell(boots: int | None, change: float, spread: Spread) -> str:
 
 
 def _remarks(noise: Noise) -> Iterator[str]:
-    """Yield lines on a board for below the table: its model and system, and whether data is lacking."""
+    """Yield the lines below the table about a board: model, system, number of runs, and missing data."""
     kind = ", emulated" if noise.facts.emulated else ""
     yield (
         f"{noise.board} ({noise.facts.model}{kind}; {noise.facts.release or 'an unknown system'}): "

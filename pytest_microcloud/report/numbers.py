@@ -42,7 +42,7 @@ def table(run: Run, redactor: Redactor) -> str:
 
 
 def _over_boots(run: Run) -> Iterator[tuple[str, str, Boots]]:
-    """Yield board, stage and the measurements by boot, for each metric at each point."""
+    """Yield (board, stage, measurements by boot) for each metric at each point."""
     found: dict[tuple[object, ...], tuple[str, str, Boots]] = {}
     for entry in run.entries:
         for m in entry.measurements:

@@ -1,4 +1,4 @@
-// Draws the plots of a page in its colours, and converts the tables below them to CSV.
+// Draws a page's plots in the colours of the page, and converts the tables below the plots to CSV.
 (() => {
   "use strict";
   const NARROW = 560;

@@ -210,7 +210,7 @@ def board(
 
 
 def _waited(facts: Fingerprint) -> str:
-    """Return how long the board's measurements waited for their turn; empty if less than a second."""
+    """Return how long measurements waited for the controller's CPUs and network; empty if below 1 s."""
     shared = "the controller's CPUs and network, which boards share"
     return f"{facts.waited_s:.0f} s for {shared}" if facts.waited_s >= 1 else ""
 
@@ -258,7 +258,7 @@ def _title(text: str, redactor: Redactor) -> str:
 
 
 def _readings(control: Control) -> Iterator[str]:
-    """Yield each reading of a board's control."""
+    """Yield a text for each reading of a board's control."""
     for reading in control.readings:
         times = [f"{load} {shown(time_s, 's')}" for load, time_s in reading.times_s.items()]
         left_out = [f"no {load} ({why})" for load, why in reading.left_out.items()]

@@ -26,7 +26,7 @@ VM_COLOUR = "#7F7F7F"
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "star", "hexagon")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 LIMITS, MARK, OLDER = {"group": "limits"}, {"mark": True}, {"older": True}
-"""Legend entries: limits are combined into one, marks are listed separately, older curves are folded."""
+"""Kinds of legend entries: one entry for all limits, a list of marks, a folded list of older curves."""
 LONGEST = 80
 """Longest name in a plot, in characters."""
 
@@ -129,7 +129,7 @@ def spread(figures: Sequence[Figure], axis: str = "error_y") -> Trace:
 
 
 NONE = "–"
-"""Stands for a missing number in a table."""
+"""The text of a missing number in a table."""
 HOVER = "%{{fullData.name}}<br>{x}: {y}<extra></extra>"
 MISSING = "Not measured on"
 P95 = "p95"
@@ -137,7 +137,7 @@ HEAD = ("median", "1st quartile", "3rd quartile", "boots", P95, "limit", "verdic
 
 
 def head(quantiles: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return `HEAD` with these quantiles of all repetitions, such as "p99", on both sides of p95."""
+    """Return `HEAD` with more quantiles of all repetitions, such as "p99", sorted around p95."""
     before, after = HEAD[: HEAD.index(P95)], HEAD[HEAD.index(P95) + 1 :]
     return (*before, *sorted({P95, *quantiles}), *after)
 
@@ -177,7 +177,7 @@ def bound_of(m: Measurement) -> float | None:
 
 
 def limits(plot: Plot, look: Look, source: Source, points: Sequence[tuple[float, Figure]], name: str) -> None:
-    """Draw the limits of a curve's points as a line, only once if several curves have the same limits."""
+    """Draw the limits of a curve's points as a line, unless the plot already has the same line."""
     there = [(x, figure) for x, figure in points if bound_of(figure.last) is not None]
     if not there:
         return
@@ -246,7 +246,7 @@ class Series:
 
 
 def series_of(chart: Chart, sources: Sequence[Source], *metrics: str) -> Series:
-    """Return a chart's series: by the labels that the chart names, else by all labels not on its axis."""
+    """Return a chart's series, by the labels that the chart names, or by all labels except the axis."""
     there = [labels for source in sources for metric in metrics for labels, _ in source.figures(metric)]
     names = chart.series
     if names is None:
@@ -261,7 +261,7 @@ def series_of(chart: Chart, sources: Sequence[Source], *metrics: str) -> Series:
 
 
 def hovered(value: str, unit: str) -> str:
-    """Return plotly's format for a value of that unit."""
+    """Return plotly's hover format for a value of this unit; `value` is plotly's name of the value."""
     return f"%{{{value}:.3s}}{unit}" if unit in ("s", "B") else f"%{{{value}:.4~g}} {text(unit)}"
 
 

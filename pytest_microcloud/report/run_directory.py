@@ -1,4 +1,4 @@
-"""The contents of a directory of run files, as far as the pages over all runs need them."""
+"""Reads a directory of run files for the pages over all runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pytest_microcloud.verdict.results import Newest, Results
 class Stored:
     """The contents of a directory of run files. `first` and `last` are dates of runs.
 
-    `absent` is a dict from board to the newest run with that board, for boards that did not come up in it.
+    `absent` is a dict from each board that did not come up in its newest run to this run.
     """
 
     results: Results = field(default_factory=Results)
@@ -52,7 +52,7 @@ class Stored:
 
     @property
     def days(self) -> str:
-        """The days of the first and the last run."""
+        """The dates of the first and the last run, such as "2024-01-02 to 2024-03-04"."""
         return " to ".join(dict.fromkeys((self.first[:10], self.last[:10])))
 
 

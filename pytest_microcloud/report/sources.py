@@ -68,7 +68,7 @@ def of_results(results: Results, catalog: Catalog, most: int) -> list[Source]:
 
 
 def _represented(subject: Subject) -> tuple[str, bool, str]:
-    """Return what a subject's newest OS release represents: a model, with load from one place."""
+    """Return a key that is the same for all OS releases of a model with load from the same place."""
     return subject.model, subject.emulated, subject.load_from
 
 

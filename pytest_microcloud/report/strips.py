@@ -30,7 +30,7 @@ DRIFT_HEAD = ("board", "metrics", "metric", "runs", "first", "last", "change", "
 MOST_NAMED = len(COLOURS)
 """Most boards of a fleet that have their own colour and marker: the boards that deviate most."""
 MOST_LINES = 6
-"""Most boards and metrics whose runs are drawn."""
+"""Most curves over time (a metric of a board)."""
 WIDTH = 0.5
 """Width of a strip; the distance between two strips is 1."""
 MANY = 10.0
@@ -93,7 +93,7 @@ def _most_deviating(values: Sequence[Compared[str]], most: int) -> list[Compared
 
 
 def named(fleet: Fleet) -> dict[str, str]:
-    """Return a dict from each board that deviates to its legend entry; later boards share one entry."""
+    """Return a dict from each board that deviates to its legend entry; the last boards share an entry."""
     boards = list(dict.fromkeys(judged.board for judged in fleet.deviating))
     return {board: board if place < MOST_NAMED else OTHERS for place, board in enumerate(boards)}
 

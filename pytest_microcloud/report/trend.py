@@ -33,7 +33,7 @@ OF_A_MEDIAN = 1.2533
 
 @dataclass(frozen=True)
 class Step:
-    """The step from one OS release to the next. `noise` is a share, None if unknown."""
+    """The step from one OS release to the next. `noise` is a share, or None if the noise is unknown."""
 
     before: str
     after: str
@@ -61,7 +61,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Trend:
-    """A metric of a model (real or emulated) over its OS releases, the oldest first.
+    """A metric of a model (real or emulated) over the OS releases, the oldest release first.
 
     `place` says where the load came from; empty for the controller.
     """

@@ -1,4 +1,4 @@
-"""A board's control readings as a run file holds them, typed; empty in files of earlier versions."""
+"""The typed form of a board's control readings in a run file; files of earlier versions have none."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Reading:
     def __post_init__(self) -> None:
         for load, time_s in self.times_s.items():
             if not 0 < time_s <= LARGEST:
-                raise ValueError(f"the time of the {load} control is {time_s}")
+                raise ValueError(f"the time of the {load} control is {time_s}, which is out of range")
 
 
 @dataclass(frozen=True)

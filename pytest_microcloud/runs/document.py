@@ -60,7 +60,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Ours:
-    """Our part of a benchmark."""
+    """Our part of a benchmark's `extra_info`."""
 
     board: str
     measurements: list[StoredMeasurement]
@@ -72,14 +72,14 @@ class Ours:
 
 @dataclass(frozen=True)
 class ExtraInfo:
-    """A benchmark's extra info; a benchmark without our part is the user's own."""
+    """The `extra_info` of a benchmark; without our part, the benchmark is not ours."""
 
     microcloud: Ours | None = None
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark of pytest-benchmark."""
+    """A benchmark in the form of pytest-benchmark."""
 
     fullname: str
     extra_info: ExtraInfo | None = None
@@ -87,9 +87,9 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Session:
-    """Our part of the machine info.
+    """Our part of `machine_info`.
 
-    Boards and their controls, plan, descriptions of experiments, every test's outcome.
+    It has the boards and their controls, the plan, descriptions of experiments, and every test's outcome.
     """
 
     effort: str = ""
@@ -102,7 +102,7 @@ class Session:
 
 @dataclass(frozen=True)
 class MachineInfo:
-    """The machine info; only our part is read."""
+    """The `machine_info` of a run file; only our part is read."""
 
     microcloud: Session
 
@@ -117,5 +117,5 @@ class Document:
 
 
 def decoded(document: Mapping[str, Any]) -> Document:
-    """Return a document, typed; raises msgspec.ValidationError with the path of a wrong value."""
+    """Return the typed form of a document; raises msgspec.ValidationError with the path of a wrong value."""
     return msgspec.convert(document, Document)

@@ -93,7 +93,7 @@ class Run:
         return self.file.stem
 
     def boots(self, board: str) -> int:
-        """Return the largest number of a board's boots in which any one metric was measured."""
+        """Return in how many boots of a board the most often measured metric was measured."""
         boots: dict[tuple[object, ...], set[int]] = {}
         for e in self.entries:
             if e.board == board and not e.stage:
@@ -102,7 +102,7 @@ class Run:
         return max(map(len, boots.values()), default=0)
 
     def trusted(self, stage: str = "") -> Iterator[tuple[Entry, Measurement]]:
-        """Yield the valid measurements of a stage: those with samples, all of them finite."""
+        """Yield the valid measurements of a stage; they have samples, and all samples are finite."""
         for entry in self.entries:
             if entry.stage == stage:
                 for m in entry.measurements:
@@ -111,11 +111,11 @@ class Run:
 
     @property
     def unfinished(self) -> bool:
-        """Whether planned tests have no outcome, because the run was interrupted."""
+        """Whether the run was interrupted: a planned test has no outcome."""
         return not {entry.test for entry in self.entries}.issuperset(self.plan.tests)
 
     def is_of(self, os_release: str) -> bool:
-        """Whether one of the boards ran an OS release, given as words of its name or a HypriotOS version."""
+        """Whether a board ran an OS release, given as words of its name or as a HypriotOS version."""
         wanted = re.compile(rf"(?<![\w.]){re.escape(os_release)}(?![\w.])", re.IGNORECASE)
         return any(wanted.search(name) for facts in self.boards.values() for name in facts.releases)
 
@@ -187,7 +187,7 @@ def _text(file: Path) -> str:
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "is not a regular file")
         if found.st_size > LARGEST_BYTES:
-            raise OSError(errno.EFBIG, f"{found.st_size} bytes exceed the largest run file ({LARGEST_BYTES})")
+            raise OSError(errno.EFBIG, f"has {found.st_size} bytes, but the limit is {LARGEST_BYTES}")
         return opened.read(LARGEST_BYTES).decode("utf-8")
 
 
@@ -197,7 +197,7 @@ def load(file: Path) -> Run:
 
 
 def understood(file: Path, document: Mapping[str, Any]) -> Run:
-    """Return the run in a document that was read from `file`; raises RunError as `load` does."""
+    """Return the run that a document of `file` describes; raises RunError as `load` does."""
     from msgspec import ValidationError
 
     from pytest_microcloud.runs.document import decoded
@@ -234,9 +234,10 @@ def _refuse_later_schema(file: Path, benchmarks: Iterable[Any]) -> None:
 def every(
     directory: Path, *, newest_first: bool = False, apart_from: Path | None = None
 ) -> Iterator[Run | Skipped]:
-    """Yield each run of a directory, by name, and each file that is not a run.
+    """Yield each run of a directory, and a `Skipped` for each file that is not a run.
 
-    The oldest run comes first, or with `newest_first` the newest. `apart_from` is a run file to leave out.
+    Runs are in the order of their names: the oldest first or, with `newest_first`, the newest first.
+    `apart_from` is a run file to leave out.
     """
     for file in sorted(directory.glob("*.json"), reverse=newest_first):
         if apart_from and _same(file, apart_from):
@@ -301,7 +302,7 @@ def _same(file: Path, other: Path) -> bool:
 
 
 def _entries(document: Document) -> Iterator[Entry]:
-    """Yield the entries with a benchmark, then the others; verdict and reason come from the outcomes."""
+    """Yield entries with a benchmark, then entries without; verdict and reason are from the outcomes."""
     outcomes = {outcome.test: outcome for outcome in document.machine_info.microcloud.outcomes}
     for benchmark in document.benchmarks:
         ours = benchmark.extra_info and benchmark.extra_info.microcloud

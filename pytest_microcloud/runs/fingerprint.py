@@ -13,7 +13,7 @@ from typing import Any
 SAME_CPUS = 0.01
 """Two calibrations of a host that differ by at most this share emulate the same CPU."""
 LARGEST = 1e18
-"""No figure of a board is larger, whatever its unit."""
+"""The largest absolute value of a number in a run file, whatever the unit."""
 
 
 CONTROLLER = "controller"
@@ -71,7 +71,7 @@ class MadeOf:
         for name in ("calibrated_cpus", "cpu_share"):
             value = getattr(self, name)
             if value is not None and not 0 < value <= LARGEST:
-                raise ValueError(f"{name} is {value}, which is no share or number of CPUs")
+                raise ValueError(f"{name} is {value}, which is neither a share nor a number of CPUs")
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Fingerprint:
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Fingerprint:
-        """Return the fingerprint that a run file holds; raises msgspec.ValidationError."""
+        """Return a fingerprint from its form in a run file; raises msgspec.ValidationError."""
         import msgspec
 
         return msgspec.convert(dict(facts), cls)
@@ -170,7 +170,7 @@ class Fingerprint:
             if was != is_now:
                 yield f"the {name} is {is_now}, but was {was}"
         if self.load_from != other.load_from:
-            yield f"the load came from {other.load_from}, but was from {self.load_from}"
+            yield f"the load came from {other.load_from}, but came from {self.load_from} before"
         both = self.card or Card(), other.card or Card()
         if cards and all(card.cid for card in both) and both[0].cid != both[1].cid:
             was, is_now = (card.name or "no name" for card in both)

@@ -10,7 +10,7 @@ MOST_BOOTS = 1_000_000
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is to measure: `tests` are node ids, and `baseline` is the user's reference to a run.
+    """What a run is to measure: `tests` are node ids, and `baseline` is the value of --microcloud-baseline.
 
     All fields are empty in run files of earlier versions.
     """
@@ -32,7 +32,7 @@ class Plan:
     def is_like(self, other: Plan, any_of: int = 0) -> bool:
         """Whether another plan has the same boards, effort and boots.
 
-        With `any_of`, this plan may have any `any_of` of the other plan's boards.
+        With `any_of`, this plan must have exactly that many of the other plan's boards instead of all.
         """
         same = set(self.hosts) <= set(other.hosts) and len(self.hosts) == (any_of or len(other.hosts))
         return same and (self.effort, self.boots) == (other.effort, other.boots)

@@ -23,7 +23,7 @@ MOST_LISTED = 5
 
 @dataclass(frozen=True)
 class Unfinished:
-    """An unfinished run, with the data of its finished tests and boards, which is taken over.
+    """An unfinished run, with the data that a resumed session takes over: finished tests, and boards.
 
     Benchmarks, outcomes, boards and controls are as stored.
     """
@@ -48,7 +48,7 @@ class Unfinished:
             half_written.unlink(missing_ok=True)
 
     def must_be(self, board: str, fingerprint: Mapping[str, Any]) -> None:
-        """Raise BoardError if a board's fingerprint differs from the fingerprint in the run."""
+        """Raise BoardError if the board's fingerprint differs from the board's fingerprint in the run."""
         if not (before := self.boards.get(board)):
             return
         was, is_now = Fingerprint.of(before), Fingerprint.of(fingerprint)
@@ -71,9 +71,10 @@ class Unfinished:
 
 
 def find(directory: Path, plan: Plan, any_of: int = 0) -> Unfinished:
-    """Return a directory's newest unfinished run that is like a plan. Raises UserMistake.
+    """Return a directory's newest unfinished run with this plan's boards, effort and boots.
 
-    With `any_of`, the run may have any `any_of` of the plan's boards.
+    With `any_of`, the run must have exactly that many of the plan's boards instead of all. Raises
+    UserMistake if there is no such run.
     """
     there = []
     for file in sorted(directory.glob("*.json"), reverse=True):
@@ -81,7 +82,7 @@ def find(directory: Path, plan: Plan, any_of: int = 0) -> Unfinished:
             document = runs.read(file)
             run = runs.understood(file, document)
             theirs = run.plan
-            if not theirs.hosts:  # of an earlier version
+            if not theirs.hosts:  # written by an earlier version
                 continue
             if is_being_written(file):
                 there.append(f"{file.stem} ({theirs}; still running)")
@@ -105,7 +106,7 @@ def find(directory: Path, plan: Plan, any_of: int = 0) -> Unfinished:
 
 
 def stored(file: Path, document: dict[str, Any]) -> Unfinished:
-    """Return the run of a file, given the document that `runs.read` returned."""
+    """Return the unfinished run of a file, from the document that `runs.read` returned."""
     return _taken_over(runs.understood(file, document), document)
 
 

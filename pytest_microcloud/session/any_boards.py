@@ -1,4 +1,4 @@
-"""With --microcloud-any=N, a session uses N free boards out of those that --hosts names."""
+"""With --microcloud-any=N, a session chooses N free boards from the boards that --hosts selects."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def narrow(config: pytest.Config, rack: Rack, resumed: Collection[str] = ()) -> None:
-    """Choose the boards, and lock them at once; `resumed` are the boards of a run that is resumed.
+    """Choose free boards, and lock each board immediately; `resumed` are the boards of the run to resume.
 
-    If no test will be run, the first boards are chosen, and none is connected. Raises UserMistake.
+    If no test will be run, the first boards are chosen, and no board is locked. Raises UserMistake.
     """
     count = options.any_boards(config)
     if not count:
@@ -50,6 +50,6 @@ def _sentences(reasons: dict[str, str]) -> list[str]:
 
 
 def _say(text: str) -> None:
-    """Show why the session does not begin yet; the terminal reporter does not exist yet."""
+    """Print to stderr why the session has to wait: pytest's terminal reporter does not exist yet."""
     sys.stderr.write(f"microcloud: {text}\n")
     sys.stderr.flush()

@@ -49,7 +49,7 @@ class BoardLifecycle:
             self._controls.before(item, board)
 
     def pytest_unconfigure(self) -> None:
-        """Release all boards even if the session never finished."""
+        """Release all boards, even if pytest_sessionfinish was never called."""
         self.release()
 
     def release(self) -> None:
@@ -70,7 +70,7 @@ class BoardLifecycle:
         session = self._session
         session.redactor.learn(names=board.facts.names, identifiers=board.facts.identifiers)
         found = fingerprint(board, session.place)
-        shown = in_all(found, session.redactor.without_secrets)  # as in the run file
+        shown = in_all(found, session.redactor.without_secrets)  # redacted as in the run file
         if session.resumed is not None:
             session.resumed.must_be(board.name, shown)
         session.boards[board.name] = board
@@ -94,7 +94,7 @@ class BoardLifecycle:
 
 
 class Release:
-    """The hook that ends a session of one process."""
+    """The hook that releases the boards at the end of a session without workers."""
 
     def __init__(self, config: pytest.Config, lifecycle: BoardLifecycle) -> None:
         self._session = config.stash[SESSION]

@@ -1,4 +1,4 @@
-"""Board time for pytest-benchmark."""
+"""Makes pytest-benchmark measure in board time: the sum of the times measured on the board."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class OnBoardTime:
     """The hook that makes pytest-benchmark use board time for every test that measures."""
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Set the benchmark's timer, even if a mark of the test names another timer."""
+        """Set board time as the benchmark's timer, even if a mark of the test sets another timer."""
         if fixtures.uses(item, ("measure",)):
             own = item.get_closest_marker("benchmark")
             arguments = {**(own.kwargs if own else {}), "timer": BoardClock()}

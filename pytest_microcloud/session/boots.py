@@ -1,4 +1,4 @@
-"""Boots as samples: every test that measures runs once in each boot of its board."""
+"""Each boot gives one sample: every test that measures runs once in each boot of its board."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pytest_microcloud.session.state import SESSION, Phase
 
 
 class Boots:
-    """The hooks that spread tests over boots, and run the tests of one boot before those of the next."""
+    """The hooks that run tests in several boots: all tests of one boot, then all tests of the next boot."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._session = config.stash[SESSION]
 
     @pytest.hookimpl(trylast=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Run a test that measures once in every boot; the test's name ends with the boot."""
+        """If a test measures, run the test once in every boot; the test's name ends with the boot."""
         if self._session.boots > 1 and fixtures.uses(metafunc.definition, ("measure",)):
             phases = [Phase(boot) for boot in range(1, self._session.boots + 1)]
             metafunc.fixturenames.append(PHASE)
@@ -25,13 +25,13 @@ class Boots:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-        """Tear down the fixtures of all scopes before a board reboots: they may depend on the boot."""
+        """Tear down fixtures of all scopes before a board reboots: fixtures may depend on the boot."""
         if nextitem is None or not self._reboots(item, nextitem):
             return None
         return bool(item.ihook.pytest_runtest_protocol(item=item, nextitem=None))
 
     def _reboots(self, item: pytest.Item, nextitem: pytest.Item) -> bool:
-        """Return whether a board reboots between two tests."""
+        """Return whether a board has to reboot after `item` and before `nextitem`."""
         needed, name = phase_of(nextitem), board_of(nextitem)
         if needed is None or name is None:
             return False

@@ -35,7 +35,7 @@ class Chosen:
 
 CHOSEN: pytest.StashKey[Chosen] = pytest.StashKey()
 PASSED_OVER: pytest.StashKey[list[str]] = pytest.StashKey()
-"""With --microcloud-any, a sentence for each board that is not used."""
+"""With --microcloud-any, sentences about the boards that are not used."""
 
 
 def chosen(config: pytest.Config) -> Chosen:
@@ -62,7 +62,7 @@ def chosen(config: pytest.Config) -> Chosen:
     if not targets:
         raise UserMistake(
             f"--hosts={config.option.hosts}: {'; '.join(out_of_service(left_out))}. "
-            "To use such a board anyway, give its own name to --hosts"
+            "To use such a board anyway, give the board's name (not its group) to --hosts"
         )
     if (count := options.any_boards(config)) > len(targets):
         there = [target.name for target in targets]
@@ -75,8 +75,8 @@ def chosen(config: pytest.Config) -> Chosen:
 
 
 def not_used(config: pytest.Config) -> list[str]:
-    """Return the header's lines about boards that are out of service."""
-    there = config.stash.get(CHOSEN, None)  # a worker has none
+    """Return the header's lines about boards that --hosts selects but the session does not use."""
+    there = config.stash.get(CHOSEN, None)  # not set in a worker
     lines = out_of_service(there.left_out if there else ())
     return [*lines, *config.stash.get(PASSED_OVER, ())]
 

@@ -47,10 +47,10 @@ def record(
 
 
 class Collected:
-    """The newest record of each test, the boards' fingerprints and controls, in the order of the reports.
+    """Collects from reports: each test's newest record, and the boards' fingerprints and controls.
 
-    The finished tests of `before`, the interrupted run that is resumed, come first. `drift` is how boards
-    drifted, in sentences, once that is known.
+    The finished tests of `before`, the interrupted run that is resumed, come first. `drift` is a
+    dict from each board that drifted to sentences about its drift; it is empty until drift is judged.
     """
 
     def __init__(self, before: Unfinished | None = None) -> None:
@@ -66,7 +66,7 @@ class Collected:
         self._places: dict[str, int] = {}
 
     def arrange(self, boards: Iterable[str], tests: Iterable[str] = ()) -> None:
-        """Keep boards and tests in this order, whatever the order of their reports."""
+        """Set the order of boards and tests in the results; without it, the order is that of the reports."""
         self._places = {name: place for place, name in enumerate((*boards, *tests))}
 
     @property
@@ -76,12 +76,12 @@ class Collected:
 
     @property
     def fingerprints(self) -> dict[str, Mapping[str, Any]]:
-        """A dict from name to fingerprint, for all boards of the run."""
+        """A dict from board to fingerprint, for all boards of the run."""
         return {name: self._fingerprints[name] for name in self._in_order(self._fingerprints)}
 
     @property
     def controls(self) -> dict[str, dict[str, Any]]:
-        """A dict from board to its control as the run file holds it, for boards whose control was read."""
+        """A dict from each board whose control was read to the control, in the form of the run file."""
         return {
             name: {"readings": self._readings[name], "drift": list(self.drift.get(name, ()))}
             for name in self._in_order(self._readings)
@@ -97,7 +97,7 @@ class Collected:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Add a report's record before any other hook needs it."""
+        """Add the report's record; runs first, because other hooks read the records."""
         if (brought := record_of(report)) is not None:
             self.add(report.nodeid, brought)
 
@@ -115,12 +115,12 @@ class Collected:
             self._entries.pop(test, None)
 
     def record(self, test: str) -> Mapping[str, Any] | None:
-        """Return the record of a test that has an outcome."""
+        """Return the record of a test, or None if the test has no outcome."""
         return self._records.get(test)
 
     @property
     def records(self) -> Mapping[str, Mapping[str, Any]]:
-        """A dict from test to record, for this session's tests that have an outcome."""
+        """A dict from each of this session's tests with an outcome to the test's record."""
         return {test: self._records[test] for test in self._in_order(self._records)}
 
     @property
@@ -135,7 +135,7 @@ class Collected:
         return list(dict.fromkeys(entry.experiment for entry in (*taken_over, *self._typed())))
 
     def fingerprint(self, board: str) -> Fingerprint:
-        """Return the fingerprint of a board that was up in this session, or in the interrupted run."""
+        """Return the fingerprint of a board that was up in this session or in the interrupted run."""
         from pytest_microcloud.runs.fingerprint import Fingerprint
 
         return Fingerprint.of(self._fingerprints[board])

@@ -1,6 +1,7 @@
 """The gate's confirmation: the tests that measured suspects run again, in fresh boots of both sides.
 
-The sides alternate, so that a change of conditions affects both.
+A suspect is a finding that may be a regression. The sides are baseline and candidate. Their boots alternate,
+so that a change of conditions affects both sides.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ BeforeTest = Callable[[pytest.Session, pytest.Function], None]
 
 
 def suspects_of(findings: Sequence[Finding]) -> list[Finding]:
-    """Return the findings to measure again."""
+    """Return the findings to confirm: those that the gate suspects, and those that fail the session."""
     from pytest_microcloud.verdict import gate
 
     suspects = gate.suspects(findings)
@@ -66,7 +67,7 @@ class Confirmation:
     def _items_of(
         self, session: pytest.Session, run: Run, suspects: Iterable[Finding]
     ) -> dict[tuple[str, ...], pytest.Function]:
-        """Return a dict from name to test, for the tests that measured the suspects, whatever their boot."""
+        """Return a dict from name (without the boot) to test, for the tests that measured the suspects."""
         from pytest_microcloud.verdict.results import point
 
         keys = {(f.board, f.metric, point(f.labels)) for f in suspects}
@@ -122,7 +123,7 @@ class Confirmation:
 
 
 class NotConfirmed(Exception):
-    """Suspects cannot be measured again; the text is the reason."""
+    """Raised if suspects cannot be measured again; the text is the reason."""
 
 
 class WorkersConfirmation:
@@ -147,7 +148,7 @@ class WorkersConfirmation:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Confirm after the last test, unless the session was stopped."""
+        """Measure suspects again after the last test, unless the session was stopped."""
         result = yield
         if not session.shouldstop and not session.shouldfail:
             self._confirm(session)
@@ -176,7 +177,7 @@ class WorkersConfirmation:
 
 
 def _again(item: pytest.Function, phase: Phase) -> pytest.Function:
-    """Return the same test for another boot, as collection would have created it."""
+    """Return a copy of a test for another boot, equal to the test that collection would have created."""
     callspec: Any = item.callspec
     words = [*_words(item), str(phase)]
     callspec = dataclasses.replace(callspec, params={**callspec.params, PHASE: phase}, _idlist=words)
@@ -193,7 +194,7 @@ def _again(item: pytest.Function, phase: Phase) -> pytest.Function:
 
 
 def _words(item: pytest.Function) -> list[str]:
-    """Return the words in the brackets of a test's name, without the boot."""
+    """Return the ids of a test's parameters, as in the brackets of its name, without the boot."""
     words = list(item.callspec._idlist)
     return words[:-1] if phase_of(item) else words
 

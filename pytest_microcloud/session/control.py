@@ -22,7 +22,7 @@ class ControlReadings:
 
     A reading waits in the session's `readings` until it travels on the next report of its board. A control
     that cannot be read is a reading without times, and never an error. The gate's confirmation has no
-    readings, because it alternates both sides.
+    readings, because drift affects both of its alternating sides.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -32,7 +32,7 @@ class ControlReadings:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Find the last test of each board that measures, once the order of the tests is known."""
+        """Find each board's last test that measures, once the order of the tests is known."""
         self._last = {board: item for item in session.items if (board := _measured(item))}
 
     def before(self, item: pytest.Item, board: Board) -> None:
@@ -43,7 +43,7 @@ class ControlReadings:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Read the control at the end, after the last test's fixtures; also if the session stops early."""
+        """Read the control after the teardown of a board's last test, or when the session stops early."""
         try:
             result = yield
         except Exception:

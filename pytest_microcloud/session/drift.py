@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Drift:
-    """The hooks that compare each board's control with its earlier sessions, in the process that reports."""
+    """The hooks that compare each board's control with earlier sessions, in the process that reports."""
 
     def __init__(self, config: pytest.Config, run_file: RunFile) -> None:
         self._session = config.stash[SESSION]
@@ -27,13 +27,13 @@ class Drift:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:
-        """Compare after the last test, before the gate does (innermost wrapper)."""
+        """Compare the controls after the last test, before the gate compares the run (innermost wrapper)."""
         result = yield
         self._judge()
         return result
 
     def pytest_sessionfinish(self) -> None:
-        """Compare at the end of an interrupted session, before its page is written."""
+        """Compare the controls at the end of an interrupted session, before the session's page is written."""
         self._judge()
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
@@ -67,13 +67,13 @@ class Drift:
             self._run_file.mark(collected.drift)
 
     def _controls(self) -> Mapping[str, Control]:
-        """Return a dict from board to control, for the boards that were read in this session."""
+        """Return a dict from board to control, for boards whose control was read in this session."""
         collected = self._session.collected
         return {name: collected.control(name) for name in collected.boards if name in collected.controls}
 
 
 def _lines(name: str, control: Control) -> Iterator[str]:
-    """Yield the warnings about a board."""
+    """Yield warnings about a board: its drift, and controls that could not be read."""
     for sentence in control.drift:
         yield f"{name}: {sentence}: the measurements of this session are marked"
     left_out: dict[tuple[str, str], list[str]] = {}

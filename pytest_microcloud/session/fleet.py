@@ -1,4 +1,4 @@
-"""A session with pytest-xdist, on the controller's side: it reports, while workers drive the boards."""
+"""The controller's side of a session with pytest-xdist: workers drive the boards, the controller reports."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
     from pytest_microcloud.session.sites import Sites
 
 INPUT = "microcloud"
-"""Our key in a worker's input."""
+"""The key of our data in a worker's input."""
 RELEASE_TIMEOUT_S = 300.0
-"""Timeout for the workers to release their boards at the end."""
+"""Timeout for the release of all boards by the workers at the end."""
 AFTER_LOOP = ("testreport", NAME)
 """The events that are still handled after the session was interrupted."""
 
 
 class Fleet:
-    """The hooks of a controller."""
+    """The hooks of the controller of pytest-xdist workers."""
 
     def __init__(
         self,
@@ -67,14 +67,14 @@ class Fleet:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Lock the run, and handle the workers' events."""
+        """Lock the run, and start to handle the workers' events."""
         self._session.rack.workspace.open()
         dsession = self._config.pluginmanager.getplugin("dsession")
         handle_with(self._handle, dsession)
         when_not_replaced(self._lost, dsession)
 
     def pytest_configure_node(self, node: WorkerController) -> None:
-        """Send a worker the targets, the run, the baseline, and the place of the worker."""
+        """Put the targets, the run, the baseline and the worker's place into the worker's input."""
         place = self._sites.of_worker(node.gateway.spec) or CONTROLLER
         node.workerinput[INPUT] = {**self._input, "place": place}
         if self._gateways is not None:
@@ -84,7 +84,7 @@ class Fleet:
 
     @cached_property
     def _input(self) -> dict[str, Any]:
-        """The input of every worker, read once, so that the replacement of a crashed worker gets the same."""
+        """The input of all workers, read once, so that a replacement for a crashed worker gets it, too."""
         from pytest_microcloud import runs
 
         session = self._session
@@ -99,7 +99,7 @@ class Fleet:
         }
 
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Producer) -> BoardScheduling:
-        """Schedule by board."""
+        """Return the scheduler that runs all tests of a board on one worker."""
         return BoardScheduling(config, log, lambda test: str(self._tests[test]["unit"]), self._sites)
 
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
@@ -113,7 +113,7 @@ class Fleet:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
-        """Record the test in which a worker crashed as an error of its board."""
+        """Record the crash of a worker as an error of the board that the worker was testing."""
         from pytest_microcloud.runs import Entry
 
         found = self._tests[crashitem]
@@ -174,7 +174,7 @@ class Fleet:
             dsession.handle_crashitem(test, node)
 
     def _new(self, lines: list[str]) -> list[str]:
-        """Return a board's line and its details; only the line if an earlier board had the same details."""
+        """Return a board's line and details, without the details if an earlier board had the same details."""
         details = tuple(lines[1:])
         if details in self._said:
             return lines[:1]
@@ -182,7 +182,7 @@ class Fleet:
         return lines
 
     def _wait(self) -> None:
-        """Wait for the workers, and handle what they still report."""
+        """Wait for the workers to end, and handle their remaining events."""
         dsession: Any = self._config.pluginmanager.getplugin("dsession")
         deadline = time.monotonic() + RELEASE_TIMEOUT_S
         while any(self._is_up(node) for node in self._nodes) and time.monotonic() < deadline:

@@ -57,7 +57,7 @@ class Gate:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Compare after the last test; a session that was stopped earlier is not compared."""
+        """Compare the run with the baseline after the last test, unless the session was stopped earlier."""
         result = yield
         try:
             self._session.comparison = self._judged(session)
@@ -70,9 +70,9 @@ class Gate:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Fail the session for a regression, and if the run could not be compared.
+        """Fail the session if a metric regressed or if the run could not be compared.
 
-        Runs after the hook of a resumed session (`tryfirst`), which sets the exit status, too.
+        Runs after `Resumed.pytest_sessionfinish` (`tryfirst`), which also sets the exit status.
         """
         if self._session.comparison is None and self._unconfirmed is not None:
             self._session.comparison = self._unconfirmed
@@ -167,14 +167,14 @@ def _key(finding: Finding) -> tuple[str, str, tuple[tuple[str, str], ...]]:
 
 
 def _is_final(finding: Finding | None) -> bool:
-    """Whether the confirmation of a suspect was conclusive."""
+    """Whether a suspect's confirmation has a finding, and the finding is conclusive."""
     from pytest_microcloud.verdict.gate import TOO_FEW
 
     return finding is not None and finding.verdict != TOO_FEW
 
 
 def _final(suspect: Finding, again: Finding | None) -> Finding:
-    """Return the final finding for a suspect, whether or not its confirmation was conclusive."""
+    """Return a suspect's final finding; `again` is the finding of its confirmation, if there is one."""
     from pytest_microcloud.verdict.comparison import BESIDE_DRIFT
     from pytest_microcloud.verdict.gate import NO_EVIDENCE, REGRESSED
 

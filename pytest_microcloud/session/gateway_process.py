@@ -1,7 +1,7 @@
-"""Runs on a gateway during a session: keeps the session's directories there, and passes signals on.
+"""Runs on a gateway during a session: creates the session's directories, and signals the workers.
 
 execnet sends this source to the gateway, so the module imports only the standard library. The first message
-from the controller is the directory in which workers start, or None, and the run id; the first answer is a
+from the controller holds the directory of the `--tx` spec (`chdir`, or None) and the run id. The reply is a
 dict that describes the gateway. Further messages are `["signal", pid, number]` and `["end"]`.
 
 Another process removes the directories: it waits until this process has ended, by whatever cause, and until
@@ -21,9 +21,9 @@ from typing import Any
 PREFIX = "mc-"
 """Prefix of the run's directory on a gateway. It is short, because paths of sockets must be short."""
 WORKERS_END_S = 60
-"""How long the workers may take to release their boards once the controller is gone."""
+"""How long the workers may take to release their boards after the controller has gone."""
 NEEDED = {"ssh": "openssh-client", "ab": "apache2-utils"}
-"""A dict from each program that a worker runs on its own machine to the Debian package."""
+"""A dict from each program that a worker runs on its machine to the Debian package of the program."""
 REMOVE = """
 import os, shutil, signal, sys, time
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
@@ -91,7 +91,7 @@ def keep(channel: Any) -> None:
 
 
 def _installed() -> dict[str, Any]:
-    """Return the plugin's version, or why it cannot be imported, and which packages are missing."""
+    """Return a dict with the plugin's version, or why its import fails, and with the missing packages."""
     try:
         import pytest_microcloud
 

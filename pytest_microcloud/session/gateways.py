@@ -1,8 +1,8 @@
 """Prepares other machines, such as the gateway of a site, for workers, and cleans up afterwards.
 
-One connection per `--tx` spec lasts as long as the session, beside the connections of the workers: see
-`gateway_process`. pytest-xdist starts the workers in a directory that this connection keeps, and copies the
-suites into it.
+Besides the workers' connections, each `--tx` spec has a connection that lasts as long as the session: see
+`gateway_process`, which runs over this connection and creates a directory on the gateway. pytest-xdist
+starts the workers in this directory, and copies the suites into it.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ CONNECT_TIMEOUT_S = 60.0
 END_TIMEOUT_S = gateway_process.WORKERS_END_S + 60.0
 LOGIN = "openssh-client"
 NOT_KEPT = ("chdir=", "id=", "execmodel=", "env:", "nice=")
-"""Keys of a worker's spec that the connection beside it does not have."""
+"""Keys of a `--tx` spec that apply only to workers, and not to the session's connection."""
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """The connection for the workers of a spec, and a description of their gateway (`about`)."""
+    """The session's connection to the gateway of a `--tx` spec; `about` describes the gateway."""
 
     site: str
     gateway: Gateway
@@ -49,7 +49,7 @@ class _Kept:
 
 
 class Gateways:
-    """The hooks of a controller if some workers run on other machines. Raises UserMistake."""
+    """The hooks of a controller if some workers run on other machines."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -66,9 +66,10 @@ class Gateways:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionstart(self) -> Generator[None, None, None]:
-        """Connect, and start the workers' ssh so that a terminal's Ctrl-C does not end them.
+        """Connect to the gateways, and block SIGINT while pytest-xdist starts the workers.
 
-        The ssh processes inherit the blocked SIGINT. A worker on this machine unblocks it (`worker.begin`).
+        The workers' ssh processes inherit the blocked SIGINT, so Ctrl-C in a terminal does not end ssh. A
+        worker on this machine unblocks SIGINT (`worker.begin`).
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -81,12 +82,12 @@ class Gateways:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_newgateway(self, gateway: Gateway) -> None:
-        """Give the next worker pytest arguments with the paths on its machine."""
+        """Set the pytest arguments of the next worker, with paths on the worker's machine."""
         self._config.invocation_params = self._here if is_here(gateway.spec) else self._there
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Remove what is on the gateways, after the workers have ended."""
+        """Remove the session's files from the gateways, after the workers have ended."""
         result = yield
         if (left := self._end()) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -96,12 +97,12 @@ class Gateways:
         return result
 
     def pytest_unconfigure(self) -> None:
-        """Remove what is on the gateways if the session never began."""
+        """Remove the session's files from the gateways, if pytest_sessionfinish was never called."""
         self._end()
         self._config.invocation_params = self._here
 
     def input_for(self, node: WorkerController) -> dict[str, Any]:
-        """Return a worker's input about its gateway; an empty dict for a worker on this machine."""
+        """Return the part of a worker's input that only a worker on a gateway needs; else an empty dict."""
         spec = node.gateway.spec
         return {} if is_here(spec) else {"gateway": site_of(spec), **self._read}
 
@@ -112,7 +113,7 @@ class Gateways:
                 kept.channel.send(["signal", node.gateway._rinfo().pid, int(number)])
 
     def _open(self) -> None:
-        """Connect to all gateways at once, and let workers start in the directories there."""
+        """Connect to all gateways in parallel, and make workers start in the gateways' directories."""
         specs = {str(spec): spec for spec in expanded(self._config) if not is_here(spec)}
         found = {text: self._connecting(spec) for text, spec in specs.items()}
         moved = {}
@@ -125,7 +126,7 @@ class Gateways:
         self._files.choose()
 
     def _connecting(self, spec: XSpec) -> Future[_Kept]:
-        """Connect in a daemon thread, which does not keep the session from ending."""
+        """Connect in a daemon thread, so that a slow connection does not keep the session from ending."""
         result: Future[_Kept] = Future()
         run_id = self._config.stash[SESSION].rack.workspace.run_id
         text = "//".join(part for part in str(spec).split("//") if not part.startswith(NOT_KEPT))
@@ -163,7 +164,7 @@ class Gateways:
             self._config.stash[SESSION].progress.announce(kept.site, what)
 
     def _end(self) -> list[str]:
-        """Let all gateways remove the directories; return the sites whose gateways do not confirm that."""
+        """Make all gateways remove their directories; return the sites of gateways that do not confirm."""
         kept, self._kept = self._kept, {}
         left = []
         for one in kept.values():
@@ -181,12 +182,12 @@ class Gateways:
 
 
 def _result(spec: XSpec, connecting: Future[_Kept]) -> _Kept:
-    """Wait for a connection. Raises UserMistake."""
+    """Wait for a connection, and return it. Raises UserMistake if the connection fails."""
     try:
         return connecting.result(CONNECT_TIMEOUT_S)
     except TimeoutError:
         what = f"the machine did not respond within {CONNECT_TIMEOUT_S:.0f} s"
-    except (execnet.HostNotFound, EOFError, OSError):  # execnet does not always distinguish these
+    except (execnet.HostNotFound, EOFError, OSError):  # execnet does not always distinguish these causes
         python = spec.python or "python"
         what = f"ssh cannot log in, or there is no {python} on that machine (choose another with //python=…)"
     except Exception as error:
@@ -199,7 +200,7 @@ def _by_hand(spec: XSpec) -> str:
 
 
 def _moved(spec: str, about: dict[str, Any]) -> str:
-    """Return the spec of workers that start, and keep all temporary files, in the gateway's directories."""
+    """Return a worker's spec, changed to start and to keep temporary files in the gateway's directories."""
     kept = [part for part in spec.split("//") if not part.startswith("chdir=")]
     run = about["run"]
     environment = {"TMPDIR": run, "XDG_RUNTIME_DIR": run, turns.DIRECTORY: about["temporary"]}

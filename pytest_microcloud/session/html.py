@@ -1,6 +1,6 @@
-"""pytest-html's page, with the verdicts on top, and the pages over all runs.
+"""Adds verdicts to pytest-html's page, and writes the pages that compare all runs.
 
-On these pages, text from elsewhere is escaped, and secrets and addresses are redacted.
+On these pages, text from tests and boards is escaped, and secrets and addresses are redacted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.session.write_errors import WriteErrors
 
 LOG = "log of "
-"""Beginning of the names of those pytest-html extras that hold a board's log."""
+"""Prefix of the name of a pytest-html extra that holds a board's log."""
 
 
 class Page:
@@ -118,7 +118,7 @@ class Page:
         return options.path(self._config, "reports") / name
 
     def _run(self) -> Run:
-        """Return this session's run with the boards' addresses, without the gate's confirmation."""
+        """Return this session's run with the boards' addresses, but without the gate's confirmation."""
         from dataclasses import replace
 
         session, collected = self._session, self._session.collected
@@ -157,7 +157,7 @@ class KeptPage:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """Say that the previous page was kept, because pytest-html reports that it wrote a page."""
+        """Report that the previous page was kept: pytest-html reports a new page, which was replaced."""
         if self._moved:
             terminalreporter.write_line("no board was used, so the page of the previous session was kept")
 
@@ -165,7 +165,8 @@ class KeptPage:
 def _logs(tests: list[dict[str, Any]]) -> dict[str, str]:
     """Remove the boards' logs from the tests, and return a dict from board to the board's last log.
 
-    The page shows only the last logs, because all logs would be too large. The tests' links point to them.
+    The page shows only the last logs, because all logs would be too large. Links of earlier logs
+    are changed to point to the last log.
     """
     logs: dict[str, str] = {}
     for test in tests:

@@ -1,4 +1,4 @@
-"""After a test failed: a sentence about what happened to its board, and the board's logs."""
+"""After a test has failed, diagnoses the test's board and stores the board's logs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class IncidentLog:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Prepend a diagnosis of the board to the error, for the hooks that run later; attach the logs."""
+        """Prepend a diagnosis of the board to the error before other hooks read it; attach the logs."""
         name = board_of(item)
         error = call.excinfo.value if call.excinfo is not None else None
         if name is None or error is None:

@@ -69,7 +69,7 @@ def note(item: pytest.Item, verdict: str, reason: str, measurements: list[Measur
 
 
 def tolerated(item: pytest.Item) -> tuple[str, ...]:
-    """Return the symptoms that a test causes itself, as listed in its mark and in its experiment's record."""
+    """Return the tolerated symptoms of a test, as listed in its mark and in its experiment's record."""
     known = item.config.stash[SESSION].registry.experiments.get(experiment_of(item))
     return (*_mark(item)[1], *(known.tolerates if known else ()))
 

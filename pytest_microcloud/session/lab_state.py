@@ -1,4 +1,4 @@
-"""`microcloud boards`: the state of the inventory's boards, with the drivers and settings of the project.
+"""`microcloud boards`: prints the state of the inventory's boards, using the project's drivers and settings.
 
 Only pytest can read drivers and settings from ini files and conftest.py files. So pytest is started, but ends
 before it collects tests.
@@ -41,7 +41,7 @@ def show(pattern: str, inventory: Path | None, runs: Path, *, as_json: bool) -> 
 
 @dataclass
 class _LabState:
-    """The hook that is called instead of running tests."""
+    """The hook that prints the state of boards instead of running tests."""
 
     pattern: str
     runs: Path
@@ -49,7 +49,7 @@ class _LabState:
 
     @pytest.hookimpl(tryfirst=True, optionalhook=True)
     def pytest_xdist_auto_num_workers(self) -> int:
-        """Ignore the project's --hosts and -n."""
+        """Return 1, so that `-n auto` in the project's settings does not count the boards."""
         return 1
 
     @pytest.hookimpl(tryfirst=True)
@@ -128,7 +128,7 @@ def _cells(state: State, last: LastRun | None) -> tuple[str, ...]:
 
 
 def _texts(state: State) -> list[str]:
-    """Return the texts on a state: each problem, the user of the board, or one of the other states."""
+    """Return texts about a state: out of service; or problems and the board's user; or free or similar."""
     if state.out_of_service is not None:
         return [f"out of service: {state.out_of_service}"]
     texts = list(state.problems)

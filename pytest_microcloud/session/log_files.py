@@ -1,4 +1,4 @@
-"""The logs of boards, beside the run file."""
+"""Writes the logs of boards to files beside the run file."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class BoardClock:
         return self._now_s
 
     def advance(self, seconds: float) -> None:
-        """Advance board time."""
+        """Add the seconds that a measurement took on the board."""
         self._now_s += seconds
 
 
@@ -121,7 +121,7 @@ class Measure:
         return measurements
 
     def _trusted(self, experiment: Callable[[], list[Measurement]]) -> list[Measurement]:
-        """Run the experiment while the board is watched; retry an invalid measurement as often as allowed.
+        """Run the experiment and watch the board; retry invalid measurements up to `retries` times.
 
         Raises InvalidMeasurement with all reasons if the last attempt is invalid, too.
         """

@@ -69,7 +69,7 @@ def open_session(config: pytest.Config) -> None:
 
 
 def _complete(config: pytest.Config, session: Session) -> None:
-    """Complete the session of a controller; its boards may be locked in the process."""
+    """Complete the session of a controller: find the run to resume, lock boards, register hooks."""
     from pytest_microcloud import runs
     from pytest_microcloud.runs.writer import Writer
     from pytest_microcloud.session import any_boards
@@ -180,7 +180,7 @@ def _session(
 
 
 def _purpose(config: pytest.Config, redactor: Redactor) -> str:
-    """Return the text for other sessions that need one of the boards: the redacted command line."""
+    """Return the redacted command line, which other sessions print while they wait for a board."""
     import shlex
 
     from pytest_microcloud.session.fleet import INPUT
@@ -214,7 +214,7 @@ def _refuse_what_measures_nothing(config: pytest.Config) -> None:
             raise UserMistake("--tx: pytest-xdist starts these workers only with -d: add -d")
         return
     if config.option.numprocesses and any(str(a).startswith("--tx") for a in config.invocation_params.args):
-        raise UserMistake("-n and --tx: pytest-xdist leaves out the workers of --tx: run without -n, with -d")
+        raise UserMistake("-n and --tx: pytest-xdist ignores the workers of --tx: use -d instead of -n")
     if config.option.dist != "load":
         raise UserMistake(
             f"--dist={config.option.dist} is not supported, because all tests of a board run on one worker: "
@@ -354,7 +354,7 @@ def _register(config: pytest.Config, plugins: dict[str, object]) -> None:
 
 
 def _set_options(config: pytest.Config, session: Session) -> None:
-    """Set the options of testinfra and pytest-benchmark."""
+    """Set options of testinfra and pytest-benchmark, as a session with boards needs them."""
     config.option.hosts = ",".join(
         f"ssh://{t.name}?controlpersist=0{'&sudo=true' if t.become else ''}"
         for t in session.rack.targets.values()
@@ -367,7 +367,7 @@ def _set_options(config: pytest.Config, session: Session) -> None:
 
 
 def _keep_page(config: pytest.Config, write_errors: WriteErrors) -> None:
-    """Set the options of pytest-html."""
+    """Make pytest-html write `feasibility.html`, unless the user chose a page with --html."""
     if options.flag(config, "plan"):
         return
     if not config.pluginmanager.hasplugin("metadata"):  # pytest-html ends in an INTERNALERROR without it

@@ -45,7 +45,7 @@ class PlanOnly:
 def steps(session: Session, items: Iterable[pytest.Item]) -> dict[str, list[tuple[str, float]]]:
     """Return a dict from board to the board's tests, each with its estimated time (s).
 
-    A test that runs in several boots is listed once. The reboots follow at the end.
+    A test that runs in several boots is listed once. The list of a board ends with its reboots.
     """
     from pytest_microcloud.experiments.startup import BOOT_S
 

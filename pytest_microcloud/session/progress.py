@@ -46,7 +46,7 @@ class Shown(Progress):
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
-        """Show steps from the first test on."""
+        """Attach to pytest's terminal before the first test runs."""
         plugins = session.config.pluginmanager
         capture = plugins.getplugin("capturemanager")
         if (reporter := plugins.getplugin("terminalreporter")) is not None:

@@ -1,4 +1,4 @@
-"""The registry of a session: what ships with the package, and what a user's conftest.py or plugin adds."""
+"""The registry of a session: the entries of this package and of the user's conftest.py and plugins."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ REGISTRY: pytest.StashKey[Registry] = pytest.StashKey()
 
 
 class _Complete:
-    """The hook that refuses a plugin that is loaded after inventory and catalog were read."""
+    """The hook that refuses `pytest_microcloud_register` in plugins loaded after the inventory was read."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._called = self._implementing()
 
     def pytest_plugin_registered(self, plugin_name: str) -> None:
-        """Refuse a late plugin; pytest also calls this hook for plugins registered earlier."""
+        """Refuse a late plugin, but not the earlier plugins, for which pytest also calls this hook."""
         if plugin_name in self._implementing() - self._called:
             raise pytest.UsageError(
                 f"{plugin_name}: pytest_microcloud_register comes too late, after the inventory was read: "

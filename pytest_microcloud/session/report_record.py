@@ -59,7 +59,7 @@ class Records:
             benchmarks=self._benchmarks(item),
         )
         plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
-        if plain["outcome"] and (reason := unreadable(plain["outcome"])):  # a hook changed it
+        if plain["outcome"] and (reason := unreadable(plain["outcome"])):  # a hook changed the measurements
             reason = f"the test's measurements cannot be stored: {reason}"
             plain["outcome"] |= {"verdict": "error", "reason": reason, "measurements": []}
             plain["benchmarks"] = []

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.runs.unfinished import Unfinished
 
 MOST_NAMED = 3
-"""Most tests that a message names as no longer in the suite."""
+"""Most tests that a message lists as no longer in the suite."""
 
 
 class Resume:
@@ -54,9 +54,9 @@ class Resume:
         self._session.gone, self._session.taken_over = frozenset(self._gone()), len(self._deselected)
 
     def _gone(self) -> Iterator[str]:
-        """Yield the planned tests whose file is gone, or whose module was collected without them.
+        """Yield planned tests that the suite no longer has.
 
-        If only single tests were selected, a module may have more tests than were collected.
+        The test's file is gone, or its module was collected completely, but without the test.
         """
         by_test = any("::" in word for word in self._config.args)
         narrowed = by_test or any(self._config.getoption(name, False) for name in ("lf", "stepwise"))
@@ -77,7 +77,7 @@ class Resumed:
         self._session = config.stash[SESSION]
 
     def pytest_report_collectionfinish(self) -> list[str]:
-        """Report how many tests the interrupted run has finished, and which of its tests no longer exist."""
+        """Report how many finished tests are taken over, and which planned tests no longer exist."""
         count = len(self._unfinished.entries)
         tests = f"{count} finished test{'s are' if count != 1 else ' is'}"
         lines = [f"microcloud: resumes run {self._unfinished.file.stem}; {tests} taken over"]
@@ -92,7 +92,7 @@ class Resumed:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> object:
-        """Fail the session if a finished test was infeasible, but not because no tests remain."""
+        """Fail the session if a finished test was infeasible; pass if only no tests remain to be run."""
         if options.nothing_runs(self._config):
             return (yield)
         failed = any(entry.verdict == "infeasible" for entry in self._unfinished.entries)

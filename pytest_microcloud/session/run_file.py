@@ -83,7 +83,7 @@ class RunFile:
                 self.write()
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """Say how to resume an interrupted session."""
+        """Print how to resume an interrupted session."""
         done = {entry.test for entry in self._session.collected.entries} | self._skipped
         left = sum(test not in done for test in self._plan.tests)
         if left and self._session.run_file.is_file():
@@ -104,7 +104,8 @@ class RunFile:
     def mark(self, drift: Mapping[str, Sequence[str]]) -> None:
         """Mark the measurements of boards that drifted, with the reasons, and write the run file.
 
-        Measurements of the gate's confirmation are not marked, because it alternates both sides.
+        Measurements of the gate's confirmation are not marked, because drift affects both of its
+        alternating sides.
         """
         if before := self._session.resumed:
             self._taken_over = (
@@ -175,7 +176,7 @@ class RunFile:
         return joined(self._plan, None, self._skipped)
 
     def _described(self) -> dict[str, dict[str, Any]]:
-        """Return a dict from experiment to its description, for readers without this session's registry."""
+        """Return a dict from experiment to description: readers of the file do not have this registry."""
         known = self._session.registry.experiments
         return {name: known[name].as_dict() for name in self._session.collected.experiments if name in known}
 
@@ -186,7 +187,7 @@ class RunFile:
 
 
 def _marked(ours: Mapping[str, Any], drift: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Return an outcome, or our part of a benchmark, with a remark if its board drifted."""
+    """Return an outcome (or our part of a benchmark), with the key "drift" if its board drifted."""
     reasons = () if ours.get("stage") else drift.get(ours["board"], ())
     return {**ours, **({"drift": list(reasons)} if reasons else {})}
 

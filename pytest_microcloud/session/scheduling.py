@@ -22,10 +22,10 @@ LAST = "after all boards"
 class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has no types
     """Distributes boards to the workers of their sites, in the order of the tests.
 
-    A worker starts a test only when it knows which test is next, or that no test is. So a worker with one
-    test left gets the next board, or is shut down. The tests that read results are held back until all other
-    tests are complete. One worker gets the first held test early: this worker runs its last other test, and
-    then waits.
+    A worker starts a test only when it knows the next test, or knows that no test follows. So a worker with
+    one test left gets the next board, or is shut down. The tests that read results are held back until all
+    other tests are complete. One worker gets the first held test early, runs its last other
+    test, and then waits.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist
         return self._unit_of(nodeid)
 
     def schedule(self) -> None:
-        """Give each worker a board, and shut down the workers without one."""
+        """Give each worker a board, and shut down workers for which no board is left."""
         if self.collection is not None:  # a new worker replaces a crashed one
             for node in self.nodes:
                 self._reschedule(node)
@@ -64,7 +64,7 @@ class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist
                 self._reschedule(node)
 
     def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
-        """Note a complete test, and send the held tests if no other test is left."""
+        """Mark a test as complete, and send the held tests if all other tests are complete."""
         super().mark_test_complete(node, item_index, duration)
         self._release_held()
 

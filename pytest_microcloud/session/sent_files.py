@@ -24,7 +24,7 @@ WITH_VALUE = ("-k", "-m", "-n", "-o", "-p", "-r", "-W")
 
 
 class SentFiles:
-    """The directories that are copied. `choose` sets pytest-xdist's options for them."""
+    """The directories that are copied to gateways; `choose` sets the options of pytest-xdist."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -45,7 +45,7 @@ class SentFiles:
         """Return pytest's arguments for a worker on a gateway. Raises UserMistake.
 
         Paths are absolute: pytest-xdist replaces each path with the path of its copy. The arguments include
-        the options of the environment and the tests of `testpaths`, since a gateway has neither.
+        PYTEST_ADDOPTS and `testpaths`, because a gateway has neither.
         """
         config = self._config
         given = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *map(str, config.invocation_params.args)]
@@ -91,17 +91,17 @@ class SentFiles:
                 try:
                     yield f"{option}={'::'.join([self.copy(Path(path), option), *rest])}"
                 except UserMistake:
-                    yield argument  # only the controller uses it, such as --junitxml
+                    yield argument  # an option that only the controller uses, such as --junitxml
 
     def _is_there(self, path: str) -> bool:
         try:
             return Path(self._directory, path).exists()
-        except OSError:  # too long for a path
+        except OSError:  # the argument is too long for a path
             return False
 
 
 def _no_files(root: Path) -> Iterator[Path]:
-    """Yield what execnet cannot copy: sockets, pipes and devices."""
+    """Yield the paths that execnet cannot copy: sockets, pipes and devices."""
     for directory, directories, files in os.walk(root):
         directories[:] = [name for name in directories if not name.startswith(".")]
         paths = (Path(directory, name) for name in files)

@@ -73,7 +73,7 @@ def cleaning_up() -> Iterator[None]:
 
     def wait(*_: object) -> None:
         signal.signal(signal.SIGINT, usual)
-        os.write(2, STILL_CLEANING_UP)  # print and pytest's terminal may be in the middle of a line
+        os.write(2, STILL_CLEANING_UP)  # a print() may be in progress
 
     usual = signal.getsignal(signal.SIGINT) or signal.default_int_handler
     signal.signal(signal.SIGINT, wait)

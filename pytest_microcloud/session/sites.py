@@ -27,7 +27,7 @@ LOCAL = "popen"
 
 @dataclass(frozen=True)
 class Sites:
-    """`boards` is a dict from board to site; empty if any worker may drive any board."""
+    """The sites of boards, as a dict; the dict is empty if any worker may drive any board."""
 
     boards: Mapping[str, str] = field(default_factory=dict)
 

@@ -36,7 +36,7 @@ class Session:
     - `gate`: the baseline and the rules of the gate, or None;
     - `comparison`: the gate's result; `refused`: the reason why the run could not be compared;
     - `gone`: tests that a resumed run had planned and that are no longer in the suite;
-    - `taken_over`: the number of tests that a resumed run had finished.
+    - `taken_over`: the number of tests that a resumed run had finished;
     - `place`: where the load generator runs: a site, or the controller.
     """
 
@@ -66,7 +66,7 @@ class Session:
 class Against:
     """The baseline of a run, and the gate's rules.
 
-    `made_of` is a dict from each board of this session to what the baseline's board was made of.
+    `made_of` is a dict from board of this session to the `made_of` of the baseline's board.
     """
 
     baseline: Run
@@ -86,9 +86,9 @@ class Phase:
 
 
 class WithoutBoards(Exception):
-    """--hosts selects no boards; the text is the reason, shown if a test needs a board."""
+    """Raised if --hosts selects no boards; the text is the reason, shown if a test needs a board."""
 
 
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
 WITHOUT_BOARDS: pytest.StashKey[str] = pytest.StashKey()
-"""Why the session has no boards."""
+"""The reason why the session has no boards."""

@@ -38,7 +38,7 @@ def header(targets: Iterable[Target], run_id: str, effort: str, about: str) -> l
 
 
 def board_lines(name: str, model: str, facts: Fingerprint) -> list[str]:
-    """Return a description of a board that is up, with what is not emulated and not watched."""
+    """Return lines about a board that is up: model, system, size, what is not emulated or not watched."""
     size = f"{facts.cpus} CPU{'' if facts.cpus == 1 else 's'}, {shown(facts.memory_bytes or 0.0, 'B')}"
     which = "" if facts.identity else " according to the inventory (hardware not recognised)"
     if facts.emulated:

@@ -13,7 +13,7 @@ from pytest_microcloud.session.state import WITHOUT_BOARDS
 def refuse(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Raise UsageError for the first test that needs a board.
 
-    In an xdist worker, where that would be an internal error, the tests fail instead.
+    In a pytest-xdist worker, UsageError would be an internal error, so the tests fail instead.
     """
     needing = [item for item in items if fixtures.uses(item, fixtures.OURS)]
     if not needing:
@@ -40,11 +40,11 @@ class _FailedTests:
 
 
 class OurMessageFirst:
-    """The hook of a session whose --hosts selects hosts for testinfra instead of boards."""
+    """The hook that shows our error before testinfra's, if --hosts does not select boards."""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> Generator[None, None, None]:
-        """Suppress testinfra's error about hosts for a test that needs a board: our own error follows."""
+        """Suppress testinfra's error about hosts if the test needs a board: our own error follows."""
         try:
             yield
         except RuntimeError:

@@ -1,4 +1,4 @@
-"""A pytest-xdist worker: drives boards, and sends the controller the data that reports do not hold."""
+"""A pytest-xdist worker: drives boards, and sends the controller the data that are not on reports."""
 
 from __future__ import annotations
 
@@ -94,12 +94,13 @@ def _described(item: pytest.Item) -> dict[str, Any]:
 def begin(config: pytest.Config) -> None:
     """Prepare a worker's process, before pytest-benchmark is configured.
 
-    Ctrl-C reaches only the controller, which passes it on. pytest-benchmark measures, but writes nothing.
+    The worker leaves the controller's process group, so Ctrl-C reaches only the controller, which passes the
+    signal on. pytest-benchmark measures, but writes nothing.
     """
     if os.getpgrp() != os.getpid():  # a worker that sshd started leads its group
         os.setpgid(0, 0)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # see Gateways.pytest_sessionstart
-    os.environ.pop(XDIST_WORKER, None)  # if it were set, pytest-benchmark would disable itself
+    os.environ.pop(XDIST_WORKER, None)  # pytest-benchmark disables itself if the variable is set
     for option in ("benchmark_json", "benchmark_save", "benchmark_autosave", "benchmark_compare"):
         setattr(config.option, option, None)
     config.option.benchmark_compare_fail = []

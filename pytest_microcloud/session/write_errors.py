@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pluggy import HookImpl
 
 REPORTS = {"_pytest.junitxml": "xmlpath", "pytest_html": "htmlpath", "pytest_benchmark": "benchmark_json"}
-"""For each plugin's module, the option that names the plugin's report."""
+"""A dict from the module of a plugin to the option that names the plugin's report."""
 
 
 class WriteErrors:
@@ -51,7 +51,7 @@ class WriteErrors:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self) -> None:
-        """Guard each plugin's session finish separately; pluggy cannot wrap a single implementation."""
+        """Guard each plugin's pytest_sessionfinish separately, which a hook wrapper cannot do."""
         for impl in self._config.hook.pytest_sessionfinish.get_hookimpls():
             if impl.plugin is not self and impl.plugin_name != "runner":  # the runner tears down fixtures
                 guard = _guarded_wrapper if inspect.isgeneratorfunction(impl.function) else _guarded
@@ -60,7 +60,7 @@ class WriteErrors:
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
         """Fail a session that could not write a file, even in a step after the reports."""
-        with self.noted("a report"):  # of a plugin that was registered later
+        with self.noted("a report"):  # of a plugin that was registered after pytest_sessionstart
             yield
         for step in self._steps:
             step()
@@ -103,7 +103,7 @@ def _guarded(function: Callable[..., Any], lose: Callable[[OSError], None]) -> C
 
 
 def _guarded_wrapper(function: Callable[..., Any], lose: Callable[[OSError], None]) -> Callable[..., Any]:
-    """Guard the part of a wrapper before its yield; the part after the yield has to guard itself."""
+    """Return a hook wrapper that catches OSError before its yield, but not after its yield."""
 
     def guarded(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         wrapper = function(*args, **kwargs)

@@ -19,7 +19,7 @@ Handler = Callable[["WorkerController", str, Any], None]
 
 
 def sender(config: pytest.Config) -> Callable[[str, Any], None]:
-    """Return a worker's function that sends an event, given its kind and JSON data."""
+    """Return a function with which a worker sends an event: its arguments are kind and JSON data."""
     interactor = _interactor(config)
 
     def send(kind: str, data: Any) -> None:
@@ -29,18 +29,18 @@ def sender(config: pytest.Config) -> Callable[[str, Any], None]:
 
 
 def add_test(config: pytest.Config, session: pytest.Session, item: pytest.Item) -> None:
-    """Let a worker report on a test that it did not collect."""
+    """Add a test that was not collected, so that the worker can report on this test."""
     session.items.append(item)
     _interactor(config).item_index = len(session.items) - 1
 
 
 def _interactor(config: pytest.Config) -> Any:
-    """Return pytest-xdist's plugin of a worker."""
+    """Return pytest-xdist's plugin that runs the tests of a worker."""
     return next(plugin for plugin in config.pluginmanager.get_plugins() if hasattr(plugin, "sendevent"))
 
 
 def handle_with(handler: Handler, dsession: Any) -> None:
-    """Call `handler` in the controller's main thread, in the order of the events."""
+    """Call `handler` for each worker's event, in order, in the controller's main thread."""
 
     def worker_event(node: WorkerController, kind: str, data: str) -> None:
         handler(node, kind, json.loads(data))
@@ -49,7 +49,7 @@ def handle_with(handler: Handler, dsession: Any) -> None:
 
 
 def when_not_replaced(lost: Callable[[WorkerController, Exception], None], dsession: Any) -> None:
-    """Call `lost` for a worker that crashed and cannot be replaced: pytest-xdist would end the session."""
+    """Call `lost` for a crashed worker that cannot be replaced; without it, pytest-xdist ends the session."""
     import execnet
 
     usual = dsession._clone_node
@@ -64,7 +64,7 @@ def when_not_replaced(lost: Callable[[WorkerController, Exception], None], dsess
 
 
 def listen(node: WorkerController) -> None:
-    """Pass a worker's events on, in the order in which they arrive among pytest-xdist's own."""
+    """Pass a worker's events on to the handler, in order with pytest-xdist's own events."""
     usual = node.process_from_remote
 
     def process(event: Any) -> None:

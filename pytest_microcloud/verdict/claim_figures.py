@@ -1,4 +1,4 @@
-"""The figures that claims are checked on."""
+"""The figures against which claims are checked."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Figures:
         return model in self._models
 
     def median(self, model: str, metric: str, labels: Mapping[str, object]) -> float:
-        """Return the median over the boots (SI units); raises Missing."""
+        """Return the median of a model's metric over the boots (SI units); raises Missing."""
         subject, figure = self._results.of_model(model, metric, labels, load_from=self._place_of(metric))
         if subject.emulated:
             if gap := self._left_out(figure):
@@ -37,11 +37,11 @@ class Figures:
         return figure.median
 
     def _place_of(self, metric: str) -> str | None:
-        """Return the place that figures of a metric have to be of; None if any will do."""
+        """Return the place from which the load must come in figures of a metric; None if any place counts."""
         return self._place if known_metric(metric).from_outside else None
 
     def _left_out(self, figure: Figure) -> str:
-        """Return a need that was not emulated, and its replacement, in words; empty if all were emulated."""
+        """Return which of `needs` was not emulated, and its substitute; empty if all were emulated."""
         for gap in figure.gaps:
             if self._needs and gap.startswith(self._needs):
                 need, _, instead = gap.partition(": ")
@@ -49,7 +49,7 @@ class Figures:
         return ""
 
     def points(self, metric: str, *models: str) -> list[dict[str, str]]:
-        """Return the labels at which all of these models were measured."""
+        """Return the labels at which the metric was measured on all of these models."""
         of_each = [
             self._results.points(
                 metric,
@@ -64,6 +64,6 @@ class Figures:
         return [labels for labels in of_each[0] if all(labels in others for others in of_each[1:])]
 
     def lacking(self, metric: str, *models: str) -> list[Missing]:
-        """Return what is missing if these models have no point of a metric in common."""
+        """Return the missing figures if these models have no point of a metric in common."""
         without = [Missing(metric, model) for model in models if not self.points(metric, model)]
         return without or [Missing(metric, " and ".join(models), " at the same point")]

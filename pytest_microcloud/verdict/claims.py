@@ -111,9 +111,10 @@ def check(name: str, results: Results) -> Claim:
 
 
 def _missing(found: Mapping[str, Iterable[Found | Missing]]) -> list[Missing]:
-    """Return the missing figures for the place of the load with the fewest missing figures.
+    """Return the missing figures with load from one place: the place with the fewest missing figures.
 
-    The text on a figure that exists for another place says that it is missing with load from this place.
+    `found` is a dict from place to results. If a figure exists with load from another place, the text names
+    the place for which the figure is missing.
     """
     lacking = {
         place: {str(one): one for one in of_place if isinstance(one, Missing)}
@@ -150,12 +151,12 @@ def _each(
 
 
 def _points(figures: Figures, metric: str, *models: str) -> list[Mapping[str, object] | Missing]:
-    """Return the points at which all these models were measured, or what is missing if there is none."""
+    """Return the points at which a metric was measured on all these models, else the missing figures."""
     return [*figures.points(metric, *models)] or [*figures.lacking(metric, *models)]
 
 
 def _case(point: Mapping[str, object] | Missing, *before: object) -> tuple[object, ...] | Missing:
-    """Return a case to compare: `before` and the point. A point that is missing is returned as it is."""
+    """Return the arguments of a comparison: `before`, then the point. A Missing is returned unchanged."""
     return point if isinstance(point, Missing) else (*before, point)
 
 
@@ -165,7 +166,7 @@ def _generations(figures: Figures) -> list[str]:
 
 
 def _successions(figures: Figures, metric: str) -> Iterator[tuple[object, ...] | Missing]:
-    """Yield each measured generation with the previous measured one, at each point that both have."""
+    """Yield (previous generation, generation, point) for measured generations, at each common point."""
     there = []
     for model in _generations(figures):
         if figures.points(metric, model):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.runs import Run
     from pytest_microcloud.runs.fingerprint import Fingerprint
 
-BESIDE_DRIFT = "beside drift of its board's control"
+BESIDE_DRIFT = "the control of the board drifted, too"
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Comparison:
     """The result of comparing a candidate run with a baseline run, both given by id.
 
     `refused` and `warnings` are sentences that name the board; a refused board has no findings. `confirmed`
-    is whether suspects were measured again, in fresh boots of both sides.
+    is True if suspects were measured again, in fresh boots of both sides.
     """
 
     baseline: str
@@ -94,14 +94,14 @@ def compare(baseline: Run, candidate: Run, rules: gate.Rules | None = None) -> C
 
 
 def _drift(theirs: str, ours: str, baseline: Run, candidate: Run) -> Iterator[str]:
-    """Yield how a board drifted in either run, as its control shows."""
+    """Yield a sentence for each drift of a board's control in the baseline or the candidate."""
     for run, name, which in ((baseline, theirs, "baseline"), (candidate, ours, "candidate")):
         for sentence in run.controls[name].drift if name in run.controls else ():
             yield f"drifted while the {which} was measured: {sentence}"
 
 
 def _beside(finding: gate.Finding, drift: Collection[str]) -> gate.Finding:
-    """Return a finding of a board that drifted, with a note that its change may be due to the drift."""
+    """Return the finding; if the board drifted, mark the finding, and note the drift beside a change."""
     if not drift:
         return finding
     changed = finding.verdict in (gate.REGRESSED, gate.IMPROVED) or gate.suspects([finding])
@@ -120,7 +120,7 @@ def _alone_in_one(run: Run, pairs: Collection[str]) -> Iterator[str]:
 
 
 def _not_measured_again(before: Collection[gate.Key], after: Collection[gate.Key]) -> Iterator[str]:
-    """Yield a warning for each board with metrics that only the baseline has: these may no longer work."""
+    """Yield a warning for each board with metrics that the baseline has but the candidate lacks."""
     gone = [key for key in before if key not in after]
     for board in dict.fromkeys(board for board, _, _ in gone):
         metrics = Counter(metric for name, metric, _ in gone if name == board)
@@ -144,7 +144,7 @@ def _alone(run: Run, pairs: Collection[str]) -> Iterator[tuple[str, str]]:
 
 
 def reservations(old: Fingerprint, new: Fingerprint) -> Iterator[str]:
-    """Yield warnings about a comparison of two boards."""
+    """Yield warnings about differences that make a comparison of two boards less reliable."""
     before, now = set(old.not_emulated), set(new.not_emulated)
     yield from (
         f"not emulated in the candidate, unlike in the baseline: {gap}" for gap in sorted(now - before)

@@ -17,12 +17,12 @@ from pytest_microcloud.runs.fingerprint import Fingerprint
 
 START, END, CHANGE = "start", "end", "change"
 NORMAL = 1.4826
-"""The standard deviation of normal noise, in median distances from the median."""
+"""The ratio of standard deviation to median absolute deviation, for normally distributed values."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """When a control counts as drifted; see control_drift.toml."""
+    """The rule by which a control counts as drifted; control_drift.toml describes the fields."""
 
     sessions_least: int
     sessions_most: int
@@ -33,7 +33,7 @@ class Rule:
 
 @dataclass
 class History:
-    """A board's earlier sessions: the logarithms of each load's times (s), and of their changes."""
+    """A board's earlier sessions: logarithms of each load's times (s), and of the change in each session."""
 
     sessions: int = 0
     _logs: dict[str, dict[str, list[float]]] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class History:
 
     @property
     def loads(self) -> list[str]:
-        """The loads that were read."""
+        """The loads that have readings."""
         return list(self._logs)
 
     def values(self, load: str, kind: str) -> list[float]:
@@ -57,7 +57,7 @@ class History:
         return self._logs.get(load, {}).get(kind, [])
 
     def spread(self, load: str) -> float:
-        """Return the robust spread of the logarithms of a load's readings, which is about a share of 1."""
+        """Return the robust spread of the logarithms of a load's times: 0.01 is about 1 % of the time."""
         distances = [
             abs(value - statistics.median(values))
             for values in (self.values(load, START), self.values(load, END))
@@ -74,7 +74,7 @@ def rule() -> Rule:
 
 
 def histories(boards: Mapping[str, Fingerprint], runs: Iterable[Run | Skipped]) -> dict[str, History]:
-    """Return a dict from board to earlier sessions. `runs` come newest first, and are read only as needed."""
+    """Return a dict from board to earlier sessions. `runs` must start with the newest, and may be lazy."""
     limits, found = rule(), {name: History() for name in boards}
     for run in islice(runs, limits.files_most):
         if isinstance(run, Skipped):
@@ -90,7 +90,7 @@ def histories(boards: Mapping[str, Fingerprint], runs: Iterable[Run | Skipped]) 
 
 
 def same(before: Fingerprint, now: Fingerprint) -> bool:
-    """Whether two fingerprints are of one board in one state, so that the control should be the same."""
+    """Whether two fingerprints are of the same board in the same state, so that controls are comparable."""
     known = None not in (before.serial, now.serial)
     return (
         not any(before.differences(now))
@@ -100,7 +100,7 @@ def same(before: Fingerprint, now: Fingerprint) -> bool:
 
 
 def drifts(control: Control, history: History) -> tuple[str, ...]:
-    """Return how a board drifted in a run, one sentence for each load; empty if it did not drift.
+    """Return a sentence for each load whose control drifted in a run.
 
     A load with too few earlier sessions is not judged (`Rule.sessions_least`).
     """
@@ -109,7 +109,7 @@ def drifts(control: Control, history: History) -> tuple[str, ...]:
         for load, by_kind in _logs(session).items():
             for kind, value in by_kind.items():
                 share, sentence = _judged(load, kind, value, history)
-                rank = kind == CHANGE, share  # a change in the session says more than its outcome
+                rank = kind == CHANGE, share  # a change ranks before a start or end time
                 if share > 1 and (load not in worst or rank > worst[load][0]):
                     at = (START, END) if kind == CHANGE else (kind,)
                     worst[load] = rank, "; ".join([sentence, *_doubts(session, at)])
@@ -117,7 +117,7 @@ def drifts(control: Control, history: History) -> tuple[str, ...]:
 
 
 def _judged(load: str, kind: str, value: float, history: History) -> tuple[float, str]:
-    """Return a value's distance from the usual value, as a share of the largest allowed, and a sentence."""
+    """Return a value's distance from the usual value as a share of the allowed distance, and a sentence."""
     limits, usual = rule(), history.values(load, kind)
     if len(usual) < limits.sessions_least:
         return 0.0, ""
@@ -142,7 +142,7 @@ def _doubts(session: Mapping[str, Reading], at: Iterable[str]) -> Iterator[str]:
 
 
 def _logs(session: Mapping[str, Reading]) -> dict[str, dict[str, float]]:
-    """Return a dict from load to the logarithms of a session's times at start and end, and of the change."""
+    """Return a dict from load to a dict from kind (START, END, CHANGE) to the session's logarithm."""
     found: dict[str, dict[str, float]] = {}
     for at, reading in session.items():
         for load, time_s in reading.times_s.items():

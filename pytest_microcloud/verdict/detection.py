@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.verdict.gate import Rule
 
 POWER = 0.8
-"""The share of changes that have to be found."""
+"""The share of changes that the gate has to find."""
 MOST_BOOTS = 100
 FAR = 1.5
 """Estimates above this multiple of MOST_BOOTS are not simulated."""
@@ -28,11 +28,11 @@ VALUES = 4_000_000
 
 
 def boots_needed(cv: float, change: float, rule: Rule, metrics: int) -> int | None:
-    """Return how many boots per side find a change of one metric among `metrics` with a power of 80 %.
+    """Return how many boots per side the gate needs to find a change of one metric with a power of 80 %.
 
-    `cv` is the metric's coefficient of variation from boot to boot, `change` a share. No other metric has
-    changed. None if more than MOST_BOOTS are needed, or if the rule ignores such a change: a change no larger
-    than the rule's smallest effect is found half of the time at best.
+    `cv` is the metric's coefficient of variation from boot to boot, `change` a share. The gate compares
+    `metrics` metrics, and no other metric has changed. None if more than MOST_BOOTS are needed, or if the
+    rule ignores the change: a change up to the rule's smallest effect is found half of the time at best.
     """
     if change <= rule.effect:
         return None
@@ -42,9 +42,10 @@ def boots_needed(cv: float, change: float, rule: Rule, metrics: int) -> int | No
 def found(
     baseline: NDArray[np.float64], candidate: NDArray[np.float64], level: float, effect: float
 ) -> NDArray[np.bool_]:
-    """Return which simulated runs the gate calls regressed: logarithms of values without ties, runs × boots.
+    """Return which simulated runs the gate calls regressed.
 
-    The same as `gate.compare` with one metric and a false discovery rate of `level`, for many runs at once.
+    The arrays hold logarithms of values without ties, with a row per run and a column per boot. The result is
+    that of `gate.compare` with one metric and a false discovery rate of `level`, for many runs at once.
     """
     import numpy as np
 

@@ -1,7 +1,7 @@
 """The gate: finds the metrics of a candidate run that are worse than the baseline run's.
 
 Each boot has one value: the median of its repetitions. An exact rank test compares the values of both sides.
-All metrics together keep one false discovery rate, and a change must be large enough to matter.
+The false discovery rate is controlled over all metrics together, and a change must be large enough to matter.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Key = tuple[str, str, tuple[tuple[str, str], ...]]
 
 @dataclass(frozen=True)
 class Rule:
-    """How one metric is judged; the rule's numbers are shares of 1."""
+    """The rule for judging one metric; the rule's numbers are shares of 1."""
 
     q: float
     effect: float
@@ -109,7 +109,7 @@ class Rules:
         return Rule(**(self._tables["default"] | self._tables.get(metric, {})))
 
     def too_few(self, boots: int) -> str:
-        """Return a warning if this many boots per side are too few even for one metric, else nothing."""
+        """Return a warning if this many boots per side are too few even for one metric; else ""."""
         needed = ranks.boots_needed(float(self._tables["default"]["q"]))
         if boots >= needed:
             return ""
@@ -126,7 +126,7 @@ class Rules:
 def compare(
     baseline: Mapping[Key, Series], candidate: Mapping[Key, Series], rules: Rules | None = None
 ) -> list[Finding]:
-    """Compare the metrics that both runs measured, in the candidate's order."""
+    """Return a finding for each metric that both runs measured, in the candidate's order."""
     rules = rules or Rules()
     both = [key for key in candidate if key in baseline and baseline[key].values and candidate[key].values]
     judged = [_Judged(key, baseline[key], candidate[key], rules.of(key[1])) for key in both]
@@ -138,7 +138,7 @@ def compare(
 
 
 def series(run: Run, stage: str = "") -> dict[Key, Series]:
-    """Return a dict from key to series, for what a run measured in a stage, with one value per boot."""
+    """Return a dict from key to series, for all metrics that a run measured in a stage."""
     measured = per_boot(run, stage)
     found = {}
     for key, boots in measured.items():
@@ -172,17 +172,17 @@ def overall(findings: Sequence[Finding]) -> str:
 
 
 def _family(judged: Sequence[_Judged]) -> list[Finding]:
-    """Judge metrics that share one false discovery rate: those that can fail a session, or the rest."""
+    """Judge metrics, and control the false discovery rate over all of them together."""
     adjusted = ranks.adjusted([j.p for j in judged])
     return [j.finding(p, len(judged)) for j, p in zip(judged, adjusted, strict=True)]
 
 
 @dataclass(frozen=True)
 class Scale:
-    """A metric's scale: `to` converts a value to the scale, `smallest` is the smallest change that matters.
+    """The scale on which a metric's values are compared; `to` converts a value to the scale.
 
-    `ratio` converts a shift on the scale to a ratio, or None if the median is 0; `describe` converts a shift
-    to words.
+    `smallest` is the smallest change that matters, on the scale. `ratio` converts a shift on the scale to a
+    ratio, or to None if the median is 0. `describe` converts a shift to words.
     """
 
     to: Callable[[float], float]
@@ -192,7 +192,7 @@ class Scale:
 
 
 class _Judged:
-    """One metric of one board: the values of both sides and their p, from which the finding is made."""
+    """One metric of one board: the values of both sides, and the p of the rank test. Makes the finding."""
 
     def __init__(self, key: Key, baseline: Series, candidate: Series, rule: Rule) -> None:
         self.key = key
@@ -264,7 +264,7 @@ def _ratio(shift: float) -> float:
 
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:
-    """Return a user's rules, checked; raises CatalogError with file and key."""
+    """Return the checked rules of a user's file; raises CatalogError with file and key."""
     tables = toml_file.read(file)
     kinds = {field.name: field.type for field in fields(Rule)}
     for name, table in tables.items():

@@ -45,7 +45,7 @@ class BoardRun:
 
 @dataclass(frozen=True)
 class Board:
-    """A board with its latest runs, the oldest first; each run can be compared with the newest run."""
+    """A board with its latest runs, oldest first; all of these runs can be compared with the newest run."""
 
     name: str
     runs: tuple[BoardRun, ...]

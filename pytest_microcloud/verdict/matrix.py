@@ -26,7 +26,7 @@ class Cell:
 
     @property
     def remark(self) -> str:
-        """The remark beside the verdict, if any."""
+        """The remark beside the verdict; empty if there is none."""
         parts = ("" if self.judged else "no limit judged", f"of {self.since}" if self.since else "")
         return "; ".join(filter(None, parts))
 
@@ -41,7 +41,7 @@ class LastRun:
 
 
 def last_runs(runs: Iterable[Run]) -> dict[str, LastRun]:
-    """Return a dict from board to the newest run that has verdicts on it."""
+    """Return a dict from board to the newest run that has verdicts on the board."""
     found: dict[str, LastRun] = {}
     for run in runs:
         verdicts: dict[str, list[str]] = {}
@@ -57,7 +57,7 @@ def last_runs(runs: Iterable[Run]) -> dict[str, LastRun]:
 def matrix(entries: Iterable[Entry], experiments: Mapping[str, Description]) -> dict[str, dict[str, Cell]]:
     """Return a dict from board to a dict from experiment to cell.
 
-    It has every board with entries, and a cell for every experiment on each of these boards.
+    The result has all boards with entries, and a cell for every experiment on each of these boards.
     """
     entries = list(entries)
     boards = dict.fromkeys(entry.board for entry in entries)
@@ -82,7 +82,7 @@ def _cell(entries: list[Entry], experiment: Description | None) -> Cell:
 
 def _headline(entries: list[Entry], experiment: Description | None) -> str:
     measured = [m for entry in entries for m in entry.measurements if m.samples and m.verdict != "invalid"]
-    measured = [m for m in measured if m.verdict == "infeasible"] or measured  # what failed matters most
+    measured = [m for m in measured if m.verdict == "infeasible"] or measured  # failed metrics matter most
     if experiment is not None:
         at = {(key, str(value)) for key, value in experiment.headline_at.items()}
         for m in measured:

@@ -15,7 +15,7 @@ from pytest_microcloud.verdict import control_drift, detection, gate
 
 CHANGES = (0.05, 0.10, 0.20)
 DEGREES_LEAST = 8
-"""Fewest boots of a metric, less one per run: with fewer, the spread is off by more than a quarter."""
+"""Fewest boots of a metric, less one per run. With fewer, the error of the spread exceeds a quarter."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,11 @@ class Spread:
 
 @dataclass
 class Noise:
-    """The noise of a board in its present state. `metrics` counts those in its newest run's gate.
+    """The noise of a board in its present state.
 
-    `spreads` has all metrics with enough boots. `degrees` is the largest number of boots of a metric, less
-    one per run, because each run has its own level.
+    `metrics` is the number of metrics that the gate judges in the board's newest run. `spreads` has all
+    metrics with enough boots. `degrees` is the largest number of boots of a metric, less one per run, because
+    each run has its own mean.
     """
 
     board: str
@@ -63,7 +64,7 @@ class Noise:
 
     @property
     def median(self) -> Spread | None:
-        """The metric of median noise; of an even number of metrics, the noisier of the middle two."""
+        """The metric with median noise; if the number of metrics is even, the noisier of the middle two."""
         return self.judged[len(self.judged) // 2] if self.judged else None
 
     @property
@@ -76,9 +77,9 @@ class Noise:
         return [found[metric] for metric in sorted(found)]
 
     def needed(self, spread: Spread) -> tuple[int | None, ...]:
-        """Return the boots per side with which the gate finds each of CHANGES.
+        """Return for each change in CHANGES how many boots per side the gate needs to find it.
 
-        An item is None if no number of boots is enough. The tuple is empty if nothing can be computed.
+        An item is None if no number of boots is enough. The tuple is empty if `spread.simulated` is False.
         """
         if not spread.simulated:
             return ()
@@ -158,7 +159,7 @@ def of_boards(
 def _add(
     noise: Noise, key: gate.Key, per_run: Iterable[list[float]], rule: gate.Rule, headline: bool
 ) -> None:
-    """Add the spread of a metric, if it has enough boots: pooled over runs with their own levels."""
+    """Add the spread of a metric, pooled over its runs, if the metric has enough boots."""
     several = [values for values in per_run if len(values) > 1 and min(values) > 0]
     degrees = sum(len(values) - 1 for values in several)
     noise.degrees = max(noise.degrees, degrees)

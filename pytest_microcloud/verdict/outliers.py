@@ -26,9 +26,9 @@ from pytest_microcloud.verdict.histories import Board, Key, Reading
 from pytest_microcloud.verdict.results import Subject
 
 PER_MAD = 1.4826
-"""Standard deviations in a median absolute deviation, of normally distributed values."""
+"""The ratio of standard deviation to median absolute deviation, for normally distributed values."""
 PER_MEAN_AD = 1.2533
-"""Standard deviations in a mean absolute deviation, for values without a MAD and a smallest change."""
+"""The ratio of standard deviation to mean absolute deviation, used if a metric has no smallest change."""
 LEVELS = (0.01, 0.001)
 """The levels (probabilities) of the two thresholds in each row of the rules."""
 
@@ -46,7 +46,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Hint:
-    """A possible cause, for a board that deviates in one of `groups` and in none of `without`."""
+    """A possible cause if a board deviates in one of `groups` and in none of `without`."""
 
     groups: tuple[str, ...]
     text: str
@@ -121,7 +121,7 @@ class Compared(Generic[Member]):
 
     @property
     def labels(self) -> dict[str, str]:
-        """The labels."""
+        """The labels of the point."""
         return dict(self.key[1])
 
     @property
@@ -134,7 +134,7 @@ class Compared(Generic[Member]):
         return self.worse(member) * self.floor / self.spread
 
     def worse(self, member: Member) -> float:
-        """Return the distance from the middle in multiples of the floor; positive is worse."""
+        """Return the distance of a member from the median in multiples of `floor`; positive is worse."""
         sign = 1 if self.readings[member].better == "lower" else -1
         return sign * self.shifts[member] / self.floor
 
@@ -178,7 +178,10 @@ class Judged:
 
 @dataclass(frozen=True)
 class Fleet:
-    """Boards that can be compared, and the result. If there are too few boards, nothing is judged."""
+    """Boards that can be compared with each other, their compared values, and a result per board and group.
+
+    `judged` is empty if there are too few boards.
+    """
 
     boards: tuple[Board, ...]
     values: tuple[Compared[str], ...]
@@ -186,7 +189,7 @@ class Fleet:
 
     @property
     def subject(self) -> Subject:
-        """Model and OS release."""
+        """The model and OS release of the boards."""
         return self.boards[0].subject
 
     @property
@@ -196,7 +199,7 @@ class Fleet:
 
     @property
     def deviating(self) -> list[Judged]:
-        """The results of boards that deviate from their fleet, by board; the largest z-scores come first."""
+        """The results of boards that deviate, grouped by board, from the largest to the smallest z-score."""
         there = [judged for judged in self.judged if judged.deviates]
         most = {judged.board: 0.0 for judged in there}
         for judged in there:
@@ -209,12 +212,12 @@ class Fleet:
         return [judged.group for judged in there if abs(judged.z) >= rules.outlier]
 
     def causes(self, board: str, rules: Rules) -> list[str]:
-        """Return the possible causes for a board that deviates."""
+        """Return the possible causes of a board's deviations that are worse than the fleet."""
         return rules.hints_for(j.group.id for j in self.deviating if j.board == board and j.worse)
 
 
 def judge(boards: Sequence[Board], rules: Rules | None = None) -> Fleet:
-    """Judge the boards of a fleet."""
+    """Return the fleet of these boards, with a judgement of each board."""
     rules = rules or shipped()
     readings = {board.name: board.newest for board in boards}
     values = tuple(compared(readings, rules))
@@ -222,7 +225,7 @@ def judge(boards: Sequence[Board], rules: Rules | None = None) -> Fleet:
 
 
 def compared(readings: Mapping[Member, Mapping[Key, Reading]], rules: Rules) -> Iterator[Compared[Member]]:
-    """Yield each metric at each point that was measured on enough members.
+    """Yield the comparison of each metric at each point that was measured on enough members.
 
     Metrics that the gate only reports are left out.
     """
@@ -258,7 +261,7 @@ def _compare(
 
 
 def by_group(values: Iterable[Compared[Member]], rules: Rules) -> dict[Group, list[Compared[Member]]]:
-    """Return a dict from group of metrics to its values."""
+    """Return a dict from group of metrics to the group's values."""
     groups: dict[Group, list[Compared[Member]]] = {}
     for value in values:
         groups.setdefault(rules.group_of(value.metric), []).append(value)
@@ -266,7 +269,10 @@ def by_group(values: Iterable[Compared[Member]], rules: Rules) -> dict[Group, li
 
 
 def scores_of(values: Sequence[Compared[Member]]) -> dict[Member, float]:
-    """Return a dict from member to its score, the median over its values, if it has half of the values."""
+    """Return a dict from member to score: the median over the member's values.
+
+    Members that lack more than half of the values are left out.
+    """
     members = dict.fromkeys(member for value in values for member in value.readings)
     found = {member: [v.worse(member) for v in values if member in v.readings] for member in members}
     return {
@@ -292,7 +298,7 @@ def _judged(values: Sequence[Compared[str]], rules: Rules) -> Iterator[Judged]:
 
 
 def typical(member: Member, values: Sequence[Compared[Member]], side: int) -> Compared[Member]:
-    """Return the metric that deviates most to that side, at the point with the median deviation."""
+    """Return a member's most deviating metric on a side (1: worse, -1: better), at its median point."""
     metrics: dict[str, list[Compared[Member]]] = {}
     for value in values:
         metrics.setdefault(value.metric, []).append(value)

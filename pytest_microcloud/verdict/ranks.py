@@ -32,12 +32,12 @@ def p_value(baseline: Sequence[float], candidate: Sequence[float]) -> float:
 
 
 def smallest_p(baseline: int, candidate: int) -> float:
-    """Return the smallest two-sided p that these numbers of boots can reach, whatever the values."""
+    """Return the smallest two-sided p that is possible with these numbers of boots."""
     return min(1.0, 2 / math.comb(baseline + candidate, candidate))
 
 
 def critical_wins(baseline: int, candidate: int, level: float) -> int | None:
-    """Return how many pairs of values the candidate must win, at least, for a two-sided p of at most `level`.
+    """Return the least number of pairs that the candidate must win for a two-sided p of at most `level`.
 
     A pair has one value of each side; there must be no ties. None if so few values cannot reach the level.
     """

@@ -15,7 +15,7 @@ BESIDE = frozenset(("basis",))
 """Labels that describe how a figure was obtained, not what was measured."""
 
 Point = tuple[tuple[str, str], ...]
-"""The labels that a metric was measured at, sorted."""
+"""The sorted labels with which a metric was measured."""
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -117,7 +117,7 @@ def in_words(missing: Iterable[Missing]) -> tuple[str, ...]:
 
 
 def _grouped(pairs: Iterable[tuple[Key, str]]) -> dict[Key, tuple[str, ...]]:
-    """Return a dict from each key to its distinct values, in order."""
+    """Return a dict from key to the distinct values that are paired with the key, in order."""
     groups: dict[Key, dict[str, None]] = {}
     for key, one in pairs:
         groups.setdefault(key, {})[one] = None
@@ -182,7 +182,7 @@ class Results:
         return found
 
     def figure(self, subject: Subject, metric: str, labels: Mapping[str, object]) -> Figure | None:
-        """Return a metric of a subject at these labels, if any run has it."""
+        """Return the figure of a subject's metric at these labels, or None if no run has it."""
         return self._figures.get((subject, metric, point(labels)))
 
     def points(self, metric: str, subjects: Collection[Subject] | None = None) -> list[dict[str, str]]:
@@ -200,7 +200,7 @@ class Results:
 
     @property
     def places(self) -> list[str]:
-        """Where the load came from: the controller and sites."""
+        """The places that the load came from: the controller and sites."""
         return sorted({subject.load_from for subject in self.subjects})
 
     def releases(
@@ -212,7 +212,7 @@ class Results:
         labels: Mapping[str, object],
         load_from: str = CONTROLLER,
     ) -> list[tuple[str, float]]:
-        """Return (OS release, median of the metric over all boots) of a model, the oldest release first."""
+        """Return (OS release, median over all boots) for each OS release of a model, oldest first."""
         wanted = (model, emulated, load_from)
         there = [s for s in self.of_models if (s.model, s.emulated, s.load_from) == wanted]
         return [
@@ -289,7 +289,7 @@ def per_boot(run: Run, stage: str = "") -> PerBoot:
 
 
 def boot_values(measured: PerBoot, key: tuple[str, str, Point]) -> list[float]:
-    """Return the value of each boot, in order: the median of its repetitions.
+    """Return a value for each boot, in order: the median of the boot's repetitions.
 
     The value of a page time under load is instead ab's mean time per request, as in the paper: the number of
     clients divided by the throughput. The median of single requests depends on the order in which a server
@@ -321,7 +321,7 @@ def at_point(metric: str, labels: Mapping[str, object]) -> str:
 
 
 def subject_of(facts: Fingerprint) -> Subject:
-    """Return the subject that a board is of."""
+    """Return the subject that a board with this fingerprint belongs to."""
     release = facts.hypriot_image_version
     system = facts.os_release or "an unknown system"
     return Subject(

@@ -191,11 +191,11 @@ def test_a_suspect_beside_drift_is_said_to_be_so(project: Project) -> None:
     gate = ours(project)["gate"]
     (finding,) = gate["metrics"]
     assert (finding["verdict"], finding["drifted"]) == ("regressed", True)
-    assert "beside drift of its board's control" in finding["reason"]
+    assert "the control of the board drifted, too" in finding["reason"]
     assert any(
         warning.startswith(
             "desk: drifted while the candidate was measured: cpu control 50 % slower at the end"
         )
         for warning in gate["warnings"]
     )
-    assert "beside drift of its board's control" in said(result)
+    assert "the control of the board drifted, too" in said(result)

@@ -175,7 +175,7 @@ def test_workers_and_boards_that_do_not_go_together_are_usage_errors(
     ("arguments", "why"),
     [
         (("--tx", via("rack1")), "--tx: pytest-xdist starts these workers only with -d"),
-        (("-n2", "--tx", via("rack1")), "-n and --tx: pytest-xdist leaves out the workers of --tx"),
+        (("-n2", "--tx", via("rack1")), "-n and --tx: pytest-xdist ignores the workers of --tx"),
     ],
 )
 def test_workers_that_pytest_xdist_would_not_start_are_usage_errors(
