@@ -15,7 +15,7 @@ SINGLE_STAGE = (
 
 
 def parser(functions: Mapping[str, Callable[[argparse.Namespace], int]]) -> argparse.ArgumentParser:
-    """Return the parser of the command line; `chosen.function` is that of the chosen command."""
+    """Return the parser of the command line; its result has the chosen command's function as `function`."""
     whole = argparse.ArgumentParser(
         prog="microcloud",
         description="Read stored runs of pytest-microcloud, start a project, and clean up.",
@@ -27,18 +27,18 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int]]) -> argp
     runs = commands.add_parser(
         "runs",
         help="list the stored runs",
-        description="List the stored runs, oldest first, with a line for each board. "
+        description="List the stored runs, oldest first, with one line per board. "
         "Files that are not runs are reported on stderr.",
     )
     runs.set_defaults(function=functions["runs"])
 
     compare = commands.add_parser(
         "compare",
-        help="compare a run with a baseline; exit with 1 if something regressed",
-        description="Compare a run with a baseline. Both are given as a file, a run's name, or an OS "
-        "release (bookworm, v1.12.2). An OS release selects the newest run of that release.",
-        epilog=f"{SINGLE_STAGE} Exit codes: 0 nothing regressed, 1 something regressed, 2 wrong command "
-        "line, 4 a run does not exist or the runs cannot be compared.",
+        help="compare a run with a baseline; exit with 1 if a metric regressed",
+        description="Compare a run with a baseline. Name each of the two runs by its file, its id, or an OS "
+        "release (bookworm, v1.12.2). An OS release selects the newest run of this release.",
+        epilog=f"{SINGLE_STAGE} Exit codes: 0 no metric regressed, 1 a metric regressed, 2 the command "
+        "line is wrong, 4 a run does not exist, the runs cannot be compared, or a rule is invalid.",
     )
     compare.add_argument("baseline", metavar="BASELINE")
     compare.add_argument("candidate", metavar="CANDIDATE")
@@ -48,9 +48,11 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int]]) -> argp
         default=[],
         type=Path,
         metavar="FILE",
-        help="user-defined rules for single metrics (TOML); may be given more than once",
+        help="TOML file with custom rules for single metrics; can be given more than once",
     )
-    compare.add_argument("-v", "--verbose", action="store_true", help="also list metrics without evidence")
+    compare.add_argument(
+        "-v", "--verbose", action="store_true", help="also list metrics with the verdict 'no evidence'"
+    )
     compare.add_argument("--json", action="store_true", help="print the comparison as JSON")
     compare.set_defaults(function=functions["compare"])
 
@@ -64,7 +66,7 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int]]) -> argp
         type=Path,
         default=Path("reports/generations.html"),
         metavar="FILE",
-        help="file of the page (default: %(default)s)",
+        help="write the page to FILE (default: %(default)s)",
     )
     report.add_argument(
         "--catalog",
@@ -72,31 +74,31 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int]]) -> argp
         default=[],
         type=Path,
         metavar="FILE",
-        help="user-defined board models and workloads (TOML), as in the ini option microcloud_catalog; "
-        "may be given more than once",
+        help="TOML file with custom board models and workloads, as in the ini option microcloud_catalog; "
+        "can be given more than once",
     )
     report.set_defaults(function=functions["report"])
 
     fleet = commands.add_parser(
         "fleet",
-        help="write the page of boards that deviate from the other boards of their model, or drift",
+        help="write the page of boards that deviate from other boards of their model, or drift",
         description="Write the page of boards that deviate from the other boards of their model and OS "
-        "release, and of boards that drift. Print a line for each board that deviates.",
+        "release, and of boards that drift. Print one line for each board that deviates.",
     )
     fleet.add_argument(
         "--output",
         type=Path,
         default=Path("reports/fleet.html"),
         metavar="FILE",
-        help="where the page goes (default: %(default)s)",
+        help="write the page to FILE (default: %(default)s)",
     )
     fleet.set_defaults(function=functions["fleet"])
 
     export = commands.add_parser(
         "export",
         help="print a stored run in another program's format",
-        description="Print a stored run, given as a file, a run's name, or an OS release (the newest run of "
-        "that release).",
+        description="Print a stored run in another program's format. Name the run by its file, its id, or an "
+        "OS release, which selects the newest run of this release.",
     )
     export.add_argument("run", metavar="RUN")
     export.add_argument(
@@ -108,10 +110,10 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int]]) -> argp
     export.set_defaults(function=functions["export"])
     noise = commands.add_parser(
         "noise",
-        help="show how noisy each board is, and how many boots the gate needs on it",
+        help="show how noisy each board is, and how many boots the gate needs to find a change",
         description="Show how much each board's metrics and its control vary, and how many boots per side "
-        "the gate needs on it to find a change of 5, 10 and 20 %%. Runs of a board with another OS release, "
-        "card or host than in its newest run are left out.",
+        "the gate needs to find a change of 5, 10 and 20 % on the board. A run is left out if it has another "
+        "OS release, SD card or host than the board's newest run.",
     )
     noise.add_argument(
         "pattern",
@@ -126,17 +128,18 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int]]) -> argp
         default=[],
         type=Path,
         metavar="FILE",
-        help="user-defined rules for single metrics (TOML); may be given more than once",
+        help="TOML file with custom rules for single metrics; can be given more than once",
     )
-    noise.add_argument("--json", action="store_true", help="print the figures for machines")
+    noise.add_argument("--json", action="store_true", help="print the figures as JSON")
     noise.set_defaults(function=functions["noise"])
     boards = commands.add_parser(
         "boards",
-        help="show the state of boards; exit with 1 if one is unfit",
-        description="Show the state of the inventory's boards: whether they can be reached, what they are, "
-        "who uses them, and their last verdict. Nothing is started, measured or locked.",
-        epilog="Exit codes: 0 all boards are fit, 1 one is unfit, 2 a wrong command line, 4 the inventory is "
-        "wrong or has no such board. Boards that are out of service or not running are not unfit.",
+        help="show the state of boards; exit with 1 if a board is unfit",
+        description="Show the state of the inventory's boards: whether they are reachable, their model, who "
+        "uses them, and their last verdict. The command starts, measures and locks nothing.",
+        epilog="Exit codes: 0 no board is unfit, 1 a board is unfit, 2 the command line is wrong, 4 the "
+        "inventory is wrong or has no matching board. A board that is out of service or not "
+        "running is not unfit.",
     )
     boards.add_argument(
         "pattern",
@@ -148,9 +151,9 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int]]) -> argp
         "--inventory",
         type=Path,
         metavar="FILE",
-        help="Ansible inventory with the boards (default: as pytest's, hosts.ini)",
+        help="Ansible inventory with the boards (default: the inventory that pytest uses)",
     )
-    boards.add_argument("--json", action="store_true", help="print the states for machines")
+    boards.add_argument("--json", action="store_true", help="print the states as JSON")
     boards.set_defaults(function=functions["boards"])
     for command in (runs, compare, report, fleet, export, noise, boards):
         command.add_argument(
@@ -164,8 +167,8 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int]]) -> argp
     init = commands.add_parser(
         "init",
         help="write an inventory and the suites into a directory",
-        description="Write an inventory (hosts.ini) and the suites into a directory, which is created "
-        "if necessary. If one of these files already exists, nothing is written.",
+        description="Write an inventory (hosts.ini) and the suites into a directory. The command creates the "
+        "directory if necessary. If one of the files already exists, it writes nothing.",
     )
     init.add_argument("directory", type=Path, metavar="DIR")
     init.set_defaults(function=functions["init"])
@@ -173,7 +176,8 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int]]) -> argp
     clean = commands.add_parser(
         "clean",
         help="remove emulated boards that were kept, or left behind by killed runs",
-        description="Remove emulated boards that were kept, or left behind by killed runs. Run files stay.",
+        description="Remove emulated boards that were kept, or left behind by killed runs. "
+        "Run files are not removed.",
     )
     clean.add_argument(
         "--cache", action="store_true", help="also remove built images, SD cards and CPU calibrations"

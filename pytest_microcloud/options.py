@@ -26,13 +26,15 @@ def add(parser: pytest.Parser) -> None:
     group.addoption(
         "--microcloud-effort",
         choices=EFFORTS,
-        help="number of repetitions; `paper` repeats as often as the paper did (default: standard)",
+        help="number of repetitions; `paper` has as many repetitions as the paper (default: standard)",
     )
     group.addoption(
         "--microcloud-reports", metavar="DIR", help="directory of the reports and runs/ (default: reports)"
     )
     group.addoption(
-        "--microcloud-plan", action="store_true", help="print boards, steps and estimated time; touch nothing"
+        "--microcloud-plan",
+        action="store_true",
+        help="print boards, steps and estimated time; connect to nothing",
     )
     group.addoption(
         "--microcloud-keep", action="store_true", help="leave emulated boards running for the next run"
@@ -41,19 +43,19 @@ def add(parser: pytest.Parser) -> None:
         "--microcloud-wait",
         type=float,
         metavar="SECONDS",
-        help="timeout for a board that is in use by another session (default: 0)",
+        help="how long to wait for a board that another session uses (default: 0)",
     )
     group.addoption(
         "--microcloud-any",
         type=int,
         metavar="N",
-        help="use any N free boards out of those that --hosts names (default: 0, all boards)",
+        help="use any N free boards among the boards that --hosts names (default: 0, which uses all of them)",
     )
     group.addoption(
         "--microcloud-command-timeout",
         type=float,
         metavar="SECONDS",
-        help="timeout for a test's own commands on a board: host.run(…) (default: 600)",
+        help="timeout of a command that a test runs on a board with host.run(…) (default: 600)",
     )
     group.addoption(
         "--microcloud-identify", action="store_true", help="show addresses and serial numbers in the report"
@@ -68,7 +70,7 @@ def add(parser: pytest.Parser) -> None:
         "--microcloud-boots",
         type=int,
         metavar="N",
-        help="boots of each board; every test that measures runs once in each boot (default: 1)",
+        help="number of boots of each board; every test that measures runs once per boot (default: 1)",
     )
     group.addoption(
         "--microcloud-resume",
@@ -78,52 +80,75 @@ def add(parser: pytest.Parser) -> None:
     group.addoption(
         "--microcloud-baseline",
         metavar="RUN",
-        help="baseline to compare the run with: a file, a run's name, or an OS release, which selects "
-        "the newest run of that release",
+        help="compare the run with this baseline, and fail if a metric regressed. RUN is a file, a run's "
+        "name, or an OS release, which selects the newest run of this release",
     )
     group.addoption(
         "--microcloud-no-control",
         action="store_true",
-        help="do not read each board's control, which takes about 5 s at the start and at the end",
+        help="skip the control: short loads, about 5 s at the start and 5 s at the end, that show whether a "
+        "board drifted",
     )
     group.addoption(
         "--microcloud-claims",
         choices=CLAIMS,
-        help="`strict`: a claim that does not hold fails its test (default: report)",
+        help="`strict` fails the test of each claim that does not hold; `report` only reports the claim "
+        "(default: report)",
     )
     parser.addini("microcloud_inventory", "Ansible inventory with the boards", default=INVENTORY)
     parser.addini("microcloud_effort", "number of repetitions: quick, standard or paper", default="standard")
     parser.addini("microcloud_reports", "directory of the reports and runs/", default="reports")
-    parser.addini("microcloud_plan", "print the plan and touch nothing", type="bool", default=False)
+    parser.addini(
+        "microcloud_plan",
+        "print boards, steps and estimated time; connect to nothing",
+        type="bool",
+        default=False,
+    )
     parser.addini(
         "microcloud_keep", "leave emulated boards running for the next run", type="bool", default=False
     )
     parser.addini(
-        "microcloud_wait", "timeout in seconds for a board that is in use by another session", default="0"
+        "microcloud_wait", "how many seconds to wait for a board that another session uses", default="0"
     )
-    parser.addini("microcloud_any", "number of free boards to use; 0 for all", type="int", default=0)
     parser.addini(
-        "microcloud_command_timeout", "timeout in seconds for a test's own commands on a board", default="600"
+        "microcloud_any",
+        "use this number of free boards among the boards that --hosts names; 0 uses all",
+        type="int",
+        default=0,
+    )
+    parser.addini(
+        "microcloud_command_timeout",
+        "timeout in seconds of a command that a test runs on a board",
+        default="600",
     )
     parser.addini(
         "microcloud_identify", "show addresses and serial numbers in the report", type="bool", default=False
     )
     parser.addini(
-        "microcloud_retry_invalid", "how often to retry invalid measurements", type="int", default=0
+        "microcloud_retry_invalid", "how many times to retry invalid measurements", type="int", default=0
     )
-    parser.addini("microcloud_boots", "boots of each board", type="int", default=1)
+    parser.addini("microcloud_boots", "number of boots of each board", type="int", default=1)
     parser.addini("microcloud_resume", "resume the newest unfinished run", type="bool", default=False)
-    parser.addini("microcloud_baseline", "baseline to compare the run with", default="")
-    parser.addini("microcloud_no_control", "do not read each board's control", type="bool", default=False)
+    parser.addini(
+        "microcloud_baseline",
+        "compare the run with this baseline: a file, a run's name, or an OS release",
+        default="",
+    )
+    parser.addini("microcloud_no_control", "skip the control of each board", type="bool", default=False)
     parser.addini(
         "microcloud_claims",
-        "strict or report: whether a claim that does not hold fails its test",
+        "`strict` fails the test of each claim that does not hold; `report` only reports the claim",
         default="report",
     )
     parser.addini(
-        "microcloud_gate", "TOML files with user-defined rules of the gate", type="paths", default=[]
+        "microcloud_gate",
+        "TOML files with custom rules for the comparison with a baseline",
+        type="paths",
+        default=[],
     )
-    parser.addini("microcloud_catalog", "TOML files with board models, workloads and limits", type="paths")
+    parser.addini(
+        "microcloud_catalog", "TOML files with custom board models, workloads and limits", type="paths"
+    )
 
 
 def flag(config: pytest.Config, name: str) -> bool:
