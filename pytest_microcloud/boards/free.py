@@ -1,4 +1,4 @@
-"""Takes the locks of as many boards as a session needs, out of more: of those that no other session uses."""
+"""Takes the locks of as many free boards as a session needs. A board is free if no other session uses it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
 
 POLL_S = 4.0
-"""Mean time between two rounds; it varies, so that sessions that hinder each other do not go on doing so."""
+"""Mean time between two rounds. The time is random, so that two sessions do not block each other forever."""
 RACE_S = 30.0
-"""Time for further rounds after another session took a board that had been free a moment before."""
+"""How long to keep trying if another session takes a board that was free a moment before."""
 
 
 def take(
     boards: Sequence[Board], count: int, *, wait_s: float, say: Callable[[str], None]
 ) -> tuple[list[Board], dict[str, str]]:
-    """Reserve that many boards, in their order. Return them, and the reasons why others are not free.
+    """Reserve the first `count` free boards. Also return a dict from boards that are not free to the reasons.
 
-    Without enough free boards, none are taken: a session that kept some while it waits for more could wait
-    for one that does the same. `wait_s` is the timeout; if a board is being cleaned up, it is at least
-    TIDYING_S. `say` is called once a minute. Connections to boards that are not taken are closed.
+    If too few boards are free, none is reserved, and the list is empty. A session that kept some boards while
+    it waits for more could wait for another session that does the same. `wait_s` is the timeout; while a
+    board is being cleaned up, the timeout is at least TIDYING_S. `say` is called once a minute. Connections
+    to boards that are not reserved are closed.
     """
     try:
         taken, reasons = _wait(boards, count, wait_s, say)
@@ -62,7 +63,10 @@ def _wait(
 
 
 def _look(boards: Sequence[Board], count: int) -> tuple[dict[str, str], bool]:
-    """Return why boards are not free, until enough are, and whether one is being cleaned up."""
+    """Return a dict from boards that are not free to the reasons, and whether a board is being cleaned up.
+
+    The search ends when `count` free boards have been found.
+    """
     reasons: dict[str, str] = {}
     tidying = False
     for number, board in enumerate(boards):
@@ -78,7 +82,7 @@ def _look(boards: Sequence[Board], count: int) -> tuple[dict[str, str], bool]:
 
 
 def _reserve(boards: Iterable[Board], count: int, reasons: dict[str, str]) -> list[Board]:
-    """Reserve that many boards, or none, and add the reasons why others are not free."""
+    """Reserve `count` boards, or none if too few are free. Add the reasons for failures to `reasons`."""
     taken: list[Board] = []
     for board in boards:
         try:
