@@ -17,7 +17,7 @@ LOAD_GENERATOR_CPUS = 0.5
 
 
 def of_measurement(driver: Driver) -> float:
-    """Return how many CPUs an emulated board and its load generator take; 0 for a board with own hardware."""
+    """Return how many CPUs an emulated board and its load generator take; 0 for any other board."""
     own = driver.host_cpus
     return own + LOAD_GENERATOR_CPUS if own else 0.0
 

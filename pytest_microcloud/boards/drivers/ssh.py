@@ -59,8 +59,8 @@ class SshDriver(Driver):
             if site := self.context.gateway:
                 what += f" on the gateway of the site {site}"
                 remedy = (
-                    "a key that the inventory names must be on the gateway, too; or leave it out and forward "
-                    "your agent (--tx 'ssh=-A GATEWAY//…')"
+                    "copy the key to the gateway, or remove it from the inventory and forward your agent "
+                    "(--tx 'ssh=-A GATEWAY//…')"
                 )
             raise LoginRejected(self.target.name, f"the key {path} {what}: {remedy}")
         return path

@@ -172,10 +172,10 @@ class ContainerDriver(Driver):
         model, count = self._model, calibration.threads(self._model)
         lasting = [
             f"instruction set: the host's, not {model.isa[0] if model.isa else 'the model'}'s",
-            "firmware and kernel start: start-up times are of user space alone",
+            "firmware and kernel start: start-up times cover user space only",
             "temperature, throttling and power supply",
             "memory bandwidth and caches: the host's",
-            "CPU of the network stack: bridge, NAT and proxy of a container's packets cost the board nothing",
+            "CPU of the network stack: bridge, NAT and proxy of containers' packets take no CPU of the board",
             page_cache.GAP,
             "`free` and `top` on the board show the host's memory; the board's limit is in its cgroup",
         ]
