@@ -15,7 +15,7 @@ SINGLE_STAGE = (
 
 
 def parser(functions: Mapping[str, Callable[[argparse.Namespace], int]]) -> argparse.ArgumentParser:
-    """Return the parser of the command line; `chosen.function` is that of the chosen command."""
+    """Return the parser of the command line. It stores the chosen command's function as `function`."""
     whole = argparse.ArgumentParser(
         prog="microcloud",
         description="Read stored runs of pytest-microcloud, start a project, and clean up.",
@@ -88,7 +88,7 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int]]) -> argp
         type=Path,
         default=Path("reports/fleet.html"),
         metavar="FILE",
-        help="where the page goes (default: %(default)s)",
+        help="file of the page (default: %(default)s)",
     )
     fleet.set_defaults(function=functions["fleet"])
 
@@ -110,8 +110,8 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int]]) -> argp
         "noise",
         help="show how noisy each board is, and how many boots the gate needs on it",
         description="Show how much each board's metrics and its control vary, and how many boots per side "
-        "the gate needs on it to find a change of 5, 10 and 20 %%. Runs of a board with another OS release, "
-        "card or host than in its newest run are left out.",
+        "the gate needs on it to find a change of 5, 10 and 20 %%. Runs are left out if the board had "
+        "another OS release, card or host than in its newest run.",
     )
     noise.add_argument(
         "pattern",
@@ -128,7 +128,7 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int]]) -> argp
         metavar="FILE",
         help="user-defined rules for single metrics (TOML); may be given more than once",
     )
-    noise.add_argument("--json", action="store_true", help="print the figures for machines")
+    noise.add_argument("--json", action="store_true", help="print the figures as JSON")
     noise.set_defaults(function=functions["noise"])
     boards = commands.add_parser(
         "boards",
@@ -136,7 +136,7 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int]]) -> argp
         description="Show the state of the inventory's boards: whether they can be reached, what they are, "
         "who uses them, and their last verdict. Nothing is started, measured or locked.",
         epilog="Exit codes: 0 all boards are fit, 1 one is unfit, 2 a wrong command line, 4 the inventory is "
-        "wrong or has no such board. Boards that are out of service or not running are not unfit.",
+        "wrong or has no such board. Boards that are out of service or not running do not count as unfit.",
     )
     boards.add_argument(
         "pattern",
@@ -148,9 +148,9 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int]]) -> argp
         "--inventory",
         type=Path,
         metavar="FILE",
-        help="Ansible inventory with the boards (default: as pytest's, hosts.ini)",
+        help="Ansible inventory with the boards (default: the same as for pytest, hosts.ini)",
     )
-    boards.add_argument("--json", action="store_true", help="print the states for machines")
+    boards.add_argument("--json", action="store_true", help="print the states as JSON")
     boards.set_defaults(function=functions["boards"])
     for command in (runs, compare, report, fleet, export, noise, boards):
         command.add_argument(
