@@ -161,7 +161,7 @@ def boots(config: pytest.Config) -> int:
 
 
 def baseline(config: pytest.Config) -> str:
-    """Return the name of the baseline; empty if none is set, and the gate is off."""
+    """Return the name of the baseline; empty if the gate is off."""
     return str(config.getoption("microcloud_baseline") or config.getini("microcloud_baseline"))
 
 

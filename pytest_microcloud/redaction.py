@@ -119,7 +119,7 @@ def secrets(variables: Iterable[Mapping[str, Any]]) -> frozenset[str]:
 
 
 def is_secret(name: str) -> bool:
-    """Return whether a variable with this name holds a secret, and not only, for example, a path to it."""
+    """Return whether a variable with this name holds a secret itself and not, for example, its path."""
     words = [word.lower() for word in _WORDS_OF_NAME.findall(name)]
     if not words or words[-1] in _NOT_THE_SECRET:
         return False
@@ -306,7 +306,7 @@ def _without_tokens(text: str) -> str:
 
 
 def _leaves(value: object, name: str = "") -> Iterator[tuple[str, object]]:
-    """Yield pairs from JSON data: the outermost key, and a plain value below the key."""
+    """Yield each plain value in JSON data, as a pair with the outermost key above the value."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _leaves(inner, name or str(key))

@@ -129,9 +129,9 @@ class Board:
         return self.link.docker()
 
     def holder(self) -> Holder | None:
-        """Return the session that uses the board, without taking the board's lock. Raises BoardError.
+        """Connect, and return the session that uses the board; None if the board is free. Raises BoardError.
 
-        Return None if the board is free. A disposable board is always free: it belongs to this session.
+        The lock is not taken. A disposable board is always free, because it belongs to this session.
         """
         if self.driver.disposable:
             return None

@@ -23,12 +23,13 @@ RACE_S = 30.0
 def take(
     boards: Sequence[Board], count: int, *, wait_s: float, say: Callable[[str], None]
 ) -> tuple[list[Board], dict[str, str]]:
-    """Reserve the first `count` free boards. Also return a dict from boards that are not free to the reasons.
+    """Reserve and return the first `count` free boards. Also return why other boards are not free.
 
-    If too few boards are free, none is reserved, and the list is empty. A session that kept some boards while
-    it waits for more could wait for another session that does the same. `wait_s` is the timeout; while a
-    board is being cleaned up, the timeout is at least TIDYING_S. `say` is called once a minute. Connections
-    to boards that are not reserved are closed.
+    The second value is a dict from a board's name to the reason why the board is not free. If too few boards
+    are free, none is reserved, and the list is empty. A session that kept some boards while it waits for more
+    could wait for another session that does the same. `wait_s` is the timeout; while a board is being cleaned
+    up, the timeout is at least TIDYING_S. `say` is called once a minute. Connections to boards that are not
+    reserved are closed.
     """
     try:
         taken, reasons = _wait(boards, count, wait_s, say)

@@ -57,7 +57,7 @@ done
 
 
 def install(link: Link, tools: Mapping[str, str], ledger: Ledger, say: Callable[[str], None]) -> None:
-    """Install the missing programs, and record in the ledger how to remove them.
+    """Install the programs of `tools` that are missing, and record in the ledger how to remove them.
 
     `tools` maps programs to Debian packages. Raises ToolMissing if a program cannot be installed.
     """

@@ -213,7 +213,7 @@ class Link:
         return result
 
     def start(self, command: str) -> subprocess.Popen[bytes]:
-        """Start a shell command on the board, and return the process, which pipes its stdin and stdout.
+        """Start a shell command on the board, and return the ssh process with pipes for stdin and stdout.
 
         Earlier output of the user's login shell is discarded. Raises DeadlineExceeded if the command does not
         start in time, and LinkError if it cannot start.

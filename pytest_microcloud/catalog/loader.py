@@ -69,7 +69,7 @@ class Catalog:
         return frozenset((*ids, *names, *(m.unit for m in known.values())))
 
     def limit(self, model: str, metric: str, labels: Mapping[str, str | int]) -> Limit | None:
-        """Return the model's limit of a metric. A user's limit takes precedence over shipped ones.
+        """Return the model's limit for a metric. A user's limit takes precedence over shipped limits.
 
         If several limits apply, the limit with the most labels is returned. If several have equally many
         labels, the limit that was read last is returned.

@@ -153,7 +153,7 @@ def workload(
 ) -> str:
     """Return the tag of a workload's image on an engine. A missing image is pulled or built.
 
-    `coming` and `isa` are as for `base`. Raises NotMeasured if the image is not available.
+    `coming` and `isa` have the same meaning as in `base`. Raises NotMeasured if the image is not available.
     """
     from docker.errors import APIError
 

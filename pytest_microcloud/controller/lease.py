@@ -1,4 +1,4 @@
-"""Leases, which prove that a run is alive to every session that uses the same engine.
+"""Leases, which show all sessions on the same engine that a run is alive.
 
 A lease is a container that ends when its standard input closes. The standard input is a connection of the
 process that holds the lease, so the container ends with that process, even after SIGKILL. A run takes its

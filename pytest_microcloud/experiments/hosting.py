@@ -84,7 +84,7 @@ class _Filling:
 def fill(
     deployment: Deployment, *, at_most: float = math.inf, at_most_s: float = math.inf
 ) -> list[Measurement]:
-    """Start containers until one more would leave less than 50 MB free. Then send a request to each.
+    """Start containers until one more would leave less than 50 MB free. Then send each container a request.
 
     Returns the number of containers that responded, and one sample per container of memory, disk, start time
     and response time. If the board fails, the filling ends; the failure is a result, and `reason` describes

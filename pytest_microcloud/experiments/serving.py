@@ -98,7 +98,7 @@ def _highest_rung(rungs: Sequence[int], served: Callable[[int], bool]) -> int:
 
 
 def _failed(seen: Load, requests: int) -> str:
-    """Return a message with the number of failed requests and the known reason; empty if none failed."""
+    """Return a message: how many requests failed, and the reason if known; empty if no request failed."""
     if not seen.failures:
         return ""
     why = f" ({seen.stopped})" if seen.stopped else ""

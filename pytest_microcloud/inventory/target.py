@@ -176,7 +176,7 @@ class Target:
 
     @property
     def out_of_service(self) -> str | None:
-        """The reason why only the board's own name selects the board: `microcloud_out_of_service`."""
+        """Why the board is out of service, so that only its name selects it: `microcloud_out_of_service`."""
         reason = (self.text("microcloud_out_of_service") or "").strip()
         known = BOOLEANS.get(reason.lower(), bool(reason))
         return None if not known else "no reason is given" if reason.lower() in BOOLEANS else reason

@@ -105,12 +105,12 @@ class Driver(ABC):
     def failure(self) -> str:
         """Return why the board is unreachable, or an empty string if the driver knows of no reason.
 
-        A board with such a failure does not come back until its power is cut and restored.
+        If there is a reason, the board does not come back until its power is cut and restored.
         """
         return ""
 
     def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
-        """Return a dict of the inventory variables that make this driver create a board of that description.
+        """Return a dict of the inventory variables that make this driver create a board equal to `made_of`.
 
         `made_of` is the description of a board in another run. Raises BoardError with the reason if an equal
         board cannot be made.

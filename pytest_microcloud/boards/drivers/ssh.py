@@ -72,7 +72,7 @@ class SshDriver(Driver):
     def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
         """Return a dict with the variable `microcloud_image`.
 
-        Raises BoardError if either run's image is unknown, or the inventory has no command that flashes it.
+        Raises BoardError if either run's image is unknown, or if no command flashes the board.
         """
         name, image = self.target.name, made_of.get("image")
         if self.target.flash is None:

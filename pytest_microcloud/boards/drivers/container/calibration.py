@@ -73,7 +73,7 @@ def threads(model: BoardModel) -> int:
 def calibrate(
     engine: DockerClient, image: str, model: BoardModel, run_id: str, say: Callable[[str], None]
 ) -> Calibration:
-    """Return how many CPUs give the model's 7-Zip rating. Raises HostTooSmall if the host has fewer."""
+    """Return how many CPUs reach the model's 7-Zip rating. Raises HostTooSmall if the host has too few."""
     cache = _cache_file(image, model)
     if cache.is_file():
         return Calibration(**json.loads(cache.read_text()))
@@ -165,5 +165,5 @@ def host_cpu() -> str:
 
 
 def cache_directory() -> Path:
-    """Return the directory of calibrations, one file per host CPU and published figure."""
+    """Return the directory of calibrations, with one file per host CPU and published figure."""
     return Path(platformdirs.user_cache_path("microcloud")) / "calibration"

@@ -164,7 +164,7 @@ class ContainerDriver(Driver):
         )
 
     def find(self) -> Found:
-        """Find the board by its labels only: its keys belong to the session that started the board."""
+        """Find the board by its labels, because only the session that started the board has its keys."""
         return presence.find(self._engine, self.target.name)
 
     def gaps(self, link: Link) -> tuple[str, ...]:
@@ -233,7 +233,7 @@ class ContainerDriver(Driver):
         return {"microcloud_image": image_id, "microcloud_cpu_share": share}
 
     def power_on_uptime_s(self, link: Link) -> float:
-        """Return the start of the board's first process (s): /proc/uptime counts from the host's boot."""
+        """Return when the board's first process started (s since the host's boot, as in /proc/uptime)."""
         fields = link.run("cat /proc/1/stat").stdout.rpartition(")")[2].split()
         return int(fields[19]) / CLOCK_TICKS_PER_S
 

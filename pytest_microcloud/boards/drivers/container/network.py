@@ -133,7 +133,7 @@ class Network:
             self.container.rename(f"{name}{SUFFIX}")
 
     def address(self) -> str:
-        """Return the board's address; empty if it has none. Raises EngineError."""
+        """Return the board's address; empty if the board has none. Raises EngineError."""
         with explained(self._board, "reading the emulated board's address"):
             self.container.reload()
         networks = self.container.attrs["NetworkSettings"]["Networks"]

@@ -20,7 +20,7 @@ Say = Callable[[str], None]
 def board_image(engine: DockerClient, suite: str, say: Say) -> str:
     """Return the tag of a board's image; build it if it is missing.
 
-    `suite` is a Debian release, the name of a Docker image, or the id of an image of a board, which is used
+    `suite` is a Debian release, the name of a Docker image, or the id of a board's image, which is used
     unchanged. Raises EngineError.
     """
     if suite.startswith(IMAGE_ID):

@@ -22,7 +22,7 @@ BOARD_LABEL = "microcloud.board"
 
 
 def labels_of(board: str) -> list[str]:
-    """Return the labels that select the containers of a board of this machine."""
+    """Return the labels that select the containers of a board that this machine emulates."""
     return [f"{BOARD_LABEL}={board}", f"{CONTROLLER_LABEL}={controller()}"]
 
 
