@@ -67,7 +67,7 @@ def _runs(chosen: argparse.Namespace) -> int:
 
 
 def _lines(run: Run) -> Iterator[tuple[str, ...]]:
-    """Yield the lines that list a run, one for each of the run's boards."""
+    """Yield the table rows for a run, one row for each of the run's boards."""
     date = run.taken[:16].replace("T", " ")
     boards = dict.fromkeys([*run.boards, *(entry.board for entry in run.entries)])
     for board in boards or ["–"]:
@@ -175,7 +175,7 @@ def _noise(chosen: argparse.Namespace) -> int:
 
 
 def _matching(found: Mapping[str, Noise], pattern: str) -> dict[str, Noise]:
-    """Return a dict of the boards whose name or model matches a pattern; raises RunError for no match."""
+    """Return a dict of the boards whose name or model matches. Raises RunError if no board matches."""
     from fnmatch import fnmatchcase
 
     from pytest_microcloud.inventory import words

@@ -44,7 +44,7 @@ class CatalogError(UserMistake):
 
 
 class RunError(UserMistake):
-    """A stored run is missing or broken, is not of this plugin, or cannot be compared with another run."""
+    """A stored run is missing or broken, is not a run of this plugin, or cannot be compared."""
 
 
 class BoardError(MicrocloudError):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def pytest_microcloud_register(registry: Registry) -> None:
     """Called once a session, before the inventory is read: register drivers, experiments and meters.
 
-    It is a usage error to load a plugin that implements this hook after the inventory was read.
+    After the inventory was read, loading a plugin that implements this hook is a usage error.
     """
 
 
@@ -30,4 +30,4 @@ def pytest_microcloud_board_ready(board: Board, config: pytest.Config) -> None:
 
 @pytest.hookspec
 def pytest_microcloud_measured(board: Board, measurements: list[Measurement], item: pytest.Item) -> None:
-    """Called with a test's measurements before these are judged and stored; may change the list in place."""
+    """Called with a test's measurements before they are judged and stored. The hook may change the list."""

@@ -10,7 +10,7 @@ MOST_CLIENTS = 250
 """Capacity is measured up to this many clients, as in the paper, even if a board could serve more."""
 STEP = 1.1
 HIGHEST = 7300
-"""Most rungs above the ladder: with more, the number of clients would exceed the range of floats."""
+"""Maximum number of rungs above the ladder: more clients would exceed the range of floats."""
 
 
 @cache
@@ -25,7 +25,7 @@ def rungs(most: int = MOST_CLIENTS) -> tuple[int, ...]:
 def rank(clients: float) -> float:
     """Return the rung for a number of clients: 1 is the lowest rung, 0 is no clients.
 
-    Between two rungs, the result has a fraction. Above the ladder, each further factor of 1.1 adds 1 to it.
+    Between two rungs, the result has a fraction. Above the ladder, each further factor of 1.1 adds 1.
     """
     steps = (0, *rungs())
     if clients >= steps[-1]:

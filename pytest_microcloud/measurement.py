@@ -68,7 +68,7 @@ class Measurement:
         return "; ".join(dict.fromkeys(part for part in parts if part))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the measurement in the form of the run file."""
+        """Return the measurement as a dict for the run file."""
         return {
             "metric": self.metric,
             "unit": self.unit,
@@ -90,7 +90,7 @@ def quantile(samples: Iterable[float], q: float) -> float:
 
 
 def pooled(rounds: Iterable[Iterable[Measurement]]) -> list[Measurement]:
-    """Join several rounds: pool the samples of measurements with the same metric and labels."""
+    """Join several rounds: one measurement for each metric and labels, with the samples of all rounds."""
     joined: dict[tuple[str, tuple[tuple[str, str | int], ...]], Measurement] = {}
     for measurements in rounds:
         for m in measurements:

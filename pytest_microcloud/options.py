@@ -152,7 +152,7 @@ def add(parser: pytest.Parser) -> None:
 
 
 def flag(config: pytest.Config, name: str) -> bool:
-    """Return whether a switch is set, by its option or by its ini twin."""
+    """Return whether a switch is on, through its option or its ini twin."""
     return bool(config.getoption(f"microcloud_{name}") or config.getini(f"microcloud_{name}"))
 
 
@@ -186,7 +186,7 @@ def boots(config: pytest.Config) -> int:
 
 
 def baseline(config: pytest.Config) -> str:
-    """Return the baseline's name; empty without a gate."""
+    """Return the name of the baseline; empty if the gate is off."""
     return str(config.getoption("microcloud_baseline") or config.getini("microcloud_baseline"))
 
 

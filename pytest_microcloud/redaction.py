@@ -119,7 +119,7 @@ def secrets(variables: Iterable[Mapping[str, Any]]) -> frozenset[str]:
 
 
 def is_secret(name: str) -> bool:
-    """Return whether a variable of that name holds a secret itself, not, for example, a path."""
+    """Return whether a variable with this name holds a secret itself and not, for example, its path."""
     words = [word.lower() for word in _WORDS_OF_NAME.findall(name)]
     if not words or words[-1] in _NOT_THE_SECRET:
         return False
@@ -130,7 +130,7 @@ def is_secret(name: str) -> bool:
 
 
 def written_in(inventory: str) -> frozenset[str]:
-    """Return the words after names of secrets in an inventory's text, which Ansible may quote in errors."""
+    """Return the words that follow names of secrets in an inventory. Ansible may quote them in errors."""
     named = (re.search(rf"{_NAMED}\w*[ \t:=]*(.*)", line, re.IGNORECASE) for line in inventory.splitlines())
     after = (found[1].split() for found in named if found)
     words = (itertools.takewhile(lambda word: not re.match(r"\w+=", word), rest) for rest in after)
@@ -189,11 +189,12 @@ class Redactor:
         words: Collection[str] = (),
         identify: bool = False,
     ) -> Redactor:
-        """Return the redactor of a session with these variables (those of its hosts, and the environment).
+        """Return the redactor of a session.
 
-        `boards` are the names in the inventory (boards, models and groups); `words` is the vocabulary of run
-        files and reports. A password that is also one of these words is not redacted: redacting it would
-        protect nothing, and would remove the word from all labels and verdicts.
+        `variables` are the variables of the session's hosts, and the environment. `boards` are the names in
+        the inventory (boards, models and groups); `words` is the vocabulary of run files and reports. A
+        password that is also one of these words is not redacted: redacting it would protect nothing, and
+        would remove the word from all labels and verdicts.
         """
         shown = frozenset(word.lower() for word in (*boards, *words))
         found = frozenset(secret for secret in secrets(variables) if secret.lower() not in shown)
@@ -202,7 +203,7 @@ class Redactor:
         return redactor
 
     def learn(self, *, names: Iterable[str] = (), identifiers: Iterable[str] = ()) -> None:
-        """Add what a running board reports: the names of its parts, and its serial numbers.
+        """Add the names and serial numbers that a running board reports.
 
         A text that is also the name of a board is not added to the identifiers, because that board would then
         be redacted everywhere.
@@ -222,7 +223,7 @@ class Redactor:
         return self.without_addresses(self.without_secrets(text))
 
     def without_addresses(self, text: str) -> str:
-        """Return a text, such as HTML whose secrets are redacted already, without addresses."""
+        """Return a text, whose secrets are redacted already, without addresses unless `identify` is set."""
         return text if self.identify else without_addresses(text, frozenset(self.identifiers))
 
 
@@ -254,7 +255,7 @@ def _without(text: str, values: Collection[str], names: Collection[str] = ()) ->
 
 @functools.cache
 def _any_of(values: frozenset[str]) -> re.Pattern[str]:
-    """Return a pattern for any of the values, longest first; a short one matches only as a whole word."""
+    """Return a pattern for any of the values, longest first. A short value matches only as a whole word."""
     patterns = []
     written = {form for value in values for form in _forms(value)}
     for value in sorted(written, key=lambda value: (-len(value), value)):
@@ -305,7 +306,7 @@ def _without_tokens(text: str) -> str:
 
 
 def _leaves(value: object, name: str = "") -> Iterator[tuple[str, object]]:
-    """Yield the plain values in JSON data, each with the outermost key that it is under."""
+    """Yield each plain value in JSON data, as a pair with the outermost key above the value."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _leaves(inner, name or str(key))

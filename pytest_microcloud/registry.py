@@ -1,4 +1,4 @@
-"""Drivers, experiments and meters by name. The shipped drivers and experiments use the same hook."""
+"""Drivers, experiments and meters by name. The same hook registers shipped and user-defined ones."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Boards: where they come from, how they are reached, what they are."""
+"""Boards: their drivers, SSH connections, locks, facts and health."""

@@ -129,9 +129,9 @@ class Board:
         return self.link.docker()
 
     def holder(self) -> Holder | None:
-        """Connect, and return which session uses the board, without taking its lock. Raises BoardError.
+        """Connect, and return the session that uses the board; None if the board is free. Raises BoardError.
 
-        A disposable board is this session's own.
+        The lock is not taken. A disposable board is always free, because it belongs to this session.
         """
         if self.driver.disposable:
             return None
@@ -146,11 +146,11 @@ class Board:
 
     @property
     def is_taken_over(self) -> bool:
-        """Whether another process of this run has taken over the lock of a board that was reserved."""
+        """Whether another process of this run has taken over the lock of this reserved board."""
         return not self.driver.disposable and not self.lock.held
 
     def cancel(self) -> None:
-        """Release a board that was reserved and not powered on here. Raises BoardError."""
+        """Release a board that this process reserved but did not power on. Raises BoardError."""
         try:
             if self.lock.held:
                 self.lock.release()
@@ -166,8 +166,8 @@ class Board:
         """Start the board, connect, lock it, wait for its engine and read its facts. Raises BoardError."""
         self.driver.start()
         boot_s = self.driver.boot_timeout_s
-        with self.turn(wait=False):  # no measurement begins meanwhile; boards boot at once
-            if not self.lock.held:  # it is if the board was reserved
+        with self.turn(wait=False):  # no measurement starts meanwhile; boots do not wait
+            if not self.lock.held:  # a reserved board is locked already
                 self.link.open(
                     self.driver.endpoint(), timeout_s=boot_s or CONNECT_TIMEOUT_S, again=boot_s > 0
                 )
@@ -224,10 +224,10 @@ class Board:
         preflight.need(self.link, {program: self._tools.get(program, program) for program in programs})
 
     def undo(self, command: str) -> str:
-        """Record on the board, before a change is made, the shell command that reverts it.
+        """Record on the board the shell command that reverts a change, before the change is made.
 
         The command runs as root, even if this process is killed or the board loses its power. It must be safe
-        to run more than once. Returns the number of the note, for `revert`. Raises BoardError.
+        to run more than once. Returns the note's number, which `revert` takes. Raises BoardError.
         """
         return self.ledger.note(command)
 
@@ -243,14 +243,14 @@ class Board:
         return health.Watch(self, expected)
 
     def read_control(self) -> control.Reading:
-        """Run the loads of the control, when it is the board's turn. Raises BoardError."""
+        """Wait for the board's turn, and run the loads of the control. Raises BoardError."""
         self.say("control")
         with self.turn(), health.Watch(self, settle_s=control.SETTLE_S) as watch:
             reading = control.run(self.link, self.ledger)
         return dataclasses.replace(reading, doubts=tuple(watch.verdict()))
 
     def reboot(self) -> Rebooted:
-        """Reboot and return when a user can log in. Raises BoardError if the board does not boot in time."""
+        """Reboot, and return as soon as a user can log in. Raises BoardError if the boot takes too long."""
         before = self.booted = facts.boot_identity(self.link)
         return self._come_up(before, self.driver.reboot(self.link))
 
@@ -323,8 +323,8 @@ class Board:
     def revive(self) -> None:
         """Recover a lost board, and revert the changes on it. Raises BoardError.
 
-        Waits for the board to come back by itself. If the board does not come back, its driver cuts and
-        restores the power once, provided that the driver can.
+        Waits for the board to come back by itself. If the board does not come back and its driver can cut the
+        power, the driver cuts and restores the power once.
         """
         try:
             if failure := self.driver.failure():
@@ -389,7 +389,7 @@ class Board:
 
 @contextlib.contextmanager
 def _errors_of_booting_ignored() -> Iterator[None]:
-    """Ignore the errors of a board that is booting, except a wrong host key, which will not change."""
+    """Ignore errors while a board boots, except host key errors, which waiting does not resolve."""
     try:
         yield
     except (HostKeyChanged, HostKeyUnknown):

@@ -18,11 +18,11 @@ DIRECTORY = "/var/tmp/microcloud-control"  # noqa: S108 - on the board's disk, u
 DEADLINE_S = 30.0
 """Timeout of all loads together. They take about 3 s, and on the slowest model about 4 s."""
 SETTLE_S = 3.0
-"""Time for what the session itself did before, such as removing containers, to finish."""
+"""Time for earlier operations of the session to finish, such as removing containers."""
 PER_S = 100
-"""Resolution of the board's uptime."""
+"""Units per second of the board's uptime, which has two decimal places."""
 LEAST = 5
-"""A shorter time of all passes together, in units of that resolution, cannot be measured."""
+"""The shortest total time of a load's passes that can be measured, in 1/PER_S seconds."""
 
 # Another user may have created the directory, for example as a link to a place where root should not write.
 _SCRIPT = f"""
@@ -48,9 +48,10 @@ control() {{ # load, shortest time, most passes, programs…
 
 @dataclass(frozen=True)
 class Reading:
-    """One reading of the control: the time of one pass by load (s), and why the other loads are left out.
+    """One reading of the control.
 
-    `doubts` are the reasons for which a measurement at that time would have been invalid.
+    `times_s` maps each load to the time of one pass (s). `left_out` maps the loads that were not timed to the
+    reasons. `doubts` are the reasons why a measurement at the time of the reading would have been invalid.
     """
 
     times_s: Mapping[str, float]
@@ -69,7 +70,7 @@ def run(link: Link, ledger: Ledger) -> Reading:
 
 
 def script(of: Iterable[Load]) -> str:
-    """Return the shell script that runs these loads and prints a line for each (see `parsed`)."""
+    """Return the shell script that runs these loads and prints one line per load (see `parsed`)."""
     functions, calls = [], []
     for load in of:
         functions.append(f"load_{load.id}() {{\n{load.command}\n}}")
@@ -79,7 +80,7 @@ def script(of: Iterable[Load]) -> str:
 
 
 def parsed(output: str) -> Reading:
-    """Parse the script's lines: `took LOAD PASSES HUNDREDTHS` or `left LOAD REASON`."""
+    """Parse the script's lines: `took LOAD PASSES HUNDREDTHS-OF-A-SECOND` or `left LOAD REASON`."""
     times_s: dict[str, float] = {}
     left_out = dict.fromkeys(loads(), "it did not finish")
     for line in output.splitlines():

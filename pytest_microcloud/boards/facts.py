@@ -73,7 +73,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Frequency:
-    """The CPUs' frequency governors, their limits, and the frequency at the time of reading (Hz).
+    """The CPUs' frequency governors, and the minimum, maximum and current frequency (Hz).
 
     If the CPUs differ, these are the lowest minimum, the highest maximum and the highest current frequency.
     """
@@ -89,9 +89,9 @@ class Facts:
     """A board's fingerprint. `boot` changes with every boot; memory is in bytes, as Linux reports it.
 
     `engine` is the engine at Docker's socket ("Docker", "Podman") and `docker_version` its version. The
-    fields from `identity` on describe the hardware. They are unset for an emulated board, whose hardware is
-    the host's. `gpu_bytes` is the GPU's share of the RAM. If the firmware does not report it, it is the RAM
-    that Linux does not see.
+    fields from `identity` on describe the hardware. These fields are unset for an emulated board, whose
+    hardware is the host's. `gpu_bytes` is the GPU's share of the RAM. If the firmware does not report this
+    share, `gpu_bytes` is the RAM that Linux does not see.
     """
 
     os_release: str | None
@@ -119,7 +119,7 @@ class Facts:
     frequency: Frequency | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the facts for the run file."""
+        """Return the facts as a dict for the run file."""
         return asdict(self)
 
     @property
@@ -130,7 +130,7 @@ class Facts:
 
     @property
     def identifiers(self) -> frozenset[str]:
-        """The serial numbers of the board and its SD card. No other board has them."""
+        """The serial numbers of the board and its SD card, which no other board has."""
         of_card = (self.card.cid, self.card.serial) if self.card is not None else ()
         return frozenset(number for number in (self.serial, *of_card) if number)
 
@@ -144,9 +144,9 @@ def boot_identity(link: Link) -> str:
 
 
 def read(link: Link, *, hardware: bool = True, engine: bool = True) -> Facts:
-    """Read the facts of the board and, if the flags are true, its hardware and its engine.
+    """Read the facts of the board. Raises BoardError.
 
-    Raises BoardError.
+    If `hardware` or `engine` is false, the facts about the hardware or the engine are left out.
     """
     reported = _ask(link, BOOT + SYSTEM + (HARDWARE if hardware else ""))
     with Gauge(link) as gauge:
@@ -170,7 +170,7 @@ def key_values(output: str) -> dict[str, str]:
 
 
 def parsed(reported: Mapping[str, str], memory_bytes: int, info: object, version: object) -> Facts:
-    """Parse a board's report and its engine's `/info` and `/version`; both are untrusted."""
+    """Return the facts in a board's report and its engine's `/info` and `/version`, which are untrusted."""
     info, version = (answer if isinstance(answer, dict) else {} for answer in (info, version))
     release = {key.removeprefix("os."): _unquoted(reported[key]) for key in reported if key.startswith("os.")}
     components = _components(version)
@@ -233,7 +233,7 @@ def _os_release(release: Mapping[str, str]) -> str | None:
 
 
 def _revision_code(reported: Mapping[str, str], tree_model: str | None) -> str | None:
-    """Return the revision code of a Raspberry Pi; on other boards `Revision` means something else."""
+    """Return a Raspberry Pi's revision code; None for other boards, where `Revision` means something else."""
     chip = reported.get("cpuinfo.Hardware", "")
     if (chip and not chip.startswith("BCM")) or (tree_model and "Raspberry Pi" not in tree_model):
         return None

@@ -1,4 +1,4 @@
-"""Takes the locks of as many boards as a session needs, out of more: of those that no other session uses."""
+"""Takes the locks of as many free boards as a session needs. A board is free if no other session uses it."""
 
 from __future__ import annotations
 
@@ -16,21 +16,23 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
 
 POLL_S = 4.0
-"""Mean time between two rounds; it varies, so that sessions that hinder each other do not go on doing so."""
+"""Mean time between two rounds. The time is random, so that two sessions do not block each other forever."""
 AT_ONCE = 8
 """Least number of boards to ask at once if a board was not free: a board that is down takes a timeout."""
 RACE_S = 30.0
-"""Time for further rounds after another session took a board that had been free a moment before."""
+"""How long to keep trying if another session takes a board that was free a moment before."""
 
 
 def take(
     boards: Sequence[Board], count: int, *, wait_s: float, say: Callable[[str], None]
 ) -> tuple[list[Board], dict[str, str]]:
-    """Reserve that many boards, in their order. Return them, and the reasons why others are not free.
+    """Reserve and return the first `count` free boards. Also return why other boards are not free.
 
-    Without enough free boards, none are taken: a session that kept some while it waits for more could wait
-    for one that does the same. `wait_s` is the timeout; if a board is being cleaned up, it is at least
-    TIDYING_S. `say` is called once a minute. Connections to boards that are not taken are closed.
+    The second value is a dict from a board's name to the reason why the board is not free. If too few boards
+    are free, none is reserved, and the list is empty. A session that kept some boards while it waits for more
+    could wait for another session that does the same. `wait_s` is the timeout; while a board is being cleaned
+    up, the timeout is at least TIDYING_S. `say` is called once a minute. Connections to boards that are not
+    reserved are closed.
     """
     try:
         taken, reasons = _wait(boards, count, wait_s, say)
@@ -65,7 +67,7 @@ def _wait(
 
 
 def _look(boards: Sequence[Board], count: int) -> tuple[dict[str, str], bool]:
-    """Return the reasons why boards are not free, and whether a board is being cleaned up.
+    """Return a dict from boards that are not free to the reasons, and whether a board is being cleaned up.
 
     The boards are asked in their order until enough boards are free: at first as many at once as are needed,
     then at least AT_ONCE.
@@ -93,7 +95,7 @@ def _ask(board: Board) -> tuple[str, bool]:
 
 
 def _reserve(boards: Iterable[Board], count: int, reasons: dict[str, str]) -> list[Board]:
-    """Reserve that many boards, or none, and add the reasons why others are not free."""
+    """Reserve `count` boards, or none if too few are free. Add the reasons for failures to `reasons`."""
     taken: list[Board] = []
     for board in boards:
         try:

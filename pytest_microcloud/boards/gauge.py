@@ -58,7 +58,7 @@ answer() {
 
 @dataclass(frozen=True)
 class Reading:
-    """A board's memory at one moment (bytes), pages swapped in or out since boot, and its uptime (s)."""
+    """A board's memory at one moment (bytes), the pages swapped in or out since boot, and the uptime (s)."""
 
     total_bytes: int
     available_bytes: int
@@ -73,7 +73,7 @@ class Gauge(Shell):
         super().__init__(link, _SCRIPT, "its memory")
 
     def read(self) -> Reading:
-        """Return one reading."""
+        """Read the memory once."""
         fields = " ".join(self.ask()).split()
         try:
             total, available, swapped, uptime = fields

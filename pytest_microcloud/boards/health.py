@@ -34,7 +34,7 @@ SETTLE_S = 20.0
 """Time for the session's own preparations to finish. Load after that time comes from something else."""
 RECOVERY_S = 60.0
 BUSY = 0.9
-"""Share of a CPU's time. Under this load, a governor runs the CPU at its highest allowed frequency."""
+"""Share of a CPU's time. At this load, a governor runs the CPU at the CPU's highest allowed frequency."""
 SINCE_BOOT = 16
 """The firmware's low bits describe the present. The same bits, shifted left by this number, describe the time
 since boot."""
@@ -76,18 +76,18 @@ class Watched(Protocol):
 
 
 class Watching(Protocol):
-    """A watch on a board's health."""
+    """The part of `Watch` that code outside this module uses."""
 
     def verdict(self) -> list[str]:
         """Return the reasons why the measurement is invalid; empty if it is valid."""
 
 
 class Watch:
-    """Watches a board until the context ends; `verdict` then returns the result.
+    """Watches a board's health until the context ends; `verdict` returns the result afterwards.
 
-    `expected` are the symptoms that the experiment causes itself, and `settle_s` is the time for the board to
-    become idle before the start. Raises BoardError if the board is unreachable at the start or, unless "lost"
-    is expected, at the end.
+    `expected` are the symptoms that the experiment causes itself. `settle_s` is how long the board may take
+    to become idle before the start (s). Raises BoardError if the board is unreachable at the start or, unless
+    "lost" is expected, at the end.
     """
 
     def __init__(self, board: Watched, expected: Collection[str] = (), *, settle_s: float = SETTLE_S) -> None:
@@ -135,7 +135,7 @@ class Watch:
             self._reader.close()
 
     def _begin(self) -> Vitals:
-        """Read the board's state once the session's own preparations no longer load it."""
+        """Wait until the session's own preparations no longer load the board, and read the board's state."""
         if "load" in self._expected:
             return self._reader.whole()
         before, window_s, started = self._reader.brief(), WINDOW_S, time.monotonic()
@@ -149,7 +149,7 @@ class Watch:
             before, window_s = now, 2 * window_s
 
     def _poll(self) -> None:
-        """Read the state regularly until the end or until the board is unreachable (see `_finish`)."""
+        """Read the state every POLL_S, until the watch ends or the board is unreachable (see `_finish`)."""
         while not self._over.wait(POLL_S):
             try:
                 self._seen.append(self._reader.brief())
@@ -256,7 +256,10 @@ def _clock(first: Vitals, last: Vitals) -> Iterator[Finding]:
 
 
 def _supply(first: Vitals, later: Sequence[Vitals]) -> Iterator[Finding]:
-    """Report each bit for the present, and a bit for the time since boot only if it was not set at first."""
+    """Yield the findings in the firmware's bits, the voltage alarm and the kernel log.
+
+    A bit for the time since boot counts only if the bit was not set in the first reading.
+    """
     at_first = next((v.throttled for v in (first, *later) if v.throttled is not None), 0)
     for vitals in (first, *later):
         bits = vitals.throttled or 0
@@ -275,7 +278,7 @@ def _supply(first: Vitals, later: Sequence[Vitals]) -> Iterator[Finding]:
 
 
 def standing(seen: Vitals) -> list[Finding]:
-    """Return the findings in a single reading: of the supply and the CPU since boot, and of the heat now."""
+    """Return the findings in one reading: supply and throttling since boot, and the current temperature."""
     bits = (seen.throttled or 0) | (seen.throttled or 0) >> SINCE_BOOT
     texts: dict[str, list[str]] = {}
     for number, (symptom, what) in enumerate(BITS):
@@ -297,7 +300,10 @@ def _heat(seen: Sequence[Vitals]) -> Iterator[Finding]:
 
 
 def _frequency(seen: Sequence[Vitals]) -> Iterator[Finding]:
-    """Report clocks below their expected frequency in readings before and after which the CPUs were busy."""
+    """Yield a finding for each clock that was below its expected frequency while its CPUs were busy.
+
+    A reading counts only if the CPUs were busy both before and after the reading.
+    """
     for name, due_hz in seen[0].due_hz.items():
         at = [(vitals.asked_s, vitals.clocks[name]) for vitals in seen if name in vitals.clocks]
         busy = [(c.busy_s - b.busy_s) > BUSY * (then - now) for (now, b), (then, c) in pairwise(at)]

@@ -1,4 +1,4 @@
-"""How much of this machine a board's measurement and its load take, in CPUs; `turns` reserves them."""
+"""How many CPUs of this machine a measurement and its load take; `turns` reserves these CPUs."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ LOAD_GENERATOR_CPUS = 0.5
 
 
 def of_measurement(driver: Driver) -> float:
-    """Return the CPUs of an emulated board and of its load generator; 0 for a board with its own hardware."""
+    """Return how many CPUs an emulated board and its load generator take; 0 for any other board."""
     own = driver.host_cpus
     return own + LOAD_GENERATOR_CPUS if own else 0.0
 
 
 def of_load(driver: Driver, model: BoardModel, address: str) -> float:
-    """Return the CPUs that the load on a board with its own hardware takes.
+    """Return how many CPUs of this machine the load on a board takes.
 
-    These are the load generator's CPUs or, if more, the share of all CPUs that equals the board's share of
-    this machine's network speed. For an emulated board, the result is 0: `of_measurement` includes the load
-    generator, and the load does not use this machine's network.
+    The result is the larger of two numbers: the load generator's CPUs; and all CPUs, multiplied by the
+    board's share of this machine's network speed. For an emulated board, the result is 0: `of_measurement`
+    includes the load generator, and the load does not use this machine's network.
     """
     if driver.host_cpus:
         return 0.0

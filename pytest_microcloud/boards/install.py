@@ -57,9 +57,9 @@ done
 
 
 def install(link: Link, tools: Mapping[str, str], ledger: Ledger, say: Callable[[str], None]) -> None:
-    """Install the missing programs, and record in the ledger how to remove them.
+    """Install the programs of `tools` that are missing, and record in the ledger how to remove them.
 
-    `tools` maps programs to Debian packages. Raises ToolMissing with the reason if they cannot be installed.
+    `tools` maps programs to Debian packages. Raises ToolMissing if a program cannot be installed.
     """
     tools = ALWAYS | dict(tools)
     absent = missing(link, tools)
@@ -79,7 +79,7 @@ def install(link: Link, tools: Mapping[str, str], ledger: Ledger, say: Callable[
 
 
 def _coming(link: Link, packages: list[str]) -> list[str]:
-    """Return the packages to install, with dependencies. Raises ToolMissing if another one would change."""
+    """Return `packages` and their missing dependencies. Raises ToolMissing if apt would change others."""
     done = link.run(
         f"{_APT} --simulate install {shlex.join(packages)}", root=True, check=False, timeout_s=300
     )
@@ -92,7 +92,7 @@ def _coming(link: Link, packages: list[str]) -> list[str]:
 
 
 def _new(link: Link, coming: list[str]) -> list[str]:
-    """Return the packages that have no configuration files left over from an earlier installation."""
+    """Return the packages of `coming` without configuration files from an earlier installation."""
     asked = link.run(
         f"dpkg-query -W -f '${{db:Status-Abbrev}}${{Package}}\\n' {shlex.join(coming)}", check=False
     )

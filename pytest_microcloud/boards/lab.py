@@ -1,4 +1,4 @@
-"""The state of many boards at once, without starting, measuring, locking or changing anything."""
+"""Reads the state of many boards at once, without starting, measuring, locking or changing anything."""
 
 from __future__ import annotations
 
@@ -40,10 +40,11 @@ REMEDIES = {
 
 @dataclass
 class State:
-    """What is known of a board; None is unknown.
+    """The state of a board; None means unknown.
 
-    `problems` are the reasons why it is unfit for a session. `reachable` is None for a board that was not
-    asked, and `right_model` for one that was not recognised. `what` describes a board without a login.
+    `problems` are the reasons why the board is unfit for a session. `reachable` is None if no connection was
+    tried, and `right_model` is None if the hardware was not recognised. `what` describes a board that this
+    session cannot log in to.
     """
 
     board: str
@@ -60,7 +61,7 @@ class State:
 
     @property
     def state(self) -> str:
-        """The state in one word or two."""
+        """The state in a few words, such as "in use"."""
         if self.out_of_service is not None:
             return "out of service"
         if self.problems:
@@ -70,7 +71,7 @@ class State:
         return self.what or "free"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the state as plain values; docs/fleet.md lists them."""
+        """Return the state as a dict of plain values; docs/fleet.md describes the keys."""
         holder = self.holder
         return {
             "board": self.board,
@@ -96,7 +97,7 @@ class State:
 
 
 def states(targets: Sequence[Target], catalog: Catalog, drivers: Mapping[str, Registration]) -> list[State]:
-    """Return the state of each board. Raises OSError if this machine has no place for the connections."""
+    """Return the state of each board. Raises OSError if the workspace cannot be created."""
     workspace = Workspace(new_run_id())
     workspace.open()
     with ExitStack() as stack:
@@ -131,7 +132,7 @@ def _in_time(known: State, thread: threading.Thread) -> State:
 
 
 def _fill_in(known: State, driver: Registration, context: DriverContext, link: Link) -> None:
-    """Ask a board for its state. The connection ends with the thread that opened it."""
+    """Read a board's state into `known`. The thread that opened the connection also closes it."""
     try:
         if known.out_of_service is None:
             with _noted(known):
@@ -147,11 +148,11 @@ def _ask(known: State, driver: Driver, context: DriverContext, link: Link) -> No
         return
     known.reachable = False
     link.open(found.endpoint, timeout_s=CONNECT_TIMEOUT_S, again=False)
-    link.run("true")  # reports a login that cannot run commands as such
+    link.run("true")  # raises LoginRejected if the login cannot run commands
     known.reachable = True
     with _noted(known):
         known.holder = holder_of(link)
-    if known.holder is None:  # its engine may be busy with what is measured
+    if known.holder is None:  # a measurement may keep a held board's engine busy
         with _noted(known):
             preflight.check(link)
     with _noted(known):
@@ -180,19 +181,19 @@ def _identify(known: State, driver: Driver, context: DriverContext, link: Link) 
 
 @contextmanager
 def _noted(known: State) -> Iterator[None]:
-    """Note an error as a problem of the board."""
+    """Add an error to the board's problems instead of raising it."""
     try:
         yield
     except BoardError as error:
         if error.what not in known.problems:
             known.problems.append(error.what)
-    except Exception as error:  # the other boards are shown
-        known.problems.append(f"could not be asked: {error!r}")
+    except Exception as error:  # the other boards must still be shown
+        known.problems.append(f"its state could not be read: {error!r}")
 
 
 @contextmanager
 def _one_engine() -> Iterator[Callable[[], DockerClient]]:
-    """Yield a function that returns this machine's engine, always over the same connections."""
+    """Yield a function that returns this machine's engine. All calls return the same client."""
     lock, engines = threading.Lock(), ExitStack()
     known: list[DockerClient] = []
 

@@ -114,14 +114,14 @@ class Link:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a connection."""
+        """Whether the connection is open."""
         return self._master is not None and self._master.poll() is None
 
     def open(self, endpoint: Endpoint, *, timeout_s: float, again: bool = True) -> None:
-        """Connect. Raises LinkError or a subclass that states what to do.
+        """Connect to the board. Raises LinkError with a message that states what to do.
 
         With `again`, the connection is retried until the timeout, for a board that may still be booting.
-        Otherwise it is tried once, because a machine that is up may treat repeated attempts as an attack.
+        Otherwise, there is one try, because a machine that is up may treat repeated attempts as an attack.
         """
         self.close()
         self._endpoint, self._address = endpoint, None
@@ -213,7 +213,7 @@ class Link:
         return result
 
     def start(self, command: str) -> subprocess.Popen[bytes]:
-        """Start a shell command on the board, and return the process, which pipes its stdin and stdout.
+        """Start a shell command on the board, and return the ssh process with pipes for stdin and stdout.
 
         Earlier output of the user's login shell is discarded. Raises DeadlineExceeded if the command does not
         start in time, and LinkError if it cannot start.
@@ -271,7 +271,7 @@ class Link:
         return [*self._ssh, self.board, *arguments]
 
     def _own_ssh(self, *arguments: str) -> list[str]:
-        """Return the command line of the user's ssh to the board, with `arguments` before all others."""
+        """Return the command line of the user's ssh to the board; `arguments` precede all other options."""
         endpoint = self.endpoint
         command = ["ssh", *arguments]
         if endpoint.host_key is not None:
@@ -301,7 +301,7 @@ class Link:
         return next((value for key, _, value in settings if key == name), "")
 
     def _start_own_ssh(self, timeout_s: float, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start the user's ssh with `arguments` and the enforced options, to log in and run no command."""
+        """Start the user's ssh with `arguments` and the enforced options. It logs in and runs no command."""
         enforced = [f"-o{option}" for option in (*ENFORCED_OPTIONS, f"ConnectTimeout={timeout_s:.0f}")]
         with self._log.open(
             "wb"
@@ -347,7 +347,7 @@ class Link:
         return ssh_errors.reason(self.board, _tail(self._log), by_hand, known_hosts, verbosely)
 
     def _forward(self) -> None:
-        """Forward the engine's socket if it is not forwarded yet, even if no engine listens at it."""
+        """Forward the engine's socket, once per connection. This succeeds even without a running engine."""
         if self._socket.exists():
             return
         forward = ["-O", "forward", "-L", f"{self._socket}:{self.endpoint.docker_socket}"]

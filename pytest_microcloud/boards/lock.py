@@ -40,12 +40,12 @@ ANSWER_TIMEOUT_S = 30.0
 POLL_S = 2.0
 SAY_EVERY_S = 60.0
 LONGEST = 500
-"""Maximum length of a keeper's complaint, in characters."""
+"""Maximum length of an error message of a keeper, in characters."""
 TIME = re.compile(r"\d+(\.\d+)?")
 
 # The file has one line: since when (the board's uptime in s), what its keeper does, the keeper's process id,
 # the run, the board's name in the inventory, the user and controller, and what the board is used for. Earlier
-# versions do not write the last part, and show it as part of the one before.
+# versions do not write the last field. They show it as part of the field before it.
 _FILE = r"""
 [ -k /run/lock ] && file=/run/lock/microcloud.lock || file=/tmp/microcloud.lock
 read -r now _ </proc/uptime
@@ -54,7 +54,7 @@ alive() { grep -qa microcloud-keeper "/proc/$pid/cmdline" 2>/dev/null; }
 busy() { echo "busy $now $since $state $its_run $its_board $its_who"; exit; }
 """
 
-# Without the lock: the keeper that the file names is alive.
+# Runs without the lock. The board is in use if the keeper that the file names is alive.
 _SHOW = f"""{_FILE}
 [ -e "$file" ] && holder && alive && busy
 exit 0
@@ -85,18 +85,18 @@ take() { # retries if it locked a deleted file: a holder deletes the file before
 state() { echo "$now $1 $$ $run $board $who" | dd of="$file" conv=nocreat status=none; }
 
 failed() { echo "cannot ${complaint//$'\n'/; }"; exit; }
-ours() { # this run's lock, over a connection that broke, or that of its pytest-xdist controller
+ours() { # the lock of this run, whose connection broke, or of its pytest-xdist controller
     [ "$its_board" = "$board" ] && case $run in "$its_run" | "$its_run"-gw*) true ;; *) false ;; esac
 }
 
 if take -n; then
     holder
-    [ "$state" = passing ] && alive && busy # the keeper that it is passed to waits for it
+    [ "$state" = passing ] && alive && busy # another keeper waits for the lock, which is passed to it
 else
     [ ! "$complaint" ] || failed
     holder
     # If our other keeper is reverting changes, wait for it: the commands that it started would continue.
-    # Else end it. Others leave us the lock even if they get it first, since the file says so.
+    # Else end it. Other keepers leave us the lock, since the file then says that it is being passed to us.
     ours && alive && { [ "$state" = undoing ] || { state passing; kill -9 "$pid"; }; } && take -w UNDOING || {
         [ ! "$complaint" ] || failed
         busy
@@ -126,7 +126,10 @@ _NEEDS_BASH = "command -v bash >/dev/null || { echo 'cannot bash: not found'; ex
 
 @dataclass(frozen=True)
 class Holder:
-    """The holder of a lock. `since` is when the lock was taken (controller's clock, in s since the epoch)."""
+    """The holder of a lock. `since` is when the lock was taken (controller's clock, in s since the epoch).
+
+    `tidying` is whether the session has ended and the board is being cleaned up.
+    """
 
     since: float
     tidying: bool
@@ -142,7 +145,7 @@ class Holder:
 
 
 def holder_of(link: Link) -> Holder | None:
-    """Return who holds a board's lock, without taking it or waiting for it. Raises BoardError."""
+    """Return the holder of a board's lock, or None, without waiting for the lock. Raises BoardError."""
     line = link.run(f"exec bash -c {shlex.quote(_SHOW)}", root=True).stdout.strip()
     return _holder(line) if line.startswith("busy ") else None
 
@@ -150,7 +153,7 @@ def holder_of(link: Link) -> Holder | None:
 class Lock:
     """The lock of one board for one run; `say` shows the reason for waiting.
 
-    `purpose` is shown to others: what the board is used for, in a few words.
+    `purpose` says in a few words what the board is used for. It is shown to other sessions.
     """
 
     def __init__(self, link: Link, run_id: str, say: Callable[[str], None], *, purpose: str = "") -> None:
@@ -171,8 +174,8 @@ class Lock:
         """Take the lock, and revert changes that were left on the board unless `leave` is true.
 
         `wait_s` is how long to wait for another session to release the lock (s). While a board is being
-        cleaned up after that session, the timeout is at least TIDYING_S. Raises BoardBusy that names the
-        holder.
+        cleaned up after that session, the timeout is at least TIDYING_S. Raises BoardBusy with a message that
+        names the holder.
         """
         started, reported, reported_s = time.monotonic(), "", 0.0
         while holder := self._try(leave=leave):
@@ -221,7 +224,7 @@ class Lock:
             )
 
     def drop(self) -> None:
-        """Close the connection that holds the lock; the board then reverts the changes by itself."""
+        """Close the connection that holds the lock. The keeper on the board then reverts the changes."""
         keeper, self._keeper = self._keeper, None
         self._released.set()
         if keeper is None:
@@ -234,7 +237,7 @@ class Lock:
                     pipe.close()
 
     def _try(self, *, leave: bool) -> Holder | None:
-        """Try once to take the lock. Return None on success, otherwise the session that holds it."""
+        """Try once to take the lock. Return None on success, otherwise the holder of the lock."""
         self.drop()
         undo_line = undo.script(self._link.endpoint.docker_socket)
         arguments = [self._run_id, self._link.board, f"{_controller()} {self._purpose}", undo_line]
@@ -290,7 +293,7 @@ def _controller() -> str:
 
 
 def _holder(line: str) -> Holder:
-    """Parse a keeper's report of another holder. It is untrusted: any user can write to the lock file."""
+    """Parse a keeper's report of another holder. The report is untrusted: any user can write to the file."""
     now, since, state, *names = [*line.split(" ", 6)[1:], *[""] * 6][:6]
     held_s = float(now) - float(since) if TIME.fullmatch(now) and TIME.fullmatch(since) else 0.0
     who, _, purpose = names.pop().strip().partition(" ")
@@ -312,7 +315,7 @@ def _lock_error(board: str, complaint: str) -> BoardError:
 
 
 def _feed(keeper: subprocess.Popen[bytes], released: threading.Event) -> None:
-    """Send heartbeats to the keeper."""
+    """Send heartbeats to the keeper until the lock is released or the connection breaks."""
     with contextlib.suppress(OSError, ValueError):  # the connection broke, or was closed
         while keeper.stdin is not None and not released.wait(HEARTBEAT_S):
             keeper.stdin.write(b"\n")

@@ -80,14 +80,14 @@ exit 0
 
 
 class Logs:
-    """The logs of one board since `begin`. All calls raise BoardError."""
+    """The logs of one board since `begin`. Every method may raise BoardError."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
         self._began = ""
 
     def begin(self) -> None:
-        """Record the current end of the logs."""
+        """Record the current end of the logs, where `log` and `cause` start."""
         lines = [*self._link.run(_BEGIN, root=True, timeout_s=30).stdout.splitlines(), *[""] * 4]
         names = ("boot", "since", "killed_before", "cursor", "disks_before")
         values = [*lines[:4], "\n".join(lines[4:]).strip()]
@@ -100,5 +100,5 @@ class Logs:
         return self._link.run(self._began + _LOG, root=True, timeout_s=60).stdout
 
     def cause(self) -> str:
-        """Describe what is wrong with a board that responds; empty if the logs show nothing."""
+        """Describe what went wrong on a board since `begin`; an empty string if the logs show nothing."""
         return self._link.run(self._began + _CAUSE, root=True, timeout_s=30).stdout.strip()

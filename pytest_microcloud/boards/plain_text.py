@@ -7,7 +7,7 @@ LONGEST = 120
 
 
 def text(value: object, longest: int = LONGEST) -> str | None:
-    """Return a text as one line without control characters; None if it is not text or nothing remains."""
+    """Return `value` as one line without control characters; None if it is no string or nothing remains."""
     if not isinstance(value, str):
         return None
     line = " ".join(value[: 4 * longest].split())

@@ -40,7 +40,8 @@ def _run(
 ) -> float:
     """Run a command of the inventory without a shell, and return the time at which it ended.
 
-    Raises BoardError that quotes the last line of output, but not the arguments, which may contain passwords.
+    Raises BoardError. Its message quotes the last line of output, but not the command's arguments, which may
+    contain passwords.
     """
     if board in _left_running:
         variable_before, still_running = _left_running.pop(board)

@@ -86,9 +86,9 @@ class Rack:
         self.targets = {name: target for name, target in self.targets.items() if name in names}
 
     def reserve(self, count: int, say: Callable[[str], None]) -> dict[str, str]:
-        """Use only that many free boards, and take their locks at once; take none if there are fewer.
+        """Use only `count` free boards, and take their locks now. If fewer are free, use none.
 
-        Return the reasons why boards are not free. Raises OSError.
+        Return a dict from the boards that are not free to the reasons. Raises OSError.
         """
         self.workspace.open()
         remove_abandoned()
@@ -157,7 +157,7 @@ class Rack:
             board.reboot_and_settle()
 
     def original(self, name: str) -> Mapping[str, Any]:
-        """Return `Driver.made_of` of a board as it was at power-on, before any exchange of its image."""
+        """Return the `Driver.made_of` of a board at power-on, before its image was exchanged."""
         return self._original[name]
 
     def check_exchange(self, name: str, made_of: Mapping[str, Any]) -> None:
@@ -201,7 +201,7 @@ class Rack:
             raise BoardError(name, self._broken[name]) from error
 
     def host_engine(self) -> DockerClient:
-        """Return the host's engine. The first call also removes what ended runs left, and takes a lease."""
+        """Return the host's engine; on the first call, remove leftovers of killed runs and take a lease."""
         if self._engine is None:
             self._engine = engine.host_engine()
         if self._lease is None:

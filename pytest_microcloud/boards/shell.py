@@ -27,8 +27,8 @@ END = b".\n"
 class Shell:
     """An open shell on a board; use it as a context manager.
 
-    `script` defines a function `answer` that takes a request and prints lines. `about` says in messages what
-    those lines report ("its memory"). `ask` raises LinkError or DeadlineExceeded.
+    `script` defines a function `answer` that takes a request and prints lines. `about` is what these lines
+    report, for messages ("its memory"). `ask` raises LinkError or DeadlineExceeded.
     """
 
     def __init__(self, link: Link, script: str, about: str, *, root: bool = False) -> None:

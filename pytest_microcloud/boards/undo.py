@@ -111,7 +111,7 @@ echo $note
 
 
 def script(socket: str) -> str:
-    """Return the command line that reverts all changes on the board, if there is a ledger."""
+    """Return a command line that reverts all changes on a board that has a ledger."""
     return f"[ ! -d {LEDGER} ] || {as_root(_line(socket))}"
 
 
@@ -121,13 +121,13 @@ def unload(image: str) -> str:
 
 
 class Ledger:
-    """The notes on a board that describe how to revert its changes. All calls raise BoardError."""
+    """The notes on a board that describe how to revert its changes. Every method may raise BoardError."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
 
     def open(self) -> None:
-        """Create the ledger: from now on there may be changes to revert."""
+        """Create the ledger's directory, which shows other runs that there may be changes to revert."""
         self._link.run(f"mkdir -p -m 700 {LEDGER} && sync {LEDGER}", root=True)
 
     def note(self, command: str) -> str:

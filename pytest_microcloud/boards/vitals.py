@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PAGE_BYTES = 4096
 UNDER_VOLTAGE = re.compile("under-?voltage detected", re.IGNORECASE)
 SEVERAL = ("zone", "clock", "due", "alarm")
-"""Keys that a board reports once per thermal zone, clock or alarm, whose name follows the key."""
+"""Keys that a board reports once per thermal zone, clock or alarm, followed by its name."""
 THROTTLED = re.compile(r"(?:throttled=)?(?:0x)?([0-9a-f]{1,8})", re.IGNORECASE)
 
 # An empty request (a brief reading) starts no process, except vcgencmd if the kernel does not report the
@@ -129,7 +129,7 @@ own() {
 
 COLDEST_C, HOTTEST_C = -40.0, 150.0
 DEGREES = 200
-"""Values up to this are taken as degrees, because some drivers do not report millidegrees."""
+"""Temperatures up to this number are taken as degrees: some drivers do not report millidegrees."""
 FASTEST_HZ = 2e10
 
 
@@ -195,7 +195,7 @@ class VitalsReader:
         self._shell = Shell(link, _SCRIPT, "its state", root=True)
 
     def brief(self) -> Vitals:
-        """Read the values that change within a measurement."""
+        """Read only the values that may change during a measurement."""
         return self._read("")
 
     def whole(self) -> Vitals:

@@ -27,8 +27,8 @@ _registered: dict[str, Metric] = {}
 class Metric:
     """A metric: its full name ("mqtt.throughput"), SI unit, and the direction that is better.
 
-    `from_outside` is whether the network between load generator and board is part of it. Figures of such a
-    metric are compared only if their load came from the same place.
+    `from_outside` is whether the network between load generator and board is part of the metric. Figures of
+    such a metric are compared only if their load came from the same place.
     """
 
     name: str
@@ -72,8 +72,8 @@ class Chart:
     There is a curve or bar for each board and each combination of the labels `series` (by default all labels
     but `x`); values in `order` come first. `tabled` lists metrics that appear only in the table. `quantiles`
     lists the quantiles of all samples that the table has in addition to p95. `log` names the axes with a
-    logarithmic scale. `expected` lists the board models that the chart should have. Below the
-    chart, the page lists the expected models that have no run.
+    logarithmic scale. `expected` lists the board models that the chart should have. Below the chart, the page
+    lists the expected models that have no run.
     """
 
     title: str
@@ -118,11 +118,11 @@ class Description:
 
     @property
     def headline_metric(self) -> str:
-        """The metric of the headline."""
+        """The name of the metric that matters most."""
         return self.headline or next((metric.name for metric in self.metrics), "")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the description for the run file."""
+        """Return the description as a dict for the run file."""
         return dataclasses.asdict(self.description)
 
 
@@ -156,7 +156,7 @@ def add_metrics(added: Iterable[Metric]) -> None:
 
 
 def metric(name: str) -> Metric:
-    """Return the metric of that name, or raise a CatalogError with the nearest name."""
+    """Return the metric called `name`, or raise a CatalogError that suggests the nearest name."""
     known = metrics()
     if name not in known:
         raise CatalogError(

@@ -39,7 +39,7 @@ _MODEL_KEYS = ("like", *(f.name for f in dataclasses.fields(BoardModel) if f.nam
 
 @dataclass(frozen=True)
 class Catalog:
-    """All records by id, except for limits, which are looked up by metric and labels."""
+    """All records of the catalog, by id. Limits have no id; `limit` finds them by metric and labels."""
 
     models: Mapping[str, BoardModel]
     workloads: Mapping[str, Workload]
@@ -49,27 +49,27 @@ class Catalog:
     experiments: Mapping[str, Description]
 
     def model(self, name: str) -> BoardModel:
-        """Return the board model of that id, or raise a CatalogError with the nearest name."""
+        """Return the board model with the id `name`, or raise a CatalogError that suggests the nearest id."""
         return _pick(self.models, name, "board model")
 
     def workload(self, name: str) -> Workload:
-        """Return the workload of that id, or raise a CatalogError with the nearest name."""
+        """Return the workload with the id `name`, or raise a CatalogError that suggests the nearest id."""
         return _pick(self.workloads, name, "workload")
 
     def effort(self, name: str) -> Effort:
-        """Return the effort of that id, or raise a CatalogError with the nearest name."""
+        """Return the effort with the id `name`, or raise a CatalogError that suggests the nearest id."""
         return _pick(self.efforts, name, "effort")
 
     @property
     def words(self) -> frozenset[str]:
-        """The names and units that appear in runs and reports."""
+        """All ids, names and units of the catalog, which appear in runs and reports."""
         known = metrics()
         ids = (*self.models, *self.workloads, *self.efforts, *self.experiments, *known)
         names = [model.name for model in self.models.values()] + [w.name for w in self.workloads.values()]
         return frozenset((*ids, *names, *(m.unit for m in known.values())))
 
     def limit(self, model: str, metric: str, labels: Mapping[str, str | int]) -> Limit | None:
-        """Return the model's limit of a metric. A user's limit takes precedence over shipped ones.
+        """Return the model's limit for a metric. A user's limit takes precedence over shipped limits.
 
         If several limits apply, the limit with the most labels is returned. If several have equally many
         labels, the limit that was read last is returned.
@@ -82,7 +82,7 @@ class Catalog:
 
 
 def load(extra: Iterable[Path] = (), experiments: Mapping[str, Description] | None = None) -> Catalog:
-    """Read the shipped catalog, then the user's files. A later record replaces an earlier one with its name.
+    """Read the shipped catalog, then the user's files. A record replaces earlier records with the same id.
 
     A user's file may contain `[boards.ID]`, `[workloads.ID]` and `[limits.MODEL]` tables. `experiments` are
     the registered experiments, by default the shipped ones. Raises CatalogError with the file and the key.
@@ -121,13 +121,13 @@ def _symptoms() -> Mapping[str, Symptom]:
 
 
 def threshold(symptom: str) -> float:
-    """Return the threshold of a symptom, or raise a CatalogError with the nearest name."""
+    """Return the threshold of a symptom, or raise a CatalogError that suggests the nearest name."""
     return _pick(_symptoms(), symptom, "symptom").most
 
 
 @functools.cache
 def loads() -> Mapping[str, Load]:
-    """Return the loads of the control, by id."""
+    """Return a dict from id to load, of all loads of the control."""
     return _named(Load, SHIPPED / "control.toml")
 
 
@@ -158,7 +158,7 @@ LONGEST_CHAIN = 50
 
 
 class _Models:
-    """Board models. A model with `like = "ID"` inherits the figures of the model with that id."""
+    """Builds the board models. A model with `like = "ID"` inherits the figures of the model with that id."""
 
     def __init__(self) -> None:
         self._tables: dict[str, tuple[Path, Table]] = {}
@@ -197,7 +197,7 @@ class _Models:
         return line
 
     def _figures(self, name: str) -> tuple[Table, dict[str, str]]:
-        """Return the values in a model's own table, and their sources."""
+        """Return a dict of the values in a model's own table, and a dict of the values' sources."""
         file, own = self._tables[name]
         values: Table = {}
         sources: dict[str, str] = {}

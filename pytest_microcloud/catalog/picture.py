@@ -9,7 +9,7 @@ MARK = "A page served by a micro-cloud"
 
 
 def picture_page() -> bytes:
-    """Return the page, the same bytes every time (UTF-8)."""
+    """Return the page in UTF-8. The bytes are the same every time."""
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{MARK}</title><p>{MARK}.</p>'.encode()
         + _picture()

@@ -19,7 +19,7 @@ WORKLOAD_ID = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+){0,20}")
 
 
 def wrong_number(name: str, value: object) -> str:
-    """Return why a value is invalid for the field of that name; empty if it is valid or not a number."""
+    """Return why a value is invalid for the field `name`; empty if the value is valid or not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return ""
     if name in MAY_BE_ENDLESS and value == math.inf:
@@ -33,11 +33,11 @@ def wrong_number(name: str, value: object) -> str:
         return f"a number from {least:g} to {most:g} is needed, not {value:g}"
     if value > most:
         return f"a number up to {most:g} is needed, not {float(value):g}"
-    return f"a number {'from 0 on' if name in MAY_BE_ZERO else 'above 0'} is needed, not {value:g}"
+    return f"a number {'of at least 0' if name in MAY_BE_ZERO else 'above 0'} is needed, not {value:g}"
 
 
 def wrong_id(pattern: re.Pattern[str], name: str) -> str:
-    """Return why a name is not a valid id for the pattern; empty if it is."""
+    """Return why a name is not a valid id for the pattern; empty if the name is valid."""
     if pattern.fullmatch(name) and len(name) <= 64:
         return ""
     letters = "lower-case letters" if pattern is WORKLOAD_ID else "letters"

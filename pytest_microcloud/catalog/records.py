@@ -155,7 +155,7 @@ class Symptom:
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """A load of the control: one pass of its `command` is repeated for `seconds`, at most `most` times."""
+    """A load of the control. Its `command` is repeated for `seconds`, but at most `most` times."""
 
     id: str
     about: str

@@ -12,7 +12,7 @@ LARGEST_BYTES = 4_000_000
 
 
 def read(file: Path) -> dict[str, Any]:
-    """Return the document. Raises CatalogError if the file cannot be read or is not TOML."""
+    """Return the file's content as a dict. Raises CatalogError if it cannot be read or is not TOML."""
     try:
         if file.exists() and not (
             file.is_file() or file.is_dir()

@@ -68,7 +68,7 @@ def _knock(path: str) -> None:
 
 
 def _version(url: str) -> str:
-    """Return the version of an engine that is too old for docker-py."""
+    """Return the version and API of an engine that is too old for docker-py."""
     from docker import APIClient
     from docker.constants import MINIMUM_DOCKER_API_VERSION
 
@@ -78,7 +78,7 @@ def _version(url: str) -> str:
 
 
 def host_engine() -> DockerClient:
-    """Return the engine of this machine: DOCKER_HOST, otherwise Docker's default socket."""
+    """Return a client of this machine's engine: at DOCKER_HOST, otherwise at Docker's default socket."""
     url = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     try:
         return connect(url, "this machine")
@@ -109,8 +109,8 @@ def explained(board: str, step: str) -> Iterator[None]:
 def within(timeout_s: float, board: str, step: str, call: Callable[[], T]) -> T:
     """Call docker-py with a timeout for the whole call.
 
-    docker-py's own timeout only limits the time without data. A late call continues in its thread until that
-    timeout. Raises DeadlineExceeded, and whatever the call raises.
+    docker-py's own timeout only limits the time without data. A late call continues in its thread until
+    docker-py's timeout. Raises DeadlineExceeded, or the exception of the call.
     """
     results: list[T] = []
     failed: list[BaseException] = []
@@ -191,17 +191,20 @@ def must_be_here(engine: DockerClient) -> None:
 
 
 def controller() -> str:
-    """Return the name of this machine, the only machine on which the locks of its runs can be checked."""
+    """Return this machine's name, for labels: a run's lock can only be checked on the run's controller."""
     return socket.gethostname()
 
 
 def labels(run_id: str) -> dict[str, str]:
-    """Return a dict of the labels of everything that a run creates on an engine, for `leftovers.clean`."""
+    """Return a dict of labels for everything that a run creates on an engine."""
     return {RUN_LABEL: run_id, CONTROLLER_LABEL: controller()}
 
 
 def host_labels(run_id: str) -> dict[str, str]:
-    """Return `labels`, plus labels for the run's lock and lease, for what it creates on the host's engine."""
+    """Return a dict of labels for everything that a run creates on the host's engine.
+
+    The dict contains `labels`, and the labels of the run's lock and lease.
+    """
     marks = {LOCK_LABEL: str(workspace.lock_of(run_id)), LEASE_LABEL: lease_name(run_id)}
     return labels(run_id) | marks
 

@@ -151,9 +151,9 @@ def _build(engine: DockerClient, archive: io.BytesIO, tag: str, base_tag: str, m
 def workload(
     engine: DockerClient, wanted: Workload, say: Say, coming: Say = _nothing, isa: str | None = None
 ) -> str:
-    """Return the tag of a workload's image on an engine, after pulling or building it if needed.
+    """Return the tag of a workload's image on an engine. A missing image is pulled or built.
 
-    `coming` and `isa` are as for `base`. Raises NotMeasured if the image is not available.
+    `coming` and `isa` have the same meaning as in `base`. Raises NotMeasured if the image is not available.
     """
     from docker.errors import APIError
 
@@ -182,7 +182,7 @@ def workload(
 
 
 def _is_for_armv6(engine: DockerClient, image: str) -> bool:
-    """Query a registry through the engine for an ARMv6 image. Raises APIError."""
+    """Return whether the registry, queried through the engine, has the image for ARMv6. Raises APIError."""
     from docker.errors import InvalidVersion
 
     try:
@@ -203,7 +203,7 @@ def transfer(source: DockerClient, target: DockerClient, tag: str, board: str) -
 def must_run_on(
     target: DockerClient, source: DockerClient, tag: str, board: str, isa: str | None = None
 ) -> None:
-    """Raise EngineError if the image on `source` is for another processor than that of `target`'s machine."""
+    """Raise EngineError if the machine of the engine `target` cannot run the image that is on `source`."""
     image = source.images.get(tag).attrs
     wanted, here = str(target.version()["Arch"]), str(image["Architecture"])
     variant = str(image.get("Variant") or "")

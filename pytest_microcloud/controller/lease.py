@@ -1,4 +1,4 @@
-"""Leases, which prove that a run is alive. Every session that uses the same engine sees them.
+"""Leases, which show all sessions on the same engine that a run is alive.
 
 A lease is a container that ends when its standard input closes. The standard input is a connection of the
 process that holds the lease, so the container ends with that process, even after SIGKILL. A run takes its
@@ -39,13 +39,13 @@ class Lease:
         self._input = held_by
 
     def release(self) -> None:
-        """Release the lease and wait until its container is removed, so that another session can take it."""
+        """Release the lease, and wait until its container is removed and another session can take it."""
         from docker.errors import APIError, NotFound
 
         with contextlib.suppress(OSError):
-            getattr(self._input, "_sock", self._input).close()  # docker-py wraps it in a SocketIO
+            getattr(self._input, "_sock", self._input).close()  # docker-py wraps the socket in a SocketIO
         self._input.close()
-        with contextlib.suppress(APIError):  # the engine removes it, too (auto_remove)
+        with contextlib.suppress(APIError):  # the engine also removes it (auto_remove)
             self._container.remove(force=True)
         with contextlib.suppress(NotFound):
             self._container.wait(condition="removed", timeout=RELEASE_TIMEOUT_S)
@@ -54,7 +54,8 @@ class Lease:
 def take(engine: DockerClient, image: str, run_id: str) -> Lease | None:
     """Take the lease of a run; None if another session holds it. Raises EngineError.
 
-    `image` is any image with a shell. Only one session can take a lease: container names are unique.
+    `image` is any image with a shell. Only one session can take a lease, because container names are
+    unique.
     """
     from docker.errors import APIError
 

@@ -55,7 +55,7 @@ def clean(engine: DockerClient, run_id: str | None = None, *, kept: bool = False
 
 
 def _has_ended(found: dict[str, str], alive: set[str]) -> bool:
-    """Whether the run with these labels has ended: it has no lease, and its lock is free."""
+    """Return whether the run with these labels has ended: it has no lease, and its lock is free."""
     if LEASE_LABEL not in found or found[RUN_LABEL] in alive:
         return False
     return not workspace.alive(Path(found.get(LOCK_LABEL) or workspace.lock_of(found[RUN_LABEL])))

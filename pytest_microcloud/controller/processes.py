@@ -14,14 +14,14 @@ END_TIMEOUT_S = 5.0
 
 
 def ends_with_us() -> Sequence[str]:
-    """Return the command prefix that ends a child when this process ends, even by SIGKILL (util-linux)."""
+    """Return a command prefix (setpriv) that ends a child when this process ends, even by SIGKILL."""
     return ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
     """End a child that leads a process group, and the processes that it started.
 
-    ssh, for example, does not end the ssh of a jump host.
+    For example, ssh does not end the ssh process that it started for a jump host.
     """
     for how in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):

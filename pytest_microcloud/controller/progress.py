@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 class Progress:
-    """Receives messages with a subject (a board's name, "this machine"). This class discards them."""
+    """Receives messages about a subject (a board's name or "this machine"), and discards these messages."""
 
     def announce(self, subject: str, text: str) -> None:
         """Show a rare, long step."""

@@ -22,7 +22,7 @@ from pathlib import Path
 
 FILE = "microcloud-turns"
 DIRECTORY = "MICROCLOUD_TURNS_DIRECTORY"
-"""The variable for processes whose temporary directory is not that of all users of the machine."""
+"""Environment variable with the file's directory, for processes that have a private temporary directory."""
 PER_CPU = 20
 POLL_S = 0.1
 SAY_EVERY_S = 60.0
@@ -34,7 +34,7 @@ QUEUE, ALONE, AWAKE = range(1 << 40, (1 << 40) + 3)
 def turn(cpus: float, say: Callable[[str], None], *, wait: bool = True) -> Iterator[float]:
     """Wait until `cpus` CPUs of this machine are free, and reserve them while the context lasts.
 
-    Yields how long it waited (s). If `cpus` exceeds this machine's CPUs, all CPUs are reserved. If `wait` is
+    Yields the waiting time (s). If `cpus` exceeds this machine's CPUs, all CPUs are reserved. If `wait` is
     false, only CPUs that are free now are reserved.
     """
     there = (os.cpu_count() or 1) * PER_CPU
@@ -100,7 +100,7 @@ def _repeat(attempt: Callable[[], bool], say: Callable[[str], None], what: str) 
 
 
 def _lock(handle: int, byte: int, kind: int = fcntl.F_WRLCK) -> bool:
-    """Set a lock, or clear it with F_UNLCK; return whether that succeeded.
+    """Lock a byte, or unlock the byte if `kind` is F_UNLCK. Return False if another file handle locks it.
 
     The lock belongs to the open file and not to the process, so that each thread can have its turn.
     """
@@ -114,7 +114,7 @@ def _lock(handle: int, byte: int, kind: int = fcntl.F_WRLCK) -> bool:
 
 @contextmanager
 def _opened() -> Iterator[int]:
-    """Open the file that all users share. Raises OSError if it is not a regular file."""
+    """Open the file that all users share, and yield its descriptor. Raises OSError if it is not regular."""
     path = Path(os.environ.get(DIRECTORY) or tempfile.gettempdir()) / FILE
     try:
         handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)

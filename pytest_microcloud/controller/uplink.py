@@ -11,7 +11,7 @@ TIMEOUT_S = 5.0
 
 
 def bits_per_s(address: str) -> float | None:
-    """Return the speed of the interface towards an IP address; None if the kernel reports none.
+    """Return the speed (bit/s) of the interface towards an IP address; None if the kernel reports no speed.
 
     Virtual interfaces and Wi-Fi often report no speed.
     """

@@ -79,7 +79,7 @@ def lock_of(run_id: str) -> Path:
 
 
 def alive(lock: Path) -> bool:
-    """Whether the run with that lock is alive on this machine."""
+    """Return whether the run that owns the lock file is alive on this machine."""
     try:
         handle = os.open(lock, os.O_RDONLY)
     except FileNotFoundError:
@@ -87,7 +87,7 @@ def alive(lock: Path) -> bool:
     except OSError:  # another user's lock: assume that the run is alive
         return True
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared with other checks
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared, so that several checks can run at once
     except BlockingIOError:
         return True
     finally:
@@ -97,7 +97,7 @@ def alive(lock: Path) -> bool:
 
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Lock out other sessions while workspaces are created or removed; the directory is created if needed.
+    """Lock out other sessions while workspaces are created or removed. Create `directory` if needed.
 
     Without this lock, another session could take a workspace that is not locked yet for a leftover. Raises
     OSError.

@@ -53,7 +53,7 @@ class Deployment:
 
     @contextmanager
     def running(self, **more: Any) -> Iterator[Container]:
-        """Run a container of the workload while the context lasts, after waiting until it is ready.
+        """Run a container of the workload and wait until it is ready. Remove it when the context ends.
 
         `more` are options of docker-py's `containers.run`. Raises BoardError if the container ends before it
         is ready, DeadlineExceeded if it is not ready within the workload's timeout.
@@ -67,8 +67,8 @@ class Deployment:
 
     def published(self, port: int | None) -> dict[str, tuple[str, int | None]]:
         """Return docker-py's option that publishes the workload on `port` of the board, or on a free port."""
-        # Docker publishes on one IP version, since it runs a proxy process for each version. Podman gets no
-        # address, since netavark < 1.6 drops ports that have one.
+        # Docker publishes on one IP version, since it runs a proxy process for each version. For
+        # Podman, no address is given, since netavark < 1.6 drops ports with an address.
         only = "0.0.0.0" if has_ipv4(self.board.address) else "::"  # noqa: S104
         address = "" if self.board.facts.engine == "Podman" else only
         return {f"{self.workload.port}/tcp": (address, port)}
@@ -90,7 +90,7 @@ class Server:
 
 
 def deploy(board: Board, workload: Workload) -> Deployment:
-    """Load a workload's image onto the board unless it is there. Raises NotMeasured if no image is available.
+    """Load a workload's image onto the board if it is missing. Raises NotMeasured if no image is available.
 
     A newly loaded image is removed when the board is released.
     """
@@ -131,7 +131,7 @@ def _builder(board: Board) -> Iterator[DockerClient]:
 
 
 def published_port(board: Board, container: Container) -> int | None:
-    """Return the board's port through which a container is reached, if it publishes one."""
+    """Return the board's port through which a container is reached; None if no port is published."""
     with explained(board.name, "reading a container's port"):
         container.reload()
     ports = (container.attrs["NetworkSettings"]["Ports"] or {}).values()
@@ -176,7 +176,7 @@ def docker_server(deployment: Deployment) -> Iterator[Server]:
 
 
 def _page_bytes(deployment: Deployment, port: int | None) -> int:
-    """Return the length of the page that clients get. If it is not the picture page, a GET measures it."""
+    """Return the length of the page that clients get. A GET measures any page but the picture page."""
     board, workload = deployment.board, deployment.workload
     if workload.page is not None or port is None:
         return PAGE_BYTES
@@ -216,7 +216,7 @@ def native_server(board: Board, workload: Workload) -> Iterator[Server]:
 
 
 def _server(board: Board, setting: str, port: int | None, path: str, page_bytes: int) -> Server:
-    """Return a server that is ready, with the address at which it responds."""
+    """Return the `Server` for a web server that is ready, with the address at which it responds."""
     if port is None:
         raise BoardError(board.name, "cannot be put under load: its web server publishes no port")
     host, reached = board.reach(port)

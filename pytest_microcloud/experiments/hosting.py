@@ -29,12 +29,12 @@ THRESHOLD_BYTES = 50_000_000
 takes nearly as much for a moment, and a board with no memory left keeps rereading its programs from the
 card."""
 FEWEST_TO_PROJECT = 5
-"""The number of containers is projected from at least this many, because the first ones also fill caches."""
+"""The fewest containers for a projection of their number. The first containers also fill caches."""
 REQUESTING = "sending requests to"
-"""The first words of the message after a filling. A benchmark takes this message as the filling's end."""
+"""The first words of the message after a filling. A benchmark recognises the end of a filling by them."""
 RESPONSES_S = 300.0
 """Time for requests to all containers of a full board. A container that is not sent a request in that time
-counts as one that does not respond."""
+counts as not responding."""
 REMOVERS = 4
 RECOVERY_S = 60.0
 DAEMONS = """cat /proc/[0-9]*/stat 2>/dev/null | awk '$2 == "(dockerd)" { print $1, $22 }'"""
@@ -58,7 +58,7 @@ def _estimate(step: Step) -> float:
 HOSTING = shipped(
     "hosting",
     axes={"workload": Axis(lambda _, catalog: list(catalog.workloads))},
-    # The experiment fills the memory. If the board fails, that is a result.
+    # The experiment fills the memory. A failure of the board is a result.
     tolerates=("oom", "swap", "lost"),
     estimate=_estimate,
 )
@@ -66,7 +66,7 @@ HOSTING = shipped(
 
 @dataclass
 class _Filling:
-    """The observations of one filling, one per container, in the order of their starts."""
+    """The observations of one filling. The lists have one entry per container, in the order of the starts."""
 
     hosted: list[tuple[Container, int | None]] = field(default_factory=list)
     memory_bytes: list[float] = field(default_factory=list)
@@ -84,7 +84,7 @@ class _Filling:
 def fill(
     deployment: Deployment, *, at_most: float = math.inf, at_most_s: float = math.inf
 ) -> list[Measurement]:
-    """Start containers until another one would leave less than 50 MB free. Then send a request to each one.
+    """Start containers until one more would leave less than 50 MB free. Then send each container a request.
 
     Returns the number of containers that responded, and one sample per container of memory, disk, start time
     and response time. If the board fails, the filling ends; the failure is a result, and `reason` describes
@@ -167,7 +167,7 @@ def _another_fits(now: Reading, filling: _Filling) -> bool:
 
 
 def _more(available_bytes: float, each: float) -> int:
-    """Return how many more containers `_another_fits` would allow."""
+    """Return how many more containers of `each` bytes `_another_fits` would allow."""
     return max(0, int((available_bytes - THRESHOLD_BYTES) / each)) if each > 0 else 0
 
 

@@ -35,7 +35,7 @@ OWN_LIMITS = (
     "Cannot allocate memory",
     "failed to set the NOFILE resource limit",
 )
-"""Messages of ab, or of the programs that start it, when a limit of this machine stops it."""
+"""Messages that ab, or a program that starts ab, prints when a limit of this machine stops the load."""
 PRIORITY = 1
 """Real-time priority of the load generator. It represents a separate machine, and needs little CPU time."""
 
@@ -156,7 +156,7 @@ def _check_ran(board: str, done: _Ended, clients: int) -> None:
 
 
 def _stopped(done: _Ended) -> str:
-    """Return why ab ended before its last request; empty if it did not."""
+    """Return why ab ended before its last request; empty if ab completed all requests."""
     if done.idle_s:
         return f"no answer within {REQUEST_TIMEOUT_S} s"
     return f"ab stopped: {_last_line(done.stderr)}" if done.status != 0 else ""
@@ -204,7 +204,7 @@ def _prioritise(pid: int) -> None:
 
 
 def _many_files() -> Sequence[str]:
-    """Return the prefix that raises a child's limit of open files to the maximum (util-linux)."""
+    """Return a command prefix (prlimit) that raises a child's limit of open files to the maximum."""
     usual, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if usual == most or most == resource.RLIM_INFINITY or shutil.which("prlimit") is None:
         return ()
@@ -276,7 +276,7 @@ def _failures(done: _Ended, requests: int, page_bytes: int) -> int:
     """Return how many requests failed, counted by status or by the pages received, whichever is more.
 
     ab's own "Failed requests" counts a reset connection twice. Without ab's results, only the requests that
-    it did not complete count as failed.
+    ab did not complete count as failed.
     """
     missing = requests - done.completed
     if not done.summary:
@@ -302,13 +302,16 @@ def ab_arguments(url: str, *, requests: int, clients: int, table: Path, address:
 
 
 def _request_times(table: str) -> list[float]:
-    """Read ab's gnuplot table: a header, then starttime, seconds, ctime, dtime, ttime, wait; times in ms."""
+    """Return the times of the requests (s) from ab's gnuplot table.
+
+    After a header, each row has starttime, seconds, ctime, dtime, ttime and wait. ttime is the time in ms.
+    """
     rows = table.splitlines()[1:]
     return [int(row.split("\t")[4]) / 1000 for row in rows if row.count("\t") == 5]
 
 
 def _without_refused(times_s: list[float], failures: int) -> list[float]:
-    """Leave out requests that the server refused at once: ab records a time of 0 for them."""
+    """Return the times without those of requests refused at once, for which ab records a time of 0."""
     refused = min(failures, times_s.count(0.0))
     return sorted(times_s)[refused:] if refused else times_s
 

@@ -34,7 +34,7 @@ def answers(
     container: Container | None,
     timeout_s: float = ANSWER_TIMEOUT_S,
 ) -> bool:
-    """Send one request, and return whether the expected response arrives."""
+    """Send one request to the application, and return whether the expected response arrives."""
     try:
         if ready.kind == "stdin":
             return container is not None and _stdin(container, ready, timeout_s)
@@ -87,7 +87,7 @@ def http_answers(
     connect_timeout_s: float = ANSWER_TIMEOUT_S,
     timeout_s: float = ANSWER_TIMEOUT_S,
 ) -> bool:
-    """Whether the response to a GET has status 200 and a body that contains `expect`.
+    """Return whether the response to a GET has status 200 and a body that contains `expect`.
 
     The rest of the body is not read: over a slow link, reading a long page takes several more round trips.
     """
@@ -117,14 +117,14 @@ def _got(
 def answering_address(host: str, port: int) -> str:
     """Return the IP address that a GET would use: the host's first address whose port accepts connections.
 
-    Raises OSError if there is none.
+    Raises OSError if no address accepts connections.
     """
     with socket.create_connection((host, port), timeout=ANSWER_TIMEOUT_S) as connection:
         return str(connection.getpeername()[0])
 
 
 def has_ipv4(host: str) -> bool:
-    """Whether a name or address resolves to an IPv4 address. False for an unresolvable IPv6 address."""
+    """Return whether a host has an IPv4 address. A name that cannot be resolved counts as having one."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError:
@@ -140,9 +140,11 @@ def _tcp(address: str, port: int, ready: Ready, timeout_s: float) -> bool:
 
 
 def _stdin(container: Container, ready: Ready, timeout_s: float) -> bool:
-    """Write a line to the main process and read until the expected response."""
+    """Write a line to the main process, and return whether the expected response arrives."""
     channel = container.attach_socket(params={"stdin": 1, "stdout": 1, "stream": 1})
-    raw = cast("socket.socket", getattr(channel, "_sock", channel))  # docker-py wraps it in a SocketIO
+    raw = cast(
+        "socket.socket", getattr(channel, "_sock", channel)
+    )  # docker-py wraps the socket in a SocketIO
     try:
         raw.settimeout(timeout_s)
         raw.sendall(ready.send.encode() + b"\n")

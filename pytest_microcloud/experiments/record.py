@@ -89,7 +89,7 @@ class Experiment(Description):
 
     @property
     def words(self) -> Iterator[str]:
-        """The string points of the axes that have the same points for every effort."""
+        """All points that are strings, of the axes that have the same points for every effort."""
         for axis in self.axes.values():
             if not callable(axis.points) and not isinstance(axis.points, Mapping):
                 yield from (point for point in axis.points if isinstance(point, str))
@@ -128,12 +128,12 @@ class Experiment(Description):
 
 
 def shipped(name: str, **how: Any) -> Experiment:
-    """Return the record of a shipped experiment: its description in the catalog, plus the other fields."""
+    """Return the record of a shipped experiment: its description in the catalog, plus the fields in `how`."""
     return Experiment(**vars(descriptions()[name]), **how)
 
 
 def axes(experiments: Mapping[str, Experiment], name: str) -> dict[str, Axis]:
-    """Return a dict from names to all axes that a test of the experiment `name` can sweep over.
+    """Return a dict from name to axis, of all axes that a test of the experiment `name` can sweep over.
 
     If several experiments have an axis of the same name, the experiment's own axis counts.
     """

@@ -57,7 +57,7 @@ def load(server: Server, *, clients: int, requests: int) -> list[Measurement]:
         times = Measurement("serving.page_time", seen.request_times_s, dict(labels), reason=failed)
         throughput = Measurement("serving.throughput", [seen.answered / seen.duration_s], dict(labels))
         measured = [times, throughput, *measured]
-    elif not seen.answered:  # even if no limit is set
+    elif not seen.answered:  # infeasible even if no limit is set
         measured[0].verdict = "infeasible"
     if seen.bottleneck:
         for m in measured:
@@ -75,7 +75,7 @@ def capacity(server: Server, *, requests: int, most: int = MOST_CLIENTS) -> list
 
     def served(clients: int) -> bool:
         board.say(f"serving {setting}: trying {clients} clients")
-        one_more = clients + 1  # ab sends the first request alone: the others are sent by all clients at once
+        one_more = clients + 1  # ab sends the first request alone, before all clients send at once
         seen = _ab(server, clients, max(requests, one_more))
         if seen.bottleneck:
             raise InvalidMeasurement(f"{board.name}: {seen.bottleneck}")
@@ -86,7 +86,7 @@ def capacity(server: Server, *, requests: int, most: int = MOST_CLIENTS) -> list
 
 
 def _highest_rung(rungs: Sequence[int], served: Callable[[int], bool]) -> int:
-    """Return the highest rung that is served, or 0. All rungs below a served one count as served."""
+    """Return the highest rung for which `served` is true, or 0. All lower rungs are assumed to be served."""
     low, high = -1, len(rungs)
     while high - low > 1:
         middle = (low + high) // 2
@@ -98,7 +98,7 @@ def _highest_rung(rungs: Sequence[int], served: Callable[[int], bool]) -> int:
 
 
 def _failed(seen: Load, requests: int) -> str:
-    """Return how many requests failed, with the reason if it is known; empty if none failed."""
+    """Return a message: how many requests failed, and the reason if known; empty if no request failed."""
     if not seen.failures:
         return ""
     why = f" ({seen.stopped})" if seen.stopped else ""
@@ -106,7 +106,7 @@ def _failed(seen: Load, requests: int) -> str:
 
 
 def _ab(server: Server, clients: int, requests: int) -> Load:
-    """Send the requests. Raises BoardError if some fail because of trouble on the board."""
+    """Send the requests with ab. Raises BoardError if requests fail because of trouble on the board."""
     with server.board.load_turn():
         seen = ab(
             server.board.name,

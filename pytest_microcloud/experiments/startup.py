@@ -128,7 +128,7 @@ class _Watch:
 
 
 def _free_port(deployment: Deployment) -> int:
-    """Return a port that is free now. Without a fixed port, Docker would select another port at boot."""
+    """Return a free port of the board. Without a fixed port, Docker would select another port at boot."""
     board = deployment.board
     with explained(board.name, f"running {deployment.image}"):
         container = board.docker.containers.run(**deployment.options())

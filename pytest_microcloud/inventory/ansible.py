@@ -63,7 +63,7 @@ def read(
 
 
 def holds_boards(file: Path, pattern: str, models: Collection[str]) -> bool:
-    """Return whether a selected host has a board model or a `microcloud_` variable.
+    """Return whether a selected host is in a board model's group or has a `microcloud_` variable.
 
     If the pattern is invalid, all hosts are checked. Raises InventoryError if the file cannot be read.
     """
@@ -101,14 +101,14 @@ class _Inventory:
         return _unique(self._named.get(group, []), *map(self.members, self._below.get(group, [])))
 
     def groups_of(self, host: str) -> Iterator[list[str]]:
-        """Yield the groups that name the host, then their parent groups, and so on."""
+        """Yield the groups that list the host, then the parent groups of these groups, and so on."""
         level = [name for name, hosts in self._named.items() if host in hosts]
         while level:
             yield [name for name in level if name not in ("all", "ungrouped")]
             level = [name for name, below in self._below.items() if not set(level).isdisjoint(below)]
 
     def choose(self, pattern: str) -> list[str]:
-        """Return the hosts that a pattern selects, after its intersections and exclusions."""
+        """Return the hosts that a pattern selects. Its intersections and exclusions are applied last."""
         written = words(pattern)
         chosen: set[str] = set()
         for word in [word for word in written if word[0] not in "&!"] or ["all"]:
@@ -194,7 +194,7 @@ def _check_variables(
 
 
 def _model_of(where: str, levels: list[list[str]], models: Collection[str]) -> str:
-    """Return the board model whose name is also the name of the nearest of the host's groups."""
+    """Return the board model that has the same name as a group of the host; the nearest group counts."""
     for level in levels:
         named = [name for name in level if name in models]
         if len(named) > 1:
@@ -257,7 +257,7 @@ def _ansible_inventory() -> str:
 
 
 def _complaint(stderr: str) -> str:
-    """Return Ansible's reason in one line, without its warnings, repetitions and traceback."""
+    """Return Ansible's error message in one line, without warnings, repetitions and traceback."""
     text = " ".join(stderr.split())
     end = r"(?: Failed to parse | Origin: | The offending line | Traceback | \[?ERROR\b|$)"
     if found := re.search(r"Failed to parse (?:inventory: |.+? with ini plugin: )(.+?)" + end, text):

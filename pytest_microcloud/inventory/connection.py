@@ -43,13 +43,13 @@ _REFUSED: Mapping[str, str] = {
 
 
 def spelling(variable: str, variables: Mapping[str, object]) -> str:
-    """Return which of a variable's names `variables` has; if none, the variable's main name."""
+    """Return the alias under which `variables` has the variable; `variable` itself if it is not set."""
     set_as = [name for name in NAMES.get(variable, (variable,)) if variables.get(name) is not None]
     return set_as[-1] if set_as else variable
 
 
 def refused(variables: Mapping[str, object]) -> Iterator[str]:
-    """Yield the name of each variable that only Ansible can honour, and what to do instead."""
+    """Yield a message for each variable that the plugin cannot honour: its name, and what to do instead."""
     for name, remedy in _REFUSED.items():
         value = variables.get(name)
         if value not in (None, "") and str(value).lower() not in _ALLOWED.get(name, ()):

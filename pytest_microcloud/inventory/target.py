@@ -63,7 +63,7 @@ class Target:
 
     `model` is a board model's id in the catalog. `variables` are the variables of the host and its groups, as
     Ansible merges them. `groups` are the host's groups, the nearest first.
-    The constructor raises InventoryError if a variable that is used here has an invalid value.
+    The constructor raises InventoryError if a variable that the properties below read has an invalid value.
     """
 
     name: str
@@ -142,7 +142,7 @@ class Target:
 
     @property
     def image(self) -> str | None:
-        """The image of an emulated board, or the flashed image of a real one: `microcloud_image`."""
+        """The image of an emulated board, or the flashed image of a real board: `microcloud_image`."""
         return self.text("microcloud_image")
 
     @property
@@ -162,7 +162,7 @@ class Target:
 
     @property
     def round_trip_s(self) -> float | None:
-        """The round trip of an emulated board's link (s): `microcloud_rtt_ms`; None if it is the model's."""
+        """The round trip of an emulated board's link (s), from `microcloud_rtt_ms`; None for the model's."""
         wanted = "a round trip in ms, such as 12.5"
         milliseconds = self._number("microcloud_rtt_ms", wanted, 0, LONGEST_ROUND_TRIP_MS)
         return None if milliseconds is None else milliseconds / 1000
@@ -176,7 +176,7 @@ class Target:
 
     @property
     def out_of_service(self) -> str | None:
-        """The reason why the board is used only if selected by its name: `microcloud_out_of_service`."""
+        """Why the board is out of service, so that only its name selects it: `microcloud_out_of_service`."""
         reason = (self.text("microcloud_out_of_service") or "").strip()
         known = BOOLEANS.get(reason.lower(), bool(reason))
         return None if not known else "no reason is given" if reason.lower() in BOOLEANS else reason
@@ -213,7 +213,7 @@ class Target:
         return None if value in (None, "") else str(value)
 
     def _command(self, variable: str) -> str | None:
-        """Return a command that runs without a shell. Errors do not quote it: it may contain passwords."""
+        """Return the command in a variable. Errors do not quote the command: it may contain passwords."""
         text = self.text(variable)
         try:
             if text is None or any(shlex.split(text)[:1]):
@@ -266,7 +266,7 @@ class Target:
 
 
 def _without_jump(words: Iterable[str]) -> Iterator[str]:
-    """Yield options of ssh without those that lead over another host."""
+    """Yield the options of ssh, without jump hosts and proxy commands."""
     options, _ = getopt.getopt(list(words), SSH_OPTIONS)
     for option, value in options:
         if option != "-J" and not (option == "-o" and JUMPS.match(value)):
@@ -274,6 +274,6 @@ def _without_jump(words: Iterable[str]) -> Iterator[str]:
 
 
 def _quoted(value: object) -> str:
-    """Return a value as it was written, or its repr if that is not one printable line."""
+    """Return the text of a value, or the text's repr if it is not one printable line."""
     text = str(value)
     return text if text.isprintable() else repr(text)

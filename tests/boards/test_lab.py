@@ -144,7 +144,7 @@ def test_drivers_of_the_projects_conftest_are_known_and_passwords_are_masked(
     desk, shelf = json.loads(out)
     assert code == 1
     assert desk["problems"] == ["is asleep; its password is [masked]"]
-    assert shelf["problems"] == ["could not be asked: ZeroDivisionError()"]
+    assert shelf["problems"] == ["its state could not be read: ZeroDivisionError()"]
 
 
 def test_a_board_that_does_not_answer_in_time_is_unfit(monkeypatch: pytest.MonkeyPatch) -> None:

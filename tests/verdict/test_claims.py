@@ -74,17 +74,17 @@ def test_emulated_boards_are_named(shelf: Shelf, claim: str) -> None:
     assert set(found.emulated) <= {*BOARDS, *REGIONS, "t2_small"}
 
 
-USER_SPACE = "firmware and kernel start: start-up times are of user space alone"
+USER_SPACE = "firmware and kernel start: start-up times cover user space only"
 NO_DELAY = "round trip: this kernel has neither sch_netem nor netfilter queues"
 NO_CARD = "SD card: the engine's volumes are not on a block device of this host"
 NO_NETWORK_CPU = (
-    "CPU of the network stack: bridge, NAT and proxy of a container's packets cost the board nothing"
+    "CPU of the network stack: bridge, NAT and proxy of containers' packets take no CPU of the board"
 )
 NEEDS = {
     "docker_costs_something": (
         NO_NETWORK_CPU,
         f"serving.page_time (250 docker) of {PAPERS} measured with CPU of the network stack "
-        "(emulated: bridge, NAT and proxy of a container's packets cost the board nothing)",
+        "(emulated: bridge, NAT and proxy of containers' packets take no CPU of the board)",
     ),
     "boards_answer_ten_times_sooner_than_the_cloud": (
         NO_DELAY,
@@ -99,17 +99,17 @@ NEEDS = {
     "boards_boot_before_the_vm": (
         USER_SPACE,
         f"startup.ready_time of {PAPERS} measured with firmware and kernel start "
-        "(emulated: start-up times are of user space alone)",
+        "(emulated: start-up times cover user space only)",
     ),
     "later_boards_boot_ten_seconds_before_the_vm": (
         USER_SPACE,
         "startup.ready_time of pi2b, pi3b measured with firmware and kernel start "
-        "(emulated: start-up times are of user space alone)",
+        "(emulated: start-up times cover user space only)",
     ),
     "containers_run_before_the_vm_boots": (
         USER_SPACE,
         "startup.container_time of pi2b, pi3b measured with firmware and kernel start "
-        "(emulated: start-up times are of user space alone)",
+        "(emulated: start-up times cover user space only)",
     ),
 }
 

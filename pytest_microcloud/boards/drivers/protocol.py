@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Found:
-    """What a driver finds of a board without starting it.
+    """What a driver knows about a board without starting the board.
 
-    `endpoint` is that of a board that anybody with its keys can log in to. Without one, `what` describes the
-    board, and `holder` is the session that uses it, if one does.
+    `endpoint` is set if other sessions can log in to the board. Otherwise, `what` describes the board's
+    state, and `holder` is the session that uses the board, if any.
     """
 
     endpoint: Endpoint | None = None
@@ -34,7 +34,7 @@ class Found:
 
 
 class Driver(ABC):
-    """Provides one board and releases it again. Code outside a driver never asks which driver it is.
+    """Provides one board and releases it again. Code outside a driver never checks which driver it has.
 
     A driver derives from this class and implements `endpoint` and `reboot`. The other methods and attributes
     have defaults that suit a real board that is already up. A driver can also derive from `SshDriver`.
@@ -60,7 +60,7 @@ class Driver(ABC):
 
     @property
     def host_cpus(self) -> float:
-        """How many CPUs of this machine the board itself takes; 0 for a board with its own hardware."""
+        """How many CPUs of this machine the board itself uses; 0 for a board with its own hardware."""
         return 0.0
 
     def before_measurement(self) -> None:
@@ -76,7 +76,7 @@ class Driver(ABC):
         """Return the current address of the board's sshd."""
 
     def find(self) -> Found:
-        """Return what there is of the board, without starting anything or waiting. Raises BoardError.
+        """Return the board's endpoint or state, without starting anything or waiting. Raises BoardError.
 
         A disposable board exists only while a session uses it.
         """
@@ -88,7 +88,7 @@ class Driver(ABC):
         return ()
 
     def made_of(self) -> dict[str, Any]:
-        """Return a description of how the board was made (for example, its image), as far as it is known.
+        """Return a dict that describes how the board was made (for example, its image), as far as known.
 
         The run file stores the description. `like` uses the description of another run's board to make an
         equal board.
@@ -105,12 +105,12 @@ class Driver(ABC):
     def failure(self) -> str:
         """Return why the board is unreachable, or an empty string if the driver knows of no reason.
 
-        A board with such a failure does not come back until its power is cut and restored.
+        If there is a reason, the board does not come back until its power is cut and restored.
         """
         return ""
 
     def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
-        """Return a dict of the inventory variables that make this driver create a board of that description.
+        """Return a dict of the inventory variables that make this driver create a board equal to `made_of`.
 
         `made_of` is the description of a board in another run. Raises BoardError with the reason if an equal
         board cannot be made.
@@ -173,7 +173,7 @@ DriverFactory = Callable[[DriverContext], Driver]
 
 
 class DriverRegistry(Protocol):
-    """The part of the registry that drivers are registered with."""
+    """The part of the registry that registers drivers."""
 
     def driver(
         self, name: str, make: DriverFactory, *, variables: Iterable[str] = (), addressed: bool = True

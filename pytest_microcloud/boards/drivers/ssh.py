@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class SshDriver(Driver):
-    """A board that exists already. Only experiments change anything on it.
+    """A board that exists already. The driver changes nothing on the board, with one exception.
 
     To boot another image on a running board (`context.over`), `start` flashes the board with that image.
     """
@@ -36,7 +36,7 @@ class SshDriver(Driver):
                 self.context.over.run("systemctl reboot", root=True, check=False)
 
     def endpoint(self) -> Endpoint:
-        """Return the inventory's address, user and key; the user's ssh configuration provides the rest."""
+        """Return the inventory's address, user and key. The user's ssh configuration provides the rest."""
         target = self.target
         return Endpoint(
             address=target.address,
@@ -48,7 +48,7 @@ class SshDriver(Driver):
         )
 
     def _key(self) -> Path | None:
-        """Return the configured key. A missing key is an error, although ssh would continue without a key."""
+        """Return the configured key's path. A missing file is an error, although ssh would only warn."""
         named = self.target.private_key_file
         if named is None:
             return None
@@ -59,20 +59,20 @@ class SshDriver(Driver):
             if site := self.context.gateway:
                 what += f" on the gateway of the site {site}"
                 remedy = (
-                    "a key that the inventory names must be on the gateway, too; or leave it out and forward "
-                    "your agent (--tx 'ssh=-A GATEWAY//…')"
+                    "copy the key to the gateway, or remove it from the inventory and forward your agent "
+                    "(--tx 'ssh=-A GATEWAY//…')"
                 )
             raise LoginRejected(self.target.name, f"the key {path} {what}: {remedy}")
         return path
 
     def made_of(self) -> dict[str, Any]:
-        """Return the flashed image that the inventory names."""
+        """Return a dict with the flashed image, if the inventory names the image."""
         return {"image": self.target.image} if self.target.image else {}
 
     def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
         """Return a dict with the variable `microcloud_image`.
 
-        Raises BoardError if either run's image is unknown, or the inventory has no command that flashes it.
+        Raises BoardError if either run's image is unknown, or if no command flashes the board.
         """
         name, image = self.target.name, made_of.get("image")
         if self.target.flash is None:

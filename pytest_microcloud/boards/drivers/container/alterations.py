@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def altered(target: Target, model: BoardModel) -> dict[str, str]:
-    """Return a dict from each difference that the inventory sets, as a short phrase, to the resulting gap."""
+    """Return a dict from each difference, as a short phrase, to its description for `Driver.gaps`."""
     found = {}
     share, rate, round_trip_s = target.cpu_share, target.link_bits_per_s, target.round_trip_s
     if share < 1:

@@ -4,7 +4,7 @@ An emulated board computes for a part of each period and pauses for the rest. A 
 in these pauses loses its caches and its clock rate, especially on a virtual host with neighbours. The speed
 of the board in its next period then varies: 7-Zip's rating scatters by 8 % instead of 2 %. So a separate
 container runs a busy loop at the lowest priority on each CPU. The container ends when its standard input
-closes, at the latest with this process.
+closes, which happens at the latest when this process ends.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ done
 exec cat >/dev/null
 """
 LEAST_SHARES = 2
-"""The engine's lowest CPU weight; other containers have 1024. Idle priority only counts within a cgroup."""
+"""The lowest CPU weight; other containers have 1024. (The idle priority applies only within a cgroup.)"""
 
 
 CPUS = min(4, os.cpu_count() or 1)
@@ -36,9 +36,10 @@ CPUS = min(4, os.cpu_count() or 1)
 
 
 class Awake:
-    """The busy loops, from `start` until `stop` or the end of this process.
+    """The busy loops, which run from `start` until `stop` or the end of this process.
 
-    One board of this machine runs them for all boards: a second loop on a CPU would delay measurements.
+    One board of this machine runs the loops for all boards, because a second loop on a CPU would delay
+    measurements.
     """
 
     def __init__(self, engine: DockerClient, image: str, board: str, run_id: str) -> None:
@@ -51,7 +52,7 @@ class Awake:
         self._input: Any = None
 
     def start(self) -> None:
-        """Start the loops unless this board or another one already runs them. Raises EngineError."""
+        """Start the loops unless this board or another board already runs loops. Raises EngineError."""
         if self._container is not None:
             return
         if not self._first.enter_context(turns.first_to_keep_awake()):
@@ -81,11 +82,11 @@ class Awake:
 
         if self._input is not None:
             with contextlib.suppress(OSError):
-                getattr(self._input, "_sock", self._input).close()  # docker-py wraps it in a SocketIO
+                getattr(self._input, "_sock", self._input).close()  # docker-py wraps the socket in a SocketIO
             self._input.close()
             self._input = None
         if self._container is not None:
-            with contextlib.suppress(APIError):  # the engine removes it, too (auto_remove)
+            with contextlib.suppress(APIError):  # the engine also removes it (auto_remove)
                 self._container.remove(force=True)
             with contextlib.suppress(NotFound):  # frees the name for the next board
                 self._container.wait(condition="removed")

@@ -1,7 +1,7 @@
-"""Determines how many CPUs of this host are as fast as a board, by 7-Zip's rating and the published figure.
+"""Determines the number of this host's CPUs on which 7-Zip reaches the rating published for a board.
 
 The rating is the `Tot:` of `7z b -mmt<threads> -md22`, with as many threads as the board has cores (or this
-host, if it has fewer). It is measured under the conditions under which the board runs: with the CPU
+host, if it has fewer). The rating is measured under the same conditions as the board runs: with the CPU
 quota, because a throttled process has colder caches, and beside the loops that keep the host awake (`Awake`).
 Readings are repeated until their mean is precise enough. The result is cached per host, published figure and
 image; models with the same processor share it.
@@ -48,9 +48,10 @@ DEADLINE_S = 1200
 
 @dataclass(frozen=True)
 class Calibration:
-    """The number of this host's CPUs for one board, and 7-Zip's rating with them (MIPS, all cores).
+    """The number of this host's CPUs that a board gets, and 7-Zip's rating on these CPUs (MIPS, all cores).
 
-    `scatter` is the standard deviation of one reading, as a share of the rating.
+    `published` is the rating published for the board's model. `scatter` is the standard deviation of one
+    reading, as a share of the rating.
     """
 
     cpus: float
@@ -65,14 +66,14 @@ class Calibration:
 
 
 def threads(model: BoardModel) -> int:
-    """Return the number of CPUs that an emulated board of that model sees on this host."""
+    """Return the number of CPUs that an emulated board of this model sees on this host."""
     return min(model.cores, os.cpu_count() or 1)
 
 
 def calibrate(
     engine: DockerClient, image: str, model: BoardModel, run_id: str, say: Callable[[str], None]
 ) -> Calibration:
-    """Return how many CPUs give the model's 7-Zip rating. Raises HostTooSmall if the host has fewer."""
+    """Return how many CPUs reach the model's 7-Zip rating. Raises HostTooSmall if the host has too few."""
     cache = _cache_file(image, model)
     if cache.is_file():
         return Calibration(**json.loads(cache.read_text()))
@@ -114,7 +115,7 @@ def _search(
 
 
 def _settled(readings: list[float]) -> bool:
-    """Whether the standard error of the readings' mean is small enough."""
+    """Return whether the readings' mean is precise enough: see STANDARD_ERROR and FEWEST_READINGS."""
     if len(readings) < FEWEST_READINGS:
         return False
     error = statistics.stdev(readings) / math.sqrt(len(readings))
@@ -158,11 +159,11 @@ def _cache_file(image: str, model: BoardModel) -> Path:
 
 
 def host_cpu() -> str:
-    """Return the line `model name` of this host's /proc/cpuinfo; empty if there is none."""
+    """Return the line `model name` of this host's /proc/cpuinfo; an empty string if the line is missing."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     return next((line for line in lines if line.startswith("model name")), "")
 
 
 def cache_directory() -> Path:
-    """Return the directory of calibrations, one file per host CPU and published figure."""
+    """Return the directory of calibrations, with one file per host CPU and published figure."""
     return Path(platformdirs.user_cache_path("microcloud")) / "calibration"

@@ -48,10 +48,10 @@ PACK_TIMEOUT_S = 600
 def prepared(
     context: DriverContext, engine: DockerClient, new_board: Callable[[DriverContext], ContainerBoard]
 ) -> str:
-    """Return the tag of the card for a target's OS, with all workloads that are built on this machine.
+    """Return the tag of the image that contains the SD card for a target's OS; prepare a missing card.
 
-    The card is prepared if it does not exist. `new_board` returns a driver for a board that has neither
-    limits nor a card. Raises EngineError, LinkError.
+    The card contains the images of all workloads that are built on this machine. `new_board` returns a driver
+    for a board that has neither limits nor a card. Raises EngineError, LinkError.
     """
     target, say, run_id = context.target, context.say, context.run_id
     suite = target.image or images.WORKLOAD_SUITE
@@ -82,10 +82,10 @@ def prepared(
 
 
 def _built(engine: DockerClient, workloads: Iterable[Workload], say: Say) -> Iterator[str]:
-    """Yield the images of the workloads that are built on this machine.
+    """Yield the tags of the images of the workloads that are built on this machine.
 
     A workload that cannot be built is left out, and its tests report the reason. Official images are large,
-    so they are not on the card: a test loads the one that it needs.
+    so the card does not contain them: a test loads the image that it needs.
     """
     for workload in workloads:
         if workload.built_here:
@@ -96,7 +96,7 @@ def _built(engine: DockerClient, workloads: Iterable[Workload], say: Say) -> Ite
 
 
 def flash(engine: DockerClient, image: str, volume: str, board: str, run_id: str) -> None:
-    """Copy a card's image to a volume. Raises EngineError."""
+    """Copy the card in `image` to `volume`, from which a board reads it. Raises EngineError."""
     with ended(
         engine,
         image,

@@ -21,7 +21,7 @@ overwrite."""
 
 @dataclass(frozen=True)
 class DiskLimits:
-    """The options of docker-py that limit a board's disk, and descriptions of what they cannot limit."""
+    """docker-py's options that limit a board's disk, and descriptions of the limits that are not emulated."""
 
     options: dict[str, Any]
     gaps: tuple[str, ...]
@@ -55,7 +55,7 @@ class DiskLimits:
 
 
 def _device(path: Path) -> str | None:
-    """Return the whole disk that `path` is on: the kernel limits disks, not partitions."""
+    """Return the device of the whole disk that `path` is on: the kernel limits disks, not partitions."""
     try:
         number = path.stat().st_dev
     except OSError:

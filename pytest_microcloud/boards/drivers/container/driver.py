@@ -50,8 +50,8 @@ HOST_RESERVE_BYTES = 512 * 2**20
 class ContainerDriver(Driver):
     """One emulated board.
 
-    `prepared=False` makes a board without the model's limits and with an empty SD card. The contents of cards
-    are prepared on a board like that.
+    `prepared=False` makes a board without the model's limits and with an empty SD card, on which `card.py`
+    prepares the contents of cards.
     """
 
     labelled = True
@@ -97,7 +97,7 @@ class ContainerDriver(Driver):
 
     @property
     def host_cpus(self) -> float:
-        """The board's share of its model's calibrated CPUs."""
+        """The number of this host's CPUs that the board gets: the calibrated number times the CPU share."""
         return float(self._made_of.get("calibrated_cpus", 0.0)) * self.target.cpu_share
 
     def before_measurement(self) -> None:
@@ -106,7 +106,7 @@ class ContainerDriver(Driver):
             self._awake.start()
 
     def start(self) -> None:
-        """Prepare the card, create the container with its limits, flash it, install the keys, power it on."""
+        """Power on a new board from a prepared card, or take over an equal board that a run has kept."""
         _ = self._engine  # not within `turns.alone`: preparing the engine takes the same lock
         # Sessions share images, cards and calibrations, so one session at a time prepares them. The board on
         # which a card is prepared starts while its session already holds that lock.
@@ -154,7 +154,7 @@ class ContainerDriver(Driver):
         self._container.start()
 
     def endpoint(self) -> Endpoint:
-        """Return the address of the board's network and the keys made for the board."""
+        """Return an endpoint with the address of the board's network and the keys made for the board."""
         return Endpoint(
             address=self.network.address() or "0.0.0.0",  # noqa: S104 - refused at once; the link retries
             port=CONTROL_PORT,
@@ -164,18 +164,18 @@ class ContainerDriver(Driver):
         )
 
     def find(self) -> Found:
-        """Return whether the board is running, by its labels; other sessions have its keys."""
+        """Find the board by its labels, because only the session that started the board has its keys."""
         return presence.find(self._engine, self.target.name)
 
     def gaps(self, link: Link) -> tuple[str, ...]:
-        """Describe what is not emulated, because a container or this host's kernel cannot emulate it."""
+        """Describe the aspects of the model that a container or this host's kernel cannot emulate."""
         model, count = self._model, calibration.threads(self._model)
         lasting = [
             f"instruction set: the host's, not {model.isa[0] if model.isa else 'the model'}'s",
-            "firmware and kernel start: start-up times are of user space alone",
+            "firmware and kernel start: start-up times cover user space only",
             "temperature, throttling and power supply",
             "memory bandwidth and caches: the host's",
-            "CPU of the network stack: bridge, NAT and proxy of a container's packets cost the board nothing",
+            "CPU of the network stack: bridge, NAT and proxy of containers' packets take no CPU of the board",
             page_cache.GAP,
             "`free` and `top` on the board show the host's memory; the board's limit is in its cgroup",
         ]
@@ -190,9 +190,9 @@ class ContainerDriver(Driver):
         return (*lasting, *self._gaps, *self.network.emulation.gaps)
 
     def made_of(self) -> dict[str, Any]:
-        """Return a dict of image, image id, the model's calibrated CPUs, CPU share, link and the host's CPU.
+        """Return a dict of the board's image, calibrated CPUs, CPU share and link, and the host's CPU.
 
-        Its key `altered` lists the differences from the model that the inventory sets, as short phrases.
+        The value of `altered` is a list of the differences from the model that the inventory sets.
         """
         return self._made_of
 
@@ -211,7 +211,7 @@ class ContainerDriver(Driver):
                 self._container.reload()
         except EngineError as error:
             return "its container is gone" if isinstance(error.__cause__, NotFound) else ""
-        if self._container.status == "exited":  # it restarts by itself, unless somebody has ended it
+        if self._container.status == "exited":  # the engine restarts it, unless a user has stopped it
             return "its container has ended"
         return self._network.failure()
 
@@ -233,7 +233,7 @@ class ContainerDriver(Driver):
         return {"microcloud_image": image_id, "microcloud_cpu_share": share}
 
     def power_on_uptime_s(self, link: Link) -> float:
-        """Return when the board's first process started, because /proc/uptime counts from the host's boot."""
+        """Return when the board's first process started (s since the host's boot, as in /proc/uptime)."""
         fields = link.run("cat /proc/1/stat").stdout.rpartition(")")[2].split()
         return int(fields[19]) / CLOCK_TICKS_PER_S
 
@@ -243,7 +243,7 @@ class ContainerDriver(Driver):
             link.run("systemctl reboot", check=False)
 
     def cut_power(self) -> float:
-        """Kill everything on the board and power it on. If the network has ended, restart it first."""
+        """Kill all processes of the board and power it on; restart its network first if the network ended."""
         if self.network.failure():
             self.network.restart()
         with explained(self.target.name, "cutting the emulated board's power"):
@@ -304,7 +304,7 @@ class ContainerDriver(Driver):
         return self._engine.containers.get(created["Id"])
 
     def _options(self) -> dict[str, Any]:
-        """Return docker-py's options for the limits, and the options of the link.
+        """Return a dict of two dicts: docker-py's options for the limits, and the options of `Network`.
 
         Boards with equal options are interchangeable.
         """
@@ -312,7 +312,7 @@ class ContainerDriver(Driver):
         if not self._prepared:
             return {"limits": {}, "link": {}}
         self._fits_host()
-        # 7-Zip is of the same release for every OS image. Otherwise, calibration would hide an OS's cost.
+        # Every OS image is calibrated with the same 7-Zip. Otherwise, calibration would hide an OS's cost.
         yardstick = board_image(self._engine, images.WORKLOAD_SUITE, self._say)
         calibrated = calibration.calibrate(self._engine, yardstick, model, self._run_id, self._say)
         self._made_of |= {

@@ -39,5 +39,5 @@ MASKED = [
 
 
 def paths() -> dict[str, Any]:
-    """Return the paths as options of the engine's API; they replace the engine's defaults."""
+    """Return a dict of the engine's options that hide these paths, instead of the engine's default paths."""
     return {"MaskedPaths": MASKED, "ReadonlyPaths": READ_ONLY}

@@ -1,4 +1,4 @@
-"""The SSH keys of an emulated board. The controller generates them, so both ends know them in advance."""
+"""The SSH keys of an emulated board, which the controller generates before the first login."""
 
 from __future__ import annotations
 

@@ -43,14 +43,21 @@ def network_image(engine: DockerClient, say: Callable[[str], None]) -> str:
 
 @dataclass(frozen=True)
 class Emulation:
-    """`means` maps emulated aspects of the link to means of emulation; `gaps` describes the other aspects."""
+    """How the link is emulated.
+
+    `means` maps each emulated aspect of the link to the means of emulation. `gaps` describes the aspects that
+    are not emulated.
+    """
 
     means: dict[str, str] = field(default_factory=dict)
     gaps: tuple[str, ...] = ()
 
 
 class Network:
-    """One board's network. The rate is the same in both directions; 0 means no limit, or no round trip."""
+    """One board's network.
+
+    The rate is the same in both directions. A rate of 0 means no limit, and a round trip of 0 means no delay.
+    """
 
     def __init__(
         self,
@@ -90,7 +97,7 @@ class Network:
         return f"container:{self.container.id}"
 
     def start(self, name: str, run_id: str) -> None:
-        """Start the network for the board's container of that name. Raises EngineError, DeadlineExceeded."""
+        """Start the network of the board whose container is `name`. Raises EngineError, DeadlineExceeded."""
         api = self._engine.api
         with explained(self._board, "creating the emulated board's network"):
             created = api.create_container(
@@ -105,7 +112,7 @@ class Network:
         self.restart()
 
     def restart(self) -> None:
-        """Start or restart the network. Containers that joined it are cut off until they restart as well."""
+        """Start or restart the network. Containers that joined the network must then restart as well."""
         with explained(self._board, "starting the emulated board's network"):
             self.container.restart(timeout=0)
         self._wait()
@@ -126,7 +133,7 @@ class Network:
             self.container.rename(f"{name}{SUFFIX}")
 
     def address(self) -> str:
-        """Return the board's address; empty if it has none. Raises EngineError."""
+        """Return the board's address; empty if the board has none. Raises EngineError."""
         with explained(self._board, "reading the emulated board's address"):
             self.container.reload()
         networks = self.container.attrs["NetworkSettings"]["Networks"]
@@ -150,7 +157,7 @@ class Network:
         return f"its {part} ended (exit code {state['ExitCode']}), and no packet reaches the board"
 
     def stop(self) -> None:
-        """Remove the network. The board that joined it must have been removed."""
+        """Remove the network. The caller must remove the board's container first."""
         from docker.errors import NotFound
 
         if self._container is not None:

@@ -20,8 +20,8 @@ Say = Callable[[str], None]
 def board_image(engine: DockerClient, suite: str, say: Say) -> str:
     """Return the tag of a board's image; build it if it is missing.
 
-    `suite` is a Debian release, the name of a Docker image, or the id of an image that was built here, which
-    is used unchanged. Raises EngineError.
+    `suite` is a Debian release, the name of a Docker image, or the id of a board's image, which is used
+    unchanged. Raises EngineError.
     """
     if suite.startswith(IMAGE_ID):
         with explained("this machine", f"looking for {suite}"):

@@ -1,4 +1,4 @@
-"""Whether an emulated board exists on this machine's engine, and which run uses it, by its labels."""
+"""Finds an emulated board on this machine's engine, and the run that uses the board, by labels."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ BOARD_LABEL = "microcloud.board"
 
 
 def labels_of(board: str) -> list[str]:
-    """Return the labels by which the containers of a board of this machine are listed."""
+    """Return the labels that select the containers of a board that this machine emulates."""
     return [f"{BOARD_LABEL}={board}", f"{CONTROLLER_LABEL}={controller()}"]
 
 
 def find(engine: DockerClient, board: str) -> Found:
-    """Return what there is of a board: in use, kept, left by a killed run, or nothing. Raises EngineError."""
+    """Return a board's state: in use, kept, left by a killed run, or not running. Raises EngineError."""
     with explained("this machine", "listing the emulated boards"):
         there = engine.containers.list(all=True, sparse=True, filters={"label": labels_of(board)})
         alive = lease.held(engine)
