@@ -138,8 +138,8 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int]]) -> argp
         description="Show the state of the inventory's boards: whether they are reachable, their model, who "
         "uses them, and their last verdict. The command starts, measures and locks nothing.",
         epilog="Exit codes: 0 no board is unfit, 1 a board is unfit, 2 the command line is wrong, 4 the "
-        "inventory is wrong or has no matching board. A board that is out of service or not "
-        "running is not unfit.",
+        "inventory is wrong or has no matching board. Boards that are out of service or not running do not "
+        "count as unfit.",
     )
     boards.add_argument(
         "pattern",
