@@ -216,8 +216,8 @@ def test_what_cannot_be_removed_does_not_keep_the_rest(
         cleaned = leftovers.clean(host_engine)
     finally:
         subprocess.run(["umount", mount], check=True)
-    mine = [name for name in cleaned.removed if own.run_id in name]
-    assert mine == [f"volume {names[0]}", f"volume {names[2]}"]
+    mine = {name for name in cleaned.removed if own.run_id in name}
+    assert mine == {f"volume {names[0]}", f"volume {names[2]}"}
     (remaining,) = [name for name in cleaned.remaining if own.run_id in name]
     assert remaining.startswith(f"volume {names[1]}: ")
     assert "busy" in remaining

@@ -25,6 +25,7 @@ TESTS = f"""\
 
 
 @pytest.mark.engine
+@pytest.mark.long
 def test_a_cpu_burner_on_the_board_is_a_drift_of_its_cpu_control(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
