@@ -50,7 +50,7 @@ REASONS: tuple[tuple[str, type[LinkError], str], ...] = (
     (
         r"timed out during banner exchange",
         LinkError,
-        "its port is open, but sends no SSH banner in time: either the board hangs, or the port is not "
+        "the SSH port is open, but sends no SSH banner in time: either the board hangs, or the port is not "
         "sshd's (check ansible_port)",
     ),
     (

@@ -40,13 +40,13 @@ class Axis:
     shown: Callable[[Any], str] = str
 
     def at(self, effort: Effort, catalog: Catalog) -> list[Any]:
-        """Return the points of an effort."""
+        """Return the points of an effort. Raises UserMistake if the axis has none for the effort."""
         if callable(self.points):
             return list(self.points(effort, catalog))
         if isinstance(self.points, Mapping):
             if effort.id not in self.points:
                 there = listed(sorted(self.points))
-                raise UserMistake(f"an axis has no points for the effort {effort.id}, only for {there}")
+                raise UserMistake(f"the axis has no points for the effort {effort.id}, only for {there}")
             return list(self.points[effort.id])
         return list(self.points)
 

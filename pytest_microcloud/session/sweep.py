@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_microcloud.errors import UserMistake
 from pytest_microcloud.session.items import experiment_of
 from pytest_microcloud.session.registered import registered
 from pytest_microcloud.session.state import SESSION
@@ -29,5 +30,8 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
                 pytrace=False,
             )
         axis = known[name]
-        points = axis.at(session.effort, session.catalog) if session is not None else []
+        try:
+            points = axis.at(session.effort, session.catalog) if session is not None else []
+        except UserMistake as error:
+            raise UserMistake(f"@pytest.mark.sweep({name!r}): {error}") from error
         metafunc.parametrize(name, points, ids=[axis.shown(point) for point in points])

@@ -264,7 +264,7 @@ def _ratio(shift: float) -> float:
 
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:
-    """Return the checked rules of a user's file; raises CatalogError with file and key."""
+    """Read a user's file of rules. Raises CatalogError, which names the file and the key, if a rule is wrong."""
     tables = toml_file.read(file)
     kinds = {field.name: field.type for field in fields(Rule)}
     for name, table in tables.items():

@@ -75,7 +75,7 @@ def test_dropped_packets_are_reported(new_real_board: NewRealBoard) -> None:
 def test_a_port_without_an_ssh_banner_is_reported(real_board: RealBoard) -> None:
     with listener(lambda _: None) as port:
         message = refused(real_board, LinkError, ansible_host="127.0.0.1", ansible_port=port)
-    assert "its port is open, but sends no SSH banner in time" in message
+    assert "the SSH port is open, but sends no SSH banner in time" in message
 
 
 def test_an_sshd_that_hangs_during_the_login_is_reported(real_board: RealBoard) -> None:
