@@ -329,8 +329,8 @@ class Link:
                 self.close()
                 raise LinkError(
                     self.board,
-                    f"no SSH connection within {timeout_s:.0f} s: the SSH port is open, but the login does not "
-                    "complete. Either the board hangs, or the port is not sshd's (check ansible_port)",
+                    f"no SSH connection within {timeout_s:.0f} s: the SSH port is open, but the login does "
+                    "not complete. Either the board hangs, or the port is not sshd's (check ansible_port)",
                 )
             time.sleep(0.01)
 

@@ -64,8 +64,8 @@ class Chart:
 
     - "curves": the median of the first metric along the label `x`, whose values are numbers ("50") or sizes
       ("64KiB").
-    - "sums": the cumulative sum of the first metric's samples. If the sampling ended early, the metric `total`
-      holds the projected number of samples.
+    - "sums": the cumulative sum of the first metric's samples. If the sampling ended early, the metric
+      `total` holds the projected number of samples.
     - "bars": a bar for the median of the first metric. Each further metric is stacked on top of the previous
       one.
 

@@ -264,7 +264,7 @@ def _ratio(shift: float) -> float:
 
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:
-    """Read a user's file of rules. Raises CatalogError, which names the file and the key, if a rule is wrong."""
+    """Read a user's file of rules. If a rule is wrong, raises CatalogError with the file and the key."""
     tables = toml_file.read(file)
     kinds = {field.name: field.type for field in fields(Rule)}
     for name, table in tables.items():

@@ -2,9 +2,9 @@
 
 An emulated board computes for a part of each period and pauses for the rest. If a CPU enters a sleep state
 in these pauses, its caches are empty and its clock is slow when it wakes up, especially on a virtual host
-with neighbours. The speed of the board in its next period then varies: 7-Zip's rating scatters by 8 % instead of 2 %. So a separate
-container runs a busy loop at the lowest priority on each CPU. The container ends when its standard input
-closes, which happens at the latest when this process ends.
+with neighbours. The speed of the board in its next period then varies: 7-Zip's rating scatters by 8 %
+instead of 2 %. So a separate container runs a busy loop at the lowest priority on each CPU. The container
+ends when its standard input closes, which happens at the latest when this process ends.
 """
 
 from __future__ import annotations
