@@ -85,7 +85,7 @@ def _usage_errors(config: pytest.Config) -> Iterator[None]:
         raise pytest.UsageError(chosen.redacted(config, error)) from None
 
 
-@pytest.hookimpl(optionalhook=True)
+@pytest.hookimpl(tryfirst=True, optionalhook=True)  # pytest-xdist's own hook counts CPUs
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """With -n auto, start one worker per board."""
     if config.getoption("hosts", None) is None:

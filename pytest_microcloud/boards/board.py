@@ -162,11 +162,11 @@ class Board:
         if not self.link.is_open:
             self.link.open(self.driver.endpoint(), timeout_s=LOGIN_TIMEOUT_S, again=False)
 
-    def power_on(self) -> None:
-        """Start the board, connect, lock it, wait for its engine and read its facts. Raises BoardError."""
+    def power_on(self, *, wait: bool = False) -> None:
+        """Start (with `wait`, in a turn), connect, lock the board, and read its facts. Raises BoardError."""
         self.driver.start()
         boot_s = self.driver.boot_timeout_s
-        with self.turn(wait=False):  # no measurement starts meanwhile; boots do not wait
+        with self.turn(wait=wait):
             if not self.lock.held:  # a reserved board is locked already
                 self.link.open(
                     self.driver.endpoint(), timeout_s=boot_s or CONNECT_TIMEOUT_S, again=boot_s > 0
@@ -269,8 +269,9 @@ class Board:
         self.driver.stop()
         self.driver = driver
         driver.start()
-        self._come_up(before, None)
-        self.settle()
+        with self.turn():
+            self._come_up(before, None)
+            self.settle()
         self.logs.begin()
         self._prepare()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
 from pytest_microcloud.boards.lock import SAY_EVERY_S, TIDYING_S
@@ -24,7 +24,7 @@ RACE_S = 30.0
 
 
 def take(
-    boards: Sequence[Board], count: int, *, wait_s: float, say: Callable[[str], None]
+    boards: Sequence[Board], count: int, *, threads: Executor, wait_s: float, say: Callable[[str], None]
 ) -> tuple[list[Board], dict[str, str]]:
     """Reserve and return the first `count` free boards. Also return why other boards are not free.
 
@@ -32,25 +32,26 @@ def take(
     are free, none is reserved, and the list is empty. A session that kept some boards while it waits for more
     could wait for another session that does the same. `wait_s` is the timeout; while a board is being cleaned
     up, the timeout is at least TIDYING_S. `say` is called once a minute. Connections to boards that are not
-    reserved are closed.
+    reserved are closed. The connections of reserved boards end with `threads`, because the kernel ends an ssh
+    process with the thread that started it (see `processes`).
     """
     try:
-        taken, reasons = _wait(boards, count, wait_s, say)
+        taken, reasons = _wait(boards, count, threads, wait_s, say)
     except BaseException:
-        _cancel(boards)
+        _cancel(boards, threads)
         raise
-    _cancel(board for board in boards if board not in taken)
+    _cancel([board for board in boards if board not in taken], threads)
     return taken, reasons
 
 
 def _wait(
-    boards: Sequence[Board], count: int, wait_s: float, say: Callable[[str], None]
+    boards: Sequence[Board], count: int, threads: Executor, wait_s: float, say: Callable[[str], None]
 ) -> tuple[list[Board], dict[str, str]]:
     started_s, said_s, raced = time.monotonic(), -SAY_EVERY_S, False
     while True:
-        reasons, tidying = _look(boards, count)
+        reasons, tidying = _look(boards, count, threads)
         if len(boards) - len(reasons) >= count:
-            taken = _reserve((board for board in boards if board.name not in reasons), count, reasons)
+            taken = _reserve([b for b in boards if b.name not in reasons], count, threads, reasons)
             if taken:
                 return taken, reasons
             raced = True
@@ -66,7 +67,7 @@ def _wait(
         time.sleep(POLL_S * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
 
 
-def _look(boards: Sequence[Board], count: int) -> tuple[dict[str, str], bool]:
+def _look(boards: Sequence[Board], count: int, threads: Executor) -> tuple[dict[str, str], bool]:
     """Return a dict from boards that are not free to the reasons, and whether a board is being cleaned up.
 
     The boards are asked in their order until enough boards are free: at first as many at once as are needed,
@@ -77,10 +78,9 @@ def _look(boards: Sequence[Board], count: int) -> tuple[dict[str, str], bool]:
     while asked < len(boards) and asked - len(reasons) < count:
         missing = count - (asked - len(reasons))
         batch = boards[asked : asked + (max(AT_ONCE, missing) if asked else missing)]
-        with ThreadPoolExecutor(len(batch)) as pool:
-            for board, (reason, is_tidying) in zip(batch, pool.map(_ask, batch), strict=True):
-                reasons |= {board.name: reason} if reason else {}
-                tidying |= is_tidying
+        for board, (reason, is_tidying) in zip(batch, threads.map(_ask, batch), strict=True):
+            reasons |= {board.name: reason} if reason else {}
+            tidying |= is_tidying
         asked += len(batch)
     return reasons, tidying
 
@@ -94,23 +94,37 @@ def _ask(board: Board) -> tuple[str, bool]:
     return (f"is in use by {holder}", holder.tidying) if holder else ("", False)
 
 
-def _reserve(boards: Iterable[Board], count: int, reasons: dict[str, str]) -> list[Board]:
+def _reserve(boards: Sequence[Board], count: int, threads: Executor, reasons: dict[str, str]) -> list[Board]:
     """Reserve `count` boards, or none if too few are free. Add the reasons for failures to `reasons`."""
     taken: list[Board] = []
-    for board in boards:
-        try:
-            board.reserve()
-        except BoardError as error:
-            reasons[board.name] = error.what
-            continue
-        taken.append(board)
-        if len(taken) == count:
-            return taken
-    _cancel(taken)
+    asked = 0
+    while asked < len(boards) and len(taken) < count:
+        batch = boards[asked : asked + count - len(taken)]
+        for board, reason in zip(batch, threads.map(_reserved, batch), strict=True):
+            if reason:
+                reasons[board.name] = reason
+            else:
+                taken.append(board)
+        asked += len(batch)
+    if len(taken) == count:
+        return taken
+    _cancel(taken, threads)
     return []
 
 
-def _cancel(boards: Iterable[Board]) -> None:
-    for board in boards:
-        with contextlib.suppress(BoardError):
-            board.cancel()
+def _reserved(board: Board) -> str:
+    """Reserve a board; return why this is not possible, or an empty string."""
+    try:
+        board.reserve()
+    except BoardError as error:
+        return error.what
+    return ""
+
+
+def _cancel(boards: Sequence[Board], threads: Executor) -> None:
+    list(threads.map(_cancelled, boards))
+
+
+def _cancelled(board: Board) -> None:
+    with contextlib.suppress(BoardError):
+        board.cancel()

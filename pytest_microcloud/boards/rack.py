@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from pytest_microcloud.inventory.target import Target
 
 
+THREADS = 32
+"""Largest number of boards that are reserved at once."""
 FRESH_S = 2.0
 """How long a board counts as healthy after a check."""
 
@@ -66,11 +69,13 @@ class Rack:
         self.purpose = purpose
         self._numbers = itertools.count()
         self._reserved: dict[str, Board] = {}
+        self._threads: ThreadPoolExecutor | None = None
         self._boards: dict[str, Board] = {}
         self._broken: dict[str, str] = {}
         self._seen_at_s: dict[str, float] = {}
         self._original: dict[str, dict[str, Any]] = {}
         self._exchanged: set[str] = set()
+        self._has_powered_on = False
         self._engine: DockerClient | None = None
         self._lease: lease.Lease | None = None
         self.not_cleaned_up: list[str] = []
@@ -93,7 +98,8 @@ class Rack:
         self.workspace.open()
         remove_abandoned()
         boards = [self._new(target) for target in self.targets.values()]
-        taken, reasons = free.take(boards, count, wait_s=self._wait_s, say=say)
+        self._threads = ThreadPoolExecutor(THREADS)
+        taken, reasons = free.take(boards, count, threads=self._threads, wait_s=self._wait_s, say=say)
         self._reserved = {board.name: board for board in taken}
         self.narrow(list(self._reserved))
         return reasons
@@ -244,6 +250,8 @@ class Rack:
         finally:
             if host is not None:
                 host.close()
+            if self._threads is not None:
+                self._threads.shutdown()
             self.workspace.close()
 
     @contextmanager
@@ -262,7 +270,8 @@ class Rack:
         steps = Steps(self._progress, target.name)
         steps.announce("powering on" if board.driver.boot_timeout_s else "connecting")
         try:
-            board.power_on()
+            board.power_on(wait=self._has_powered_on)
+            self._has_powered_on = True
         except BaseException:
             with self._warned(board.name):
                 board.power_off()

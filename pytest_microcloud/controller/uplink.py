@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 from pathlib import Path
 
@@ -11,11 +12,12 @@ TIMEOUT_S = 5.0
 
 
 def bits_per_s(address: str) -> float | None:
-    """Return the speed (bit/s) of the interface towards an IP address; None if the kernel reports no speed.
+    """Return the speed (bit/s) of the interface towards an address; None if the kernel reports no speed.
 
     Virtual interfaces and Wi-Fi often report no speed.
     """
     try:
+        address = str(socket.getaddrinfo(address, None)[0][4][0])
         found = subprocess.run(
             ["ip", "-json", "route", "get", address],
             capture_output=True,

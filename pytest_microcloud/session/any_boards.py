@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_microcloud import options
 from pytest_microcloud.errors import UserMistake
 from pytest_microcloud.session.chosen import PASSED_OVER
+from pytest_microcloud.session.sites import expanded, is_here
 
 if TYPE_CHECKING:
     import pytest
@@ -28,6 +29,11 @@ def narrow(config: pytest.Config, rack: Rack, resumed: Collection[str] = ()) -> 
         rack.narrow(resumed)
     named = list(rack.targets)
     which = f"--microcloud-any={count}"
+    if config.getoption("tx", None) and not all(map(is_here, expanded(config))):
+        raise UserMistake(
+            f"{which}: this machine locks the boards, so no worker may be on another machine: name the "
+            "boards with --hosts, or run without --tx"
+        )
     if options.nothing_runs(config):
         rack.narrow(list(rack.targets)[:count])
         config.stash[PASSED_OVER] = [f"{which}: the plan is for the first of {', '.join(named)}"]

@@ -7,20 +7,29 @@ import queue
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_microcloud.boards.power import FLASH_TIMEOUT_S
+from pytest_microcloud.errors import EngineError
 from pytest_microcloud.runs.fingerprint import CONTROLLER
 from pytest_microcloud.session.collected import ATTRIBUTE, record
 from pytest_microcloud.session.outcome import file_of
 from pytest_microcloud.session.scheduling import BoardScheduling
 from pytest_microcloud.session.sites import is_here
 from pytest_microcloud.session.state import SESSION
-from pytest_microcloud.session.xdist_events import NAME, handle_with, listen, when_not_replaced
+from pytest_microcloud.session.xdist_events import (
+    INPUT,
+    NAME,
+    handle_with,
+    listen,
+    stop_all_at_once,
+    when_not_replaced,
+)
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -33,10 +42,8 @@ if TYPE_CHECKING:
     from pytest_microcloud.session.run_file import RunFile
     from pytest_microcloud.session.sites import Sites
 
-INPUT = "microcloud"
-"""The key of our data in a worker's input."""
 RELEASE_TIMEOUT_S = 300.0
-"""Timeout for the release of all boards by the workers at the end."""
+"""How long the workers may be silent while they release their boards at the end."""
 AFTER_LOOP = ("testreport", NAME)
 """The events that are still handled after the session was interrupted."""
 
@@ -64,14 +71,15 @@ class Fleet:
         self._interrupted = False
         self._said: set[tuple[str, ...]] = set()
         self._not_cleaned_up: list[str] = []
+        self._crashed: list[str] = []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Lock the run, and start to handle the workers' events."""
-        self._session.rack.workspace.open()
+        """Start to handle the workers' events."""
         dsession = self._config.pluginmanager.getplugin("dsession")
         handle_with(self._handle, dsession)
         when_not_replaced(self._lost, dsession)
+        stop_all_at_once(dsession)
 
     def pytest_configure_node(self, node: WorkerController) -> None:
         """Put the targets, the run, the baseline and the worker's place into the worker's input."""
@@ -112,6 +120,12 @@ class Fleet:
                 self._session.progress.keep(resumed.pytest_report_collectionfinish())
 
     @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: WorkerController, error: object) -> None:
+        """Note the run ids of crashed workers on this machine."""
+        if error and is_here(node.gateway.spec):
+            self._crashed.append(f"{self._session.rack.workspace.run_id}-{node.gateway.id}")
+
+    @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
         """Record the crash of a worker as an error of the board that the worker was testing."""
         from pytest_microcloud.runs import Entry
@@ -126,11 +140,14 @@ class Fleet:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Wait until all workers have released their boards; pytest-xdist would kill a worker after 10 s."""
-        interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
+        dsession: Any = self._config.pluginmanager.getplugin("dsession")
         with self._passing_signals_on():
-            if interrupted:
+            if not dsession.session_finished:  # Ctrl-C, or an error in the controller
                 self._interrupt()
-            self._wait()
+            self._wait(dsession)
+        if dsession.session_finished and dsession.maxfail and dsession.countfailures >= dsession.maxfail:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED  # as without workers
+        self._clean_up_after_crashes()
         self._session.progress.clear()
         if (json := self._config.getoption("benchmark_json", None)) is not None:
             self._run_file.write_copy(file_of(json))  # pytest-benchmark measured nothing in the controller
@@ -181,12 +198,14 @@ class Fleet:
         self._said.add(details)
         return lines
 
-    def _wait(self) -> None:
+    def _wait(self, dsession: Any) -> None:
         """Wait for the workers to end, and handle their remaining events."""
-        dsession: Any = self._config.pluginmanager.getplugin("dsession")
-        deadline = time.monotonic() + RELEASE_TIMEOUT_S
-        while any(self._is_up(node) for node in self._nodes) and time.monotonic() < deadline:
-            self._take(dsession, timeout_s=0.1)
+        flashes = any(target.flash for target in self._session.rack.targets.values())
+        timeout_s = RELEASE_TIMEOUT_S + (FLASH_TIMEOUT_S if flashes else 0.0)
+        heard_s = time.monotonic()
+        while any(self._is_up(node) for node in self._nodes) and time.monotonic() < heard_s + timeout_s:
+            if self._take(dsession, timeout_s=0.1):
+                heard_s = time.monotonic()
         while self._take(dsession, timeout_s=0.01):
             pass
 
@@ -198,6 +217,19 @@ class Fleet:
         if name in AFTER_LOOP:
             getattr(dsession, f"worker_{name}")(**arguments)
         return True
+
+    def _clean_up_after_crashes(self) -> None:
+        """Remove the emulated boards of crashed workers on this machine."""
+        from pytest_microcloud.controller import leftovers
+        from pytest_microcloud.controller.engine import host_engine
+
+        if not self._crashed:
+            return
+        with suppress(EngineError), closing(host_engine()) as host:  # without an engine, no board ran here
+            for run_id in self._crashed:
+                for thing in leftovers.clean(host, run_id).remaining:
+                    self._not_cleaned_up.append(thing)
+                    self._session.progress.announce(CONTROLLER, f"not cleaned up: {thing}")
 
     def _is_up(self, node: WorkerController) -> bool:
         return hasattr(node, "channel") and not node._down

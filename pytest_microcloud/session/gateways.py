@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 60.0
 END_TIMEOUT_S = gateway_process.WORKERS_END_S + 60.0
 LOGIN = "openssh-client"
+KEEPALIVE = "-oConnectTimeout=15 -oServerAliveInterval=5 -oServerAliveCountMax=6"
+"""ssh's options that end a connection to a gateway that is lost."""
 NOT_KEPT = ("chdir=", "id=", "execmodel=", "env:", "nice=")
 """Keys of a `--tx` spec that apply only to workers, and not to the session's connection."""
 
@@ -129,7 +131,7 @@ class Gateways:
         """Connect in a daemon thread, so that a slow connection does not keep the session from ending."""
         result: Future[_Kept] = Future()
         run_id = self._config.stash[SESSION].rack.workspace.run_id
-        text = "//".join(part for part in str(spec).split("//") if not part.startswith(NOT_KEPT))
+        text = "//".join(part for part in _kept_alive(str(spec)) if not part.startswith(NOT_KEPT))
 
         def connect() -> None:
             try:
@@ -199,9 +201,17 @@ def _by_hand(spec: XSpec) -> str:
     return " ".join([*ssh_args(spec)[:-1], spec.python or "python", "-V"]) if spec.ssh else str(spec)
 
 
+def _kept_alive(spec: str) -> list[str]:
+    """Return the parts of a spec, with KEEPALIVE for ssh."""
+    return [
+        f"ssh={KEEPALIVE} {part.removeprefix('ssh=')}" if part.startswith("ssh=") else part
+        for part in spec.split("//")
+    ]
+
+
 def _moved(spec: str, about: dict[str, Any]) -> str:
     """Return a worker's spec, changed to start and to keep temporary files in the gateway's directories."""
-    kept = [part for part in spec.split("//") if not part.startswith("chdir=")]
+    kept = [part for part in _kept_alive(spec) if not part.startswith("chdir=")]
     run = about["run"]
     environment = {"TMPDIR": run, "XDG_RUNTIME_DIR": run, turns.DIRECTORY: about["temporary"]}
     return "//".join(

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from pytest_microcloud.session.sites import Sites
     from pytest_microcloud.session.write_errors import WriteErrors
 
+WORKERS_END_S = 30.0
+"""How long workers of a killed controller may still hold their boards when its run is resumed."""
+RESTARTS_PER_WORKER = 4
+"""As pytest-xdist's default with -n."""
 NOT_DISTRIBUTED = ("benchmark_save", "benchmark_autosave", "benchmark_compare", "benchmark_compare_fail")
 """Options for which pytest-benchmark needs measurements in its own process."""
 
@@ -48,9 +52,11 @@ def open_session(config: pytest.Config) -> None:
     from pytest_microcloud.session.progress import Shown
 
     there = chosen(config)
-    _refuse_what_measures_nothing(config)
     if options.nothing_runs(config):  # the controller lists the tests itself
         config.option.dist, config.option.tx = "no", []
+    _refuse_what_measures_nothing(config)
+    if not _is_distributed(config):
+        config.option.dist = "no"  # with a mode but no workers, pytest-benchmark would disable itself
     workspace = Workspace(new_run_id())
     redactor = redactor_of(config, there)
     session = _session(
@@ -79,6 +85,9 @@ def _complete(config: pytest.Config, session: Session) -> None:
     before = _resumed(config, directory, _plan(config, session))
     any_boards.narrow(config, rack, before.plan.hosts if before else ())
     divided = divide(config, list(rack.targets.values())) if _is_distributed(config) else Sites()
+    if _is_distributed(config) and config.option.maxworkerrestart is None:
+        # With --tx, pytest-xdist would replace a worker that cannot start for ever.
+        config.option.maxworkerrestart = str(RESTARTS_PER_WORKER * len(config.option.tx))
     plan = _plan(config, session)
     session.resumed = before
     session.collected = Collected(before)
@@ -108,8 +117,8 @@ def _open_worker(config: pytest.Config) -> None:
     from pytest_microcloud.runs import unfinished
     from pytest_microcloud.session import worker, xdist_events
     from pytest_microcloud.session.confirmation import WorkersConfirmation
-    from pytest_microcloud.session.fleet import INPUT
     from pytest_microcloud.session.registered import registered
+    from pytest_microcloud.session.xdist_events import INPUT
     from pytest_microcloud.verdict.gate import Rules
 
     if INPUT not in config.workerinput:  # type: ignore[attr-defined]
@@ -125,6 +134,7 @@ def _open_worker(config: pytest.Config) -> None:
         catalog, rules = ([Path(file).absolute() for file in given[kind]] for kind in ("catalog", "gate"))
     there = Chosen(registry, load(catalog, registry.experiments), targets)
     send = xdist_events.sender(config)
+    xdist_events.stop_when_told(config)
     workspace = Workspace(f"{given['run_id']}-{workerid}")
     redactor, place = redactor_of(config, there), given["place"]
     session = _session(config, there, workspace, redactor, worker.Sent(send), place, gateway=gateway)
@@ -167,7 +177,7 @@ def _session(
         workspace,
         progress,
         keep=options.flag(config, "keep"),
-        wait_s=options.wait_s(config),
+        wait_s=max(options.wait_s(config), WORKERS_END_S if options.flag(config, "resume") else 0.0),
         tools=there.registry.tools,
         gateway=gateway,
         purpose=_purpose(config, redactor),
@@ -183,7 +193,7 @@ def _purpose(config: pytest.Config, redactor: Redactor) -> str:
     """Return the redacted command line, which other sessions print while they wait for a board."""
     import shlex
 
-    from pytest_microcloud.session.fleet import INPUT
+    from pytest_microcloud.session.xdist_events import INPUT
 
     if hasattr(config, "workerinput"):
         return str(config.workerinput[INPUT]["purpose"])
@@ -228,7 +238,8 @@ def _refuse_what_measures_nothing(config: pytest.Config) -> None:
 
 
 def _is_distributed(config: pytest.Config) -> bool:
-    return bool(config.getoption("dist", "no") != "no")
+    """Whether pytest-xdist has workers, by the same rule as pytest-xdist."""
+    return config.getoption("dist", "no") != "no" and bool(config.getoption("tx", None))
 
 
 def _resumed(config: pytest.Config, directory: Path, plan: Plan) -> Unfinished | None:

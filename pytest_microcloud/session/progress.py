@@ -20,7 +20,7 @@ LOG_EVERY_S = 10.0
 
 
 class Shown(Progress):
-    """Shows redacted steps once it is attached to a terminal.
+    """Shows redacted steps once it is attached to a terminal, then also those announced before.
 
     With `side_by_side`, each board has its own line until one of its tests ends. Otherwise there is one line
     with the latest step.
@@ -30,6 +30,7 @@ class Shown(Progress):
         self._redact = redact
         self._side_by_side = side_by_side
         self._reporter: TerminalReporter | None = None
+        self._early: list[tuple[str, str]] = []
         self._uncaptured: Callable[[], AbstractContextManager[object]] = nullcontext
         self._lines: dict[str, str] = {}
         self._drawn = 0
@@ -43,6 +44,9 @@ class Shown(Progress):
         """Show steps on `reporter`; `uncaptured` suspends pytest's capture while a line is written."""
         self._reporter, self._uncaptured = reporter, uncaptured
         self._attached_s = time.monotonic()
+        early, self._early = self._early, []
+        for subject, text in early:
+            self.announce(subject, text)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
@@ -65,6 +69,8 @@ class Shown(Progress):
 
     def announce(self, subject: str, text: str) -> None:
         """Show a rare, long step immediately."""
+        if self._reporter is None:
+            self._early.append((subject, text))
         self._show(subject, text, at_once=True)
 
     def update(self, subject: str, text: str) -> None:

@@ -77,6 +77,8 @@ class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist
         if waited:
             self._waiting = None
         work = self.assigned_work.pop(node)
+        if self.collection is None:  # the other workers still collect the tests
+            return None
         held = work.pop(LAST, {})
         pending = [(unit, test) for unit, tests in work.items() for test, done in tests.items() if not done]
         if not pending and not waited:  # the worker was running the held tests
@@ -96,10 +98,14 @@ class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist
 
     def give_up(self, site: str) -> list[str]:
         """Remove the remaining tests of a site that has no worker any more, and return these tests."""
-        if any(self._sites.of_worker(node.gateway.spec) == site for node in self.nodes):
+        usable = [node for node in self.nodes if not node.shutting_down]
+        if any(self._sites.of_worker(node.gateway.spec) == site for node in usable):
             return []
         units = [unit for unit in self.workqueue if self._sites.of_unit(unit) == site]
         tests = [test for unit in units for test, done in self.workqueue.pop(unit).items() if not done]
+        if self._sites.of_unit(LAST) == site:
+            tests += self._held
+            self._held = {}
         self._release_held()
         return tests
 
@@ -133,7 +139,7 @@ class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist
     def _release_held(self) -> None:
         """Send the tests that were held back, once all other tests are complete."""
         node = self._waiting
-        if node is None or self.workqueue or not self._others_are_complete():
+        if node is None or node.shutting_down or self.workqueue or not self._others_are_complete():
             return
         self._waiting = None
         self._send_held(node, len(self._held))

@@ -1,20 +1,26 @@
 """Events between a pytest-xdist worker and its controller, for which pytest-xdist has no hook.
 
-pytest-xdist does not document the names that are used here (`sendevent`, `item_index`, `process_from_remote`,
-`_clone_node`, `worker_…`). Tests of sessions with workers fail if a version changes them.
+pytest-xdist does not document the names that are used here (`sendevent`, `item_index`, `handle_command`,
+`process_from_remote`, `_clone_node`, `triggershutdown`, `worker_…`). Tests of sessions with workers fail if a
+version changes them.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pytest
     from xdist.workermanage import WorkerController
 
+INPUT = "microcloud"
+"""The key of our data in a worker's input."""
 NAME = "microcloud"
+STOP = "microcloud-stop"
+"""The command that makes a worker stop after its current test."""
 Handler = Callable[["WorkerController", str, Any], None]
 
 
@@ -32,6 +38,39 @@ def add_test(config: pytest.Config, session: pytest.Session, item: pytest.Item) 
     """Add a test that was not collected, so that the worker can report on this test."""
     session.items.append(item)
     _interactor(config).item_index = len(session.items) - 1
+
+
+def stop_when_told(config: pytest.Config) -> None:
+    """Make a worker stop after its current test as soon as the controller sends STOP."""
+    interactor = _interactor(config)
+    usual = interactor.handle_command
+
+    def handle(command: Any) -> None:
+        if isinstance(command, tuple) and command[0] == STOP:
+            interactor.session.shouldstop = command[1]["why"]
+        else:
+            usual(command)
+
+    interactor.handle_command = handle
+
+
+def stop_all_at_once(dsession: Any) -> None:
+    """Send STOP to all workers when pytest-xdist stops, such as after a failure with -x.
+
+    Without this, a worker would run all tests that it has been sent, which are all tests of its board.
+    """
+    usual = dsession.triggershutdown
+    told = set()
+
+    def trigger() -> None:
+        for node in dsession.sched.nodes if dsession.shouldstop else ():
+            if node not in told:
+                told.add(node)
+                with suppress(OSError):  # the worker has ended
+                    node.sendcommand(STOP, why=str(dsession.shouldstop))
+        usual()
+
+    dsession.triggershutdown = trigger
 
 
 def _interactor(config: pytest.Config) -> Any:

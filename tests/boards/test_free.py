@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
 import pytest
@@ -31,6 +32,7 @@ class Down:
 def test_boards_that_are_down_are_asked_at_once() -> None:
     first, rest = threading.Barrier(1), threading.Barrier(free.AT_ONCE)
     boards = [Down(f"board-{number}", rest if number else first) for number in range(free.AT_ONCE + 1)]
-    taken, reasons = free.take(cast("list[Board]", boards), 1, wait_s=0, say=pytest.fail)
+    with ThreadPoolExecutor(free.AT_ONCE) as threads:
+        taken, reasons = free.take(cast("list[Board]", boards), 1, threads=threads, wait_s=0, say=pytest.fail)
     assert taken == []
     assert reasons == {board.name: "cannot be reached" for board in boards}

@@ -225,8 +225,12 @@ def test_a_new_connection_of_the_same_run_takes_over_its_lock(controller: Contro
     assert second._link.run(f"ls {LEDGER}", root=True, check=False).status != 0
 
 
-def test_two_names_of_one_machine_are_found_out(controller: Controller) -> None:
-    first, second = (controller(run_id="one-run", name=name) for name in ("desk", "shelf"))
+@pytest.mark.parametrize("processes", [("one-run", "one-run"), ("one-run-gw0", "one-run-gw1")])
+def test_two_names_of_one_machine_are_found_out(controller: Controller, processes: tuple[str, str]) -> None:
+    first, second = (
+        controller(run_id=run_id, name=name)
+        for run_id, name in zip(processes, ("desk", "shelf"), strict=True)
+    )
     first.take()
     with pytest.raises(BoardBusy, match="shelf: is the same machine as desk: remove one of the names"):
         second.take(wait_s=PATIENCE_S)

@@ -34,6 +34,14 @@ def test_io(board, measure, turn):
     Path(f"worker-{board.name}").write_text(str(os.getpid()))
     measure(io.memory, board, size=4096, repetitions=5, seconds=0.2)
 """
+KILLED = """\
+import os
+import signal
+
+def test_last(board):
+    if board.name == "left":
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
 ALL = {f"test_io.py::test_io[ssh://{board}-{turn}]" for board in BOARDS for turn in range(6)}
 PATIENCE_S = 400.0
 MOMENTS = [0, *(pytest.param(moment, marks=pytest.mark.fleet) for moment in range(1, 7))]
@@ -112,6 +120,16 @@ def test_a_worker_that_is_killed_loses_no_finished_measurement(
     missing = ALL - fleet.measured()
     assert len(missing) <= 1, fleet.output  # the test in which it died
     assert all("left" in test for test in missing)
+    assert list(left(host_engine)) == []
+
+
+def test_a_worker_that_is_killed_in_its_last_test_leaves_no_board(
+    fleet: Fleet, host_engine: DockerClient
+) -> None:
+    (fleet.path / "test_io.py").write_text(KILLED)
+    session = fleet.start()
+    assert session.wait(PATIENCE_S) == pytest.ExitCode.TESTS_FAILED, fleet.output
+    assert "1 failed, 1 passed" in fleet.output
     assert list(left(host_engine)) == []
 
 

@@ -170,7 +170,61 @@ def test_a_distributed_session_stops_after_a_failure_with_x(project: Project) ->
     )
     result = project.run("-n", "auto", "-x")
     assert "stopping after 1 failures" in said(result)
-    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert result.ret == pytest.ExitCode.TESTS_FAILED  # as without workers
+    assert result.parseoutcomes() == {"failed": 1, "passed": 2}  # test_later was not run
+    assert len([line for line in project.done() if line.endswith(" off")]) == 3
+
+
+def test_a_distribution_mode_without_workers_means_a_serial_session(project: Project) -> None:
+    result = project.run("--dist=loadfile", "-k", "first")
+    result.assert_outcomes(passed=3, deselected=10)
+
+
+def test_a_worker_that_dies_while_it_collects_is_replaced(project: Project) -> None:
+    project.tests(
+        """
+        import time
+
+        if os.environ.get("PYTEST_XDIST_WORKER") == "gw1":
+            time.sleep(2)  # the other workers have collected
+            os.kill(os.getpid(), 9)
+
+        def test_first(measure, board):
+            measure(took, board)
+        """
+    )
+    result = project.run("-n", "auto", "-v")
+    result.assert_outcomes(passed=3)
+    workers = {line.split()[0] for line in result.outlines if line.startswith("[gw") and "PASSED" in line}
+    assert workers == {"[gw0]", "[gw2]", "[gw3]"}
+
+
+def test_a_session_that_ends_early_on_the_controller_ends_its_workers(project: Project) -> None:
+    project.add_to_conftest(
+        """
+        import pytest
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_runtest_logreport(report):
+            if hasattr(report, "node") and report.when == "teardown":
+                pytest.exit("enough", returncode=7)
+        """
+    )
+    project.tests(
+        """
+        import time
+
+        def test_first(measure, board):
+            measure(took, board)
+
+        def test_long(measure, board):
+            time.sleep(100)
+        """
+    )
+    started = time.monotonic()
+    result = project.run("-n", "auto")
+    assert result.ret == 7
+    assert time.monotonic() < started + 60
     assert len([line for line in project.done() if line.endswith(" off")]) == 3
 
 

@@ -88,6 +88,14 @@ def fill(shown: Shown, clock: SimpleNamespace, seconds: int, *boards: str) -> No
             shown.update(board, f"{second} containers")
 
 
+def test_long_steps_before_there_is_a_terminal_are_shown_later(pytestconfig: pytest.Config) -> None:
+    shown, file = Shown(str.upper), io.StringIO()
+    shown.announce("desk", "waits")
+    shown.update("desk", "5 containers")
+    shown.attach(reporter(pytestconfig, file), nullcontext)
+    assert file.getvalue() == "  desk: WAITS\n"
+
+
 def test_on_a_terminal_one_line_is_updated(pytestconfig: pytest.Config, screen: Screen) -> None:
     shown = progress(pytestconfig, screen)
     for containers in range(1, 58):

@@ -87,7 +87,7 @@ class FakeBoard(Board):
             self._lock.unlink()
             self._do("cancelled")
 
-    def power_on(self) -> None:
+    def power_on(self, *, wait: bool = False) -> None:
         self.boot = 1
         self._boot("on")
 

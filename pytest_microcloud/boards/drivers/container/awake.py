@@ -27,6 +27,7 @@ for cpu in $(seq 0 $(($1 - 1))); do
 done
 exec cat >/dev/null
 """
+END_TIMEOUT_S = 60.0
 LEAST_SHARES = 2
 """The lowest CPU weight; other containers have 1024. (The idle priority applies only within a cgroup.)"""
 
@@ -89,6 +90,6 @@ class Awake:
             with contextlib.suppress(APIError):  # the engine also removes it (auto_remove)
                 self._container.remove(force=True)
             with contextlib.suppress(NotFound):  # frees the name for the next board
-                self._container.wait(condition="removed")
+                self._container.wait(condition="removed", timeout=END_TIMEOUT_S)
             self._container = None
         self._first.close()
