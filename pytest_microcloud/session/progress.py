@@ -64,7 +64,7 @@ class Shown(Progress):
         return result
 
     def announce(self, subject: str, text: str) -> None:
-        """Show a rare, long step immediately."""
+        """Immediately show a step that is rare and takes long."""
         self._show(subject, text, at_once=True)
 
     def update(self, subject: str, text: str) -> None:
