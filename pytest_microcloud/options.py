@@ -1,4 +1,4 @@
-"""The options, each with an ini twin, and their values."""
+"""The command-line options, each with an ini option of the same name (its ini twin), and their values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def add(parser: pytest.Parser) -> None:
         help="number of repetitions; `paper` has as many repetitions as the paper (default: standard)",
     )
     group.addoption(
-        "--microcloud-reports", metavar="DIR", help="directory of the reports and runs/ (default: reports)"
+        "--microcloud-reports",
+        metavar="DIR",
+        help="directory for the report pages, and for the run files in runs/ (default: reports)",
     )
     group.addoption(
         "--microcloud-plan",
@@ -97,7 +99,11 @@ def add(parser: pytest.Parser) -> None:
     )
     parser.addini("microcloud_inventory", "Ansible inventory with the boards", default=INVENTORY)
     parser.addini("microcloud_effort", "number of repetitions: quick, standard or paper", default="standard")
-    parser.addini("microcloud_reports", "directory of the reports and runs/", default="reports")
+    parser.addini(
+        "microcloud_reports",
+        "directory for the report pages, and for the run files in runs/",
+        default="reports",
+    )
     parser.addini(
         "microcloud_plan",
         "print boards, steps and estimated time; connect to nothing",
@@ -159,7 +165,8 @@ def flag(config: pytest.Config, name: str) -> bool:
 def path(config: pytest.Config, name: str) -> Path:
     """Return the path that an option or its ini twin gives.
 
-    An option's path is relative to the working directory, an ini twin's to the root directory.
+    A path on the command line is relative to the directory in which pytest was started; a path in the ini
+    file is relative to the root directory.
     """
     given: str | None = config.getoption(f"microcloud_{name}")
     return (
@@ -176,12 +183,12 @@ def nothing_runs(config: pytest.Config) -> bool:
 
 
 def retries(config: pytest.Config) -> int:
-    """Return how often a test's invalid measurements are retried. Raises UserMistake."""
+    """Return how often a test's invalid measurements are retried. Raises UserMistake if it is negative."""
     return _count(config, "retry_invalid", least=0)
 
 
 def boots(config: pytest.Config) -> int:
-    """Return how many boots of each board are measured. Raises UserMistake."""
+    """Return how many boots of each board are measured. Raises UserMistake if it is less than 1."""
     return _count(config, "boots", least=1)
 
 
@@ -191,7 +198,7 @@ def baseline(config: pytest.Config) -> str:
 
 
 def strict_claims(config: pytest.Config) -> bool:
-    """Return whether a claim that does not hold fails its test. Raises UserMistake."""
+    """Return whether a claim that does not hold fails its test. Raises UserMistake for a wrong value."""
     chosen = config.getoption("microcloud_claims") or config.getini("microcloud_claims")
     if chosen not in CLAIMS:
         raise UserMistake(f"microcloud_claims = {chosen}: expected {' or '.join(CLAIMS)}")
@@ -199,17 +206,26 @@ def strict_claims(config: pytest.Config) -> bool:
 
 
 def wait_s(config: pytest.Config) -> float:
-    """Return the timeout for a board that another session uses (s). Raises UserMistake."""
+    """Return how long to wait for a board that another session uses (s).
+
+    Raises UserMistake if the value is not a number of seconds.
+    """
     return _seconds(config, "wait")
 
 
 def any_boards(config: pytest.Config) -> int:
-    """Return how many of the boards that --hosts names are used; 0 for all. Raises UserMistake."""
+    """Return how many of the boards that --hosts names are used; 0 for all.
+
+    Raises UserMistake if the number is negative.
+    """
     return _count(config, "any", least=0)
 
 
 def command_timeout_s(config: pytest.Config) -> float:
-    """Return the timeout for a test's own commands on a board (s). Raises UserMistake."""
+    """Return the timeout for commands that a test runs on a board (s).
+
+    Raises UserMistake if the value is not a positive number of seconds.
+    """
     if not (seconds := _seconds(config, "command_timeout")):
         raise UserMistake("--microcloud-command-timeout=0: give a number of seconds above 0")
     return seconds

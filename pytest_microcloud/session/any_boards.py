@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def narrow(config: pytest.Config, rack: Rack, resumed: Collection[str] = ()) -> None:
     """Choose free boards, and lock each board immediately; `resumed` are the boards of the run to resume.
 
-    If no test will be run, the first boards are chosen, and no board is locked. Raises UserMistake.
+    If no test will be run, the first N boards are chosen, and no board is locked. Raises UserMistake if too
+    few boards are free, or if a lock cannot be written.
     """
     count = options.any_boards(config)
     if not count:

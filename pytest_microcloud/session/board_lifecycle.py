@@ -1,4 +1,4 @@
-"""Powers boards on for their first test, boots them as each test needs, and releases them at the end."""
+"""Powers boards on for their first test, reboots them for tests that need another boot, and releases them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class BoardLifecycle:
         self._ready: dict[str, str] = {}
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Power on and boot the board that a test needs, also for plain testinfra tests.
+        """Power on and boot the board that a test needs, even if the test uses only testinfra's fixtures.
 
         Runs after pytest's check of skip marks, which is `tryfirst`, and before fixtures are set up.
         """

@@ -76,7 +76,7 @@ def chosen(config: pytest.Config) -> Chosen:
 
 def not_used(config: pytest.Config) -> list[str]:
     """Return the header's lines about boards that --hosts selects but the session does not use."""
-    there = config.stash.get(CHOSEN, None)  # not set in a worker
+    there = config.stash.get(CHOSEN, None)  # CHOSEN is not set in a worker
     lines = out_of_service(there.left_out if there else ())
     return [*lines, *config.stash.get(PASSED_OVER, ())]
 

@@ -48,7 +48,7 @@ class Classification:
         """Redact all text of a report: the failure, with its local variables, and captured output."""
         without_secrets = self._session.redactor.without_secrets
         report.sections = [(title, without_secrets(text)) for title, text in report.sections]
-        if isinstance(report.longrepr, tuple):  # of a skipped test
+        if isinstance(report.longrepr, tuple):  # the report of a skipped test
             file, line, reason = report.longrepr
             report.longrepr = (file, line, without_secrets(reason))
         elif (shown := without_secrets(report.longreprtext)) != report.longreprtext:
@@ -60,8 +60,8 @@ def _note_failure(
 ) -> None:
     """Note a failure for the verdict table, unless an earlier failure of the same test is noted.
 
-    An assertion of the test itself, or its `pytest.fail`, means that the board is infeasible. A failure in
-    set-up or teardown, a crash, and another plugin's `pytest.fail` (a timeout) do not judge the board.
+    A failed assertion of the test itself, or its `pytest.fail`, means that the board is infeasible. A failure
+    in set-up or teardown, a crash, and another plugin's `pytest.fail` (a timeout) are errors instead.
     """
     entry = item.stash.get(ENTRY, None)
     if entry is not None and entry.verdict in ("invalid", "infeasible", "error"):

@@ -1,4 +1,4 @@
-"""The records on a session's reports: run file, page and terminal output need no other data."""
+"""Collects the records on pytest's test reports; run file, page and terminal output need no other data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ATTRIBUTE = "microcloud"
 
 
 def record_of(report: pytest.TestReport) -> dict[str, Any] | None:
-    """Return a report's record, if it has one."""
+    """Return a report's record; None if the report has none."""
     record: dict[str, Any] | None = getattr(report, ATTRIBUTE, None)
     return record
 
@@ -66,7 +66,7 @@ class Collected:
         self._places: dict[str, int] = {}
 
     def arrange(self, boards: Iterable[str], tests: Iterable[str] = ()) -> None:
-        """Set the order of boards and tests in the results; without it, the order is that of the reports."""
+        """Set the order of boards and tests in the results; the default is the order of the reports."""
         self._places = {name: place for place, name in enumerate((*boards, *tests))}
 
     @property
@@ -76,12 +76,12 @@ class Collected:
 
     @property
     def fingerprints(self) -> dict[str, Mapping[str, Any]]:
-        """A dict from board to fingerprint, for all boards of the run."""
+        """The fingerprints of all boards of the run, by name of the board."""
         return {name: self._fingerprints[name] for name in self._in_order(self._fingerprints)}
 
     @property
     def controls(self) -> dict[str, dict[str, Any]]:
-        """A dict from each board whose control was read to the control, in the form of the run file."""
+        """The controls that were read, by name of the board, in the form that the run file stores."""
         return {
             name: {"readings": self._readings[name], "drift": list(self.drift.get(name, ()))}
             for name in self._in_order(self._readings)
@@ -120,7 +120,7 @@ class Collected:
 
     @property
     def records(self) -> Mapping[str, Mapping[str, Any]]:
-        """A dict from each of this session's tests with an outcome to the test's record."""
+        """The records of this session's tests that have an outcome, by node id."""
         return {test: self._records[test] for test in self._in_order(self._records)}
 
     @property

@@ -31,7 +31,7 @@ def suspects_of(findings: Sequence[Finding]) -> list[Finding]:
     from pytest_microcloud.verdict import gate
 
     suspects = gate.suspects(findings)
-    # A user's rule with a large q may fail a finding that the screening does not suspect.
+    # With a user's rule that has a large q, a metric can regress with a p too large for a suspect.
     return suspects + [f for f in findings if f.fails and f not in suspects]
 
 
@@ -67,7 +67,7 @@ class Confirmation:
     def _items_of(
         self, session: pytest.Session, run: Run, suspects: Iterable[Finding]
     ) -> dict[tuple[str, ...], pytest.Function]:
-        """Return a dict from name (without the boot) to test, for the tests that measured the suspects."""
+        """Return the tests that measured the suspects, by name without the boot."""
         from pytest_microcloud.verdict.results import point
 
         keys = {(f.board, f.metric, point(f.labels)) for f in suspects}
@@ -129,8 +129,8 @@ class NotConfirmed(Exception):
 class WorkersConfirmation:
     """The hook of a pytest-xdist worker that measures the suspects of its boards again after the last test.
 
-    The controller compares later, and adjusts p for the metrics of all boards. A worker knows only its own
-    boards, so it boots as often as would be needed if every metric were suspect on every board.
+    Later, the controller compares both sides, and adjusts p for the number of suspects on all boards. A
+    worker does not know this number, so it boots as often as if every metric of every board were a suspect.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The control of each board: read before its first and after its last test that measures."""
+"""Reads the control of each board before and after all tests that measure the board."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class ControlReadings:
     """The hooks that read the control, in the process that drives the boards.
 
-    A reading waits in the session's `readings` until it travels on the next report of its board. A control
-    that cannot be read is a reading without times, and never an error. The gate's confirmation has no
+    A reading is kept in the session's `readings` until the next report of its board takes it along. If a
+    control cannot be read, its reading has no times; this is never an error. The gate's confirmation has no
     readings, because drift affects both of its alternating sides.
     """
 

@@ -92,7 +92,7 @@ class Fleet:
 
     @cached_property
     def _input(self) -> dict[str, Any]:
-        """The input of all workers, read once, so that a replacement for a crashed worker gets it, too."""
+        """The input for all workers, created once; a worker that replaces another gets the same input."""
         from pytest_microcloud import runs
 
         session = self._session
@@ -182,7 +182,7 @@ class Fleet:
                 self._not_cleaned_up += data
 
     def _lost(self, node: WorkerController, error: Exception) -> None:
-        """Report the remaining tests of a site whose gateway is lost as errors; other sites go on."""
+        """If a site's gateway is lost, report the site's remaining tests as errors; other sites continue."""
         dsession: Any = self._config.pluginmanager.getplugin("dsession")
         site = self._sites.of_worker(node.gateway.spec)
         what = f"its worker was lost and cannot be replaced ({type(error).__name__}: {error})"
@@ -191,7 +191,7 @@ class Fleet:
             dsession.handle_crashitem(test, node)
 
     def _new(self, lines: list[str]) -> list[str]:
-        """Return a board's line and details, without the details if an earlier board had the same details."""
+        """Return lines about a board; only the first if the others were printed for an earlier board."""
         details = tuple(lines[1:])
         if details in self._said:
             return lines[:1]

@@ -166,7 +166,7 @@ class Gateways:
             self._config.stash[SESSION].progress.announce(kept.site, what)
 
     def _end(self) -> list[str]:
-        """Make all gateways remove their directories; return the sites of gateways that do not confirm."""
+        """Make all gateways remove their directories; return the sites where this was not confirmed."""
         kept, self._kept = self._kept, {}
         left = []
         for one in kept.values():
@@ -189,7 +189,7 @@ def _result(spec: XSpec, connecting: Future[_Kept]) -> _Kept:
         return connecting.result(CONNECT_TIMEOUT_S)
     except TimeoutError:
         what = f"the machine did not respond within {CONNECT_TIMEOUT_S:.0f} s"
-    except (execnet.HostNotFound, EOFError, OSError):  # execnet does not always distinguish these causes
+    except (execnet.HostNotFound, EOFError, OSError):  # each cause can raise any of these errors
         python = spec.python or "python"
         what = f"ssh cannot log in, or there is no {python} on that machine (choose another with //python=…)"
     except Exception as error:
@@ -210,7 +210,7 @@ def _kept_alive(spec: str) -> list[str]:
 
 
 def _moved(spec: str, about: dict[str, Any]) -> str:
-    """Return a worker's spec, changed to start and to keep temporary files in the gateway's directories."""
+    """Return a worker's spec, changed so that the worker uses the session's directories on the gateway."""
     kept = [part for part in _kept_alive(spec) if not part.startswith("chdir=")]
     run = about["run"]
     environment = {"TMPDIR": run, "XDG_RUNTIME_DIR": run, turns.DIRECTORY: about["temporary"]}

@@ -165,7 +165,7 @@ class KeptPage:
 def _logs(tests: list[dict[str, Any]]) -> dict[str, str]:
     """Remove the boards' logs from the tests, and return a dict from board to the board's last log.
 
-    The page shows only the last logs, because all logs would be too large. Links of earlier logs
+    The page shows only the last logs, because all logs would be too large. Links to earlier logs
     are changed to point to the last log.
     """
     logs: dict[str, str] = {}

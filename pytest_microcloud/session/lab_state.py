@@ -128,7 +128,7 @@ def _cells(state: State, last: LastRun | None) -> tuple[str, ...]:
 
 
 def _texts(state: State) -> list[str]:
-    """Return texts about a state: out of service; or problems and the board's user; or free or similar."""
+    """Return texts about a board: its problems and its user; one text if it is out of service or free."""
     if state.out_of_service is not None:
         return [f"out of service: {state.out_of_service}"]
     texts = list(state.problems)

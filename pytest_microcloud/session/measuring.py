@@ -110,7 +110,7 @@ class Measure:
             board=self._board, measurements=measurements, item=self._item
         )
         try:
-            _measurements(measurements)  # a hook may have changed them
+            _measurements(measurements)  # a hook may have changed the measurements
         except pytest.UsageError:
             self._benchmark.has_error = True
             raise

@@ -183,7 +183,7 @@ def _session(
         purpose=_purpose(config, redactor),
     )
     if boots > 1:
-        # In each boot, the startup experiment reboots only once.
+        # With several boots, the startup experiment reboots only once in each of them.
         effort = dataclasses.replace(effort, boots=1)
     catalog = there.catalog
     return Session(there.registry, catalog, rack, effort, Path(), redactor, progress, place, retries, boots)
@@ -262,7 +262,10 @@ def _take_over(before: Unfinished, writer: Writer) -> None:
 
 
 def _against(config: pytest.Config, run_file: Path, models: Collection[str]) -> Against | None:
-    """Return the baseline to compare the run with, if any; raises UserMistake."""
+    """Return the baseline to compare the run with, if any.
+
+    Raises UserMistake if the baseline does not exist, or if the rules are wrong.
+    """
     from pytest_microcloud import runs
     from pytest_microcloud.verdict.gate import Rules
 
@@ -374,14 +377,15 @@ def _set_options(config: pytest.Config, session: Session) -> None:
     if not config.option.benchmark_verbose:
         config.option.benchmark_quiet = True  # the table of pytest-benchmark would repeat ours
     if options.flag(config, "plan"):
-        config.option.benchmark_storage = str(config.rootpath)  # exists, so .benchmarks is not created
+        # An existing directory: otherwise pytest-benchmark would create .benchmarks.
+        config.option.benchmark_storage = str(config.rootpath)
 
 
 def _keep_page(config: pytest.Config, write_errors: WriteErrors) -> None:
     """Make pytest-html write `feasibility.html`, unless the user chose a page with --html."""
     if options.flag(config, "plan"):
         return
-    if not config.pluginmanager.hasplugin("metadata"):  # pytest-html ends in an INTERNALERROR without it
+    if not config.pluginmanager.hasplugin("metadata"):  # without it, pytest-html causes an INTERNALERROR
         if config.getoption("htmlpath", None):
             raise UserMistake("--html: pytest-html needs pytest-metadata: run without -p no:metadata")
     elif config.getoption("htmlpath", "") is None and not config.option.collectonly:

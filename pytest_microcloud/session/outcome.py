@@ -38,7 +38,7 @@ def mark(item: pytest.Item, report: pytest.TestReport, verdict: str) -> None:
         del report.wasxfail
         report.outcome = "failed"
     report.user_properties.append((PROPERTY, verdict))
-    item.user_properties.append((PROPERTY, verdict))  # written to JUnit's XML at teardown
+    item.user_properties.append((PROPERTY, verdict))  # for JUnit's XML, written at teardown
 
 
 def verdict_of(report: pytest.CollectReport | pytest.TestReport) -> str | None:
@@ -69,7 +69,7 @@ class Outcomes:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_report_title(self, report: Any) -> None:
-        """Keep pytest-html's data of the page before the page has rows."""
+        """Keep pytest-html's data of the page, to which the rows are added later."""
         from pytest_microcloud.report.rows import Rows
 
         self._rows = Rows(report, file_of(self._config.option.htmlpath))

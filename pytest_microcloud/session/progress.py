@@ -68,7 +68,7 @@ class Shown(Progress):
         return result
 
     def announce(self, subject: str, text: str) -> None:
-        """Show a rare, long step immediately."""
+        """Immediately show a step that is rare and takes long."""
         if self._reporter is None:
             self._early.append((subject, text))
         self._show(subject, text, at_once=True)

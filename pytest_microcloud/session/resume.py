@@ -33,7 +33,7 @@ class Resume:
 
     @property
     def deselected(self) -> list[pytest.Item]:
-        """The tests whose outcomes are taken over from the interrupted run."""
+        """The tests that are not run, because their outcomes are taken over from the interrupted run."""
         return self._deselected
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
@@ -92,7 +92,7 @@ class Resumed:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> object:
-        """Fail the session if a finished test was infeasible; pass if only no tests remain to be run."""
+        """If no test failed, fail if the interrupted run has an infeasible test; otherwise pass."""
         if options.nothing_runs(self._config):
             return (yield)
         failed = any(entry.verdict == "infeasible" for entry in self._unfinished.entries)

@@ -98,7 +98,7 @@ class RunFile:
             self._writer.write(self._document())
 
     def pytest_unconfigure(self) -> None:
-        """Let other sessions resume the run."""
+        """Unlock the run, so that another session can resume it."""
         self._writer.close()
 
     def mark(self, drift: Mapping[str, Sequence[str]]) -> None:

@@ -24,8 +24,8 @@ class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist
 
     A worker starts a test only when it knows the next test, or knows that no test follows. So a worker with
     one test left gets the next board, or is shut down. The tests that read results are held back until all
-    other tests are complete. One worker gets the first held test early, runs its last other
-    test, and then waits.
+    other tests are complete. Only the first of these tests is sent to a worker earlier, so that the worker
+    can start its last other test. Then this worker waits.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist
         self.workqueue.update(units)
         if without_board is not None:
             self.workqueue[WITHOUT_BOARD] = without_board
-        for _ in range(2):  # a worker with a unit of one test needs a next test to start it
+        for _ in range(2):  # a worker starts the test of a one-test unit only when it knows its next test
             for node in self.nodes:
                 self._reschedule(node)
 

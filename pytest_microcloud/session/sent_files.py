@@ -42,7 +42,9 @@ class SentFiles:
         option.rsyncignore = [*option.rsyncignore, "__pycache__", str(reports.resolve()), *no_files]
 
     def arguments(self) -> tuple[str, ...]:
-        """Return pytest's arguments for a worker on a gateway. Raises UserMistake.
+        """Return pytest's arguments for a worker on a gateway.
+
+        Raises UserMistake if an argument names a path that is not copied to gateways.
 
         Paths are absolute: pytest-xdist replaces each path with the path of its copy. The arguments include
         PYTEST_ADDOPTS and `testpaths`, because a gateway has neither.
@@ -57,11 +59,14 @@ class SentFiles:
         return tuple(moved)
 
     def copies(self, files: Iterable[Path], what: str) -> list[str]:
-        """Return the paths of the copies, relative to the directory of a worker. Raises UserMistake."""
+        """Return the paths of the files' copies; see `copy`."""
         return [self.copy(file, what) for file in files]
 
     def copy(self, file: Path, what: str) -> str:
-        """Return the path of a file's copy, relative to the directory of a worker. Raises UserMistake."""
+        """Return the path of a file's copy, relative to the directory in which a worker starts.
+
+        `what` describes the file in messages. Raises UserMistake if the file is not copied to gateways.
+        """
         file = Path(self._directory, file).resolve()
         for root in self._roots:
             if file.is_relative_to(root):
@@ -91,7 +96,7 @@ class SentFiles:
                 try:
                     yield f"{option}={'::'.join([self.copy(Path(path), option), *rest])}"
                 except UserMistake:
-                    yield argument  # an option that only the controller uses, such as --junitxml
+                    yield argument  # the file is not copied: only the controller needs it, as with --junitxml
 
     def _is_there(self, path: str) -> bool:
         try:

@@ -72,7 +72,10 @@ def divide(config: pytest.Config, targets: Iterable[Target]) -> Sites:
 
 
 def expanded(config: pytest.Config) -> list[XSpec]:
-    """Return the specs of all workers; a spec such as `3*popen` is repeated. Raises UserMistake."""
+    """Return the specs of all workers; a spec such as `3*popen` is repeated.
+
+    Raises UserMistake if a spec is wrong.
+    """
     from execnet import XSpec
     from xdist.workermanage import parse_tx_spec_config
 

@@ -31,8 +31,8 @@ class Session:
     - `retries`: how often the invalid measurements of a test are retried;
     - `boots`: the number of boots in which each test that measures runs;
     - `phases`: a dict from each board to the boot that it is in;
-    - `boards`: the boards that were powered on; `collected`: the records on reports;
-    - `readings`: a dict from board to control readings that are not on a report yet;
+    - `boards`: the boards that were powered on; `collected`: the records on pytest's test reports;
+    - `readings`: a dict from board to control readings that no test report contains yet;
     - `gate`: the baseline and the rules of the gate, or None;
     - `comparison`: the gate's result; `refused`: the reason why the run could not be compared;
     - `gone`: tests that a resumed run had planned and that are no longer in the suite;
@@ -66,7 +66,7 @@ class Session:
 class Against:
     """The baseline of a run, and the gate's rules.
 
-    `made_of` is a dict from board of this session to the `made_of` of the baseline's board.
+    `made_of` has, for each suspect board of this session, what the driver needs to boot the baseline's image.
     """
 
     baseline: Run

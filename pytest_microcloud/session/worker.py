@@ -32,7 +32,7 @@ class Sent(Progress):
         self._sent_s = 0.0
 
     def announce(self, subject: str, text: str) -> None:
-        """Send a rare, long step."""
+        """Send a step that is rare and takes long."""
         self._send("announce", [subject, text])
 
     def update(self, subject: str, text: str) -> None:

@@ -33,7 +33,7 @@ class WriteErrors:
         self._steps: list[Callable[[], None]] = []
 
     def after_reports(self, step: Callable[[], None]) -> None:
-        """Call `step` once the plugins have written their reports, before the terminal's summary."""
+        """Call `step` after the plugins have written their reports, and before the terminal's summary."""
         self._steps.append(step)
 
     def lost(self, option: str) -> bool:
@@ -74,7 +74,7 @@ class WriteErrors:
             terminalreporter.write_line(f"{file} was not written: {why}", red=True)
 
     def _lose(self, lost: HookImpl, error: OSError) -> None:
-        """Note a plugin's report as lost, and keep the plugin from announcing it."""
+        """Note that a plugin's report was not written, and suppress the plugin's message that it was."""
         module = getattr(lost.plugin, "__name__", None) or type(lost.plugin).__module__
         option = next((option for known, option in REPORTS.items() if module.startswith(known)), None)
         named = self._config.getoption(option, None) if option else None
