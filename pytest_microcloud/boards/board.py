@@ -1,4 +1,4 @@
-"""A board: a live target, reached over one link, locked for one run, and restored at the end."""
+"""A board: a host of the inventory, reached over one SSH connection, locked and later restored by one run."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ENGINE_TIMEOUT_S = 300.0
 LOGIN_TIMEOUT_S = 15.0
 """Timeout of one login attempt after a reboot. A login on a slow board that is booting takes seconds."""
 HOLDER_FIRST_S = 20.0
-"""How long a waiting session leaves the lock free after a reboot, for the holder to take the lock again."""
+"""How long a waiting session leaves the lock free after a reboot, so that the last holder can retake it."""
 RECOVERY_S = 120.0
 """Time for a lost board to come back by itself. It is enough for a slow board to reboot."""
 
@@ -68,11 +68,11 @@ class Board:
 
     `boot` counts the board's boots in this run, from 1, and `booted` identifies the current boot. `say` shows
     the progress of an experiment. `run_id` labels everything that is created on the board. `wait_s` is how
-    long to wait for a board that another session uses (s). `tools` maps the programs of experiments to Debian
-    packages. `purpose` is shown to other sessions that need the board. `gaps` lists the aspects of the model
-    that are not emulated, `unwatched` the aspects of the board's health that cannot be watched, and `others`
-    the running containers that no run created. `waited_s` is how long the board's measurements waited for
-    their turn on this machine (s).
+    long to wait for a board that another session uses (s). `tools` maps each program that experiments run on
+    the board to its Debian package. `purpose` says what this session uses the board for; other sessions that
+    need the board show it. `gaps` lists the aspects of the model that are not emulated. `unwatched` lists the
+    aspects of the board's health that cannot be watched. `others` lists the running containers that no run
+    created. `waited_s` is how long the board's measurements waited for free CPUs on this machine (s).
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class Board:
         """Start (with `wait`, in a turn), connect, lock the board, and read its facts. Raises BoardError."""
         self.driver.start()
         boot_s = self.driver.boot_timeout_s
-        with self.turn(wait=wait):
+        with self.turn(wait=wait):  # without, measurements wait for these CPUs, but the boot does not
             if not self.lock.held:  # a reserved board is locked already
                 self.link.open(
                     self.driver.endpoint(), timeout_s=boot_s or CONNECT_TIMEOUT_S, again=boot_s > 0
@@ -196,7 +196,7 @@ class Board:
                     time.sleep(min(HOLDER_FIRST_S, max(0.0, deadline - time.monotonic())))
 
     def _prepare(self) -> None:
-        """Open the ledger of changes, and install the tools if the inventory allows it."""
+        """Open the ledger (see `undo`), and install missing tools if the inventory allows it."""
         self.ledger.open()
         if self.target.install:
             install.install(self.link, self._tools, self.ledger, self.say)
@@ -217,22 +217,23 @@ class Board:
             yield
 
     def need(self, *programs: str) -> None:
-        """Raise ToolMissing if a program is not on the board.
+        """Raise ToolMissing if one of these programs is not on the board.
 
-        The error names the Debian package that the experiments' `tools` map the program to.
+        The error names the program's Debian package, as stated in `tools`.
         """
         preflight.need(self.link, {program: self._tools.get(program, program) for program in programs})
 
     def undo(self, command: str) -> str:
-        """Record on the board the shell command that reverts a change, before the change is made.
+        """Record in the board's ledger the shell command that reverts a change, before the change is made.
 
-        The command runs as root, even if this process is killed or the board loses its power. It must be safe
-        to run more than once. Returns the note's number, which `revert` takes. Raises BoardError.
+        The command runs as root when the board is released, or later if this process is killed or the board
+        loses its power. It must be safe to run more than once. Returns the number of the note in the ledger,
+        for `revert`. Raises BoardError.
         """
         return self.ledger.note(command)
 
     def revert(self, note: str) -> None:
-        """Revert a recorded change now. Raises BoardError."""
+        """Revert now the change with this note in the ledger. Raises BoardError."""
         self.ledger.revert(note)
 
     def watch(self, expected: Collection[str] = ()) -> AbstractContextManager[health.Watching]:
@@ -243,7 +244,7 @@ class Board:
         return health.Watch(self, expected)
 
     def read_control(self) -> control.Reading:
-        """Wait for the board's turn, and run the loads of the control. Raises BoardError."""
+        """Wait for free CPUs on this machine, and run the loads of the control. Raises BoardError."""
         self.say("control")
         with self.turn(), health.Watch(self, settle_s=control.SETTLE_S) as watch:
             reading = control.run(self.link, self.ledger)
@@ -291,7 +292,7 @@ class Board:
                     rebooted = Rebooted(ready_s, ready_at_s, powered_on_at_s)
             time.sleep(0.05)
         if rebooted is None:
-            with contextlib.suppress(BoardError):  # the old boot may still be up, without our lock
+            with contextlib.suppress(BoardError):  # the old boot may still be up: retake its lock
                 self.lock.take(leave=True)
             raise LinkError(
                 self.name,
@@ -339,7 +340,7 @@ class Board:
             self.reconnect(BOOT_TIMEOUT_S)
 
     def reconnect(self, timeout_s: float, *, leave: bool = False) -> None:
-        """Connect and lock again, and revert the changes unless `leave` is true. Raises BoardError."""
+        """Reconnect, retake the lock, and revert the changes unless `leave` is true. Raises BoardError."""
         deadline = time.monotonic() + timeout_s
         before = self.booted
         while True:
@@ -357,7 +358,7 @@ class Board:
             self._prepare()
 
     def power_off(self, *, keep: bool = False) -> None:
-        """Restore the board and release it, or with `keep` hand it over to the next run.
+        """Revert all changes on the board and release it; with `keep`, hand it over to the next run.
 
         Raises BoardError if a change could not be reverted.
         """

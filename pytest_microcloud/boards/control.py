@@ -20,7 +20,7 @@ DEADLINE_S = 30.0
 SETTLE_S = 3.0
 """Time for earlier operations of the session to finish, such as removing containers."""
 PER_S = 100
-"""Units per second of the board's uptime, which has two decimal places."""
+"""The units of the board's uptime in one second: /proc/uptime has two decimal places."""
 LEAST = 5
 """The shortest total time of a load's passes that can be measured, in 1/PER_S seconds."""
 

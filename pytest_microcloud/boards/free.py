@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.board import Board
 
 POLL_S = 4.0
-"""Mean time between two rounds. The time is random, so that two sessions do not block each other forever."""
+"""Mean time between two attempts to reserve boards. The actual time is random, so that two sessions do not
+block each other forever."""
 AT_ONCE = 8
-"""Least number of boards to ask at once if a board was not free: a board that is down takes a timeout."""
+"""After a board was not free, ask at least this many at once: every board that is down costs a timeout."""
 RACE_S = 30.0
 """How long to keep trying if another session takes a board that was free a moment before."""
 
@@ -26,14 +27,14 @@ RACE_S = 30.0
 def take(
     boards: Sequence[Board], count: int, *, threads: Executor, wait_s: float, say: Callable[[str], None]
 ) -> tuple[list[Board], dict[str, str]]:
-    """Reserve and return the first `count` free boards. Also return why other boards are not free.
+    """Reserve and return the first `count` free boards, and return why other boards are not free.
 
     The second value is a dict from a board's name to the reason why the board is not free. If too few boards
-    are free, none is reserved, and the list is empty. A session that kept some boards while it waits for more
-    could wait for another session that does the same. `wait_s` is the timeout; while a board is being cleaned
-    up, the timeout is at least TIDYING_S. `say` is called once a minute. Connections to boards that are not
-    reserved are closed. The connections of reserved boards end with `threads`, because the kernel ends an ssh
-    process with the thread that started it (see `processes`).
+    are free until the timeout, no board is reserved, and the list is empty. A session never keeps some boards
+    while it waits for more, because two such sessions could wait for each other. `wait_s` is the timeout;
+    while a board is being cleaned up, the timeout is at least TIDYING_S. `say` is called once a minute with
+    the reasons. Connections to boards that are not reserved are closed. The connections of reserved boards end
+    with `threads`, because the kernel ends an ssh process with the thread that started it (see `processes`).
     """
     try:
         taken, reasons = _wait(boards, count, threads, wait_s, say)
@@ -64,14 +65,14 @@ def _wait(
             what = "; ".join(f"{name} {reason}" for name, reason in reasons.items())
             wanted = f"{count} free board{'s' if count > 1 else ''}"
             say(f"waiting for {wanted} for {waited_s:.0f} s, at most {timeout_s:.0f} s: {what}")
-        time.sleep(POLL_S * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+        time.sleep(POLL_S * random.uniform(0.5, 1.5))  # noqa: S311 - not for secrets
 
 
 def _look(boards: Sequence[Board], count: int, threads: Executor) -> tuple[dict[str, str], bool]:
     """Return a dict from boards that are not free to the reasons, and whether a board is being cleaned up.
 
-    The boards are asked in their order until enough boards are free: at first as many at once as are needed,
-    then at least AT_ONCE.
+    The boards are asked in their order, several at once, until `count` boards are free: first `count` boards,
+    then as many boards as are missing, but at least AT_ONCE.
     """
     reasons: dict[str, str] = {}
     tidying, asked = False, 0

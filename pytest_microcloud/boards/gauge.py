@@ -11,7 +11,7 @@ from pytest_microcloud.errors import LinkError
 if TYPE_CHECKING:
     from pytest_microcloud.boards.link import Link
 
-# On a whole machine, available memory is Linux's MemAvailable. In a container with a memory limit it is
+# Outside a container, available memory is Linux's MemAvailable. In a container with a memory limit it is
 # computed from the cgroup: limit - usage + reclaimable page cache.
 _SCRIPT = r"""
 v1=/sys/fs/cgroup/memory; v2=/sys/fs/cgroup; meminfo=/proc/meminfo

@@ -29,15 +29,16 @@ if TYPE_CHECKING:
 
 POLL_S = 5.0
 WINDOW_S = 0.25
-"""Length of the first check for other load before a measurement. Each further check takes twice as long."""
+"""Before a measurement, checks look for load that the session did not cause. The first check takes this long;
+each later check takes twice as long as the check before it."""
 SETTLE_S = 20.0
 """Time for the session's own preparations to finish. Load after that time comes from something else."""
 RECOVERY_S = 60.0
 BUSY = 0.9
 """Share of a CPU's time. At this load, a governor runs the CPU at the CPU's highest allowed frequency."""
 SINCE_BOOT = 16
-"""The firmware's low bits describe the present. The same bits, shifted left by this number, describe the time
-since boot."""
+"""The low bits of the firmware's throttling report describe the present. The same bits, shifted left by this
+number, describe the time since boot."""
 SIGKILLED = "137"
 """The exit code that Docker reports for a container ended by SIGKILL."""
 BITS = (
@@ -72,7 +73,7 @@ class Watched(Protocol):
         """The client of the board's engine."""
 
     def reconnect(self, timeout_s: float, *, leave: bool = False) -> None:
-        """Connect and lock again; see `Board.reconnect`."""
+        """Reconnect and retake the lock; see `Board.reconnect`."""
 
 
 class Watching(Protocol):
@@ -135,7 +136,7 @@ class Watch:
             self._reader.close()
 
     def _begin(self) -> Vitals:
-        """Wait until the session's own preparations no longer load the board, and read the board's state."""
+        """Wait until the session's preparations no longer load the board, and return the board's state."""
         if "load" in self._expected:
             return self._reader.whole()
         before, window_s, started = self._reader.brief(), WINDOW_S, time.monotonic()
@@ -197,7 +198,7 @@ class Watch:
         container. The engine may miss the kill, too. A container that died of a SIGKILL that no client of the
         engine requested therefore counts as OOM-killed.
         """
-        # The kernel rounds the time of its boot down to whole seconds
+        # The kernel rounds the time of its boot down to whole seconds, so `until` is later than the end
         began, ended = ((v.booted_at_s or 0.0) + v.uptime_s for v in (self._seen[0], last))
         wanted = {"type": "container", "event": ["oom", "kill", "die"]}
         with explained(self._board.name, "reading its engine's events"):
@@ -228,7 +229,7 @@ def _killed_unseen(first: Vitals, last: Vitals) -> bool:
 
 
 def judged(seen: Sequence[Vitals]) -> list[Finding]:
-    """Return the findings in chronological readings of a board. The first and the last are full readings."""
+    """Return the findings in chronological readings of a board. Only the first and last are not brief."""
     if len(seen) < 2:
         return []
     first, last = seen[0], seen[-1]
@@ -362,7 +363,7 @@ def _unwatched(seen: Vitals) -> Iterator[str]:
         what for number, (_, what) in enumerate(BITS) if (seen.throttled or 0) >> SINCE_BOOT >> number & 1
     ]
     if hidden:
-        yield f"further short events of a kind that already happened since boot: {', '.join(hidden)}"
+        yield f"new short events of a kind that has already occurred since boot: {', '.join(hidden)}"
 
 
 def others(board: Watched) -> tuple[str, ...]:

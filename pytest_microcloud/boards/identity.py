@@ -56,7 +56,7 @@ def recognised(
 
 
 def by_code(code: str) -> Identity | None:
-    """Decode a Raspberry Pi's hexadecimal revision code, without its catalog model; None if unknown."""
+    """Decode a Raspberry Pi's hexadecimal revision code; None if the code is unknown. `model` stays None."""
     if not CODE.fullmatch(code):
         return None
     known, bits, evidence = revisions(), int(code, 16) & MEANING, f"revision code {code}"
@@ -79,10 +79,10 @@ def by_code(code: str) -> Identity | None:
 
 
 def check(target: Target, model: BoardModel, board: Identity | None) -> None:
-    """Raise WrongBoard if the hardware is known and differs from the inventory's model.
+    """Raise WrongBoard if the board's recognised hardware is not of the inventory's model.
 
     A custom model that is `like` another model inherits that model's revision codes and accepts that model's
-    hardware. If the model has no codes or the hardware is unknown, nothing is checked.
+    hardware. Nothing is checked if `board` is None or the model states neither codes nor device tree entries.
     """
     if board is None or not _kinds(model):
         return
@@ -117,14 +117,14 @@ def _by_tree(compatible: Sequence[str], tree_model: str | None) -> Identity | No
 
 
 def _alike(board: Identity, models: Iterable[BoardModel]) -> list[BoardModel]:
-    """Return the models of a board's kind, or only the models that also have its RAM if there are any."""
+    """Return the models of a board's kind. If some of them have the board's RAM, return only these."""
     of_kind = [model for model in models if board.kind in {kind for kind, _ in _kinds(model)}]
     exactly = [model for model in of_kind if (board.kind, board.ram_bytes) in _kinds(model)]
     return exactly or of_kind
 
 
 def _kinds(model: BoardModel) -> set[tuple[str, int | None]]:
-    """Return a set of pairs: a kind that boards of the model report, and the board's RAM (bytes) or None."""
+    """Return pairs of a kind that boards of the model report and their RAM (bytes; None if unknown)."""
     decoded = [found for code in model.revision_codes if (found := by_code(code))]
     kinds: set[tuple[str, int | None]] = {(found.kind, found.ram_bytes) for found in decoded}
     return kinds | {(entry, None) for entry in model.compatible}

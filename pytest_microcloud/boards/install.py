@@ -57,7 +57,7 @@ done
 
 
 def install(link: Link, tools: Mapping[str, str], ledger: Ledger, say: Callable[[str], None]) -> None:
-    """Install the programs of `tools` that are missing, and record in the ledger how to remove them.
+    """Install the programs of `tools` that the board lacks, and record in the ledger how to remove them.
 
     `tools` maps programs to Debian packages. Raises ToolMissing if a program cannot be installed.
     """
@@ -79,7 +79,10 @@ def install(link: Link, tools: Mapping[str, str], ledger: Ledger, say: Callable[
 
 
 def _coming(link: Link, packages: list[str]) -> list[str]:
-    """Return `packages` and their missing dependencies. Raises ToolMissing if apt would change others."""
+    """Return `packages` and their missing dependencies.
+
+    Raises ToolMissing if apt would change or remove an installed package.
+    """
     done = link.run(
         f"{_APT} --simulate install {shlex.join(packages)}", root=True, check=False, timeout_s=300
     )
@@ -92,7 +95,7 @@ def _coming(link: Link, packages: list[str]) -> list[str]:
 
 
 def _new(link: Link, coming: list[str]) -> list[str]:
-    """Return the packages of `coming` without configuration files from an earlier installation."""
+    """Return the packages of `coming` that have no configuration files on the board yet."""
     asked = link.run(
         f"dpkg-query -W -f '${{db:Status-Abbrev}}${{Package}}\\n' {shlex.join(coming)}", check=False
     )

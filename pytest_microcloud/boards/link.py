@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 30.0
 COMMAND_TIMEOUT_S = 60.0
 GRACE_S = 15.0
-"""How much longer than a command's timeout on the board the controller waits, to allow for the round trip."""
+"""Time that the controller adds to a command's timeout on the board, to allow for the round trip."""
 KILL_AFTER_S = 2
 """Time between the SIGTERM that ends a late command on the board and its SIGKILL."""
 SSH_FAILED = 255
@@ -50,8 +50,8 @@ LATE = (124, 137, 255)
 reports the SIGKILL."""
 
 
-# ssh uses an option's first value. These options come first, so they override the user's configuration: an
-# unknown host key is an error, there are no prompts, and the user's forwards are not set up.
+# If an option has several values, ssh uses the first. These options come first, so they override the user's
+# configuration: an unknown host key is an error, there are no prompts, and the user's forwards are ignored.
 ENFORCED_OPTIONS = (
     "BatchMode=yes",
     "StrictHostKeyChecking=yes",
@@ -215,8 +215,8 @@ class Link:
     def start(self, command: str) -> subprocess.Popen[bytes]:
         """Start a shell command on the board, and return the ssh process with pipes for stdin and stdout.
 
-        Earlier output of the user's login shell is discarded. Raises DeadlineExceeded if the command does not
-        start in time, and LinkError if it cannot start.
+        Output that the login shell prints before the command is discarded. Raises DeadlineExceeded if the
+        command does not start in time, and LinkError if it cannot start.
         """
         with tempfile.TemporaryFile() as errors:  # not a pipe: nobody reads it, so it would fill up
             process = subprocess.Popen(

@@ -33,7 +33,7 @@ HEARTBEAT_S = 10
 SILENCE_S = 60
 """After this time without a heartbeat, a keeper assumes that its controller is dead."""
 GRACE_S = 20
-"""How long a keeper waits after its connection broke, for operations to end or the session to reconnect."""
+"""How long a keeper waits after its connection broke, for commands to end or for the session to reconnect."""
 TIDYING_S = 180.0
 """A session waits at least this long for a keeper that cleans up after a dead controller."""
 ANSWER_TIMEOUT_S = 30.0
@@ -43,9 +43,9 @@ LONGEST = 500
 """Maximum length of an error message of a keeper, in characters."""
 TIME = re.compile(r"\d+(\.\d+)?")
 
-# The file has one line: since when (the board's uptime in s), what its keeper does, the keeper's process id,
-# the run, the board's name in the inventory, the user and controller, and what the board is used for. Earlier
-# versions do not write the last field. They show it as part of the field before it.
+# The file has one line with these fields: the board's uptime when the lock was taken (s), the keeper's state,
+# the keeper's process id, the run's id, the board's name in the inventory, the user and controller, and what
+# the board is used for. Earlier versions write no last field, and read it as part of the field before it.
 _FILE = r"""
 [ -k /run/lock ] && file=/run/lock/microcloud.lock || file=/tmp/microcloud.lock
 read -r now _ </proc/uptime
@@ -54,13 +54,13 @@ alive() { grep -qa microcloud-keeper "/proc/$pid/cmdline" 2>/dev/null; }
 busy() { echo "busy $now $since $state $its_run $its_board $its_who"; exit; }
 """
 
-# Runs without the lock. The board is in use if the keeper that the file names is alive.
+# This script does not need the lock. The board is in use if the keeper that the file names is alive.
 _SHOW = f"""{_FILE}
 [ -e "$file" ] && holder && alive && busy
 exit 0
 """
 
-# The keeper needs bash for `read -t`; its other programs are in every Debian. The shell opens the file only
+# The keeper needs bash for `read -t`; every Debian has the other programs. The shell opens the file only
 # for reading and dd writes to it, because the kernel refuses O_CREAT on another user's file in a sticky
 # directory.
 _KEEPER = (
@@ -91,12 +91,13 @@ ours() { # the lock of this run, whose connection broke, or of its pytest-xdist 
 
 if take -n; then
     holder
-    [ "$state" = passing ] && alive && busy # another keeper waits for the lock, which is passed to it
+    [ "$state" = passing ] && alive && busy # the lock is being passed to another keeper
 else
     [ ! "$complaint" ] || failed
     holder
-    # If our other keeper is reverting changes, wait for it: the commands that it started would continue.
-    # Else end it. Other keepers leave us the lock, since the file then says that it is being passed to us.
+    # If the holder is an earlier keeper of our run, and it is reverting changes, wait until it ends, because
+    # its commands would continue without it. If it is not reverting changes, kill it. The state "passing"
+    # keeps other keepers from taking the lock before us.
     ours && alive && { [ "$state" = undoing ] || { state passing; kill -9 "$pid"; }; } && take -w UNDOING || {
         [ ! "$complaint" ] || failed
         busy

@@ -18,7 +18,7 @@ MOST_BYTES = 200_000
 FULL_KB = 1024
 """A file system with less free space counts as full."""
 
-# On cgroup v1, the script adds up the kills of all cgroups, because a parent's count omits its children's.
+# On cgroup v1, the script adds up the OOM kills of all cgroups: a parent's count omits those of its children.
 _FUNCTIONS = r"""
 exec 2>/dev/null
 killed() {

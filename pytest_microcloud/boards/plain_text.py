@@ -7,7 +7,7 @@ LONGEST = 120
 
 
 def text(value: object, longest: int = LONGEST) -> str | None:
-    """Return `value` as one line without control characters; None if it is no string or nothing remains."""
+    """Return a string as one line without control characters; None for other types and if nothing remains."""
     if not isinstance(value, str):
         return None
     line = " ".join(value[: 4 * longest].split())

@@ -18,7 +18,7 @@ FLASH_TIMEOUT_S = 3600.0
 
 _left_running: dict[str, tuple[str, subprocess.Popen[bytes]]] = {}
 """A dict from a board's name to the command that was still running at Ctrl-C. The board's next command waits
-for it, because two commands at once could corrupt an SD card."""
+for that command to end, because two commands at once could corrupt an SD card."""
 
 
 def cycle(board: str, command: str) -> float:

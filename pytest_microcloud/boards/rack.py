@@ -38,9 +38,9 @@ class Rack:
     """The boards of the selected targets, by name. `drivers` maps names to the registered drivers.
 
     With `keep`, emulated boards are left running for the next run. `wait_s` is how long to wait for a board
-    that another session uses (s). `tools` maps the programs of experiments to Debian packages. `gateway` is
-    the site on whose gateway this process runs; empty on the controller. `purpose` is shown to other sessions
-    that need one of the boards.
+    that another session uses (s). `tools` maps each program that experiments run on a board to its Debian
+    package. `gateway` is the site on whose gateway this process runs; empty on the controller. `purpose` says
+    what this session uses the boards for; other sessions that need one of the boards show it.
     """
 
     def __init__(
@@ -235,7 +235,7 @@ class Rack:
             for board in boards.values():
                 if board.name in self._exchanged and not board.driver.disposable:
                     with self._warned(board.name):
-                        self._progress.announce(board.name, "boots its original image again")
+                        self._progress.announce(board.name, "boots its original image")
                         self._exchange(board, self._original[board.name])
                 with self._warned(board.name):
                     board.power_off(keep=self._keep)
@@ -296,7 +296,7 @@ class Rack:
         )
 
     def _driver(self, target: Target, model: BoardModel, steps: Steps, over: Link | None = None) -> Driver:
-        """Return a new driver for a target. `over` is the link to the running board that is replaced."""
+        """Return a new driver for a target. `over` is the same as in `DriverContext`."""
         context = DriverContext(
             target,
             model,

@@ -128,11 +128,11 @@ def reason(
     known_hosts: Callable[[], str],
     verbosely: Callable[[], str],
 ) -> LinkError:
-    """Return the error for ssh's messages. `by_hand` is the ssh command that prompts for unknown keys.
+    """Return the error for ssh's messages. `by_hand` is an ssh command that asks about unknown host keys.
 
-    `known_hosts` returns the files in which ssh looks up keys. `verbosely` connects once more and returns the
-    output of `ssh -v`, because only that output has the fingerprint of an unknown key. Unlike ssh-keyscan,
-    `ssh -v` works through a jump host.
+    `known_hosts` returns the files in which ssh looks up host keys. `verbosely` connects a second time and
+    returns the output of `ssh -v`, because only that output has the fingerprint of an unknown host key.
+    Unlike ssh-keyscan, `ssh -v` works through a jump host.
     """
     if found := CHANGED.search(output):
         return _changed(board, found["host"], output, by_hand)

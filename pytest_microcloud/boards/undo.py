@@ -24,7 +24,7 @@ UNDO_TIMEOUT_S = 900
 
 # $1 is the engine's socket, $2 the note to execute; without $2, all notes are executed. The script prints one
 # line for each change that could not be reverted, and keeps the note. If the board is also the controller of
-# another run, that run's emulated boards have the lock's label: only that run may remove them.
+# another run, that run's emulated boards have the label LOCK_LABEL: only that run may remove them.
 _SCRIPT = rf"""
 ledger={LEDGER} socket=$1
 [ -d "$ledger" ] || exit 0

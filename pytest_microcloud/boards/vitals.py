@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PAGE_BYTES = 4096
 UNDER_VOLTAGE = re.compile("under-?voltage detected", re.IGNORECASE)
 SEVERAL = ("zone", "clock", "due", "alarm")
-"""Keys that a board reports once per thermal zone, clock or alarm, followed by its name."""
+"""Keys that a board reports once per thermal zone, clock or alarm, whose name follows the key."""
 THROTTLED = re.compile(r"(?:throttled=)?(?:0x)?([0-9a-f]{1,8})", re.IGNORECASE)
 
 # An empty request (a brief reading) starts no process, except vcgencmd if the kernel does not report the
@@ -162,7 +162,7 @@ class Vitals:
     zones_c: Mapping[str, float] = field(default_factory=dict)
     clocks: Mapping[str, Clock] = field(default_factory=dict)
     implausible: tuple[str, ...] = ()
-    # Only in a full reading:
+    # Not set in a brief reading:
     boot: str | None = None
     booted_at_s: float | None = None
     due_hz: Mapping[str, float] = field(default_factory=dict)
@@ -174,7 +174,7 @@ class Vitals:
     log: tuple[str, ...] | None = None
     inside: bool = False
     cpus: float | None = None
-    """The number of CPUs that a container may use, if it is limited."""
+    """The number of CPUs that a container may use; None if there is no limit."""
 
     @property
     def changes(self) -> bool:
@@ -188,7 +188,7 @@ class Vitals:
 
 
 class VitalsReader:
-    """Reads the state of a board as root. Use it as a context manager; its calls raise BoardError."""
+    """Reads the state of a board as root. Use it as a context manager; its methods may raise BoardError."""
 
     def __init__(self, link: Link) -> None:
         self._board = link.board

@@ -39,9 +39,9 @@ DEBOOTSTRAP_TIMEOUT_S = 1200
 TRANSFER_TIMEOUT_S = 1800
 """Timeout for pulling, importing or loading an image: hundreds of MB may go to a slow card."""
 ALSO_RUNS = {"arm64": ("arm",), "amd64": ("386",)}
-"""A dict from an engine's architecture to the further architectures that it can run, in Docker's names."""
+"""A dict from an engine's architecture to other architectures whose images it can run, in Docker's names."""
 ARMV6 = "armv6l"
-"""The instruction set of the first boards. ARM images are for ARMv7 unless they state a variant. Older
+"""The instruction set of the first Raspberry Pis. ARM images are for ARMv7 unless they state a variant. Older
 engines also pull an ARMv7 image onto an ARMv6 board, where its containers end with exit code 132 or 139."""
 RUN_ON_ARMV6 = ("", "v5", "v6")
 """Variants of ARM images that run on ARMv6; engines before 20.10 report an empty variant."""
@@ -61,7 +61,7 @@ def base(engine: DockerClient, suite: str, say: Say, coming: Say = _nothing, isa
     from docker.errors import APIError
 
     tag = f"microcloud/base:{suite}"
-    # Debian's armel is in a separate repository, so the engine does not have to select a platform.
+    # Debian's ARMv5 images run on ARMv6. Their repository is separate, so no platform has to be selected.
     source = f"arm32v5/debian:{suite}-slim" if isa == ARMV6 else f"debian:{suite}-slim"
     with explained("this machine", f"getting {tag}"):
         if engine.images.list(name=tag):
@@ -196,7 +196,7 @@ def transfer(source: DockerClient, target: DockerClient, tag: str, board: str) -
     """Stream an image from one engine to a board's engine, without holding it in memory."""
     chunks = source.images.get(tag).save(named=True)
     load = partial(target.images.load, chunks)  # type: ignore[arg-type]  # requests also accepts an iterator
-    if not within(TRANSFER_TIMEOUT_S, board, f"loading {tag}", load):  # docker-py accepts a truncated answer
+    if not within(TRANSFER_TIMEOUT_S, board, f"loading {tag}", load):  # docker-py accepts a cut-off answer
         raise EngineError(board, f"loading the image {tag}: the engine ended before the image was complete")
 
 

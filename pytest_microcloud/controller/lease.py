@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
 STARTING_S = 60.0
-"""A lease counts as held for this long after its container was created, even if it has not started."""
+"""For this long after its creation, a lease counts as held even if its container has not started."""
 
 
 RELEASE_TIMEOUT_S = 60.0
@@ -68,7 +68,7 @@ def take(engine: DockerClient, image: str, run_id: str) -> Lease | None:
                 name=lease_name(run_id),
                 entrypoint="sh",
                 stdin_open=True,
-                detach=False,  # standard input closes with the first client
+                detach=False,  # standard input closes when its first client disconnects
                 labels=host_labels(run_id),
                 host_config=api.create_host_config(auto_remove=True, network_mode="none"),
             )
@@ -91,7 +91,7 @@ def held(engine: DockerClient) -> set[str]:
         marks = container.attrs.get("Labels") or {}
         names = [name.lstrip("/") for name in container.attrs.get("Names") or ()]
         if marks.get(LEASE_LABEL) not in names:
-            continue  # another container of the run
+            continue  # not the lease, but another container of its run
         state = container.attrs["State"]
         young = time.time() - container.attrs["Created"] < STARTING_S
         if state == "running" or (state == "created" and young):

@@ -86,7 +86,7 @@ def _remove_volume(volume: Volume, cleaned: Cleaned) -> None:
     except NotFound:
         pass
     except APIError as error:
-        if "in use" not in str(error):  # by a kept board
+        if "in use" not in str(error):  # a kept board uses it
             cleaned.remaining.append(f"{name}: {error.explanation or error}")
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 
 class Progress:
-    """Receives messages about a subject (a board's name or "this machine"), and discards these messages."""
+    """Discards all messages; subclasses show them. A subject is a board's name or "this machine"."""
 
     def announce(self, subject: str, text: str) -> None:
-        """Show a rare, long step."""
+        """Announce a step that takes long."""
 
     def update(self, subject: str, text: str) -> None:
         """Show the progress of a step."""
@@ -30,7 +30,7 @@ class Steps:
     subject: str
 
     def announce(self, text: str) -> None:
-        """Show a rare, long step."""
+        """Announce a step that takes long."""
         self.progress.announce(self.subject, text)
 
     def update(self, text: str) -> None:

@@ -66,9 +66,9 @@ def first_to_keep_awake() -> Iterator[bool]:
 
 
 def _take(handle: int, wanted: int, there: int, *, some: bool = False) -> int:
-    """Lock `wanted` of the bytes below `there`, or none; with `some`, as many as are free.
+    """Lock `wanted` of the first `there` bytes. If too few are free, lock none.
 
-    Return the number of free bytes, at most `wanted`.
+    With `some`, lock the free bytes even if they are too few. Return how many were free, at most `wanted`.
     """
     taken: list[int] = []
     for byte in range(there):

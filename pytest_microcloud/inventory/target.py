@@ -142,7 +142,7 @@ class Target:
 
     @property
     def image(self) -> str | None:
-        """The image of an emulated board, or the flashed image of a real board: `microcloud_image`."""
+        """The image of an emulated board, or the image to flash onto a real board: `microcloud_image`."""
         return self.text("microcloud_image")
 
     @property
@@ -162,28 +162,31 @@ class Target:
 
     @property
     def round_trip_s(self) -> float | None:
-        """The round trip of an emulated board's link (s), from `microcloud_rtt_ms`; None for the model's."""
+        """The round trip of an emulated board's link (s), from `microcloud_rtt_ms`; None if not set."""
         wanted = "a round trip in ms, such as 12.5"
         milliseconds = self._number("microcloud_rtt_ms", wanted, 0, LONGEST_ROUND_TRIP_MS)
         return None if milliseconds is None else milliseconds / 1000
 
     @property
     def link_bits_per_s(self) -> float | None:
-        """The rate of an emulated board's link (bit/s), from `microcloud_rate_mbps`; None for the model's."""
+        """The rate of an emulated board's link (bit/s), from `microcloud_rate_mbps`; None if not set."""
         wanted = "a rate in Mbit/s, such as 94"
         megabits = self._number("microcloud_rate_mbps", wanted, 0.001, HIGHEST_RATE_MBPS)
         return None if megabits is None else megabits * 1e6
 
     @property
     def out_of_service(self) -> str | None:
-        """Why the board is out of service, so that only its name selects it: `microcloud_out_of_service`."""
+        """Why the board is out of service: `microcloud_out_of_service`.
+
+        Such a board is used only if --hosts names it, and not if --hosts names a group.
+        """
         reason = (self.text("microcloud_out_of_service") or "").strip()
         known = BOOLEANS.get(reason.lower(), bool(reason))
         return None if not known else "no reason is given" if reason.lower() in BOOLEANS else reason
 
     @property
     def site(self) -> str | None:
-        """The site where the board stands, behind one gateway: `microcloud_site`."""
+        """The site where the board stands: `microcloud_site`. A site is behind one gateway."""
         wanted = "a name of letters, digits, `.`, `-` and `_`, and no address"
         site = self.text("microcloud_site")
         if site is not None and (not NAME.fullmatch(site) or redact(site) != site):

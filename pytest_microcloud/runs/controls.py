@@ -13,8 +13,8 @@ from pytest_microcloud.runs.fingerprint import LARGEST
 class Reading:
     """One reading, before the first ("start") or after the last test that measures ("end").
 
-    `times_s` is a dict from load to the time of one pass (s), and `left_out` is a dict from each other load
-    to the reason why it has no time. `doubts` are the reasons why a measurement at that time would have been
+    `times_s` is a dict from each timed load to the time of one pass (s). `left_out` is a dict from each load
+    that was not timed to the reason. `doubts` are the reasons why a measurement at that time would have been
     invalid.
     """
 

@@ -23,7 +23,7 @@ Verdict = Literal["error", "invalid", "infeasible", "feasible", "not measured"]
 
 @dataclass(frozen=True)
 class StoredMeasurement:
-    """A measurement as stored; the values of `limit` are numbers for "max" and "min", else texts."""
+    """A measurement as stored; the values of `limit` are numbers for the keys "max" and "min", else texts."""
 
     metric: str
     samples: list[float]
@@ -72,7 +72,7 @@ class Ours:
 
 @dataclass(frozen=True)
 class ExtraInfo:
-    """The `extra_info` of a benchmark; without our part, the benchmark is not ours."""
+    """The `extra_info` of a benchmark; `microcloud` is None if another plugin or test wrote the benchmark."""
 
     microcloud: Ours | None = None
 

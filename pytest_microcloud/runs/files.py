@@ -43,8 +43,8 @@ WORST_FIRST = ("error", "invalid", "infeasible", "feasible", "not measured")
 class Entry:
     """The outcome of one test: a board's measurements in an experiment, or why there are none.
 
-    `test` is the test's node id. `boot` counts the board's boots in the run, from 1. `stage` is the side that
-    was measured in the gate's confirmation, "baseline" or "candidate", and else empty.
+    `test` is the test's node id. `boot` counts the board's boots in the run, from 1. `stage` is "baseline" or
+    "candidate" if the test ran for that side in the gate's confirmation; otherwise, it is empty.
     """
 
     board: str
@@ -62,7 +62,7 @@ class Entry:
 
     @classmethod
     def of(cls, outcome: Mapping[str, Any]) -> Entry:
-        """Return the entry from what `as_dict` returned; raises msgspec.ValidationError."""
+        """Return an entry from its form in a run file (see `as_dict`); raises msgspec.ValidationError."""
         from msgspec import convert
 
         from pytest_microcloud.runs.document import Outcome
@@ -93,7 +93,7 @@ class Run:
         return self.file.stem
 
     def boots(self, board: str) -> int:
-        """Return in how many boots of a board the most often measured metric was measured."""
+        """Count the boots of a board in which each metric was measured, and return the largest count."""
         boots: dict[tuple[object, ...], set[int]] = {}
         for e in self.entries:
             if e.board == board and not e.stage:
@@ -115,7 +115,7 @@ class Run:
         return not {entry.test for entry in self.entries}.issuperset(self.plan.tests)
 
     def is_of(self, os_release: str) -> bool:
-        """Whether a board ran an OS release, given as words of its name or as a HypriotOS version."""
+        """Whether a board ran an OS release, given as words of the OS's name or as a HypriotOS version."""
         wanted = re.compile(rf"(?<![\w.]){re.escape(os_release)}(?![\w.])", re.IGNORECASE)
         return any(wanted.search(name) for facts in self.boards.values() for name in facts.releases)
 
@@ -302,7 +302,7 @@ def _same(file: Path, other: Path) -> bool:
 
 
 def _entries(document: Document) -> Iterator[Entry]:
-    """Yield entries with a benchmark, then entries without; verdict and reason are from the outcomes."""
+    """Yield entries of tests with a benchmark, then of tests without. Outcomes give verdict and reason."""
     outcomes = {outcome.test: outcome for outcome in document.machine_info.microcloud.outcomes}
     for benchmark in document.benchmarks:
         ours = benchmark.extra_info and benchmark.extra_info.microcloud

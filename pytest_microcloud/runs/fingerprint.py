@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SAME_CPUS = 0.01
-"""Two calibrations of a host that differ by at most this share emulate the same CPU."""
+"""Two calibrations on one host count as equal if their numbers of CPUs differ by at most this share."""
 LARGEST = 1e18
 """The largest absolute value of a number in a run file, whatever the unit."""
 
@@ -146,7 +146,7 @@ class Fingerprint:
 
     @property
     def release(self) -> str | None:
-        """The board's OS release: the more precise version of its HypriotOS image if known, else the name."""
+        """The board's OS release: the version of its HypriotOS image, or else the name of the OS."""
         return self.hypriot_image_version or self.os_release
 
     @property
@@ -161,7 +161,7 @@ class Fingerprint:
         return tuple(filter(None, (self.serial, self.address, card.cid, card.serial)))
 
     def differences(self, other: Fingerprint, *, cards: bool = True) -> Iterator[str]:
-        """Yield why this board of an earlier run cannot be compared with `other`.
+        """Yield the reasons why this board of an earlier run cannot be compared with `other`.
 
         Without `cards`, the SD cards may differ, as they do between the boards of a fleet.
         """

@@ -14,11 +14,11 @@ from pytest_microcloud.runs.plan import Plan
 from pytest_microcloud.runs.writer import Writer, is_being_written
 
 FINISHED = ("feasible", "infeasible", "not measured")
-"""Outcomes that are taken over. A test with an error or an invalid measurement runs again."""
+"""A session that resumes a run takes over tests with these outcomes, and runs all other tests."""
 SYSTEM = ("os_release", "kernel", "docker_version")
 """Parts of a fingerprint that must not change within a run, besides the parts that the gate compares."""
 MOST_LISTED = 5
-"""Most runs to list if none is unfinished."""
+"""How many runs to list, at most, if none is unfinished."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Unfinished:
             half_written.unlink(missing_ok=True)
 
     def must_be(self, board: str, fingerprint: Mapping[str, Any]) -> None:
-        """Raise BoardError if the board's fingerprint differs from the board's fingerprint in the run."""
+        """Raise BoardError if the board's fingerprint differs from the one in the interrupted run."""
         if not (before := self.boards.get(board)):
             return
         was, is_now = Fingerprint.of(before), Fingerprint.of(fingerprint)
@@ -136,6 +136,6 @@ def _taken_over(run: runs.Run, document: Mapping[str, Any]) -> Unfinished:
 
 
 def joined(plan: Plan, before: Unfinished | None, left_out: Collection[str] = ()) -> Plan:
-    """Return a plan that includes an interrupted run's tests, without the tests in `left_out`."""
+    """Return `plan` with the interrupted run's tests added, and then without the tests in `left_out`."""
     tests = dict.fromkeys((*(before.plan.tests if before else ()), *plan.tests))
     return replace(plan, tests=tuple(test for test in tests if test not in left_out))

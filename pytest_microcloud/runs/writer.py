@@ -23,7 +23,7 @@ class Writer:
         self._handle = _locked(self.file, os.O_RDWR)
 
     def write(self, text: str) -> None:
-        """Replace the file, atomically; the new file is locked before it has the name. Raises OSError."""
+        """Replace the file atomically, by a new file that is already locked. Raises OSError."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         partial = self.file.with_name(f".{self.file.name}.{os.getpid()}")
         handle = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)

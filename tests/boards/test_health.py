@@ -115,7 +115,7 @@ def test_bits_of_any_time_since_boot_count_if_they_are_new(
 def test_bits_that_hide_new_events_are_reported(board: Board, prints: Callable[[str, str], None]) -> None:
     prints("vcgencmd", "throttled=0x50000")
     reported = "; ".join(health.unwatched(board))
-    assert "further short events of a kind that already happened since boot" in reported
+    assert "new short events of a kind that has already occurred since boot" in reported
     assert "its supply voltage was too low, it was throttled" in reported
     assert "throttling" not in reported
 

@@ -78,13 +78,13 @@ USER_SPACE = "firmware and kernel start: start-up times cover user space only"
 NO_DELAY = "round trip: this kernel has neither sch_netem nor netfilter queues"
 NO_CARD = "SD card: the engine's volumes are not on a block device of this host"
 NO_NETWORK_CPU = (
-    "CPU of the network stack: bridge, NAT and proxy of containers' packets take no CPU of the board"
+    "CPU of the network stack: bridging, NAT and proxying of packets use no CPU time of the board"
 )
 NEEDS = {
     "docker_costs_something": (
         NO_NETWORK_CPU,
         f"serving.page_time (250 docker) of {PAPERS} measured with CPU of the network stack "
-        "(emulated: bridge, NAT and proxy of containers' packets take no CPU of the board)",
+        "(emulated: bridging, NAT and proxying of packets use no CPU time of the board)",
     ),
     "boards_answer_ten_times_sooner_than_the_cloud": (
         NO_DELAY,

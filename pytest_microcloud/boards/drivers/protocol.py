@@ -34,7 +34,7 @@ class Found:
 
 
 class Driver(ABC):
-    """Provides one board and releases it again. Code outside a driver never checks which driver it has.
+    """Provides one board and releases it again. Code outside a driver never checks which driver a board has.
 
     A driver derives from this class and implements `endpoint` and `reboot`. The other methods and attributes
     have defaults that suit a real board that is already up. A driver can also derive from `SshDriver`.
@@ -154,8 +154,8 @@ class DriverContext:
     `run_id` labels everything that is created, `directory` is the run's private directory on the controller,
     and `workloads` are the catalog's workloads. `say` shows a line of progress. `host_engine` returns the
     controller's Docker engine, after removing what killed runs left on it, or raises EngineMissing. `over` is
-    the link to the running board that the new board replaces, if any. `gateway` is the site on
-    whose gateway this process runs; empty on the controller.
+    the link to a running board, if the new board is to replace it with another image. `gateway` is the site
+    on whose gateway this process runs; empty on the controller.
     """
 
     target: Target

@@ -1,10 +1,10 @@
 """Keeps the host's CPUs awake while a board is emulated.
 
-An emulated board computes for a part of each period and pauses for the rest. If a CPU enters a sleep state
-in these pauses, its caches are empty and its clock is slow when it wakes up, especially on a virtual host
-with neighbours. The speed of the board in its next period then varies: 7-Zip's rating scatters by 8 %
-instead of 2 %. So a separate container runs a busy loop at the lowest priority on each CPU. The container
-ends when its standard input closes, which happens at the latest when this process ends.
+In each period of the CPU quota, an emulated board computes until the quota is used up, and then pauses. In a
+pause, the host's CPU may enter a sleep state. When it wakes up, its caches are empty and its clock is slow,
+especially on a virtual host with neighbours. Therefore the board's speed varies: 7-Zip's rating scatters by
+8 % instead of 2 %. To prevent this, a separate container runs a busy loop at the lowest priority on each CPU.
+The container ends when its standard input closes, which happens at the latest when this process ends.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LEAST_SHARES = 2
 
 
 CPUS = min(4, os.cpu_count() or 1)
-"""How many CPUs to keep awake. Boards run on the host's first CPUs, at most as many as a Raspberry Pi has."""
+"""How many CPUs to keep awake. A board runs on the first CPUs, at most as many as its model has cores."""
 
 
 class Awake:
@@ -67,7 +67,7 @@ class Awake:
                 name=self._name,
                 entrypoint="sh",
                 stdin_open=True,
-                detach=False,  # standard input closes with the first client
+                detach=False,  # standard input closes when its first client disconnects
                 labels=host_labels(self._run_id),
                 host_config=api.create_host_config(
                     auto_remove=True, cpu_shares=LEAST_SHARES, network_mode="none"

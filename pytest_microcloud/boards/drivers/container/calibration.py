@@ -1,10 +1,10 @@
 """Determines the number of this host's CPUs on which 7-Zip reaches the rating published for a board.
 
-The rating is the `Tot:` of `7z b -mmt<threads> -md22`, with as many threads as the board has cores (or this
-host, if it has fewer). The rating is measured under the same conditions as the board runs: with the CPU
-quota, because a throttled process has colder caches, and beside the loops that keep the host awake (`Awake`).
-Readings are repeated until their mean is precise enough. The result is cached per host, published figure and
-image; models with the same processor share it.
+The rating is the `Tot:` of `7z b -mmt<threads> -md22`. The number of threads is that of the board's cores, or
+of this host's cores if there are fewer. The conditions are those of a running board: 7-Zip has a CPU quota,
+because a throttled process has colder caches, and the loops of `Awake` run. Readings are repeated until their
+mean is precise enough. The result is cached per host, published figure and image; models with the same
+processor share it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ STANDARD_ERROR = 0.02
 FEWEST_READINGS = 4
 MOST_READINGS = 8
 ALIKE = 0.15
-"""The MIPS per CPU of two readings are comparable if their CPU shares differ by at most this (relative)."""
+"""The MIPS per CPU of two readings are comparable if their CPU quotas differ by at most this (relative)."""
 DEADLINE_S = 1200
 """Timeout of one measurement: a board of 0.05 CPUs takes about two minutes on an idle host."""
 

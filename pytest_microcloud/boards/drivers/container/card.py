@@ -96,7 +96,7 @@ def _built(engine: DockerClient, workloads: Iterable[Workload], say: Say) -> Ite
 
 
 def flash(engine: DockerClient, image: str, volume: str, board: str, run_id: str) -> None:
-    """Copy the card in `image` to `volume`, from which a board reads it. Raises EngineError."""
+    """Copy the card's contents from `image` to `volume`, the SD card of a new board. Raises EngineError."""
     with ended(
         engine,
         image,

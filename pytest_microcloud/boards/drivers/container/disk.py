@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pytest_microcloud.catalog import BoardModel
 
 IO_PER_SYNCED_WRITE = 4
-"""The host counts up to this many I/Os for one synced write (data, journal, commit, flush), and two for an
-overwrite."""
+"""The host counts up to this many I/Os for one synced write (data, journal, commit, flush), but only two if
+the write replaces existing data."""
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ class ContainerDriver(Driver):
             self._awake.start()
 
     def start(self) -> None:
-        """Power on a new board from a prepared card, or take over an equal board that a run has kept."""
+        """Power on a new board from a prepared card, or take over an equal board that an earlier run kept."""
         _ = self._engine  # not within `turns.alone`: preparing the engine takes the same lock
         # Sessions share images, cards and calibrations, so one session at a time prepares them. The board on
         # which a card is prepared starts while its session already holds that lock.
@@ -175,14 +175,14 @@ class ContainerDriver(Driver):
             "firmware and kernel start: start-up times cover user space only",
             "temperature, throttling and power supply",
             "memory bandwidth and caches: the host's",
-            "CPU of the network stack: bridge, NAT and proxy of containers' packets take no CPU of the board",
+            "CPU of the network stack: bridging, NAT and proxying of packets use no CPU time of the board",
             page_cache.GAP,
             "`free` and `top` on the board show the host's memory; the board's limit is in its cgroup",
         ]
         if model.cores > 1:
             lasting.append("the limit per core: a single thread may run faster than on a real board")
         if count < model.cores:
-            lasting.append(f"cores: {count} of {model.cores} are visible (calibrated together)")
+            lasting.append(f"cores: {count} of {model.cores} are visible, as fast as all {model.cores}")
         if model.kind == "vm":
             lasting.append("CPU credits: the board always runs at burst speed and never falls to a baseline")
         if model.ethernet_bits_per_s is None and self.target.link_bits_per_s is None:
@@ -216,7 +216,7 @@ class ContainerDriver(Driver):
         return self._network.failure()
 
     def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
-        """Return a dict of the variables for image and CPU share. Raises BoardError if the image is gone."""
+        """Return the inventory variables for image and CPU share. Raises BoardError if the image is gone."""
         from docker.errors import ImageNotFound
 
         name, image, image_id = self.target.name, made_of.get("image"), made_of.get("image_id")
@@ -312,7 +312,7 @@ class ContainerDriver(Driver):
         if not self._prepared:
             return {"limits": {}, "link": {}}
         self._fits_host()
-        # Every OS image is calibrated with the same 7-Zip. Otherwise, calibration would hide an OS's cost.
+        # Calibrate with the 7-Zip of one OS image. Otherwise, an OS with a slower 7-Zip would get more CPUs.
         yardstick = board_image(self._engine, images.WORKLOAD_SUITE, self._say)
         calibrated = calibration.calibrate(self._engine, yardstick, model, self._run_id, self._say)
         self._made_of |= {

@@ -1,4 +1,4 @@
-"""The Docker image of an emulated board: a Debian release or any image, plus the packages of a board."""
+"""The Docker image of an emulated board: a Debian release or any image, plus packages that a board needs."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Fills the host's page cache, so that an emulated board always reads its OS image from the cache.
 
-Linux charges a page of a file to the cgroup that reads it first. The first board of an image would be charged
-for its own programs, some 100 MB, and would reread them from its card when memory is short; later boards of
-the same image would not. To make all boards equal, the host reads the image before a board is powered on.
+Linux charges a page of a file to the cgroup that reads it first. So the first board of an image would be
+charged for its programs, some 100 MB, and would reread them from its card when memory is short. Later boards
+of the image would not. To make all boards equal, the host reads the image before a board is powered on.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from pytest_microcloud.controller.engine import ended, host_labels
 if TYPE_CHECKING:
     from docker import DockerClient
 
-GAP = "pages of the OS image: they are in the host's cache, take no memory and are not read from the card"
+GAP = (
+    "pages of the OS image: they are in the host's cache, use none of the board's memory and are not read "
+    "from its card"
+)
 READ_ALL = "find / -xdev -type f -exec cat {} + >/dev/null 2>&1 || true"
 DEADLINE_S = 300.0
 

@@ -1,12 +1,12 @@
 /* delay_line QUEUE MICROSECONDS: accept each packet of a netfilter queue after a fixed time.
  *
- * It replaces sch_netem on kernels without it. All packets wait for the same time, so they leave in the order
- * in which they came, and one verdict accepts all packets that are due. Prints "ready" once it is bound to the
- * queue. If it ends, the kernel drops the packets that the rule sends to the queue: the board is then
- * unreachable, but never faster. Without MICROSECONDS, it only checks that the kernel has such queues.
+ * It replaces sch_netem on kernels without that module. All packets wait for the same time, so they leave in the
+ * order in which they came, and one netfilter verdict accepts all packets that are due. Prints "ready" once it is
+ * bound to the queue. If it ends, the kernel drops the packets that the rule sends to the queue: the board is then
+ * unreachable, but never faster. Without MICROSECONDS, it only checks that the kernel has netfilter queues.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h> /* before the kernel's headers, which then omit the definitions that it has */
+#include <arpa/inet.h> /* must precede the kernel's headers, which then omit what it defines */
 #include <errno.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink.h>
