@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FEW, MANY = 8, 64
 SHORTEST_S, LONGEST_S = 90, 120
-"""Shortest and longest time that a board measures (s): half of a board's time at quick effort."""
+"""Shortest and longest time that a stand-in waits (s): about half of a board's time at quick effort."""
 TESTS = 3
 DEADLINE_S = 1200.0
 SAMPLED_EVERY_S = 2.0
@@ -62,7 +62,9 @@ class Session:
 def main() -> int:
     """Print the table; return 0 if every row meets its requirement, otherwise 1."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fleet", description=__doc__.split(": ")[1])
-    parser.add_argument("--quick", action="store_true", help="time only the slowest board alone")
+    parser.add_argument(
+        "--quick", action="store_true", help="of the sessions with one board, run only the slowest"
+    )
     chosen = parser.parse_args()
     try:
         rows = _rows(host_engine(), quick=chosen.quick)

@@ -165,7 +165,7 @@ def hosting_fill(board: Board, catalog: Catalog, progress: Recorded, pairs: int,
     """Compare the time in which `hosting.fill` fills the board with a loop of `docker run` on the board.
 
     Our time, on a watched board, runs from the call until the last container has responded and has been
-    measured: it includes starting each container, waiting for its response, and reading memory and disk. It
+    measured. It includes starting each container, waiting for its response, and reading memory and disk. It
     excludes the requests to all containers at the end. The loop only starts containers, without waiting for
     responses. Neither time includes removing the containers.
     """

@@ -1,7 +1,7 @@
 """The `microcloud` command: read stored runs, show the state of boards, start a project, and clean up.
 
-It exits with 0 on success, 1 if something regressed or failed, 2 for a wrong command line, and 4 (pytest's
-usage error) for a mistake that the user can fix, such as a run that does not exist or cannot be compared.
+Exit codes: 0 on success, 1 if something regressed or failed, 2 for a wrong command line. A mistake that the
+user can fix, such as the name of a run that does not exist, gives 4, pytest's code for usage errors.
 """
 
 from __future__ import annotations

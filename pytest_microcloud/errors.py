@@ -13,7 +13,7 @@ MicrocloudError
 │   ├── HostTooSmall        this host cannot emulate that board model
 │   ├── LinkError           SSH to the board fails
 │   │   ├── HostKeyUnknown  the board's host key is in no known_hosts file
-│   │   ├── HostKeyChanged  the board's host key differs from the known one
+│   │   ├── HostKeyChanged  the board's host key differs from the one in known_hosts
 │   │   └── LoginRejected   sshd rejects the user or the key
 │   ├── BoardBusy           another session uses the board
 │   ├── MemoryCgroupOff     the kernel does not account for containers' memory
@@ -99,7 +99,7 @@ class HostKeyUnknown(LinkError):
 
 
 class HostKeyChanged(LinkError):
-    """The host key differs from the known one; the text has the command that removes the known key."""
+    """The host key differs from the one in known_hosts; the text has the command that removes that entry."""
 
 
 class LoginRejected(LinkError):
@@ -119,7 +119,7 @@ class SudoNeedsPassword(BoardError):
 
 
 class ToolMissing(BoardError):
-    """A program is not on the board; the text names its package, or why the package was not installed."""
+    """A program is not on the board; the text names its package, or says why that was not installed."""
 
 
 class WrongBoard(BoardError):

@@ -101,7 +101,7 @@ def measure(request: pytest.FixtureRequest, board: Board, benchmark: BenchmarkFi
     measure = Measure(request.node, board, benchmark)
     yield measure
     if not measure.used:
-        benchmark.skipped = True  # the test ended before it measured: pytest-benchmark must not complain
+        benchmark.skipped = True  # else pytest-benchmark warns that its fixture was not used
 
 
 @pytest.fixture

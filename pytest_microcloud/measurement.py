@@ -82,7 +82,7 @@ class Measurement:
 
 
 def quantile(samples: Iterable[float], q: float) -> float:
-    """Return the q-quantile (0 to 1) by linear interpolation between order statistics, numpy's default."""
+    """Return the q-quantile (0 to 1) by linear interpolation between order statistics, as numpy does."""
     ordered = sorted(samples)
     place = (len(ordered) - 1) * q
     low, high = math.floor(place), math.ceil(place)

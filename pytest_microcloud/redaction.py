@@ -205,8 +205,8 @@ class Redactor:
     def learn(self, *, names: Iterable[str] = (), identifiers: Iterable[str] = ()) -> None:
         """Add the names and serial numbers that a running board reports.
 
-        A text that is also the name of a board is not added to the identifiers, because that board would then
-        be redacted everywhere.
+        A text that is also the name of a board is not added to the identifiers, because the name would
+        then be redacted everywhere.
         """
         self.names |= set(filter(_is_phrase, names))
         boards = {board.lower() for board in self.boards}

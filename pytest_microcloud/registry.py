@@ -71,8 +71,8 @@ class Registry:
 
         `make` takes a DriverContext and returns a Driver. `variables` are inventory variables that are
         accepted only for hosts of drivers that list them. If `addressed` is false, the hosts must not have
-        `ansible_host`. `board` is the class of the boards that the driver provides: a subclass for boards
-        that are not reached over SSH, such as fake boards in the tests of a suite.
+        `ansible_host`. `board` is the class of the driver's boards. A driver whose boards are not
+        reached over SSH, such as fake boards in the tests of a suite, passes a subclass of `Board`.
         """
         rules = DriverRules(frozenset(variables), addressed)
         _add(self._drivers, "driver", name, Registration(make, board, rules))

@@ -1,7 +1,7 @@
 """The metrics and figures of an experiment as plain data, which a run file stores.
 
-The shipped experiments are described in `experiments/*.toml`. A description does not define how an
-experiment is run; its subclass `pytest_microcloud.experiments.record.Experiment` does.
+The shipped experiments are described in `experiments/*.toml`. How an experiment is run is defined by
+`pytest_microcloud.experiments.record.Experiment`, a subclass of `Description`.
 """
 
 from __future__ import annotations
@@ -65,15 +65,15 @@ class Chart:
     - "curves": the median of the first metric along the label `x`, whose values are numbers ("50") or sizes
       ("64KiB").
     - "sums": the cumulative sum of the first metric's samples. If the sampling ended early, the metric
-      `total` holds the projected number of samples.
+      `total` holds the projected number of samples of a complete sampling.
     - "bars": a bar for the median of the first metric. Each further metric is stacked on top of the previous
       one.
 
     There is a curve or bar for each board and each combination of the labels `series` (by default all labels
-    but `x`); values in `order` come first. `tabled` lists metrics that appear only in the table. `quantiles`
-    lists the quantiles of all samples that the table has in addition to p95. `log` names the axes with a
-    logarithmic scale. `expected` lists the board models that the chart should have. Below the chart, the page
-    lists the expected models that have no run.
+    but `x`). Label values listed in `order` come first. `tabled` lists metrics that appear only in the table.
+    `quantiles` lists the quantiles of all samples that the table shows in addition to p95. `log` names the
+    axes with a logarithmic scale. `expected` lists the board models that the chart should have. Below the
+    chart, the page lists the expected models that have no run.
     """
 
     title: str

@@ -85,7 +85,8 @@ def load(extra: Iterable[Path] = (), experiments: Mapping[str, Description] | No
     """Read the shipped catalog, then the user's files. A record replaces earlier records with the same id.
 
     A user's file may contain `[boards.ID]`, `[workloads.ID]` and `[limits.MODEL]` tables. `experiments` are
-    the registered experiments, by default the shipped ones. Raises CatalogError with the file and the key.
+    the registered experiments, by default the shipped ones. If a file is invalid, raises CatalogError, which
+    names the file and the key.
     """
     models = _Models()
     workloads: dict[str, Workload] = {}
@@ -190,7 +191,8 @@ class _Models:
             if not isinstance(parent, str) or parent not in self._tables:
                 raise CatalogError(f"{where}: no board model is named {parent!r}")
             if parent in line:
-                raise CatalogError(f"{where}: {parent!r} is itself like {line[-1]!r}")
+                loop = f"the `like` references from {parent!r} lead back to {line[-1]!r}"
+                raise CatalogError(f"{where}: {loop}")
             if len(line) == LONGEST_CHAIN:
                 raise CatalogError(f"{where}: the chain of `like` is longer than {LONGEST_CHAIN} models")
             line.append(parent)

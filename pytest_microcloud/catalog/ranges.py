@@ -1,4 +1,4 @@
-"""The valid numbers and ids of a user's catalog."""
+"""Checks the numbers and ids in a user's catalog files."""
 
 from __future__ import annotations
 

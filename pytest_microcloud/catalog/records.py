@@ -11,8 +11,9 @@ from pathlib import Path
 class BoardModel:
     """A kind of board, with its specification and published figures.
 
-    `sources` maps the name of every figure to its source. `revision_codes` (of a Raspberry Pi) and
-    `compatible` (first entries of a device tree) are the identifiers that the board itself reports.
+    `sources` maps the name of every figure to its source. A board identifies itself by one of
+    `revision_codes` (of a Raspberry Pi) or one of `compatible` (the first entry of that list in its device
+    tree).
     """
 
     id: str
@@ -100,8 +101,8 @@ class Ready:
 class Workload:
     """An application that boards host, from an official `image` or a Dockerfile in `directory`.
 
-    If the workload is a web server, `page` is the file name of the picture page (`catalog.picture`), both in
-    the build context of the image and below the root of the server's URLs.
+    If the workload is a web server, `page` is the file name of the picture page (`catalog.picture`). The page
+    has this name in the build context of the image and below the root of the server's URLs.
     """
 
     id: str
@@ -145,7 +146,7 @@ class Limit:
 
 @dataclass(frozen=True, kw_only=True)
 class Symptom:
-    """A symptom that invalidates a measurement if it exceeds `most`; `source` gives the reason."""
+    """A symptom that invalidates a measurement if it exceeds `most`; `source` justifies this threshold."""
 
     id: str
     most: float
@@ -155,7 +156,7 @@ class Symptom:
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """A load of the control. Its `command` is repeated for `seconds`, but at most `most` times."""
+    """A load in control.toml. Its `command` is repeated for `seconds`, but at most `most` times."""
 
     id: str
     about: str

@@ -55,8 +55,8 @@ class Deployment:
     def running(self, **more: Any) -> Iterator[Container]:
         """Run a container of the workload and wait until it is ready. Remove it when the context ends.
 
-        `more` are options of docker-py's `containers.run`. Raises BoardError if the container ends before it
-        is ready, DeadlineExceeded if it is not ready within the workload's timeout.
+        `more` are further options for docker-py's `containers.run`. Raises BoardError if the container ends
+        before it is ready, DeadlineExceeded if it is not ready within the workload's timeout.
         """
         board = self.board
         with explained(board.name, f"running {self.image}"):
@@ -68,7 +68,7 @@ class Deployment:
     def published(self, port: int | None) -> dict[str, tuple[str, int | None]]:
         """Return docker-py's option that publishes the workload on `port` of the board, or on a free port."""
         # Docker publishes on one IP version, since it runs a proxy process for each version. For
-        # Podman, no address is given, since netavark < 1.6 drops ports with an address.
+        # Podman, no address is given, since netavark < 1.6 ignores ports with an address.
         only = "0.0.0.0" if has_ipv4(self.board.address) else "::"  # noqa: S104
         address = "" if self.board.facts.engine == "Podman" else only
         return {f"{self.workload.port}/tcp": (address, port)}
@@ -176,7 +176,7 @@ def docker_server(deployment: Deployment) -> Iterator[Server]:
 
 
 def _page_bytes(deployment: Deployment, port: int | None) -> int:
-    """Return the length of the page that clients get. A GET measures any page but the picture page."""
+    """Return the length of the page that clients get. A GET fetches any page but the picture page."""
     board, workload = deployment.board, deployment.workload
     if workload.page is not None or port is None:
         return PAGE_BYTES

@@ -29,9 +29,11 @@ THRESHOLD_BYTES = 50_000_000
 takes nearly as much for a moment, and a board with no memory left keeps rereading its programs from the
 card."""
 FEWEST_TO_PROJECT = 5
-"""The fewest containers for a projection of their number. The first containers also fill caches."""
+"""The fewest containers from which a total is projected: the memory of the first ones is not typical, because
+they also fill caches."""
 REQUESTING = "sending requests to"
-"""The first words of the message after a filling. A benchmark recognises the end of a filling by them."""
+"""The first words of the progress message after a filling. A benchmark recognises the end of a filling by
+them."""
 RESPONSES_S = 300.0
 """Time for requests to all containers of a full board. A container that is not sent a request in that time
 counts as not responding."""
@@ -40,7 +42,7 @@ RECOVERY_S = 60.0
 DAEMONS = """cat /proc/[0-9]*/stat 2>/dev/null | awk '$2 == "(dockerd)" { print $1, $22 }'"""
 
 RESERVED_BYTES = 150e6
-"""Approximate memory of the operating system, the engine and the threshold."""
+"""Approximate memory that containers cannot use: the operating system, the engine and the threshold."""
 REMOVING = 1.4
 """Factor by which removing the containers lengthens a filling."""
 
@@ -58,7 +60,7 @@ def _estimate(step: Step) -> float:
 HOSTING = shipped(
     "hosting",
     axes={"workload": Axis(lambda _, catalog: list(catalog.workloads))},
-    # The experiment fills the memory. A failure of the board is a result.
+    # The experiment fills the memory on purpose. If that makes the board fail, the failure is a result.
     tolerates=("oom", "swap", "lost"),
     estimate=_estimate,
 )
@@ -228,7 +230,7 @@ def _of_this_run(board: Board) -> dict[str, str | list[str] | bool]:
 def _recover(board: Board, error: BoardError) -> None:
     """Wait for a failed board to come back, so that the containers that still respond can be counted.
 
-    If the board does not come back, or has rebooted, there is no result: the error is raised again.
+    If the board does not come back, or has rebooted, there is no result: `error` is raised.
     """
     booted = board.booted
     try:

@@ -19,7 +19,7 @@ DIRECTORY = "/var/tmp/microcloud"  # noqa: S108 - on the board's disk, unlike /t
 FILE_BYTES = 32 * 2**20
 SYSBENCH_VERSION = re.compile(r"sysbench\s+v?(\d+)\.(\d+)\S*")
 OLDEST_SYSBENCH = (1, 0)
-"""Earlier versions have other options (`--test=`, `--max-time=`) and another report format."""
+"""Versions before 1.0 have other options (`--test=`, `--max-time=`) and another report format."""
 MEMORY_OPERATIONS_PER_S = re.compile(r"Total operations: \d+ \(\s*([\d.]+) per second\)")
 
 
@@ -58,7 +58,8 @@ def disk(board: Board, *, size: int, repetitions: int, seconds: float) -> list[M
     """
     board.need("fio")
     with changed(board, f"rm -rf {DIRECTORY}"):
-        # Remove the directory first: another user may have made it a link to where root should not write.
+        # Remove the directory first: another user may have created it as a link to a place where root
+        # should not write.
         board.link.run(f"rm -rf {DIRECTORY} && mkdir -m 700 {DIRECTORY}", root=True)
         return [_disk(board, kind, size, repetitions, seconds) for kind in ("read", "write")]
 
@@ -92,7 +93,7 @@ def _disk(board: Board, kind: str, size: int, repetitions: int, seconds: float) 
         f"--time_based --runtime={shlex.quote(f'{seconds * 1000:.0f}ms')} --randrepeat=0"
     )
     if kind == "write":
-        job += " --fdatasync=1"  # O_DSYNC takes as long, but only fio 3.23 and later support --sync=dsync
+        job += " --fdatasync=1"  # O_DSYNC takes the same time, but --sync=dsync needs fio 3.23 or later
     for turn in range(repetitions):
         board.say(f"io disk {kind} {shown_size(size)}: {turn + 1} of {repetitions}")
         output = board.link.run(job, root=True, timeout_s=120 + 4 * seconds).stdout

@@ -24,7 +24,7 @@ from pytest_microcloud.errors import BoardError, InvalidMeasurement, UserMistake
 REQUEST_TIMEOUT_S = 30
 """ab is ended after this time without an event on any connection."""
 GRACE_S = 15
-"""How much longer ab's own timeout is. When that timeout expires, ab discards all request times."""
+"""ab's own timeout exceeds REQUEST_TIMEOUT_S by this: when it expires, ab discards all request times."""
 IDLE_POLL_S = 0.25
 MOST_CLIENTS = 20_000
 """ab's MAX_CONCURRENCY."""
@@ -37,7 +37,7 @@ OWN_LIMITS = (
 )
 """Messages that ab, or a program that starts ab, prints when a limit of this machine stops the load."""
 PRIORITY = 1
-"""Real-time priority of the load generator. It represents a separate machine, and needs little CPU time."""
+"""Real-time priority of the load generator, which represents a separate machine and needs little CPU time."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def ab(
             board,
             "cannot be put under load: ab is not installed on this machine (apt-get install apache2-utils)",
         )
-    with tempfile.TemporaryFile() as file:  # it has no name, so nothing remains if this process is killed
+    with tempfile.TemporaryFile() as file:  # has no name, so no file remains if this process is killed
         table = Path(f"/proc/self/fd/{file.fileno()}")
         arguments = ab_arguments(url, requests=requests, clients=clients, table=table, address=address)
         try:
@@ -124,7 +124,7 @@ def ab(
             f"{tempfile.gettempdir()}: is this machine's disk full?"
         )
     failures = _failures(done, requests, page_bytes)
-    # A server that refuses all requests at once also keeps ab busy; that is not a bottleneck.
+    # A server that immediately refuses all requests also keeps ab busy; that is not a bottleneck.
     bottleneck = _bottleneck(done, clients) if failures < requests else ""
     duration_s = (_seconds("Time taken for tests", done.stdout) or done.duration_s) - done.idle_s
     answered = requests - failures
@@ -311,7 +311,7 @@ def _request_times(table: str) -> list[float]:
 
 
 def _without_refused(times_s: list[float], failures: int) -> list[float]:
-    """Return the times without those of requests refused at once, for which ab records a time of 0."""
+    """Return the times without those of immediately refused requests, for which ab records a time of 0."""
     refused = min(failures, times_s.count(0.0))
     return sorted(times_s)[refused:] if refused else times_s
 

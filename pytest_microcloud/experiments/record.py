@@ -31,9 +31,9 @@ Points = Callable[[Effort, Catalog], Sequence[Any]]
 class Axis:
     """The points at which `@pytest.mark.sweep` runs a test.
 
-    `points` is one of three things: a sequence of points for all efforts; a mapping from the name of an
-    effort ("quick", "standard", "paper") to a sequence; or a function that takes the effort and the catalog
-    and returns a sequence. `shown` converts a point to its text in the test's id.
+    `points` is a sequence of points for all efforts. It can also be a mapping from the name of an effort
+    ("quick", "standard", "paper") to a sequence, or a function that takes the effort and the catalog and
+    returns a sequence. `shown` converts a point to its text in the test's id.
     """
 
     points: Sequence[Any] | Mapping[str, Sequence[Any]] | Points
@@ -89,7 +89,7 @@ class Experiment(Description):
 
     @property
     def words(self) -> Iterator[str]:
-        """All points that are strings, of the axes that have the same points for every effort."""
+        """The points that are strings, of the axes whose points do not depend on the effort."""
         for axis in self.axes.values():
             if not callable(axis.points) and not isinstance(axis.points, Mapping):
                 yield from (point for point in axis.points if isinstance(point, str))
@@ -135,10 +135,10 @@ def shipped(name: str, **how: Any) -> Experiment:
 def axes(experiments: Mapping[str, Experiment], name: str) -> dict[str, Axis]:
     """Return a dict from name to axis, of all axes that a test of the experiment `name` can sweep over.
 
-    If several experiments have an axis of the same name, the experiment's own axis counts.
+    If several experiments have an axis of the same name, the axis of the experiment `name` is used.
     """
     found: dict[str, Axis] = {}
-    for experiment in reversed(list(experiments.values())):  # otherwise, the axis registered first counts
+    for experiment in reversed(list(experiments.values())):  # the axis registered first wins
         found |= experiment.axes
     return found | (dict(experiments[name].axes) if name in experiments else {})
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.experiments.deploy import Server
 
 SLOWEST_PAGES_PER_S = 2.0
-"""The load is aborted below this rate. The rate sets a timeout; it is not a limit."""
+"""The rate below which a load is aborted. It only sets a timeout: no verdict depends on it."""
 SERVER_START_S = 3.0
 PAGE_CPU_S = 0.002
 """CPU time of one page on a core with REFERENCE_MIPS."""
@@ -75,7 +75,7 @@ def capacity(server: Server, *, requests: int, most: int = MOST_CLIENTS) -> list
 
     def served(clients: int) -> bool:
         board.say(f"serving {setting}: trying {clients} clients")
-        one_more = clients + 1  # ab sends the first request alone, before all clients send at once
+        one_more = clients + 1  # ab sends the first request alone, before all clients send simultaneously
         seen = _ab(server, clients, max(requests, one_more))
         if seen.bottleneck:
             raise InvalidMeasurement(f"{board.name}: {seen.bottleneck}")
@@ -86,7 +86,7 @@ def capacity(server: Server, *, requests: int, most: int = MOST_CLIENTS) -> list
 
 
 def _highest_rung(rungs: Sequence[int], served: Callable[[int], bool]) -> int:
-    """Return the highest rung for which `served` is true, or 0. All lower rungs are assumed to be served."""
+    """Return the highest rung for which `served` is true, or 0. Rungs below a served rung count as served."""
     low, high = -1, len(rungs)
     while high - low > 1:
         middle = (low + high) // 2

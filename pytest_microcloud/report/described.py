@@ -29,7 +29,7 @@ class Described:
     def extend(self, catalog: Catalog) -> Catalog:
         """Return the catalog, extended by the experiments of the added runs that the catalog does not know.
 
-        An experiment that no run describes gets the metrics that were measured by tests of the experiment.
+        An experiment that no run describes gets the metrics that its tests measured.
         """
         measured = {
             name: Description(name=name, metrics=tuple(metrics.values()))

@@ -40,9 +40,9 @@ def as_csv(run: Run) -> str:
 def as_bencher(run: Run) -> str:
     """Return Bencher Metric Format (https://bencher.dev/docs/reference/bencher-metric-format/).
 
-    A benchmark is a board with the labels of a measurement, and a measure is a metric with its unit. The
-    value of a measure is the median over boots; the lower and upper values are the lowest and the highest
-    value of a boot. Invalid measurements are left out.
+    Each combination of a board and labels is a benchmark, and each metric with its unit is a measure. The
+    value of a measure is the median over boots; its lower and upper values are the minimum and the maximum
+    over boots. Invalid measurements are left out.
     """
     from pytest_microcloud.verdict.results import boot_values, per_boot
 
@@ -109,7 +109,10 @@ def _about(run: Run, entry: Entry) -> dict[str, Any]:
 
 
 def _drift(run: Run, entry: Entry) -> str:
-    """Return how a test's board drifted; empty for the gate's confirmation, which alternates both sides."""
+    """Return how a test's board drifted.
+
+    Empty for the gate's confirmation, in which drift affects both sides alike because their boots alternate.
+    """
     control = run.controls.get(entry.board)
     return "; ".join(control.drift) if control and not entry.stage else ""
 

@@ -22,14 +22,18 @@ if TYPE_CHECKING:
 
 VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 LONGEST_LOG = 200_000
-"""Most characters of a log on the page, from the log's end; the complete log is beside the run file."""
+"""Maximum length of a log on the page, in characters. The page has the end of the log; the complete log is
+beside the run file."""
 OWN_BYTES, ROW_BYTES = 100_000, 500
 """Size of pytest-html's script, style and environment table; size of a row without the test's name."""
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """How much a page shows: characters of each log, plots, the table of numbers, most boards (None: all)."""
+    """What a page shows.
+
+    `log` is the maximum length of a log in characters, and `boards` the maximum number of boards (None: all).
+    """
 
     log: int
     plots: bool

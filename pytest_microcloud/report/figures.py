@@ -41,12 +41,12 @@ from pytest_microcloud.verdict.results import Figure
 SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|KiB|MiB|GiB)?", re.ASCII)
 FACTORS = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 MOST_POINTS = 60
-"""Most points on a curve of sums; a curve with more points is thinned out."""
+"""Maximum number of points on a curve of sums; a curve with more points is thinned out."""
 TICKS = [digit * 10**power for power in range(4) for digit in (1, 2, 5)]
 MOST_FIGURES = 12
-"""Most figures of an experiment, since a run file may describe any number."""
+"""Maximum number of figures per experiment, since a run file may describe any number."""
 MOST_DEFAULTS = 4
-"""Most default figures of an experiment that describes no figures."""
+"""Maximum number of default figures, for an experiment that describes no figures."""
 MANY_DECADES = 1000.0
 
 Points = list[tuple[float, Figure]]
@@ -258,7 +258,7 @@ def _horizontal(chart: Chart, positions: Mapping[float, str]) -> dict[str, Any]:
 
 
 def _vertical(chart: Chart, plot: Plot) -> dict[str, Any]:
-    """Return the scale of a vertical axis. Over few decades, a logarithmic scale has more ticks."""
+    """Return the scale of a vertical axis. A logarithmic scale over few decades gets more ticks."""
     if "y" not in chart.log:
         return {"rangemode": "tozero"}
     drawn = [y for trace in plot.traces if "yaxis" not in trace for y in trace["y"] if y and y > 0]
@@ -267,7 +267,7 @@ def _vertical(chart: Chart, plot: Plot) -> dict[str, Any]:
 
 
 def _default_charts(experiment: Description, sources: Sequence[Source]) -> Iterator[Chart]:
-    """Yield default figures of an experiment: curves over a label whose values are numbers, or bars."""
+    """Yield default figures of an experiment: curves over a label with numeric values, otherwise bars."""
     first = experiment.headline_metric
     for metric in sorted(experiment.metrics, key=lambda metric: metric.name != first)[:MOST_DEFAULTS]:
         title, values = _title(metric), dict[str, set[str]]()

@@ -20,9 +20,10 @@ from pytest_microcloud.verdict import drift, outliers
 from pytest_microcloud.verdict.outliers import Fleet, Group, Rules
 
 MOST = ((200, 4000, 36), (50, 1000, 18), (10, 200, 6))
-"""Most rows of a table, dots of a plot, and strip plots: the first triple with a small page is used."""
+"""Maximum numbers of table rows, dots per plot, and strip plots. The first triple that makes the page small
+enough is used."""
 MOST_NAMES = 12
-"""Most boards that a sentence lists by name."""
+"""Maximum number of boards that a sentence lists by name."""
 
 
 def fleets(stored: Stored) -> list[Fleet]:

@@ -23,9 +23,10 @@ from pytest_microcloud.verdict.matrix import Cell, matrix
 from pytest_microcloud.verdict.results import Results, Subject
 
 MOST_CURVES = (32, 16, 8, 4)
-"""Most curves (a model under an OS release) on a plot: the first number with a small page is used."""
+"""Maximum number of curves (a model under an OS release) on a plot. The first number that makes the page
+small enough is used."""
 BOARDS_A_CURVE = 8
-"""Most listed boards, as a multiple of the most curves; each curve keeps at least one board."""
+"""Maximum number of listed boards per curve, on average; each curve keeps at least one board."""
 CLAIM_CLASS = {HOLDS: "mc-feasible", FAILS: "mc-infeasible"}
 
 
@@ -79,7 +80,7 @@ def _page(stored: Stored, catalog: Catalog, redactor: Redactor, most: int) -> st
 
 
 def _listed(results: Results, shown: Sequence[Subject], most: int) -> dict[Subject, list[str]]:
-    """Return a dict from subject to listed boards, `most` in all, spread evenly over the subjects."""
+    """Return a dict from subject to listed boards: about `most` in total, spread evenly over subjects."""
     ranked = sorted(
         (rank, place, name)
         for place, subject in enumerate(shown)

@@ -17,7 +17,7 @@ AT_TEARDOWN = "failed on teardown"
 
 
 def correct(file: Path, name: str) -> None:
-    """Turn the failures of tests with a property of that name into errors.
+    """Turn the failures of tests that have the property `name` into errors.
 
     An error gets `type="invalid"` if the property's value is "invalid". A missing or truncated file is left
     alone.

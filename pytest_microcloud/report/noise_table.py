@@ -17,7 +17,7 @@ simulation. >{most}: more than {most} boots. –: the gate ignores such a small 
 
 
 def text(found: Mapping[str, Noise]) -> str:
-    """Return the table: each board's median metric, noisiest metric, headline metrics, and control."""
+    """Return the table: each board's median noise, noisiest metric, headline metrics, and control."""
     rows = [row for noise in found.values() for row in _rows(noise)]
     lines = [*aligned([HEADS, *rows])] if rows else []
     if rows:

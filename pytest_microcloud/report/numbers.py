@@ -20,7 +20,7 @@ HEAD = ("board", "metric", "labels", "median", "p95", "p99", "samples")
 OVER_BOOTS = ("1st quartile", "3rd quartile", "boots")
 JUDGED = ("limit", "verdict")
 MOST_REMARKS = 3
-"""Most remarks shown on one metric. Each boot may have a different remark; the run file has all remarks."""
+"""Maximum number of remarks on a metric. Each boot may have a different one; the run file has them all."""
 
 Boots = dict[int, list[Measurement]]
 

@@ -28,9 +28,9 @@ LARGEST_BYTES = 6_000_000
 LONGEST = 400
 """Characters after which a text is cut; the run file has the complete text."""
 MOST_REASONS = 8
-"""Most reasons shown in a cell of the matrix. Each boot may have a different reason; the run file has all."""
+"""Maximum number of reasons in a matrix cell. Each boot may have a different one; the run file has all."""
 MOST_GAPS = 24
-"""Longest list in a board's fingerprint."""
+"""Maximum length of a list in a board's fingerprint."""
 OPEN_ROWS = 14
 """A table under a plot is unfolded initially if it has at most this many rows."""
 NUMERIC = ' class="mc-number"'
@@ -114,7 +114,7 @@ def heading(name: str, about: str, redactor: Redactor, *, emulated: bool) -> str
 
 
 def verdict_class(verdict: str, *, judged: bool = True) -> str:
-    """Return the CSS class of a verdict. A verdict without a limit behind it gets no colour."""
+    """Return the CSS class of a verdict. A verdict for which no limit was set gets no colour."""
     return f"mc-{escape(verdict.replace(' ', '-'))}" if judged else "mc-unjudged"
 
 

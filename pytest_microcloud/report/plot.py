@@ -28,7 +28,7 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 LIMITS, MARK, OLDER = {"group": "limits"}, {"mark": True}, {"older": True}
 """Kinds of legend entries: one entry for all limits, a list of marks, a folded list of older curves."""
 LONGEST = 80
-"""Longest name in a plot, in characters."""
+"""Maximum length of a name in a plot, in characters."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ HEAD = ("median", "1st quartile", "3rd quartile", "boots", P95, "limit", "verdic
 
 
 def head(quantiles: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return `HEAD` with more quantiles of all repetitions, such as "p99", sorted around p95."""
+    """Return `HEAD` with p95 and these quantiles of all repetitions, such as "p99", in ascending order."""
     before, after = HEAD[: HEAD.index(P95)], HEAD[HEAD.index(P95) + 1 :]
     return (*before, *sorted({P95, *quantiles}), *after)
 

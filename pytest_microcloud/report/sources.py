@@ -12,7 +12,7 @@ from pytest_microcloud.verdict.results import Figure, Results, Subject
 
 @dataclass(frozen=True)
 class Source:
-    """A board, or a model under an OS release; `name` is unique, and says whether it is emulated.
+    """A board, or a model under an OS release; `name` is unique, and says whether the source is emulated.
 
     `newest` is False for an OS release if a later one of the same model was measured, and for altered boards,
     which do not represent their model.

@@ -28,9 +28,9 @@ from pytest_microcloud.verdict.outliers import Compared, Fleet, Group, Rules
 HEAD = ("board", "metric", "labels", "value", "fleet’s median", "deviation", "z-score", "measured")
 DRIFT_HEAD = ("board", "metrics", "metric", "runs", "first", "last", "change", "noise", "drift")
 MOST_NAMED = len(COLOURS)
-"""Most boards of a fleet that have their own colour and marker: the boards that deviate most."""
+"""Maximum number of boards with a separate colour and marker in a fleet: those that deviate most."""
 MOST_LINES = 6
-"""Most curves over time (a metric of a board)."""
+"""Maximum number of curves over time (a metric of a board)."""
 WIDTH = 0.5
 """Width of a strip; the distance between two strips is 1."""
 MANY = 10.0
@@ -86,14 +86,17 @@ def _drawable(ratio: float | None) -> bool:
 
 
 def _most_deviating(values: Sequence[Compared[str]], most: int) -> list[Compared[str]]:
-    """Return the values that deviate most, in their order."""
+    """Return the `most` values that deviate most, in the order of `values`."""
     ranked = sorted(values, key=lambda v: -max(abs(v.z(board)) for board in v.readings))
     kept = {value.key for value in ranked[:most]}
     return [value for value in values if value.key in kept]
 
 
 def named(fleet: Fleet) -> dict[str, str]:
-    """Return a dict from each board that deviates to its legend entry; the last boards share an entry."""
+    """Return a dict from each board that deviates to its legend entry.
+
+    If more than MOST_NAMED boards deviate, those that deviate least share an entry.
+    """
     boards = list(dict.fromkeys(judged.board for judged in fleet.deviating))
     return {board: board if place < MOST_NAMED else OTHERS for place, board in enumerate(boards)}
 

@@ -3,7 +3,7 @@
 Each release has one value: the median of all its boots. A change point is a step between consecutive releases
 that is at least 5 % (the gate's smallest effect) and more than three times the noise. The noise is the
 standard error of the difference of the two medians, or the typical step of the series if that is larger. The
-noise is unknown unless there are three boots of each release or three other steps.
+noise is unknown unless each of the two releases has three boots, or the series has three other steps.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from pytest_microcloud.verdict.results import Results, Subject, point
 SMALLEST = 0.05
 TIMES_THE_NOISE = 3.0
 ENOUGH = 3
-"""Boots of a release, or other steps, needed to estimate the noise."""
+"""The noise estimate needs this many boots of each release, or this many other steps of the series."""
 MOST_ROWS = 60
-"""Most listed change points of metrics that are on no plot."""
+"""Maximum number of listed change points of metrics that are on no plot."""
 PER_IQR = 1 / 1.349
 PER_MAD = 1.4826
 OF_A_MEDIAN = 1.2533

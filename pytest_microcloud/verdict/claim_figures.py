@@ -11,9 +11,9 @@ from pytest_microcloud.verdict.results import Figure, Missing, Results, at_point
 class Figures:
     """The newest figures by model; `emulated` lists the models whose returned figures are emulated.
 
-    An emulated board's figure counts as missing if the board has a gap (something that was not emulated) that
-    begins with one of `needs`. If a metric depends on where the load came from, only figures with the load
-    from `place` count.
+    An emulated board's figure counts as missing if the board has a gap (a sentence about something that was
+    not emulated) that begins with one of `needs`. If a metric depends on where the load came from, only
+    figures with the load from `place` count.
     """
 
     def __init__(self, results: Results, needs: Sequence[str], place: str) -> None:

@@ -28,7 +28,7 @@ PAPERS_BOARDS = ("pi1b_256", "pi1b", "pi1bplus", "pi2b", "pi3b")
 REGIONS = ("ec2_dublin", "ec2_seoul", "ec2_singapore", "ec2_tokyo")
 VM = "t2_small"
 MATTERS = 0.05
-"""The smallest change that matters, as a share, as in the gate."""
+"""The smallest change that matters (a share): the same value as in the gate."""
 NO_SLOWER = 1 + MATTERS
 CARD_BYTES = 16e9
 """The capacity of the paper's SD card."""
@@ -61,7 +61,7 @@ class Claim:
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> Claim:
-        """Return a claim from its fields, in which lists may stand for tuples."""
+        """Return a claim from a dict of its fields; lists become tuples."""
         return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in plain.items()})  # type: ignore[arg-type]
 
     @property

@@ -22,7 +22,7 @@ class Comparison:
     """The result of comparing a candidate run with a baseline run, both given by id.
 
     `refused` and `warnings` are sentences that name the board; a refused board has no findings. `confirmed`
-    is True if suspects were measured again, in fresh boots of both sides.
+    is True if suspects (metrics that looked worse) were measured again, in fresh boots of both sides.
     """
 
     baseline: str
@@ -101,7 +101,7 @@ def _drift(theirs: str, ours: str, baseline: Run, candidate: Run) -> Iterator[st
 
 
 def _beside(finding: gate.Finding, drift: Collection[str]) -> gate.Finding:
-    """Return the finding; if the board drifted, mark the finding, and note the drift beside a change."""
+    """Return the finding, marked if the board drifted. The reason of a change or suspect then has a note."""
     if not drift:
         return finding
     changed = finding.verdict in (gate.REGRESSED, gate.IMPROVED) or gate.suspects([finding])
@@ -156,7 +156,7 @@ def reservations(old: Fingerprint, new: Fingerprint) -> Iterator[str]:
         yield "both sides ran the host's kernel: only real boards can show the effect of a kernel change"
     if bool(old.others_containers) != bool(new.others_containers):
         who = "the candidate" if new.others_containers else "the baseline"
-        yield f"containers of others ran only on {who}"
+        yield f"other users' containers ran only on {who}"
     known = [facts.card is not None and bool(facts.card.cid) for facts in (old, new)]
     if known[0] != known[1]:
         yield "it is not known whether the SD cards are the same: one side has no CID"

@@ -39,7 +39,7 @@ class History:
     _logs: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
     def add(self, session: Mapping[str, Reading]) -> None:
-        """Add a session's readings, except readings with doubts."""
+        """Add a session's readings, except those that are doubtful (`Reading.doubts`)."""
         logs = _logs({at: reading for at, reading in session.items() if not reading.doubts})
         self.sessions += bool(logs)
         for load, by_kind in logs.items():
@@ -109,7 +109,7 @@ def drifts(control: Control, history: History) -> tuple[str, ...]:
         for load, by_kind in _logs(session).items():
             for kind, value in by_kind.items():
                 share, sentence = _judged(load, kind, value, history)
-                rank = kind == CHANGE, share  # a change ranks before a start or end time
+                rank = kind == CHANGE, share  # a change during the session outranks a start or end time
                 if share > 1 and (load not in worst or rank > worst[load][0]):
                     at = (START, END) if kind == CHANGE else (kind,)
                     worst[load] = rank, "; ".join([sentence, *_doubts(session, at)])
@@ -117,7 +117,10 @@ def drifts(control: Control, history: History) -> tuple[str, ...]:
 
 
 def _judged(load: str, kind: str, value: float, history: History) -> tuple[float, str]:
-    """Return a value's distance from the usual value as a share of the allowed distance, and a sentence."""
+    """Return how far a value is from the usual value, and a sentence that says so.
+
+    The distance is a share of the allowed distance.
+    """
     limits, usual = rule(), history.values(load, kind)
     if len(usual) < limits.sessions_least:
         return 0.0, ""

@@ -24,15 +24,15 @@ RUNS = 600
 """Simulated pairs of runs for each number of boots: the share found is accurate to 1.6 %."""
 SEED = 2017
 VALUES = 4_000_000
-"""Most differences that are held in memory at once."""
+"""Maximum number of differences that are held in memory at a time."""
 
 
 def boots_needed(cv: float, change: float, rule: Rule, metrics: int) -> int | None:
     """Return how many boots per side the gate needs to find a change of one metric with a power of 80 %.
 
     `cv` is the metric's coefficient of variation from boot to boot, `change` a share. The gate compares
-    `metrics` metrics, and no other metric has changed. None if more than MOST_BOOTS are needed, or if the
-    rule ignores the change: a change up to the rule's smallest effect is found half of the time at best.
+    `metrics` metrics, and no other metric has changed. Returns None if more than MOST_BOOTS are needed. Also
+    None if the rule ignores the change: a change up to its smallest effect is found half of the time at best.
     """
     if change <= rule.effect:
         return None

@@ -35,7 +35,7 @@ class Drift:
 
     `times` is the change in multiples of the noise (positive is worse), and `threshold` is the threshold for
     `times`. `metric` is the metric that changed most. `levels` are its values relative to the board's median
-    over the runs, and `noise` is the noise of its steps as a share; both are None if there is no ratio.
+    over the runs, and `noise` is the noise of its steps as a share. Both are None if there is no ratio.
     """
 
     board: str

@@ -192,7 +192,7 @@ class Scale:
 
 
 class _Judged:
-    """One metric of one board: the values of both sides, and the p of the rank test. Makes the finding."""
+    """One metric of one board: the values of both sides, and the p of the rank test."""
 
     def __init__(self, key: Key, baseline: Series, candidate: Series, rule: Rule) -> None:
         self.key = key
@@ -279,7 +279,7 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def _wrong(key: str, value: object) -> str:
-    """Return what a rule's value should be; empty if the value is right."""
+    """Return what a rule's value should be; empty if the value is valid."""
     if key == "report_only":
         return "" if isinstance(value, bool) else "true or false"
     if key == "scale":

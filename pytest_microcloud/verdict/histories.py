@@ -1,8 +1,8 @@
 """The boards of stored runs with their latest figures, and the fleets that they form.
 
-The boards of a fleet can be compared with each other: they have one model, OS release, driver and emulation,
-but different SD cards. The runs of one board are compared as in the gate, so a new SD card starts a new
-history.
+The boards of a fleet can be compared with each other: they have the same model, OS release, driver and
+emulation. Their SD cards may differ. The runs of one board are compared as in the gate, so a new SD card
+starts a new history.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pytest_microcloud.runs.fingerprint import Fingerprint
 from pytest_microcloud.verdict.results import Point, Subject, boot_values, per_boot, subject_of
 
 LATEST = 10
-"""Most runs that are kept of each board."""
+"""Maximum number of runs that are kept per board: the newest."""
 
 Key = tuple[str, Point]
 """Metric and labels."""

@@ -15,7 +15,7 @@ class Cell:
     """A board's verdict on an experiment, the headline figure, and the reasons if it is not feasible.
 
     `judged` is False if "feasible" only means that no limit was set. `since` is the date of the
-    verdict's run, or empty if that is the newest run. `remark` has both in words.
+    verdict's run, or empty if that is the newest run. `remark` has `judged` and `since` in words.
     """
 
     verdict: str
@@ -57,7 +57,7 @@ def last_runs(runs: Iterable[Run]) -> dict[str, LastRun]:
 def matrix(entries: Iterable[Entry], experiments: Mapping[str, Description]) -> dict[str, dict[str, Cell]]:
     """Return a dict from board to a dict from experiment to cell.
 
-    The result has all boards with entries, and a cell for every experiment on each of these boards.
+    The result has all boards that occur in `entries`. Each board has a cell for every experiment.
     """
     entries = list(entries)
     boards = dict.fromkeys(entry.board for entry in entries)

@@ -15,7 +15,8 @@ from pytest_microcloud.verdict import control_drift, detection, gate
 
 CHANGES = (0.05, 0.10, 0.20)
 DEGREES_LEAST = 8
-"""Fewest boots of a metric, less one per run. With fewer, the error of the spread exceeds a quarter."""
+"""Fewest degrees of freedom of a spread: the boots of a metric, less one per run. With fewer, the standard
+error of the spread exceeds a quarter of the spread."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Spread:
 
 @dataclass
 class Noise:
-    """The noise of a board in its present state.
+    """The noise of a board in its present state: the OS release, SD card and host of its newest run.
 
     `metrics` is the number of metrics that the gate judges in the board's newest run. `spreads` has all
     metrics with enough boots. `degrees` is the largest number of boots of a metric, less one per run, because

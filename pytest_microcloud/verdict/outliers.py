@@ -2,7 +2,7 @@
 
 Each value is compared on the gate's scale for its metric (logarithm, ladder or count). The robust z-score of
 a value is the distance from the median over the boards, divided by 1.4826 MAD (Iglewicz and Hoaglin 1993).
-MAD has a lower bound: a z-score of `outlier` is at least the smallest change that matters to the gate.
+MAD has a lower bound, so a deviation below the gate's smallest change cannot reach a z-score of `outlier`.
 
 Among many values some deviate by chance. So a board is judged by groups of metrics that have a cause in
 common: the board's score in a group is the median over the group's values. The threshold for the z-score of
@@ -28,7 +28,7 @@ from pytest_microcloud.verdict.results import Subject
 PER_MAD = 1.4826
 """The ratio of standard deviation to median absolute deviation, for normally distributed values."""
 PER_MEAN_AD = 1.2533
-"""The ratio of standard deviation to mean absolute deviation, used if a metric has no smallest change."""
+"""The ratio of standard deviation to mean absolute deviation, used where the smallest change is 0."""
 LEVELS = (0.01, 0.001)
 """The levels (probabilities) of the two thresholds in each row of the rules."""
 
@@ -37,7 +37,7 @@ Member = TypeVar("Member", bound=Hashable)
 
 @dataclass(frozen=True)
 class Group:
-    """Metrics that are likely to deviate together; `title` reads as "writing to disk"."""
+    """Metrics that are likely to deviate together; `title` is a phrase such as "writing to disk"."""
 
     id: str
     title: str

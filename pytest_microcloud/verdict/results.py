@@ -99,7 +99,10 @@ class Newest:
 
 
 class Missing(Exception):
-    """A figure that no run has: `what` is the metric, `model` the board model, `how` how to measure it."""
+    """A figure that no run has. `what` is the metric, and `model` the board model.
+
+    `how` is text that follows them: the circumstances for which the figure is missing.
+    """
 
     def __init__(self, what: str, model: str = "", how: str = "") -> None:
         super().__init__(f"{what}{f' of {model}' if model else ''}{how}")

@@ -101,12 +101,15 @@ from tests.support.catalog_files import BOARD, LIMIT, WORKLOAD, without, written
             id="like that is not a string",
         ),
         pytest.param(
-            BOARD + 'like = "mine"', "boards.mine.like", "'mine' is itself like 'mine'", id="like itself"
+            BOARD + 'like = "mine"',
+            "boards.mine.like",
+            "the `like` references from 'mine' lead back to 'mine'",
+            id="like itself",
         ),
         pytest.param(
             BOARD + 'like = "two"\n[boards.two]\nlike = "three"\n[boards.three]\nlike = "mine"',
             "boards.three.like",
-            "'mine' is itself like 'three'",
+            "the `like` references from 'mine' lead back to 'three'",
             id="cyclic like",
         ),
         pytest.param(

@@ -140,12 +140,12 @@ def test_one_board_that_is_refused_leaves_the_others_to_be_compared(tmp_path: Pa
         (
             fingerprint(),
             fingerprint(others_containers=["db"]),
-            "containers of others ran only on the candidate",
+            "other users' containers ran only on the candidate",
         ),
         (
             fingerprint(others_containers=["db"]),
             fingerprint(),
-            "containers of others ran only on the baseline",
+            "other users' containers ran only on the baseline",
         ),
         (fingerprint(), fingerprint(card={}), "it is not known whether the SD cards are the same"),
     ],
