@@ -33,8 +33,8 @@ def take(
     are free until the timeout, no board is reserved, and the list is empty. A session never keeps some boards
     while it waits for more, because two such sessions could wait for each other. `wait_s` is the timeout;
     while a board is being cleaned up, the timeout is at least TIDYING_S. `say` is called once a minute with
-    the reasons. Connections to boards that are not reserved are closed. The connections of reserved boards end
-    with `threads`, because the kernel ends an ssh process with the thread that started it (see `processes`).
+    the reasons. Connections to boards that are not reserved are closed. The connections of reserved boards
+    end with `threads`: the kernel ends an ssh process with the thread that started it (see `processes`).
     """
     try:
         taken, reasons = _wait(boards, count, threads, wait_s, say)
