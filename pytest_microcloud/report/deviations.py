@@ -72,7 +72,7 @@ def _about(fleet: Fleet, board: str, rules: Rules) -> str:
 
 
 def rows(fleets: Sequence[Fleet]) -> Iterator[tuple[Cell, ...]]:
-    """Yield a row for each board and group of metrics that deviates, for the columns of `HEAD`."""
+    """Yield a table row (columns: `HEAD`) for each group of metrics in which a board deviates."""
     for fleet in fleets:
         for judged in fleet.deviating:
             point = judged.typical

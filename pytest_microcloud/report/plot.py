@@ -143,7 +143,7 @@ def head(quantiles: Iterable[str] = ()) -> tuple[str, ...]:
 
 
 def cells(figure: Figure, quantiles: Iterable[str] = ()) -> tuple[Cell, ...]:
-    """Return a figure's cells for the columns of `head`; the quartiles are over boots."""
+    """Return the table cells of a `Figure` (columns: `head`). The quartiles are those of the boots' values."""
     last, unit = figure.last, figure.last.unit
     first, third = figure.quartiles or (None, None)
     return (

@@ -78,7 +78,7 @@ class Trend:
 
     @property
     def name(self) -> str:
-        """Model and metric in one line."""
+        """The model and the metric, as a text without line breaks."""
         at = " ".join(self.labels.values())
         what = self.metric.partition(".")[2].replace("_", " ") or self.metric
         board = ", ".join(filter(None, (self.model, "emulated" if self.emulated else "", self.place)))

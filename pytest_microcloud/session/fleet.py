@@ -82,7 +82,7 @@ class Fleet:
         stop_all_at_once(dsession)
 
     def pytest_configure_node(self, node: WorkerController) -> None:
-        """Put the targets, the run, the baseline and the worker's place into the worker's input."""
+        """Send the worker the targets, the run, the baseline, and where the worker runs (`workerinput`)."""
         place = self._sites.of_worker(node.gateway.spec) or CONTROLLER
         node.workerinput[INPUT] = {**self._input, "place": place}
         if self._gateways is not None:

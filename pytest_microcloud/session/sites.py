@@ -56,9 +56,9 @@ def divide(config: pytest.Config, targets: Iterable[Target]) -> Sites:
     for site, spec in workers.items():
         if site and site not in there:
             raise UserMistake(
-                f"--tx {spec}: none of the chosen boards has microcloud_site={site}"
-                f"{did_you_mean([site], there)} (sites of the boards: {listed(there) or 'none'}). "
-                "Name the worker's site with //site=NAME in its spec"
+                f"--tx {spec}: this worker's site is {site}, but none of the chosen boards has "
+                f"microcloud_site={site}{did_you_mean([site], there)} (sites of these boards: "
+                f"{listed(there) or 'none'}). To set the worker's site, add //site=NAME to the spec"
             )
     for board, site in boards.items():
         if site not in workers and site:
