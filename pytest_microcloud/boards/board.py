@@ -1,4 +1,4 @@
-"""A board: a host of the inventory, reached over one SSH connection, locked and later restored by one run."""
+"""A board: a host that a run reaches over one SSH connection, locks for itself, and restores at the end."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ class Rebooted:
 
 
 class Board:
-    """One board of the inventory, powered on.
+    """One board of the inventory. `power_on` makes it ready for this run, and `power_off` restores it.
 
     `boot` counts the board's boots in this run, from 1, and `booted` identifies the current boot. `say` shows
-    the progress of an experiment. `run_id` labels everything that is created on the board. `wait_s` is how
+    a progress message. `run_id` labels everything that is created on the board. `wait_s` is how
     long to wait for a board that another session uses (s). `tools` maps each program that experiments run on
     the board to its Debian package. `purpose` says what this session uses the board for; other sessions that
     need the board show it. `gaps` lists the aspects of the model that are not emulated. `unwatched` lists the
@@ -125,7 +125,7 @@ class Board:
 
     @property
     def docker(self) -> DockerClient:
-        """A docker-py client of the board's engine, over the link."""
+        """A docker-py client of the board's engine, connected over SSH (see `Link.docker`)."""
         return self.link.docker()
 
     def holder(self) -> Holder | None:
@@ -163,7 +163,7 @@ class Board:
             self.link.open(self.driver.endpoint(), timeout_s=LOGIN_TIMEOUT_S, again=False)
 
     def power_on(self, *, wait: bool = False) -> None:
-        """Start (with `wait`, in a turn), connect, lock the board, and read its facts. Raises BoardError."""
+        """Boot the board (if `wait`, once CPUs are free), lock it, and read its facts. Raises BoardError."""
         self.driver.start()
         boot_s = self.driver.boot_timeout_s
         with self.turn(wait=wait):  # without, measurements wait for these CPUs, but the boot does not
@@ -181,7 +181,7 @@ class Board:
         self.unwatched, self.others = health.unwatched(self), health.others(self)
 
     def _take_lock(self) -> None:
-        """Take the lock. While this session waits, the holder's experiments may reboot the board."""
+        """Take the lock. Reconnect if the session that holds the lock reboots the board in the meantime."""
         deadline = time.monotonic() + self._wait_s
         while True:
             try:
@@ -196,14 +196,14 @@ class Board:
                     time.sleep(min(HOLDER_FIRST_S, max(0.0, deadline - time.monotonic())))
 
     def _prepare(self) -> None:
-        """Open the ledger (see `undo`), and install missing tools if the inventory allows it."""
+        """Create the board's ledger of changes, and install missing tools if the inventory allows it."""
         self.ledger.open()
         if self.target.install:
             install.install(self.link, self._tools, self.ledger, self.say)
 
     @contextlib.contextmanager
     def turn(self, *, wait: bool = True) -> Iterator[None]:
-        """Reserve the CPUs of this machine that a measurement takes; see `host_share.of_measurement`."""
+        """Reserve this machine's CPUs (see `host_share.of_measurement`) for a measurement in this context."""
         with turns.turn(host_share.of_measurement(self.driver), self.say, wait=wait) as waited_s:
             self.waited_s += waited_s
             self.driver.before_measurement()
@@ -211,7 +211,7 @@ class Board:
 
     @contextlib.contextmanager
     def load_turn(self) -> Iterator[None]:
-        """Reserve the CPUs of this machine that a load takes; see `host_share.of_load`."""
+        """Reserve this machine's CPUs (see `host_share.of_load`) for generating load in this context."""
         with turns.turn(host_share.of_load(self.driver, self.model, self.address), self.say) as waited_s:
             self.waited_s += waited_s
             yield
@@ -227,13 +227,13 @@ class Board:
         """Record in the board's ledger the shell command that reverts a change, before the change is made.
 
         The command runs as root when the board is released, or later if this process is killed or the board
-        loses its power. It must be safe to run more than once. Returns the number of the note in the ledger,
-        for `revert`. Raises BoardError.
+        loses its power. It must be safe to run more than once. Returns the number under which the ledger
+        keeps the command, for `revert`. Raises BoardError.
         """
         return self.ledger.note(command)
 
     def revert(self, note: str) -> None:
-        """Revert now the change with this note in the ledger. Raises BoardError."""
+        """Run now the command that `undo` recorded under the number `note`. Raises BoardError."""
         self.ledger.revert(note)
 
     def watch(self, expected: Collection[str] = ()) -> AbstractContextManager[health.Watching]:
@@ -244,7 +244,7 @@ class Board:
         return health.Watch(self, expected)
 
     def read_control(self) -> control.Reading:
-        """Wait for free CPUs on this machine, and run the loads of the control. Raises BoardError."""
+        """Wait for free CPUs on this machine, then time the loads of the control. Raises BoardError."""
         self.say("control")
         with self.turn(), health.Watch(self, settle_s=control.SETTLE_S) as watch:
             reading = control.run(self.link, self.ledger)
@@ -263,7 +263,7 @@ class Board:
         self.logs.begin()
 
     def exchange(self, driver: Driver) -> None:
-        """Stop this board's driver, and boot the board that `driver` provides. Raises BoardError."""
+        """Stop the current driver, and boot the board with `driver` and its OS image. Raises BoardError."""
         before = self.booted
         with contextlib.suppress(BoardError):  # a badly flashed board may be unreachable
             before = facts.boot_identity(self.link)
@@ -358,7 +358,7 @@ class Board:
             self._prepare()
 
     def power_off(self, *, keep: bool = False) -> None:
-        """Revert all changes on the board and release it; with `keep`, hand it over to the next run.
+        """Revert all changes on the board and release it; with `keep`, leave it running for the next run.
 
         Raises BoardError if a change could not be reverted.
         """
@@ -374,7 +374,7 @@ class Board:
                 self.driver.stop(keep=keep)
 
     def settle(self, *, timeout_s: float = ENGINE_TIMEOUT_S) -> None:
-        """Wait until the board's engine responds, and read the facts of this boot."""
+        """Wait until the board's engine responds, and read the facts of the current boot."""
         deadline = time.monotonic() + timeout_s
         while True:
             try:

@@ -1,11 +1,11 @@
-"""Command lines that any login shell of a board's user can run."""
+"""Builds command lines that work in any login shell that a board's user may have."""
 
 from __future__ import annotations
 
 import shlex
 
 START = b"-- pytest-microcloud --\n"
-"""Printed before a command's own output; earlier output comes from the shell's start-up files."""
+"""The marker between the output of the shell's start-up files and the output of a command."""
 LONGEST = 120
 """Maximum length of a command in a message, in characters."""
 _NO_SUDO = (
@@ -44,6 +44,6 @@ def marked(line: str) -> str:
 
 
 def named(command: str) -> str:
-    """Return the first line of a shell command, short enough for a message."""
+    """Return the text by which messages refer to a shell command: its first line, shortened if necessary."""
     first = next((line.strip() for line in command.splitlines() if line.strip()), "")
     return first if first == command.strip() and len(first) <= LONGEST else f"{first[:LONGEST]} …"

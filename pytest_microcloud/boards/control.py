@@ -20,9 +20,9 @@ DEADLINE_S = 30.0
 SETTLE_S = 3.0
 """Time for earlier operations of the session to finish, such as removing containers."""
 PER_S = 100
-"""The units of the board's uptime in one second: /proc/uptime has two decimal places."""
+"""How many units of time one second has in the script: /proc/uptime has two decimal places."""
 LEAST = 5
-"""The shortest total time of a load's passes that can be measured, in 1/PER_S seconds."""
+"""The shortest measurable time that all passes of a load take together, in units of 1/PER_S seconds."""
 
 # Another user may have created the directory, for example as a link to a place where root should not write.
 _SCRIPT = f"""
@@ -48,10 +48,10 @@ control() {{ # load, shortest time, most passes, programs…
 
 @dataclass(frozen=True)
 class Reading:
-    """One reading of the control.
+    """The times of the control's loads on a board, measured once.
 
     `times_s` maps each load to the time of one pass (s). `left_out` maps the loads that were not timed to the
-    reasons. `doubts` are the reasons why a measurement at the time of the reading would have been invalid.
+    reasons. `doubts` are the reasons why a measurement at the same time would have been invalid.
     """
 
     times_s: Mapping[str, float]
@@ -60,7 +60,7 @@ class Reading:
 
 
 def run(link: Link, ledger: Ledger) -> Reading:
-    """Run all loads, one after another, in one command on the board. Raises BoardError."""
+    """Run all loads of the control, one after another, and return their times. Raises BoardError."""
     note = ledger.note(f"rm -rf {DIRECTORY}")
     try:
         done = link.run(script(loads().values()), root=True, timeout_s=DEADLINE_S)
@@ -80,7 +80,7 @@ def script(of: Iterable[Load]) -> str:
 
 
 def parsed(output: str) -> Reading:
-    """Parse the script's lines: `took LOAD PASSES HUNDREDTHS-OF-A-SECOND` or `left LOAD REASON`."""
+    """Parse the output of `script`: lines `took LOAD PASSES HUNDREDTHS-OF-A-SECOND` or `left LOAD REASON`."""
     times_s: dict[str, float] = {}
     left_out = dict.fromkeys(loads(), "it did not finish")
     for line in output.splitlines():

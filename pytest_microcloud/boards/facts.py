@@ -160,7 +160,7 @@ def read(link: Link, *, hardware: bool = True, engine: bool = True) -> Facts:
 
 
 def key_values(output: str) -> dict[str, str]:
-    """Parse the script's `key=value` lines. If a key occurs more than once, its first value counts."""
+    """Parse `key=value` lines that a board printed. If a key is repeated, its first value counts."""
     reported: dict[str, str] = {}
     for line in output.split("\n"):
         key, equals, value = line.partition("=")
@@ -170,7 +170,7 @@ def key_values(output: str) -> dict[str, str]:
 
 
 def parsed(reported: Mapping[str, str], memory_bytes: int, info: object, version: object) -> Facts:
-    """Return the facts in a board's report and its engine's `/info` and `/version`, which are untrusted."""
+    """Return the facts from a board's report and its engine's replies to /info and /version (untrusted)."""
     info, version = (answer if isinstance(answer, dict) else {} for answer in (info, version))
     release = {key.removeprefix("os."): _unquoted(reported[key]) for key in reported if key.startswith("os.")}
     components = _components(version)

@@ -19,7 +19,7 @@ POLL_S = 4.0
 """Mean time between two attempts to reserve boards. The actual time is random, so that two sessions do not
 block each other forever."""
 AT_ONCE = 8
-"""After a board was not free, ask at least this many at once: every board that is down costs a timeout."""
+"""If a board was not free, ask at least this many at once next: each board that is down costs a timeout."""
 RACE_S = 30.0
 """How long to keep trying if another session takes a board that was free a moment before."""
 
@@ -114,7 +114,7 @@ def _reserve(boards: Sequence[Board], count: int, threads: Executor, reasons: di
 
 
 def _reserved(board: Board) -> str:
-    """Reserve a board; return why this is not possible, or an empty string."""
+    """Reserve a board. Return an empty string on success, otherwise the reason for the failure."""
     try:
         board.reserve()
     except BoardError as error:

@@ -1,4 +1,4 @@
-"""Frequent, cheap readings of a board's memory."""
+"""Reads how much memory a board uses, cheaply enough to do so often during a measurement."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Gauge(Shell):
         super().__init__(link, _SCRIPT, "its memory")
 
     def read(self) -> Reading:
-        """Read the memory once."""
+        """Return the current state of the board's memory."""
         fields = " ".join(self.ask()).split()
         try:
             total, available, swapped, uptime = fields

@@ -35,7 +35,7 @@ SETTLE_S = 20.0
 """Time for the session's own preparations to finish. Load after that time comes from something else."""
 RECOVERY_S = 60.0
 BUSY = 0.9
-"""Share of a CPU's time. At this load, a governor runs the CPU at the CPU's highest allowed frequency."""
+"""Above this share of its time, a CPU counts as busy: the governor should run it at the highest frequency."""
 SINCE_BOOT = 16
 """The low bits of the firmware's throttling report describe the present. The same bits, shifted left by this
 number, describe the time since boot."""
@@ -136,7 +136,7 @@ class Watch:
             self._reader.close()
 
     def _begin(self) -> Vitals:
-        """Wait until the session's preparations no longer load the board, and return the board's state."""
+        """Wait (at most `settle_s`) until the board is no longer busy with preparations; return its state."""
         if "load" in self._expected:
             return self._reader.whole()
         before, window_s, started = self._reader.brief(), WINDOW_S, time.monotonic()
@@ -150,7 +150,7 @@ class Watch:
             before, window_s = now, 2 * window_s
 
     def _poll(self) -> None:
-        """Read the state every POLL_S, until the watch ends or the board is unreachable (see `_finish`)."""
+        """Read the board's state every POLL_S, until the watch ends or the board is unreachable."""
         while not self._over.wait(POLL_S):
             try:
                 self._seen.append(self._reader.brief())
@@ -169,7 +169,7 @@ class Watch:
         self._seen.append(last)
 
     def _last(self) -> Vitals:
-        """Read the state once more, over a new connection if needed: the board may have rebooted."""
+        """Read the board's final state, over a new connection if needed: the board may have rebooted."""
         try:
             return self._reader.whole()
         except (LinkError, DeadlineExceeded):
@@ -229,7 +229,10 @@ def _killed_unseen(first: Vitals, last: Vitals) -> bool:
 
 
 def judged(seen: Sequence[Vitals]) -> list[Finding]:
-    """Return the findings in chronological readings of a board. Only the first and last are not brief."""
+    """Return the symptoms that a board showed. `seen` are its states in order of time.
+
+    Only the first and the last state are complete; the others come from `VitalsReader.brief`.
+    """
     if len(seen) < 2:
         return []
     first, last = seen[0], seen[-1]
@@ -257,9 +260,9 @@ def _clock(first: Vitals, last: Vitals) -> Iterator[Finding]:
 
 
 def _supply(first: Vitals, later: Sequence[Vitals]) -> Iterator[Finding]:
-    """Yield the findings in the firmware's bits, the voltage alarm and the kernel log.
+    """Yield the symptoms that the firmware's throttling bits, the voltage alarm and the kernel log show.
 
-    A bit for the time since boot counts only if the bit was not set in the first reading.
+    A bit that describes the time since boot counts only if it was not set when the watch began.
     """
     at_first = next((v.throttled for v in (first, *later) if v.throttled is not None), 0)
     for vitals in (first, *later):
@@ -279,7 +282,7 @@ def _supply(first: Vitals, later: Sequence[Vitals]) -> Iterator[Finding]:
 
 
 def standing(seen: Vitals) -> list[Finding]:
-    """Return the findings in one reading: supply and throttling since boot, and the current temperature."""
+    """Return the symptoms in a board's state: low voltage and throttling since boot, and heat now."""
     bits = (seen.throttled or 0) | (seen.throttled or 0) >> SINCE_BOOT
     texts: dict[str, list[str]] = {}
     for number, (symptom, what) in enumerate(BITS):
@@ -301,7 +304,7 @@ def _heat(seen: Sequence[Vitals]) -> Iterator[Finding]:
 
 
 def _frequency(seen: Sequence[Vitals]) -> Iterator[Finding]:
-    """Yield a finding for each clock that was below its expected frequency while its CPUs were busy.
+    """Yield a finding for each CPU clock that was below its expected frequency while its CPUs were busy.
 
     A reading counts only if the CPUs were busy both before and after the reading.
     """

@@ -25,9 +25,9 @@ def of_measurement(driver: Driver) -> float:
 def of_load(driver: Driver, model: BoardModel, address: str) -> float:
     """Return how many CPUs of this machine the load on a board takes.
 
-    The result is the larger of two numbers: the load generator's CPUs; and all CPUs, multiplied by the
-    board's share of this machine's network speed. For an emulated board, the result is 0: `of_measurement`
-    includes the load generator, and the load does not use this machine's network.
+    If the board's network is a tenth as fast as this machine's, its load takes a tenth of this machine's
+    CPUs, but at least LOAD_GENERATOR_CPUS. For an emulated board, the result is 0: `of_measurement` includes
+    the load generator, and the load does not use this machine's network.
     """
     if driver.host_cpus:
         return 0.0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CODE = re.compile(r"[0-9a-f]{1,8}", re.IGNORECASE)
 MEANING = 0xFFFFFF
-"""The bits of a code that identify the board. The bits above are flags: overvoltage, OTP, voided warranty."""
+"""The bits of a revision code that identify the board. Higher bits are flags (overvoltage, OTP, warranty)."""
 
 
 @dataclass(frozen=True)
@@ -117,14 +117,14 @@ def _by_tree(compatible: Sequence[str], tree_model: str | None) -> Identity | No
 
 
 def _alike(board: Identity, models: Iterable[BoardModel]) -> list[BoardModel]:
-    """Return the models of a board's kind. If some of them have the board's RAM, return only these."""
+    """Return those `models` that are of the board's kind and have its RAM, or else all of its kind."""
     of_kind = [model for model in models if board.kind in {kind for kind, _ in _kinds(model)}]
     exactly = [model for model in of_kind if (board.kind, board.ram_bytes) in _kinds(model)]
     return exactly or of_kind
 
 
 def _kinds(model: BoardModel) -> set[tuple[str, int | None]]:
-    """Return pairs of a kind that boards of the model report and their RAM (bytes; None if unknown)."""
+    """Return what boards of a model may report: pairs of `Identity.kind` and RAM (bytes; None if unknown)."""
     decoded = [found for code in model.revision_codes if (found := by_code(code))]
     kinds: set[tuple[str, int | None]] = {(found.kind, found.ram_bytes) for found in decoded}
     return kinds | {(entry, None) for entry in model.compatible}

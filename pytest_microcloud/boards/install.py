@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.undo import Ledger
 
 ALWAYS = {"7z": "p7zip-full"}
-"""Programs that are installed in addition to the tools of the registered experiments."""
+"""A dict from programs to Debian packages, installed in addition to the tools of registered experiments."""
 UPDATE_TIMEOUT_S = 600
 INSTALL_TIMEOUT_S = 1800
-"""Unpacking takes minutes on a board with one slow core and a slow card."""
+"""Timeout of an installation: unpacking takes minutes on a board with one slow core and a slow card."""
 DIRECTORY = "/var/tmp/microcloud-apt"  # noqa: S108 - on the board's disk, unlike /tmp
 _APT = (
     "export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C; "
@@ -79,7 +79,7 @@ def install(link: Link, tools: Mapping[str, str], ledger: Ledger, say: Callable[
 
 
 def _coming(link: Link, packages: list[str]) -> list[str]:
-    """Return `packages` and their missing dependencies.
+    """Return the packages that apt would install: `packages` and their missing dependencies.
 
     Raises ToolMissing if apt would change or remove an installed package.
     """
@@ -95,7 +95,7 @@ def _coming(link: Link, packages: list[str]) -> list[str]:
 
 
 def _new(link: Link, coming: list[str]) -> list[str]:
-    """Return the packages of `coming` that have no configuration files on the board yet."""
+    """Return the packages of `coming` to purge later: those without configuration files on the board now."""
     asked = link.run(
         f"dpkg-query -W -f '${{db:Status-Abbrev}}${{Package}}\\n' {shlex.join(coming)}", check=False
     )

@@ -40,7 +40,7 @@ REMEDIES = {
 
 @dataclass
 class State:
-    """The state of a board; None means unknown.
+    """Whether a board can be used now, and what is known about it; None means unknown.
 
     `problems` are the reasons why the board is unfit for a session. `reachable` is None if no connection was
     tried, and `right_model` is None if the hardware was not recognised. `what` describes a board that this
@@ -132,7 +132,7 @@ def _in_time(known: State, thread: threading.Thread) -> State:
 
 
 def _fill_in(known: State, driver: Registration, context: DriverContext, link: Link) -> None:
-    """Read a board's state into `known`. The thread that opened the connection also closes it."""
+    """Read a board's state and store it in `known`. The thread that opened the connection also closes it."""
     try:
         if known.out_of_service is None:
             with _noted(known):
@@ -181,7 +181,7 @@ def _identify(known: State, driver: Driver, context: DriverContext, link: Link) 
 
 @contextmanager
 def _noted(known: State) -> Iterator[None]:
-    """Add an error to the board's problems instead of raising it."""
+    """Add an error in this context to `known.problems` instead of raising it."""
     try:
         yield
     except BoardError as error:

@@ -69,7 +69,7 @@ ENFORCED_OPTIONS = (
 
 @dataclass(frozen=True)
 class Completed:
-    """The outcome of a command on the board."""
+    """The exit status and output of a command that ran on the board."""
 
     status: int
     stdout: str
@@ -347,7 +347,7 @@ class Link:
         return ssh_errors.reason(self.board, _tail(self._log), by_hand, known_hosts, verbosely)
 
     def _forward(self) -> None:
-        """Forward the engine's socket, once per connection. This succeeds even without a running engine."""
+        """Forward the engine's socket to this machine, once per connection. The engine need not run."""
         if self._socket.exists():
             return
         forward = ["-O", "forward", "-L", f"{self._socket}:{self.endpoint.docker_socket}"]

@@ -127,7 +127,7 @@ _NEEDS_BASH = "command -v bash >/dev/null || { echo 'cannot bash: not found'; ex
 
 @dataclass(frozen=True)
 class Holder:
-    """The holder of a lock. `since` is when the lock was taken (controller's clock, in s since the epoch).
+    """The session that has locked a board, since the time `since` (s since the epoch, controller's clock).
 
     `tidying` is whether the session has ended and the board is being cleaned up.
     """
@@ -272,7 +272,7 @@ class Lock:
         return None
 
     def _line(self, keeper: subprocess.Popen[bytes], deadline: float) -> str | None:
-        """Return the next line of the keeper's output; None at the end of the output."""
+        """Return the next line of the keeper's output; None at its end. Raises DeadlineExceeded."""
         if keeper.stdout is None:
             return None
         while b"\n" not in self._unread:

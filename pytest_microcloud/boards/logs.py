@@ -1,4 +1,4 @@
-"""A board's journal and kernel log since the start of a run, and the causes of failures that they show.
+"""Reads a board's journal and kernel log since a run began, and finds causes of failures in them.
 
 Each method runs one command on the board, with limits on time and size.
 """
@@ -87,7 +87,7 @@ class Logs:
         self._began = ""
 
     def begin(self) -> None:
-        """Record the current end of the logs, where `log` and `cause` start."""
+        """Remember where the logs end now, so that `log` and `cause` report only what is logged later."""
         lines = [*self._link.run(_BEGIN, root=True, timeout_s=30).stdout.splitlines(), *[""] * 4]
         names = ("boot", "since", "killed_before", "cursor", "disks_before")
         values = [*lines[:4], "\n".join(lines[4:]).strip()]

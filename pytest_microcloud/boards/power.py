@@ -38,7 +38,7 @@ def flash(board: str, command: str, image: str) -> None:
 def _run(
     board: str, variable: str, command: str, timeout_s: float, more: Mapping[str, str] | None = None
 ) -> float:
-    """Run a command of the inventory without a shell, and return the time at which it ended.
+    """Run the command in an inventory variable, without a shell. Return the controller's time at its end.
 
     Raises BoardError. Its message quotes the last line of output, but not the command's arguments, which may
     contain passwords.

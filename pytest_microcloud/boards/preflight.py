@@ -92,7 +92,7 @@ def missing(link: Link, tools: Iterable[str]) -> list[str]:
 
 
 def by_hand(packages: Iterable[str]) -> str:
-    """Return the command that installs Debian packages permanently."""
+    """Return the command with which a user can install Debian packages permanently, for error messages."""
     return f"apt-get install {' '.join(packages)}"
 
 

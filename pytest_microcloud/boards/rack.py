@@ -79,7 +79,7 @@ class Rack:
         self._engine: DockerClient | None = None
         self._lease: lease.Lease | None = None
         self.not_cleaned_up: list[str] = []
-        """Descriptions of what could not be cleaned up."""
+        """Messages about everything that `close` could not clean up."""
 
     @property
     def boards(self) -> Mapping[str, Board]:
@@ -87,7 +87,7 @@ class Rack:
         return self._boards
 
     def narrow(self, names: Collection[str]) -> None:
-        """Use only these boards."""
+        """Limit this rack to the boards with these names."""
         self.targets = {name: target for name, target in self.targets.items() if name in names}
 
     def reserve(self, count: int, say: Callable[[str], None]) -> dict[str, str]:

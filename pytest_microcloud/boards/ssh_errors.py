@@ -128,11 +128,12 @@ def reason(
     known_hosts: Callable[[], str],
     verbosely: Callable[[], str],
 ) -> LinkError:
-    """Return the error for ssh's messages. `by_hand` is an ssh command that asks about unknown host keys.
+    """Return the error that explains why ssh did not connect, given its messages in `output`.
 
-    `known_hosts` returns the files in which ssh looks up host keys. `verbosely` connects a second time and
-    returns the output of `ssh -v`, because only that output has the fingerprint of an unknown host key.
-    Unlike ssh-keyscan, `ssh -v` works through a jump host.
+    `by_hand` is an ssh command that asks the user whether to accept an unknown host key. `known_hosts`
+    returns the files in which ssh looks up host keys. `verbosely` connects a second time and returns the
+    output of `ssh -v`, because only that output has the fingerprint of an unknown host key. Unlike
+    ssh-keyscan, `ssh -v` works through a jump host.
     """
     if found := CHANGED.search(output):
         return _changed(board, found["host"], output, by_hand)

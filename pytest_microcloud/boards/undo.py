@@ -116,7 +116,7 @@ def script(socket: str) -> str:
 
 
 def unload(image: str) -> str:
-    """Return the note to record before an image is loaded onto the board."""
+    """Return the command that removes an image. Note it in the ledger before the image is loaded."""
     return f"unload {shlex.quote(image)}"
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PAGE_BYTES = 4096
 UNDER_VOLTAGE = re.compile("under-?voltage detected", re.IGNORECASE)
 SEVERAL = ("zone", "clock", "due", "alarm")
-"""Keys that a board reports once per thermal zone, clock or alarm, whose name follows the key."""
+"""Keys that occur several times in a board's report. A zone's, clock's or alarm's name follows."""
 THROTTLED = re.compile(r"(?:throttled=)?(?:0x)?([0-9a-f]{1,8})", re.IGNORECASE)
 
 # An empty request (a brief reading) starts no process, except vcgencmd if the kernel does not report the
@@ -143,7 +143,7 @@ class Clock:
 
 @dataclass(frozen=True, kw_only=True)
 class Vitals:
-    """The state of a board at one moment. A value is None if the board or a brief reading does not have it.
+    """The state of a board at one moment. A value that was not read or is not available is None.
 
     `zones_c` maps thermal zones to temperatures. `clocks` maps the first CPU of each clock to that clock.
     `implausible` describes readings outside the possible range.
@@ -178,7 +178,7 @@ class Vitals:
 
     @property
     def changes(self) -> bool:
-        """Whether a brief reading has values that change, so that repeated readings are useful."""
+        """Whether repeated brief readings are useful, because the board reports values that change."""
         return self.throttled is not None or self.alarm is not None or bool(self.zones_c or self.clocks)
 
     @property
@@ -356,7 +356,7 @@ def _bits(reported: str) -> int | None:
 
 
 def _swapped(reported: dict[str, str], inside: bool) -> int | None:
-    """Return the pages swapped in and out since boot; for a container, the pages that are now in swap."""
+    """Return how many pages were swapped in and out since boot; for a container, how many are in swap now."""
     if inside:
         return _whole(_scaled(_number(reported, "own_swap_bytes"), 1 / PAGE_BYTES))
     went_in, went_out = _number(reported, "pswpin"), _number(reported, "pswpout")

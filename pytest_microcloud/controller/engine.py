@@ -68,7 +68,7 @@ def _knock(path: str) -> None:
 
 
 def _version(url: str) -> str:
-    """Return the version and API of an engine that is too old for docker-py."""
+    """Return a text with the version and API version of an engine that is too old for docker-py."""
     from docker import APIClient
     from docker.constants import MINIMUM_DOCKER_API_VERSION
 
@@ -92,7 +92,7 @@ def host_engine() -> DockerClient:
 
 @contextmanager
 def explained(board: str, step: str) -> Iterator[None]:
-    """Convert docker-py's exceptions in the context to an EngineError that names board and step."""
+    """Convert docker-py's exceptions in the context to an EngineError that names `board` and `step`."""
     import requests.exceptions
     from docker.errors import DockerException
 
@@ -142,9 +142,10 @@ def ended(
     timeout_s: float,
     **options: Any,
 ) -> Iterator[Container]:
-    """Run a container to its end, yield it, and remove it afterwards. `options` are options of docker-py.
+    """Run a container, yield it after its end, and remove it when the context ends.
 
-    Raises EngineError if the exit status is not 0, DeadlineExceeded if the container does not end in time.
+    `options` are docker-py's options for creating a container. Raises EngineError if the exit status is not
+    0, and DeadlineExceeded if the container does not end in time.
     """
     with explained(board, step):
         container = engine.containers.create(image, list(command), **options)

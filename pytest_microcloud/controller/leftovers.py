@@ -55,7 +55,11 @@ def clean(engine: DockerClient, run_id: str | None = None, *, kept: bool = False
 
 
 def _has_ended(found: dict[str, str], alive: set[str]) -> bool:
-    """Return whether the run with these labels has ended: it has no lease, and its lock is free."""
+    """Return whether a run is known to have ended. `found` are the labels of an object of that run.
+
+    It has ended if it is not in `alive` (the runs whose leases are held), and the lock of its workspace is
+    free. If the labels name no lease, the run is not known to have ended.
+    """
     if LEASE_LABEL not in found or found[RUN_LABEL] in alive:
         return False
     return not workspace.alive(Path(found.get(LOCK_LABEL) or workspace.lock_of(found[RUN_LABEL])))

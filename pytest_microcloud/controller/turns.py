@@ -1,8 +1,8 @@
 """Shares this machine's CPUs among all sessions: a measurement waits until enough CPUs are free.
 
-A measurement's turn consists of locks on bytes of a file, which end with the process that holds them. A byte
-stands for a twentieth of a CPU. The measurement that is first in the queue locks the queue's byte, so that no
-smaller measurement overtakes it.
+A measurement reserves CPUs by locking bytes of a file. The kernel releases the locks when the process ends.
+A byte stands for a twentieth of a CPU. The measurement that is first in the queue locks the queue's byte, so
+that no smaller measurement overtakes it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from pathlib import Path
 
 FILE = "microcloud-turns"
 DIRECTORY = "MICROCLOUD_TURNS_DIRECTORY"
-"""Environment variable with the file's directory, for processes that have a private temporary directory."""
+"""Environment variable with the lock file's directory, for processes with a private temporary directory."""
 PER_CPU = 20
 POLL_S = 0.1
 SAY_EVERY_S = 60.0
 QUEUE, ALONE, AWAKE = range(1 << 40, (1 << 40) + 3)
-"""Bytes after the CPUs' bytes: for the queue, for preparing shared images, and for keeping CPUs awake."""
+"""Bytes of the lock file that stand for the queue, preparing shared images, and keeping CPUs awake."""
 
 
 @contextmanager
@@ -60,13 +60,13 @@ def alone(say: Callable[[str], None]) -> Iterator[None]:
 
 @contextmanager
 def first_to_keep_awake() -> Iterator[bool]:
-    """Yield True if this process has to keep the CPUs awake, because no other process does."""
+    """Yield whether this process has to keep the CPUs awake: True if no other process does so."""
     with _opened() as handle:
         yield _lock(handle, AWAKE)
 
 
 def _take(handle: int, wanted: int, there: int, *, some: bool = False) -> int:
-    """Lock `wanted` of the first `there` bytes. If too few are free, lock none.
+    """Lock `wanted` of the lock file's first `there` bytes. If too few are free, lock none.
 
     With `some`, lock the free bytes even if they are too few. Return how many were free, at most `wanted`.
     """
@@ -100,7 +100,7 @@ def _repeat(attempt: Callable[[], bool], say: Callable[[str], None], what: str) 
 
 
 def _lock(handle: int, byte: int, kind: int = fcntl.F_WRLCK) -> bool:
-    """Lock a byte, or unlock the byte if `kind` is F_UNLCK. Return False if another file handle locks it.
+    """Lock a byte of the file, or unlock it if `kind` is F_UNLCK. Return False if it is locked elsewhere.
 
     The lock belongs to the open file and not to the process, so that each thread can have its turn.
     """
@@ -114,7 +114,7 @@ def _lock(handle: int, byte: int, kind: int = fcntl.F_WRLCK) -> bool:
 
 @contextmanager
 def _opened() -> Iterator[int]:
-    """Open the file that all users share, and yield its descriptor. Raises OSError if it is not regular."""
+    """Yield a descriptor of the lock file, which all users share. Raises OSError if it is no regular file."""
     path = Path(os.environ.get(DIRECTORY) or tempfile.gettempdir()) / FILE
     try:
         handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)

@@ -1,4 +1,4 @@
-"""The run's own directory on the controller: keys, sockets, ssh configuration.
+"""A run's private directory on the controller, for keys, sockets and an ssh configuration.
 
 The directory is named after the run id and locked as long as the controller's process lives. The kernel
 releases the lock when the process ends. So a directory without a lock is a leftover of a killed run.

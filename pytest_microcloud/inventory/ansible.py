@@ -63,7 +63,7 @@ def read(
 
 
 def holds_boards(file: Path, pattern: str, models: Collection[str]) -> bool:
-    """Return whether a selected host is in a board model's group or has a `microcloud_` variable.
+    """Return whether `pattern` selects a host with a `microcloud_` variable or in a board model's group.
 
     If the pattern is invalid, all hosts are checked. Raises InventoryError if the file cannot be read.
     """

@@ -207,7 +207,7 @@ class Target:
         return dataclasses.replace(self, variables={**self.variables, **without})
 
     def text(self, variable: str) -> str | None:
-        """Return the value of a variable; None if it is not set. Raises InventoryError if it is not text."""
+        """Return a variable's value, None if it is not set. Raises InventoryError if it is not plain text."""
         value = self.variables.get(connection.spelling(variable, self.variables))
         if isinstance(value, dict | list):
             raise self._wrong(variable, "a plain text")
@@ -216,7 +216,7 @@ class Target:
         return None if value in (None, "") else str(value)
 
     def _command(self, variable: str) -> str | None:
-        """Return the command in a variable. Errors do not quote the command: it may contain passwords."""
+        """Return the command in a variable. Errors do not quote it, because it may contain passwords."""
         text = self.text(variable)
         try:
             if text is None or any(shlex.split(text)[:1]):

@@ -1,4 +1,4 @@
-"""The typed form of a board's control readings in a run file; files of earlier versions have none."""
+"""Types for the control's readings in a run file. Files of earlier versions have no such readings."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pytest_microcloud.runs.fingerprint import LARGEST
 
 @dataclass(frozen=True)
 class Reading:
-    """One reading, before the first ("start") or after the last test that measures ("end").
+    """The times of the control's loads on a board, measured once in a session.
 
+    `at` is "start" before the first test that measures, and "end" after the last one.
     `times_s` is a dict from each timed load to the time of one pass (s). `left_out` is a dict from each load
     that was not timed to the reason. `doubts` are the reasons why a measurement at that time would have been
     invalid.
@@ -31,7 +32,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Control:
-    """A board's readings in a run, in their order, and how the board drifted, in sentences.
+    """All readings of the control on one board in a run, in order of time, and sentences about its drift.
 
     A run that was resumed has the readings of several sessions.
     """

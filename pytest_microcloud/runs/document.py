@@ -1,6 +1,6 @@
-"""The typed form of a run file: pytest-benchmark's JSON with our data in it.
+"""Types for a run file: pytest-benchmark's JSON with this plugin's data in it.
 
-Keys that earlier versions did not write have defaults; keys that are not read are left out.
+Keys that earlier versions did not write have defaults. Keys that the plugin does not read are left out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Verdict = Literal["error", "invalid", "infeasible", "feasible", "not measured"]
 
 @dataclass(frozen=True)
 class StoredMeasurement:
-    """A measurement as stored; the values of `limit` are numbers for the keys "max" and "min", else texts."""
+    """A measurement in a run file. In `limit`, "max" and "min" are numbers; all other values are texts."""
 
     metric: str
     samples: list[float]
@@ -46,7 +46,7 @@ class StoredMeasurement:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A test's outcome; `measurements` is empty if the test's benchmark holds them."""
+    """A test's outcome. `measurements` is empty if the test has a benchmark, which then contains them."""
 
     board: str
     experiment: str
@@ -60,7 +60,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Ours:
-    """Our part of a benchmark's `extra_info`."""
+    """What one test measured on a board: the plugin's data in the `extra_info` of a benchmark."""
 
     board: str
     measurements: list[StoredMeasurement]
@@ -79,7 +79,7 @@ class ExtraInfo:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark in the form of pytest-benchmark."""
+    """An entry of pytest-benchmark's list of benchmarks: one test that measured something."""
 
     fullname: str
     extra_info: ExtraInfo | None = None
@@ -87,9 +87,9 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Session:
-    """Our part of `machine_info`.
+    """Data about the run as a whole: the plugin's part of `machine_info`.
 
-    It has the boards and their controls, the plan, descriptions of experiments, and every test's outcome.
+    It contains the boards and their controls, the plan, descriptions of experiments, and all tests' outcomes.
     """
 
     effort: str = ""
@@ -102,14 +102,14 @@ class Session:
 
 @dataclass(frozen=True)
 class MachineInfo:
-    """The `machine_info` of a run file; only our part is read."""
+    """The `machine_info` of a run file, without the entries of pytest-benchmark, which are not read."""
 
     microcloud: Session
 
 
 @dataclass(frozen=True)
 class Document:
-    """A run file."""
+    """The contents of a run file, as far as they are read."""
 
     machine_info: MachineInfo
     benchmarks: list[Benchmark]
@@ -117,5 +117,5 @@ class Document:
 
 
 def decoded(document: Mapping[str, Any]) -> Document:
-    """Return the typed form of a document; raises msgspec.ValidationError with the path of a wrong value."""
+    """Convert a run file's JSON to types. Raises msgspec.ValidationError with the path of a wrong value."""
     return msgspec.convert(document, Document)

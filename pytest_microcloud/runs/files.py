@@ -1,6 +1,7 @@
-"""Run files: pytest-benchmark's JSON, with our measurements in each benchmark's `extra_info["microcloud"]`.
+"""Reads and writes run files: pytest-benchmark's JSON with this plugin's data under the key "microcloud".
 
-`machine_info["microcloud"]` holds the boards' fingerprints, the plan, and the outcome of every test.
+The measurements are in each benchmark's `extra_info`. The boards' fingerprints, the plan, and the outcome of
+every test are in `machine_info`.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ WORST_FIRST = ("error", "invalid", "infeasible", "feasible", "not measured")
 class Entry:
     """The outcome of one test: a board's measurements in an experiment, or why there are none.
 
-    `test` is the test's node id. `boot` counts the board's boots in the run, from 1. `stage` is "baseline" or
-    "candidate" if the test ran for that side in the gate's confirmation; otherwise, it is empty.
+    `test` is the test's node id. `boot` counts the board's boots in the run, from 1. `stage` is empty,
+    unless the gate ran the test again to confirm a finding: then "baseline" or "candidate", the side that was
+    measured.
     """
 
     board: str
@@ -57,12 +59,12 @@ class Entry:
     stage: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the entry in the form of the run file."""
+        """Return the entry as a dict for the run file."""
         return vars(self) | {"measurements": [m.as_dict() for m in self.measurements]}
 
     @classmethod
     def of(cls, outcome: Mapping[str, Any]) -> Entry:
-        """Return an entry from its form in a run file (see `as_dict`); raises msgspec.ValidationError."""
+        """Return the entry that a dict from a run file describes. Raises msgspec.ValidationError."""
         from msgspec import convert
 
         from pytest_microcloud.runs.document import Outcome
@@ -72,10 +74,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Run:
-    """A stored run. `taken` is an ISO date and time in UTC.
+    """A run that was read from its file. `taken` is an ISO date and time in UTC.
 
-    `boards` is a dict from board to fingerprint, `experiments` from experiment to description, and `controls`
-    from board to control readings. Files of earlier versions have no plan, experiments or controls.
+    `boards` maps boards' names to their fingerprints, `experiments` maps experiments' names to their
+    descriptions, and `controls` maps boards' names to the readings of the control. Files of earlier versions
+    have no plan, experiments or controls.
     """
 
     file: Path
@@ -93,7 +96,7 @@ class Run:
         return self.file.stem
 
     def boots(self, board: str) -> int:
-        """Count the boots of a board in which each metric was measured, and return the largest count."""
+        """Return in how many of a board's boots a metric was measured: the largest number of all metrics."""
         boots: dict[tuple[object, ...], set[int]] = {}
         for e in self.entries:
             if e.board == board and not e.stage:
@@ -102,7 +105,7 @@ class Run:
         return max(map(len, boots.values()), default=0)
 
     def trusted(self, stage: str = "") -> Iterator[tuple[Entry, Measurement]]:
-        """Yield the valid measurements of a stage; they have samples, and all samples are finite."""
+        """Yield all valid measurements of a stage (see `Entry`) with finite samples, each after its entry."""
         for entry in self.entries:
             if entry.stage == stage:
                 for m in entry.measurements:
@@ -111,7 +114,7 @@ class Run:
 
     @property
     def unfinished(self) -> bool:
-        """Whether the run was interrupted: a planned test has no outcome."""
+        """Whether the run was interrupted, so that some planned tests have no outcome."""
         return not {entry.test for entry in self.entries}.issuperset(self.plan.tests)
 
     def is_of(self, os_release: str) -> bool:
@@ -129,7 +132,7 @@ class Skipped:
 
 
 def make_room(directory: Path) -> None:
-    """Create the directory of run files; raises UserMistake if no run file can be written there."""
+    """Create the directory of run files. Raises UserMistake if no run file can be written to it."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory) as file:
@@ -142,7 +145,7 @@ def make_room(directory: Path) -> None:
 
 
 def write(file: Path, document: Mapping[str, Any]) -> None:
-    """Write a run file atomically: a reader finds the old file or the new one, never a part of it."""
+    """Write a run file atomically: readers get the old or the new contents, never a part."""
     write_text(file, json.dumps(document, default=str))
 
 
@@ -158,7 +161,7 @@ def write_text(file: Path, text: str) -> None:
 
 
 def read(file: Path) -> dict[str, Any]:
-    """Return a run file's document, unchanged; raises RunError that names the file if it is not a run."""
+    """Return the JSON of a run file as a dict. Raises RunError with the file's name if it is not a run."""
     name = printable(str(file))
     if name != str(file):
         raise RunError(f"{name}: the file's name has characters that cannot be printed: rename the file")
@@ -181,7 +184,7 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def _text(file: Path) -> str:
-    """Return the text of a regular file of bounded size; a FIFO or a device might never end."""
+    """Return a file's text. Raises OSError if the file is too large, or a FIFO or device (may never end)."""
     with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as opened:
         found = os.fstat(opened.fileno())
         if not stat.S_ISREG(found.st_mode):
@@ -192,12 +195,12 @@ def _text(file: Path) -> str:
 
 
 def load(file: Path) -> Run:
-    """Read a run; raises RunError that names the file, and the path of the wrong value in it."""
+    """Return the run in a file. Raises RunError with the file's name and the JSON path of a wrong value."""
     return understood(file, read(file))
 
 
 def understood(file: Path, document: Mapping[str, Any]) -> Run:
-    """Return the run that a document of `file` describes; raises RunError as `load` does."""
+    """Return the run that `document`, the JSON of `file`, describes. Raises RunError as `load` does."""
     from msgspec import ValidationError
 
     from pytest_microcloud.runs.document import decoded
@@ -251,9 +254,10 @@ def every(
 def find(
     reference: str, directory: Path, *, apart_from: Path | None = None, models: Collection[str] = ()
 ) -> Run:
-    """Return the run that a reference selects: a file, a run's name, or an OS release (its newest run).
+    """Return the run that `reference` selects: a file, a run's name, or an OS release.
 
-    Among runs of an OS release, runs with a board of these models are preferred, then finished runs.
+    For an OS release, the newest run is selected. Runs with a board of one of `models` are preferred, then
+    finished runs.
     `apart_from` is a run file that is never selected. Raises RunError.
     """
     named = (Path(reference), directory / reference, directory / f"{reference}.json")
@@ -302,7 +306,7 @@ def _same(file: Path, other: Path) -> bool:
 
 
 def _entries(document: Document) -> Iterator[Entry]:
-    """Yield entries of tests with a benchmark, then of tests without. Outcomes give verdict and reason."""
+    """Yield an entry for each test: first the tests that have a benchmark, then all others."""
     outcomes = {outcome.test: outcome for outcome in document.machine_info.microcloud.outcomes}
     for benchmark in document.benchmarks:
         ours = benchmark.extra_info and benchmark.extra_info.microcloud

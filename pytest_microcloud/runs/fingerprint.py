@@ -1,7 +1,8 @@
-"""The typed fingerprint of a board in a run file: how two boards differ, and how a board was altered.
+"""Types for the fingerprint of a board in a run file.
 
-Verdicts and pages use this module, so that they need not know a driver's own keys. Keys that earlier versions
-did not write have defaults.
+A fingerprint shows how two boards differ, and how the inventory altered a board's model. Other modules read
+it through these types, so that they need not know which keys a driver writes. Keys that earlier versions did
+not write have defaults.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ LARGEST = 1e18
 
 
 CONTROLLER = "controller"
-"""The place of a load generator that runs on the controller, and not at a site."""
+"""The value of `Fingerprint.load_from` if the load generator ran on the controller and not at a site."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,11 @@ class Hardware:
 
 @dataclass(frozen=True)
 class MadeOf:
-    """What an emulated board was made of; rate in bit/s, round trip in seconds, `cpu_share` from 0 to 1.
+    """How a driver made a board: the keys of `Fingerprint.made_of` that are read. All are optional.
 
-    `calibrated_cpus` is the number of host CPUs that emulate the model's CPU. `altered` is None in runs of
-    earlier versions.
+    `calibrated_cpus` is the number of host CPUs that emulate the model's CPU; the board gets the fraction
+    `cpu_share` of them. `altered` lists the differences from the model that the inventory sets (None in runs
+    of earlier versions).
     """
 
     image: str | None = None
@@ -76,12 +78,12 @@ class MadeOf:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What identifies a board and its system in a run; memory in bytes, as Linux sees it.
+    """Describes a board and its system in a run. Memory is in bytes, as Linux reports it.
 
-    `made_of` is the driver's own data, from which the driver can make the board again. `emulated_by` is a
-    dict from each emulated aspect to the means, such as {"round_trip": "netem"}. `waited_s` is how long the
-    board's measurements waited for this machine's CPUs and network.
-    `load_from` is where the load generator ran: a site, or the controller.
+    `made_of` is data from which the driver can make an equal board (see `Driver.made_of`). `emulated_by` maps
+    each emulated aspect to the means of emulation, such as {"round_trip": "netem"}. `waited_s` is how long
+    the board's measurements waited for this machine's CPUs and network.
+    `load_from` is where the load generator ran: the name of a site, or CONTROLLER.
     """
 
     model: str = "?"
@@ -121,14 +123,14 @@ class Fingerprint:
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Fingerprint:
-        """Return a fingerprint from its form in a run file; raises msgspec.ValidationError."""
+        """Return the fingerprint that a dict from a run file describes. Raises msgspec.ValidationError."""
         import msgspec
 
         return msgspec.convert(dict(facts), cls)
 
     @property
     def emulation(self) -> MadeOf:
-        """The part of `made_of` that decides whether two boards can be compared."""
+        """The data of `made_of`, as far as it is read here, with checked types."""
         import msgspec
 
         try:
@@ -138,7 +140,7 @@ class Fingerprint:
 
     @property
     def altered(self) -> tuple[str, ...]:
-        """How the inventory altered the board's model; for runs of earlier versions, only the CPU share."""
+        """How the inventory made the board differ from its model; for old runs, the CPU share only."""
         made = self.emulation
         if made.altered is None and made.cpu_share is not None and made.cpu_share < 1:
             return (f"{made.cpu_share:.3g} of the model's CPU",)
@@ -151,7 +153,7 @@ class Fingerprint:
 
     @property
     def releases(self) -> tuple[str, ...]:
-        """All names of the board's OS release."""
+        """All names by which a user can refer to the board's OS release."""
         return tuple(filter(None, (self.os_release, self.hypriot_image_version, self.hypriot_os)))
 
     @property
@@ -161,9 +163,9 @@ class Fingerprint:
         return tuple(filter(None, (self.serial, self.address, card.cid, card.serial)))
 
     def differences(self, other: Fingerprint, *, cards: bool = True) -> Iterator[str]:
-        """Yield the reasons why this board of an earlier run cannot be compared with `other`.
+        """Yield the reasons why this board and `other`, a board of a later run, cannot be compared.
 
-        Without `cards`, the SD cards may differ, as they do between the boards of a fleet.
+        If `cards` is false, the SD cards may differ, as they do between the boards of a fleet.
         """
         for name in ("model", "driver"):
             was, is_now = getattr(self, name), getattr(other, name)

@@ -1,4 +1,4 @@
-"""The plan of a run."""
+"""A run's plan: what the run is to measure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ MOST_BOOTS = 1_000_000
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is to measure: `tests` are node ids, and `baseline` is the value of --microcloud-baseline.
+    """What a run is to measure. `hosts` are the boards, and `boots` is the number of boots of each board.
 
-    All fields are empty in run files of earlier versions.
+    `tests` are node ids, and `baseline` is the value of --microcloud-baseline. All fields are empty in run
+    files of earlier versions.
     """
 
     hosts: tuple[str, ...] = ()
@@ -26,13 +27,13 @@ class Plan:
             raise ValueError(f"boots is {self.boots}, which is not from 0 to {MOST_BOOTS}")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the plan in the form of the run file."""
+        """Return the plan as a dict for the run file."""
         return vars(self) | {"hosts": list(self.hosts), "tests": list(self.tests)}
 
     def is_like(self, other: Plan, any_of: int = 0) -> bool:
-        """Whether another plan has the same boards, effort and boots.
+        """Whether this plan has the boards, the effort and the number of boots of `other`.
 
-        With `any_of`, this plan must have exactly that many of the other plan's boards instead of all.
+        With `any_of`, this plan needs exactly that many of the other plan's boards instead of all.
         """
         same = set(self.hosts) <= set(other.hosts) and len(self.hosts) == (any_of or len(other.hosts))
         return same and (self.effort, self.boots) == (other.effort, other.boots)

@@ -16,16 +16,17 @@ from pytest_microcloud.runs.writer import Writer, is_being_written
 FINISHED = ("feasible", "infeasible", "not measured")
 """A session that resumes a run takes over tests with these outcomes, and runs all other tests."""
 SYSTEM = ("os_release", "kernel", "docker_version")
-"""Parts of a fingerprint that must not change within a run, besides the parts that the gate compares."""
+"""Fields of a board's fingerprint that must be the same when a run is resumed (see also `differences`)."""
 MOST_LISTED = 5
-"""How many runs to list, at most, if none is unfinished."""
+"""How many runs the error message lists, at most, if there is no run to resume."""
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """An unfinished run, with the data that a resumed session takes over: finished tests, and boards.
+    """An interrupted run, with the data that a session takes over to resume it.
 
-    Benchmarks, outcomes, boards and controls are as stored.
+    `entries`, `benchmarks` and `outcomes` are those of finished tests. `benchmarks`, `outcomes`, `boards` and
+    `controls` are JSON of the run file, unchanged.
     """
 
     file: Path
@@ -38,11 +39,11 @@ class Unfinished:
 
     @property
     def tests(self) -> frozenset[str]:
-        """The node ids of the tests that are not run again."""
+        """The node ids of the finished tests, which the resumed run does not repeat."""
         return frozenset(entry.test for entry in self.entries)
 
     def take_over(self, writer: Writer) -> None:
-        """Lock the run's file. Raises BlockingIOError if another session has the lock, and OSError."""
+        """Lock the run's file, and remove its temporary files. Raises OSError (BlockingIOError if locked)."""
         writer.take()
         for half_written in self.file.parent.glob(f".{self.file.name}.*"):
             half_written.unlink(missing_ok=True)
@@ -66,15 +67,15 @@ class Unfinished:
             )
 
     def last_boot(self, board: str) -> int:
-        """Return the boot that a board was in when the run was interrupted; 1 if the board was never up."""
+        """Return the number of the last boot in which a test finished on a board; 1 if none finished."""
         return max((e.boot for e in self.entries if e.board == board), default=1)
 
 
 def find(directory: Path, plan: Plan, any_of: int = 0) -> Unfinished:
-    """Return a directory's newest unfinished run with this plan's boards, effort and boots.
+    """Return the newest unfinished run in `directory` that has the boards, effort and boots of `plan`.
 
-    With `any_of`, the run must have exactly that many of the plan's boards instead of all. Raises
-    UserMistake if there is no such run.
+    With `any_of`, the run needs exactly that many of the plan's boards instead of all. Raises UserMistake if
+    there is no such run.
     """
     there = []
     for file in sorted(directory.glob("*.json"), reverse=True):
@@ -106,7 +107,7 @@ def find(directory: Path, plan: Plan, any_of: int = 0) -> Unfinished:
 
 
 def stored(file: Path, document: dict[str, Any]) -> Unfinished:
-    """Return the unfinished run of a file, from the document that `runs.read` returned."""
+    """Return the unfinished run in `file`. `document` is the JSON of that file, as `runs.read` returns it."""
     return _taken_over(runs.understood(file, document), document)
 
 
@@ -136,6 +137,6 @@ def _taken_over(run: runs.Run, document: Mapping[str, Any]) -> Unfinished:
 
 
 def joined(plan: Plan, before: Unfinished | None, left_out: Collection[str] = ()) -> Plan:
-    """Return `plan` with the interrupted run's tests added, and then without the tests in `left_out`."""
+    """Return `plan` with the tests of the interrupted run `before` added, but without those in `left_out`."""
     tests = dict.fromkeys((*(before.plan.tests if before else ()), *plan.tests))
     return replace(plan, tests=tuple(test for test in tests if test not in left_out))

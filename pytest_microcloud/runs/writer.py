@@ -1,4 +1,4 @@
-"""A session keeps its run file locked while it writes the file, so that no other session resumes the run."""
+"""Writes a session's run file and keeps it locked meanwhile, so that no other session resumes the run."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 class Writer:
-    """Writes one run file, which is locked from the first `write` (or `take`) until `close`.
+    """Writes one run file, and keeps it locked from the first `write` (or `take`) until `close`.
 
-    The lock also ends with the process. Every session that sees the file sees the lock, which is on the file
-    itself.
+    The lock also ends with the process. It is on the file itself, so every session that can open the file can
+    check the lock.
     """
 
     def __init__(self, file: Path) -> None:
@@ -19,11 +19,11 @@ class Writer:
         self._handle: int | None = None
 
     def take(self) -> None:
-        """Lock a file that exists. Raises BlockingIOError if another session writes the file, and OSError."""
+        """Lock the existing run file. Raises OSError; BlockingIOError if another session locked it."""
         self._handle = _locked(self.file, os.O_RDWR)
 
     def write(self, text: str) -> None:
-        """Replace the file atomically, by a new file that is already locked. Raises OSError."""
+        """Replace the run file atomically by a new file with this text, already locked. Raises OSError."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         partial = self.file.with_name(f".{self.file.name}.{os.getpid()}")
         handle = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
@@ -39,7 +39,7 @@ class Writer:
         self._handle = handle
 
     def close(self) -> None:
-        """Release the lock."""
+        """Unlock the run file."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
@@ -55,7 +55,7 @@ def is_being_written(file: Path) -> bool:
 
 
 def _locked(file: Path, flags: int, kind: int = fcntl.LOCK_EX) -> int:
-    """Return a handle that holds a file's lock. Raises BlockingIOError if the lock is taken, and OSError."""
+    """Lock a file and return its descriptor; raises BlockingIOError if it is locked already, and OSError."""
     while True:
         handle = os.open(file, flags | os.O_NONBLOCK)
         try:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.drivers.protocol import Driver, DriverContext, DriverRegistry
 
 DEFAULT = "ssh"
-"""The driver of a host without `microcloud_driver`."""
+"""The name of the driver of hosts for which the inventory does not set `microcloud_driver`."""
 
 
 def register(registry: DriverRegistry) -> None:

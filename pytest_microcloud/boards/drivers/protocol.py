@@ -149,10 +149,10 @@ class Driver(ABC):
 
 @dataclass(frozen=True)
 class DriverContext:
-    """The arguments of a driver's factory.
+    """What a driver's factory needs to make a driver for one host.
 
     `run_id` labels everything that is created, `directory` is the run's private directory on the controller,
-    and `workloads` are the catalog's workloads. `say` shows a line of progress. `host_engine` returns the
+    and `workloads` are the catalog's workloads. `say` shows a progress message. `host_engine` returns the
     controller's Docker engine, after removing what killed runs left on it, or raises EngineMissing. `over` is
     the link to a running board, if the new board is to replace it with another image. `gateway` is the site
     on whose gateway this process runs; empty on the controller.

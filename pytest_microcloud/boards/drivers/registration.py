@@ -1,4 +1,4 @@
-"""The registry's record of a driver."""
+"""What the registry stores about a driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The variables of the inventory that make an emulated board differ from its model."""
+"""Describes how the inventory's variables make an emulated board differ from its model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def altered(target: Target, model: BoardModel) -> dict[str, str]:
-    """Return a dict from a short phrase for each difference to its description for `Driver.gaps`."""
+    """Return the differences from the model: a dict from a short phrase to a full text for `Driver.gaps`."""
     found = {}
     share, rate, round_trip_s = target.cpu_share, target.link_bits_per_s, target.round_trip_s
     if share < 1:

@@ -29,7 +29,8 @@ exec cat >/dev/null
 """
 END_TIMEOUT_S = 60.0
 LEAST_SHARES = 2
-"""The lowest CPU weight; other containers have 1024. (The idle priority applies only within a cgroup.)"""
+"""CPU weight of the loops' container, the lowest possible; other containers have 1024. The weight is needed
+because the idle priority applies only within a cgroup."""
 
 
 CPUS = min(4, os.cpu_count() or 1)
@@ -37,7 +38,7 @@ CPUS = min(4, os.cpu_count() or 1)
 
 
 class Awake:
-    """The busy loops, which run from `start` until `stop` or the end of this process.
+    """The busy loops that keep CPUs awake, from `start` until `stop` or the end of this process.
 
     One board of this machine runs the loops for all boards, because a second loop on a CPU would delay
     measurements.

@@ -34,16 +34,16 @@ PERIOD_US = 10_000
 """The period of the CPU bandwidth controller. It is short: with the default of 100 ms, latencies come in
 bursts."""
 SMALLEST_QUOTA_US = 1_000
-"""The kernel's smallest quota. A board that would need a smaller one gets a longer period instead."""
+"""The smallest CPU quota that the kernel accepts. A board that needs less gets a longer period instead."""
 TYPICAL_MIPS_PER_CPU = 5200.0
 STANDARD_ERROR = 0.02
-"""The readings end as soon as the relative standard error of their mean is at most this."""
+"""7-Zip's rating is read repeatedly until the relative standard error of the mean is at most this."""
 FEWEST_READINGS = 4
 MOST_READINGS = 8
 ALIKE = 0.15
-"""The MIPS per CPU of two readings are comparable if their CPU quotas differ by at most this (relative)."""
+"""Two readings are comparable (in MIPS per CPU) if their CPU quotas differ by at most this fraction."""
 DEADLINE_S = 1200
-"""Timeout of one measurement: a board of 0.05 CPUs takes about two minutes on an idle host."""
+"""Timeout of one run of 7-Zip: with 0.05 CPUs, it takes about two minutes on an idle host."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,10 @@ def threads(model: BoardModel) -> int:
 def calibrate(
     engine: DockerClient, image: str, model: BoardModel, run_id: str, say: Callable[[str], None]
 ) -> Calibration:
-    """Return how many CPUs reach the model's 7-Zip rating. Raises HostTooSmall if the host has too few."""
+    """Return how many host CPUs reach the model's published 7-Zip rating, measured once and then cached.
+
+    Raises HostTooSmall if even all CPUs that a board of this model may use do not reach the rating.
+    """
     cache = _cache_file(image, model)
     if cache.is_file():
         return Calibration(**json.loads(cache.read_text()))
@@ -115,7 +118,7 @@ def _search(
 
 
 def _settled(readings: list[float]) -> bool:
-    """Return whether the readings' mean is precise enough: see STANDARD_ERROR and FEWEST_READINGS."""
+    """Return whether the readings are enough (FEWEST_READINGS) and their mean is precise (STANDARD_ERROR)."""
     if len(readings) < FEWEST_READINGS:
         return False
     error = statistics.stdev(readings) / math.sqrt(len(readings))
@@ -123,7 +126,7 @@ def _settled(readings: list[float]) -> bool:
 
 
 def bandwidth(share: float) -> dict[str, int]:
-    """Return a dict from docker-py's options to the CPU period and quota (µs) that give `share` CPUs."""
+    """Return a dict from docker-py's options to the CPU period and quota (µs) that limit to `share` CPUs."""
     period = max(PERIOD_US, int(SMALLEST_QUOTA_US / share) + 1)
     return {"cpu_period": period, "cpu_quota": int(share * period)}
 
@@ -165,5 +168,5 @@ def host_cpu() -> str:
 
 
 def cache_directory() -> Path:
-    """Return the directory of calibrations, with one file per host CPU and published figure."""
+    """Return the directory of the cached calibrations, one file each."""
     return Path(platformdirs.user_cache_path("microcloud")) / "calibration"

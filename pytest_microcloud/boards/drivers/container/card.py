@@ -82,7 +82,7 @@ def prepared(
 
 
 def _built(engine: DockerClient, workloads: Iterable[Workload], say: Say) -> Iterator[str]:
-    """Yield the tags of the images of the workloads that are built on this machine.
+    """Build the images of those workloads that are built on this machine, and yield the images' tags.
 
     A workload that cannot be built is left out, and its tests report the reason. Official images are large,
     so the card does not contain them: a test loads the image that it needs.

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pytest_microcloud.catalog import BoardModel
 
 IO_PER_SYNCED_WRITE = 4
-"""The host counts up to this many I/Os for one synced write (data, journal, commit, flush), but only two if
-the write replaces existing data."""
+"""On its block device, the host counts up to this many I/Os for one synced write (data, journal, commit,
+flush), but only two if the write replaces existing data."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class DiskLimits:
 
     @classmethod
     def of(cls, engine: DockerClient, model: BoardModel) -> DiskLimits:
-        """Return the limits of the model's card on the device that holds the engine's volumes."""
+        """Return limits that slow the disk of the engine's volumes to the speed of the model's SD card."""
         with explained("this machine", "reading the directory of the engine's volumes"):
             info = engine.info()
         device = _device(Path(str(info["DockerRootDir"])))

@@ -48,7 +48,7 @@ HOST_RESERVE_BYTES = 512 * 2**20
 
 
 class ContainerDriver(Driver):
-    """One emulated board.
+    """Provides one emulated board.
 
     `prepared=False` makes a board without the model's limits and with an empty SD card, on which `card.py`
     prepares the contents of cards.
@@ -101,7 +101,7 @@ class ContainerDriver(Driver):
         return float(self._made_of.get("calibrated_cpus", 0.0)) * self.target.cpu_share
 
     def before_measurement(self) -> None:
-        """Take over keeping the CPUs awake, if the board that kept them awake has been released."""
+        """Keep this host's CPUs awake (see `Awake`), unless another board does so."""
         if self._awake is not None:
             self._awake.start()
 
@@ -216,7 +216,7 @@ class ContainerDriver(Driver):
         return self._network.failure()
 
     def like(self, made_of: Mapping[str, Any]) -> dict[str, object]:
-        """Return the inventory variables for image and CPU share. Raises BoardError if the image is gone."""
+        """Return the variables for image and CPU share. Raises BoardError if the image is unknown or gone."""
         from docker.errors import ImageNotFound
 
         name, image, image_id = self.target.name, made_of.get("image"), made_of.get("image_id")
@@ -251,7 +251,7 @@ class ContainerDriver(Driver):
         return time.monotonic()
 
     def stop(self, *, keep: bool = False) -> None:
-        """Remove the container and its volumes, or with `keep` hand them over to the next run."""
+        """Remove the container and its volumes, or with `keep` leave them for the next run."""
         try:
             with explained(self.target.name, "releasing the emulated board"):
                 if keep and self._container is not None:

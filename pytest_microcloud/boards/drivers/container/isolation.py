@@ -39,5 +39,5 @@ MASKED = [
 
 
 def paths() -> dict[str, Any]:
-    """Return a dict of the engine's options that hide these paths, instead of the engine's default paths."""
+    """Return the engine's options that hide MASKED and write-protect READ_ONLY, instead of its defaults."""
     return {"MaskedPaths": MASKED, "ReadonlyPaths": READ_ONLY}

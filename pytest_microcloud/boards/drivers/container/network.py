@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 CAPABILITIES = ["NET_ADMIN", "SYS_NICE"]
 SHARES = 16 * 1024
-"""CPU weight; other containers have 1024. A packet that is due must not wait for the board's own work."""
+"""CPU weight of the network's container; other containers have 1024. A packet that is due must not wait for
+the programs on the board."""
 CONTROL_PORT = 1022
 """Port of the board's sshd for the session's own commands. The emulated round trip does not delay them."""
 READY_TIMEOUT_S = 30.0
@@ -43,7 +44,7 @@ def network_image(engine: DockerClient, say: Callable[[str], None]) -> str:
 
 @dataclass(frozen=True)
 class Emulation:
-    """How the link is emulated.
+    """How a board's link is emulated on this host.
 
     `means` maps each emulated aspect of the link to the means of emulation. `gaps` describes the aspects that
     are not emulated.
@@ -54,7 +55,7 @@ class Emulation:
 
 
 class Network:
-    """One board's network.
+    """The network container of one emulated board.
 
     The rate is the same in both directions. A rate of 0 means no limit, and a round trip of 0 means no delay.
     """
@@ -183,7 +184,7 @@ class Network:
             return self.container.logs().decode(errors="replace").rpartition("starting\n")[2]
 
     def _read(self) -> bool:
-        """Read the container's report, and return whether the report is complete."""
+        """Read the container's report on the emulation of the link. Return whether the report is complete."""
         lines = self._output().splitlines()
         means = [line.split(" ", 2)[1:] for line in lines if line.startswith("means ")]
         gaps = [line.partition(" ")[2] for line in lines if line.startswith("gap ")]

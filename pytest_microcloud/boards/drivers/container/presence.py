@@ -1,4 +1,4 @@
-"""Finds an emulated board on this machine's engine, and the run that uses the board, by labels."""
+"""Uses container labels to find an emulated board on this machine, and the run that uses the board."""
 
 from __future__ import annotations
 
