@@ -1,1 +1,1 @@
-"""Measures what the harness itself costs: `make bench`, or `python -m benchmarks`."""
+"""Benchmarks of what this plugin itself costs. To run them: `make bench`, or `python -m benchmarks`."""

@@ -19,7 +19,7 @@ from pytest_microcloud.errors import MicrocloudError
 
 @dataclass(frozen=True)
 class Extent:
-    """How many pairs, requests, containers and repetitions the benchmarks measure."""
+    """How much the benchmarks measure: the number of pairs, requests, containers and repetitions."""
 
     collecting_pairs: int
     pairs: int
@@ -39,7 +39,7 @@ QUICK = Extent(collecting_pairs=15, pairs=3, requests=500, containers=8, ratings
 
 
 def main() -> int:
-    """Print the table; return 0 if every row was measured and meets its requirement, otherwise 1."""
+    """Measure and print the table; return 0 if every row was measured and meets its requirement, else 1."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measure what the harness itself costs."
     )

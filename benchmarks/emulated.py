@@ -1,4 +1,4 @@
-"""An emulated board for the duration of a benchmark, and a record of the steps that it reports."""
+"""Starts an emulated board for a benchmark, and records the steps that its experiments report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ SUITE = "bookworm"
 
 @dataclass
 class Recorded(Progress):
-    """Keeps the steps of experiments, each with its time (monotonic, s), and prints the board's steps."""
+    """Prints what the board does, and records each step of an experiment with its time (s).
+
+    The times are those of `time.monotonic`.
+    """
 
     lines: list[tuple[float, str]] = field(default_factory=list)
 
@@ -30,22 +33,22 @@ class Recorded(Progress):
         announce(subject, text)
 
     def update(self, _subject: str, text: str) -> None:
-        """Keep a step of an experiment."""
+        """Record a step of an experiment, with the current time."""
         self.lines.append((time.monotonic(), text))
 
     def last(self, word: str) -> float:
-        """Return the time of the last step whose text contains this word."""
+        """Return the time (s) of the last recorded step whose text contains `word`."""
         return next(at for at, text in reversed(self.lines) if word in text)
 
 
 def announce(subject: str, text: str) -> None:
-    """Print a step to stderr; the table goes to stdout."""
+    """Print a step to stderr, because stdout is for the table of results."""
     print(f"  {subject}: {text}", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def emulated(model: str, catalog: Catalog, progress: Recorded) -> Iterator[Board]:
-    """Power on an emulated board of a model, and remove the board afterwards."""
+    """Yield an emulated board of a model, powered on, and remove the board afterwards."""
     target = Target(f"{model}-bench", model, "container", {"microcloud_image": SUITE}, (model,))
     drivers = shipped.registry().drivers
     rack = Rack([target], catalog, drivers, Workspace(new_run_id()), progress)

@@ -1,7 +1,7 @@
 """`python -m benchmarks.fleet [--quick]`: measure what a session with many boards costs this machine.
 
-The boards are stand-ins whose tests only wait, so the times show the controller's cost. Controls are not
-read: they would load the CPUs of this machine, which all stand-ins share.
+The boards are stand-ins whose tests only wait, so the times show the controller's cost. The sessions do not
+read the boards' controls, because that would load the CPUs of this machine, which all stand-ins share.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 FEW, MANY = 8, 64
 SHORTEST_S, LONGEST_S = 90, 120
-"""Shortest and longest time that a stand-in waits (s): about half of a board's time at quick effort."""
+"""The shortest and the longest time that the tests of a stand-in wait in all (s).
+
+A real board takes about twice as long for its tests at quick effort.
+"""
 TESTS = 3
 DEADLINE_S = 1200.0
 SAMPLED_EVERY_S = 2.0
@@ -53,14 +56,14 @@ SUITE = f"""
 
 @dataclass(frozen=True)
 class Session:
-    """A session's duration (s), and the most memory that the controller and its workers took (bytes)."""
+    """A session's duration (s), and the peak memory of the controller and its workers together (bytes)."""
 
     took_s: float
     memory_bytes: int
 
 
 def main() -> int:
-    """Print the table; return 0 if every row meets its requirement, otherwise 1."""
+    """Run the sessions and print the table; return 0 if every row meets its requirement, otherwise 1."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fleet", description=__doc__.split(": ")[1])
     parser.add_argument(
         "--quick", action="store_true", help="of the sessions with one board, run only the slowest"
@@ -113,7 +116,7 @@ def _rows(host: DockerClient, *, quick: bool) -> list[Row]:
 
 
 def _session(project: Path, names: list[str]) -> Session:
-    """Run a session with these boards side by side. Raises OSError if the session fails."""
+    """Run a session that measures these boards in parallel. Raises OSError if the session fails."""
     what = names[0] if len(names) == 1 else f"{len(names)} boards"
     announce(what, "session")
     hosts = f"--hosts={','.join(names)}"
@@ -144,7 +147,7 @@ def _session(project: Path, names: list[str]) -> Session:
 
 
 def _memory_bytes(process: psutil.Process) -> int:
-    """Return the proportional set size of a process and its descendants."""
+    """Return the memory (proportional set size) of a process and its descendants."""
     total = 0
     for each in [process, *process.children(recursive=True)]:
         try:

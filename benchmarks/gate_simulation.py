@@ -28,15 +28,15 @@ BETWEEN_BOOTS = 0.02
 DRIFT = 0.01
 SLOWER, LITTLE_SLOWER = 0.20, 0.10
 SLOWED = 20
-"""The number of slower metrics in a regressed run, for each of the two changes."""
+"""How many metrics of a regressed run are slower by SLOWER; as many others are slower by LITTLE_SLOWER."""
 SCREENED = (20, 10)
-"""Boots of the stored baseline and of the candidate that the two-stage rule screens."""
+"""The numbers of boots of the stored baseline and of the candidate in the screening (first stage)."""
 MOST_FALSE_ALARMS = 0.01
 LEAST_FOUND = 0.95
 RULES = gate.Rules()
 
 Judged = list[bool]
-"""For each metric of a run, whether the metric counts as regressed."""
+"""A list that has, for each metric of a run in order, whether a rule calls the metric regressed."""
 
 HEADER = (
     "noise (CV)",
@@ -52,10 +52,11 @@ HEADER = (
 
 @dataclass(frozen=True)
 class Case:
-    """A row of the table: the scatter of single measurements (a share), and the boots per side.
+    """A simulated situation, which is a row of the printed table.
 
-    With `confirming`, the two-stage rule is used. With `asked`, at least LEAST_FOUND of the large changes
-    must be found.
+    `cv` is the coefficient of variation of single measurements (0.03 is 3 %), and `boots` the number of boots
+    of baseline and of candidate. With `confirming`, the gate uses its two-stage rule. With `asked`, the gate
+    must find at least the share LEAST_FOUND of the metrics that are slower by SLOWER.
     """
 
     cv: float
@@ -66,7 +67,11 @@ class Case:
 
 @dataclass(frozen=True)
 class Rates:
-    """Rates of a rule, as shares of 1: A/A runs with any false alarm, and real changes that it finds."""
+    """How often a rule is wrong and right, as shares from 0 to 1.
+
+    `alarms` is the share of unchanged runs in which the rule calls any metric regressed. `found` and
+    `little_found` are the shares of metrics slower by SLOWER and LITTLE_SLOWER that it calls regressed.
+    """
 
     alarms: float
     found: float
@@ -74,7 +79,7 @@ class Rates:
 
     @classmethod
     def of(cls, same: Iterable[Judged], worse: Sequence[Judged]) -> Rates:
-        """Return the rates of a rule that judged unchanged (`same`) and regressed (`worse`) runs."""
+        """Return a rule's rates from its judgements of unchanged (`same`) and regressed (`worse`) runs."""
         return cls(
             _share(any(judged) for judged in same),
             _share(found for judged in worse for found in judged[:SLOWED]),
@@ -96,7 +101,7 @@ CASES = (
 
 
 def main() -> int:
-    """Print the table; return 0 if the gate meets its requirements, else 1."""
+    """Simulate all cases and print the table; return 0 if the gate meets its requirements, otherwise 1."""
     lines: list[tuple[str, ...]] = [HEADER]
     kept: list[tuple[str, bool]] = []
     with ProcessPoolExecutor() as cores:
@@ -119,7 +124,7 @@ def main() -> int:
 
 
 def _rates(case: Case) -> tuple[Rates, Rates]:
-    """Return the rates of the gate and of pytest-benchmark; each case has its own seed."""
+    """Simulate a case, with its own random seed; return the rates of the gate and of pytest-benchmark."""
     import numpy as np
 
     random = np.random.default_rng((SEED, CASES.index(case)))
@@ -131,7 +136,7 @@ def _rates(case: Case) -> tuple[Rates, Rates]:
 
 
 def _asked(case: Case, rates: Rates) -> Iterator[tuple[str, bool]]:
-    """Yield each requirement of a case, in words, and whether it is met."""
+    """Yield each requirement that the gate has to meet in a case, in words, and whether it is met."""
     where = f"CV {case.cv:.0%}, {case.boots} boots{', confirming' if case.confirming else ''}"
     yield (
         f"{where}: at most {MOST_FALSE_ALARMS:.0%} of A/A runs have a false alarm ({rates.alarms:.1%})",
@@ -145,7 +150,7 @@ def _asked(case: Case, rates: Rates) -> Iterator[tuple[str, bool]]:
 
 
 def _runs(random: np.random.Generator, case: Case, *, slower: bool) -> Iterator[tuple[Judged, Judged]]:
-    """Yield, for each pair of runs, which metrics the gate and pytest-benchmark call regressed."""
+    """Simulate pairs of runs; yield for each which metrics the gate and pytest-benchmark call regressed."""
     for _ in range(RUNS):
         before, after = _run(random, case.cv, case.boots), _run(random, case.cv, case.boots, slower=slower)
         naive = after.mean(axis=1) > 1.05 * before.mean(axis=1)
@@ -156,7 +161,7 @@ def _runs(random: np.random.Generator, case: Case, *, slower: bool) -> Iterator[
 
 
 def _confirmed(random: np.random.Generator, case: Case, *, slower: bool) -> Judged:
-    """Return which metrics of a run the two-stage rule calls regressed."""
+    """Simulate a screening and its confirmation; return which metrics the two-stage rule calls regressed."""
     stored = _run(random, case.cv, SCREENED[0])
     screened = _run(random, case.cv, SCREENED[1], slower=slower)
     screened *= 1 + random.normal(0.0, DRIFT, (METRICS, 1))
@@ -170,7 +175,7 @@ def _confirmed(random: np.random.Generator, case: Case, *, slower: bool) -> Judg
 
 
 def _run(random: np.random.Generator, cv: float, boots: int, *, slower: bool = False) -> NDArray[np.float64]:
-    """Return a run's values, a row per metric and a column per boot; `slower` slows the first metrics."""
+    """Return simulated values, one row per metric and one column per boot; `slower` makes a regressed run."""
     import numpy as np
 
     between = random.normal(0.0, BETWEEN_BOOTS, (METRICS, boots))
@@ -189,7 +194,7 @@ def _series(run: NDArray[np.float64]) -> dict[gate.Key, gate.Series]:
 
 
 def _regressed(findings: Iterable[gate.Finding]) -> Judged:
-    """Return for each of the run's metrics, in order, whether the gate calls the metric regressed."""
+    """Return, for each simulated metric in order, whether one of the findings calls the metric regressed."""
     called = {finding.metric for finding in findings if finding.verdict == gate.REGRESSED}
     return [f"metric{number:03}" in called for number in range(METRICS)]
 

@@ -1,7 +1,7 @@
 """`python -m benchmarks.outlier_thresholds`: the thresholds of `verdict/outliers.toml`, from simulation.
 
-A fleet of equal boards has normally distributed values. The threshold for a level is the robust z-score
-that the most deviating board exceeds in that share of all fleets.
+A simulated fleet consists of equal boards, whose values are normally distributed. A level is a share of all
+fleets: its threshold is the robust z-score that the most deviating board exceeds in this share of the fleets.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 SEED = 1993
 FLEETS = 20_000
-"""Number of fleets of one size that are simulated at once."""
+"""How many fleets of the same size are simulated in each round."""
 ROUNDS = 30
 SIZES = (*range(5, 17), 20, 24, 32, 48, 64, 128, 512)
 
 
 def largest(boards: int, fleets: int, source: np.random.Generator) -> NDArray[np.float64]:
-    """Return the largest absolute z-score of each fleet, for a number of fleets of equal boards."""
+    """Simulate `fleets` fleets of `boards` boards; return the largest absolute z-score in each fleet."""
     import numpy as np
 
     values = source.normal(size=(fleets, boards))
@@ -34,7 +34,7 @@ def largest(boards: int, fleets: int, source: np.random.Generator) -> NDArray[np
 
 
 def thresholds(boards: int, fleets: int, rounds: int, source: np.random.Generator) -> list[float]:
-    """Return the thresholds for `LEVELS`: the means over the rounds."""
+    """Return the threshold for each level of `LEVELS`: the mean of the thresholds of all rounds."""
     import numpy as np
 
     found = [np.quantile(largest(boards, fleets, source), [1 - a for a in LEVELS]) for _ in range(rounds)]
@@ -42,7 +42,7 @@ def thresholds(boards: int, fleets: int, rounds: int, source: np.random.Generato
 
 
 def main(sizes: Sequence[int] = SIZES) -> int:
-    """Print the table."""
+    """Print the `[thresholds]` table in TOML: one line for each fleet size."""
     import numpy as np
 
     source = np.random.default_rng(SEED)

@@ -1,4 +1,4 @@
-"""A row of the table: what was measured, the requirement, and whether it is met."""
+"""A row of the benchmarks' table: what was measured, the requirement, and whether it is met."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """The values of one benchmark, in `unit`; their median is judged.
+    """The values that a benchmark measured, in `unit`, and the requirement that their median has to meet.
 
-    The median may be at most `at_most`, and may differ from 1 by at most `within`. `detail` gives the figures
-    behind the median.
+    The median may be at most `at_most`, and may differ from 1 by at most `within`. `detail` is a text with
+    the figures from which the values were computed.
     """
 
     what: str
@@ -34,7 +34,7 @@ class Row:
         return self.within is None or abs(self.median - 1) <= self.within
 
     def cells(self) -> tuple[str, ...]:
-        """Return the row's cells in the table."""
+        """Return the row's cells for the table (columns: `HEADER`)."""
         low, high = min(self.values), max(self.values)
         spread = f"{self._shown(low)} to {self._shown(high)}" if len(self.values) > 1 else "once"
         asked = f"at most {self.at_most:g}{self.unit}" if self.at_most is not None else ""
@@ -56,7 +56,7 @@ def table(rows: list[Row]) -> str:
 
 
 def aligned(lines: list[tuple[str, ...]]) -> str:
-    """Return a table as text with aligned columns; the first of `lines` is the header."""
+    """Return a table as text with aligned columns. `lines` are its rows; the first row is the header."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     ruled = [lines[0], tuple("-" * width for width in widths), *lines[1:]]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in ruled)

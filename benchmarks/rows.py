@@ -1,4 +1,4 @@
-"""The benchmarks, one function each: what the harness costs, and how accurate an emulated board is."""
+"""The benchmarks, one function each: what this plugin costs, and how accurate an emulated board is."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ DEADLINE_S = 1800.0
 
 
 def collecting(pairs: int) -> Row:
-    """Compare the times to collect a project without boards, with the plugin and without it."""
+    """Measure how much longer pytest collects unrelated tests with this plugin than without it."""
     with tempfile.TemporaryDirectory(prefix="microcloud-bench-") as directory:
         project = Path(directory)
         (project / "pytest.ini").write_text("[pytest]\n")
@@ -65,9 +65,10 @@ def collecting(pairs: int) -> Row:
 
 
 def link(board: Board, pairs: int) -> Row:
-    """Compare commands and Docker pings over our link with testinfra's and docker-py's own connections.
+    """Compare the time of commands and Docker pings over our link and over other connections.
 
-    Both times include connecting.
+    The other connections are those that testinfra and docker-py open by themselves. Both times include
+    connecting.
     """
     import docker
     import testinfra
@@ -119,7 +120,7 @@ def link(board: Board, pairs: int) -> Row:
 
 @contextmanager
 def _home(directory: Path) -> Iterator[None]:
-    """Make docker-py find the ~/.ssh of another home directory."""
+    """Set HOME to a directory for the duration of the block, so that docker-py reads its `.ssh`."""
     before = os.environ.get("HOME")
     os.environ["HOME"] = str(directory)
     try:
@@ -132,7 +133,7 @@ def _home(directory: Path) -> Iterator[None]:
 
 
 def serving_load(board: Board, catalog: Catalog, pairs: int, requests: int) -> Row:
-    """Compare `serving.load` on a watched board with plain ab with the same arguments."""
+    """Compare the time of `serving.load` on a watched board with that of a plain ab with equal arguments."""
     program = shutil.which("ab")
     if program is None:
         raise BoardError(board.name, "cannot be put under load: ab is not installed on this machine")
@@ -162,7 +163,7 @@ def serving_load(board: Board, catalog: Catalog, pairs: int, requests: int) -> R
 
 
 def hosting_fill(board: Board, catalog: Catalog, progress: Recorded, pairs: int, containers: int) -> Row:
-    """Compare the time in which `hosting.fill` fills the board with a loop of `docker run` on the board.
+    """Compare the time of `hosting.fill` with that of a loop of `docker run` on the board.
 
     Our time, on a watched board, runs from the call until the last container has responded and has been
     measured. It includes starting each container, waiting for its response, and reading memory and disk. It
@@ -197,7 +198,7 @@ def hosting_fill(board: Board, catalog: Catalog, progress: Recorded, pairs: int,
 
 
 def sevenzip(board: Board, times: int) -> Row:
-    """Compare 7-Zip's rating on all cores with the model's published figure."""
+    """Compare the board's 7-Zip rating on all cores with the model's published rating."""
     model, threads = board.model, calibration.threads(board.model)
     ratings = []
     for _ in range(times):

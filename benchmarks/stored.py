@@ -1,4 +1,4 @@
-"""Writes synthetic runs, and measures what reading, comparing and reporting them costs.
+"""Writes synthetic run files, and measures the time and memory to compare and report them.
 
 A synthetic run has 200 metrics of one board, with the metrics, labels and tests of the suites, at more points
 than any effort measures. With one boot, it is about as large as a real run of a standard session (240 kB).
@@ -32,17 +32,17 @@ RELEASES = (
 )
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 REQUESTS = 100
-"""Number of samples of a page time; any other metric has ten samples."""
+"""How many samples each page time has. Any other metric has ten samples."""
 BETWEEN_BOOTS, WITHIN_BOOT = 0.02, 0.08
 
 Test = tuple[str, str, str, list[tuple[str, dict[str, str | int]]]]
-"""Experiment, test function, its parameters, and the metrics that it measures with their labels."""
+"""A test: its experiment, function and parameters, and the metrics that it measures, with labels."""
 
 
 def write(
     directory: Path, count: int, *, boots: int = 1, models: tuple[str, ...] = MODELS, seed: int = 2017
 ) -> list[Path]:
-    """Write `count` run files, of all models and OS releases in turn; return them, oldest first."""
+    """Write `count` run files, which go through all models and OS releases; return them, oldest first."""
     source = random.Random(seed)  # noqa: S311 (noise, no secret)
     files = []
     for number in range(count):
@@ -174,7 +174,7 @@ def _measurement(source: random.Random, metric: str, labels: dict[str, str | int
 
 
 def report(count: int) -> tuple[Row, Row]:
-    """Measure time and peak memory of a process that writes the report of `count` stored runs."""
+    """Measure the time and the peak memory of `microcloud report` with `count` stored runs."""
     with tempfile.TemporaryDirectory(prefix="microcloud-bench-") as name:
         directory = Path(name) / "runs"
         size = sum(file.stat().st_size for file in write(directory, count))
@@ -189,7 +189,7 @@ def report(count: int) -> tuple[Row, Row]:
 
 
 def compare(times: int) -> Row:
-    """Measure the time of a process that compares two stored runs of 200 metrics in ten boots."""
+    """Measure the time of `microcloud compare` with two stored runs, each with 200 metrics and ten boots."""
     with tempfile.TemporaryDirectory(prefix="microcloud-bench-") as name:
         directory = Path(name)
         baseline, candidate = write(directory, 2, boots=10, models=("pi3b",))

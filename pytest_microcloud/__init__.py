@@ -77,7 +77,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a class on first access, so that projects that do not use the plugin start as fast as before."""
+    """Import a public name when it is first used, so that the plugin does not slow down other projects."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _runs(chosen: argparse.Namespace) -> int:
-    """List the stored runs."""
+    """`microcloud runs`: list the stored runs."""
     from pytest_microcloud.runs import Skipped, every
 
     lines: list[tuple[str, ...]] = [
@@ -90,13 +90,13 @@ def _lines(run: Run) -> Iterator[tuple[str, ...]]:
 
 
 def _counted(verdicts: Iterable[str]) -> str:
-    """Return how often each verdict occurs, such as "12 feasible, 2 invalid"."""
+    """Return a text with the number of occurrences of each verdict, such as "12 feasible, 2 invalid"."""
     there = list(verdicts)
     return ", ".join(f"{there.count(verdict)} {verdict}" for verdict in dict.fromkeys(there)) or "nothing"
 
 
 def _compare(chosen: argparse.Namespace) -> int:
-    """Compare a run with a baseline."""
+    """`microcloud compare`: compare a run with a baseline."""
     import json
 
     from pytest_microcloud import runs
@@ -119,7 +119,7 @@ def _compare(chosen: argparse.Namespace) -> int:
 
 
 def _report(chosen: argparse.Namespace) -> int:
-    """Write the page that compares all stored runs."""
+    """`microcloud report`: write the page that compares all stored runs."""
     from pytest_microcloud import catalog
     from pytest_microcloud.report import generations, run_directory
 
@@ -131,7 +131,7 @@ def _report(chosen: argparse.Namespace) -> int:
 
 
 def _fleet(chosen: argparse.Namespace) -> int:
-    """Write the page of boards that deviate or drift."""
+    """`microcloud fleet`: write the page about boards that deviate from their fleet or drift."""
     from pytest_microcloud.report import deviations, fleet_page, run_directory
 
     stored = run_directory.read(_existing(chosen.runs))
@@ -145,7 +145,7 @@ def _fleet(chosen: argparse.Namespace) -> int:
 
 
 def _export(chosen: argparse.Namespace) -> int:
-    """Print a run in another format."""
+    """`microcloud export`: print a run in another format."""
     from pytest_microcloud import runs
     from pytest_microcloud.report import export
 
@@ -154,7 +154,7 @@ def _export(chosen: argparse.Namespace) -> int:
 
 
 def _noise(chosen: argparse.Namespace) -> int:
-    """Show how noisy boards are."""
+    """`microcloud noise`: show how much each board's measurements vary."""
     import json
 
     from pytest_microcloud import runs
@@ -175,7 +175,7 @@ def _noise(chosen: argparse.Namespace) -> int:
 
 
 def _matching(found: Mapping[str, Noise], pattern: str) -> dict[str, Noise]:
-    """Return a dict of the boards whose name or model matches. Raises RunError if no board matches."""
+    """Return the part of `found` whose boards or models match a pattern. Raises RunError if none matches."""
     from fnmatch import fnmatchcase
 
     from pytest_microcloud.inventory import words
@@ -197,7 +197,7 @@ def _matching(found: Mapping[str, Noise], pattern: str) -> dict[str, Noise]:
 
 
 def _boards(chosen: argparse.Namespace) -> int:
-    """Show the state of boards."""
+    """`microcloud boards`: show the state of boards."""
     from pytest_microcloud.session import lab_state
 
     pattern = ",".join(chosen.pattern) or "all"
@@ -205,7 +205,7 @@ def _boards(chosen: argparse.Namespace) -> int:
 
 
 def _init(chosen: argparse.Namespace) -> int:
-    """Write a project's files into a directory."""
+    """`microcloud init`: write the files of a new project into a directory."""
     import shlex
 
     from pytest_microcloud import project
@@ -218,7 +218,7 @@ def _init(chosen: argparse.Namespace) -> int:
 
 
 def _clean(chosen: argparse.Namespace) -> int:
-    """Remove what runs left behind on this machine; without a Docker engine, only files."""
+    """`microcloud clean`: remove what runs left behind here; without a Docker engine, only files."""
     import shutil
 
     from pytest_microcloud.boards.drivers.container import calibration
@@ -252,7 +252,7 @@ def _print_removed(names: Iterable[str]) -> None:
 
 
 def _existing(directory: Path) -> Path:
-    """Return the directory of runs; raises RunError if it does not exist."""
+    """Return `directory` if it exists; otherwise raise RunError, which mentions --runs."""
     if not directory.is_dir():
         raise RunError(f"{directory}: no such directory; give the directory of the run files with --runs")
     return directory

@@ -15,7 +15,7 @@ SINGLE_STAGE = (
 
 
 def parser(functions: Mapping[str, Callable[[argparse.Namespace], int]]) -> argparse.ArgumentParser:
-    """Return the parser of the command line. It stores the chosen command's function as `function`."""
+    """Return the parser of the command line. Parsed arguments have the command's function as `function`."""
     whole = argparse.ArgumentParser(
         prog="microcloud",
         description="Read stored runs of pytest-microcloud, start a project, and clean up.",

@@ -71,7 +71,7 @@ class BoardError(MicrocloudError):
 
 
 class EngineError(BoardError):
-    """The Docker engine of the host or of a board is missing, or failed at a step."""
+    """The Docker engine of the host or of a board is missing, does not respond, or could not do its work."""
 
 
 class EngineMissing(EngineError):

@@ -49,19 +49,19 @@ def _is_ours(name: str, definitions: Sequence[pytest.FixtureDef[Any]]) -> bool:
 
 @pytest.fixture
 def board(request: pytest.FixtureRequest, host: Host) -> Board:
-    """One boot of one board, powered on, with its facts, its Docker client and its SSH link."""
+    """Return the board that the test runs against: powered on, with its facts, Docker client and SSH link."""
     return request.config.stash[SESSION].rack.board(board_name(host))
 
 
 @pytest.fixture
 def effort(request: pytest.FixtureRequest) -> Effort:
-    """Return the repetitions chosen by --microcloud-effort."""
+    """Return the effort that --microcloud-effort chooses: the number of repetitions of each experiment."""
     return request.config.stash[SESSION].effort
 
 
 @pytest.fixture
 def deploy(request: pytest.FixtureRequest, board: Board) -> Callable[[str], Deployment]:
-    """`deploy("httpd")` brings a workload's image to the board; the test is skipped if no image exists."""
+    """`deploy("httpd")` brings a workload's image to the board. If there is no image, the test is skipped."""
     from pytest_microcloud.experiments.deploy import deploy as bring
 
     def to_board(workload: str) -> Deployment:
@@ -97,7 +97,7 @@ def serve(
 
 @pytest.fixture
 def measure(request: pytest.FixtureRequest, board: Board, benchmark: BenchmarkFixture) -> Iterator[Measure]:
-    """`measure(experiment, …)`, once per test, runs an experiment and stores its measurements in the run."""
+    """`measure(experiment, …)` runs an experiment and stores its measurements; call it once per test."""
     measure = Measure(request.node, board, benchmark)
     yield measure
     if not measure.used:
@@ -106,9 +106,10 @@ def measure(request: pytest.FixtureRequest, board: Board, benchmark: BenchmarkFi
 
 @pytest.fixture
 def limit(request: pytest.FixtureRequest, board: Board) -> Callable[[list[Measurement]], None]:
-    """`limit(measurements)` judges by the limits of the board's model; a missed limit fails the test.
+    """`limit(measurements)` judges measurements by the limits of the board's model.
 
-    Limits do not apply to measurements for the gate's confirmation, because the gate only compares them.
+    A missed limit fails the test. Limits do not apply to measurements for the gate's confirmation, because
+    the gate only compares them.
     """
     from pytest_microcloud.verdict.limits import judge
 
@@ -130,7 +131,7 @@ def limit(request: pytest.FixtureRequest, board: Board) -> Callable[[list[Measur
 
 @pytest.fixture(scope="session")
 def results(request: pytest.FixtureRequest) -> Results:
-    """Return the measurements of all runs in the reports directory, and of this session so far."""
+    """Return the measurements of all runs in the reports directory, including this session so far."""
     from pytest_microcloud import options, runs
     from pytest_microcloud.verdict.results import Results
 
@@ -140,9 +141,10 @@ def results(request: pytest.FixtureRequest) -> Results:
 
 @pytest.fixture
 def judge_claim(request: pytest.FixtureRequest) -> Callable[[Claim], None]:
-    """`judge_claim(claim)` records a claim for the summary; a claim without figures is counted as unmeasured.
+    """`judge_claim(claim)` records a judged claim for the summary.
 
-    With --microcloud-claims=strict, a claim that does not hold fails its test.
+    A claim without figures is counted as unmeasured. With --microcloud-claims=strict, a claim that does not
+    hold fails its test.
     """
     from pytest_microcloud import options
     from pytest_microcloud.verdict.claims import FAILS, NOT_MEASURED

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @pytest.hookspec
 def pytest_microcloud_register(registry: Registry) -> None:
-    """Called once a session, before the inventory is read: register drivers, experiments and meters.
+    """Register drivers, experiments and meters; called once per session, before the inventory is read.
 
-    After the inventory was read, loading a plugin that implements this hook is a usage error.
+    If a plugin that implements this hook is loaded later, this is a usage error.
     """
 
 

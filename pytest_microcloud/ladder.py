@@ -10,12 +10,12 @@ MOST_CLIENTS = 250
 """Capacity is measured up to this many clients, as in the paper, even if a board could serve more."""
 STEP = 1.1
 HIGHEST = 7300
-"""Maximum number of rungs above the ladder: more clients would exceed the range of floats."""
+"""`clients_on` counts at most this many rungs above the ladder, so that its result is a finite float."""
 
 
 @cache
 def rungs(most: int = MOST_CLIENTS) -> tuple[int, ...]:
-    """Return the rungs from 1 to `most` clients, the lowest first."""
+    """Return the client counts of all rungs, from 1 to `most`."""
     found = [most]
     while found[-1] > 1:
         found.append(min(found[-1] - 1, round(found[-1] / STEP)))
@@ -23,9 +23,9 @@ def rungs(most: int = MOST_CLIENTS) -> tuple[int, ...]:
 
 
 def rank(clients: float) -> float:
-    """Return the rung for a number of clients: 1 is the lowest rung, 0 is no clients.
+    """Return the number of the rung that has this many clients: 1 is the lowest rung, 0 is no clients.
 
-    Between two rungs, the result has a fraction. Above the ladder, each further factor of 1.1 adds 1.
+    Between two rungs, the result is not an integer. Above the ladder, each further factor of 1.1 adds 1.
     """
     steps = (0, *rungs())
     if clients >= steps[-1]:
@@ -35,7 +35,7 @@ def rank(clients: float) -> float:
 
 
 def clients_on(rung: float) -> float:
-    """Return the number of clients for a rung: the inverse of `rank`."""
+    """Return the number of clients on the rung with this number: the inverse of `rank`."""
     steps = (0, *rungs())
     top = len(steps) - 1
     if rung >= top:

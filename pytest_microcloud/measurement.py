@@ -39,7 +39,7 @@ class Measurement:
             self.unit, self.better = known.unit, known.better
 
     def statistic(self, name: str) -> float:
-        """Return "median", "mean", "min", "max", "sum" or a quantile such as "p95" of the samples."""
+        """Return a statistic of the samples: "median", "mean", "min", "max", "sum", or a quantile ("p95")."""
         if name.startswith("p"):
             return quantile(self.samples, float(name[1:]) / 100)
         functions: dict[str, Callable[[list[float]], float]] = {
@@ -58,12 +58,12 @@ class Measurement:
 
     @property
     def judged(self) -> bool:
-        """Whether the verdict is a judgement: false only for "feasible" without a limit."""
+        """Whether something was judged: false only if the verdict is "feasible" and no limit is set."""
         return self.limit is not None or self.verdict != "feasible"
 
     @property
     def remark(self) -> str:
-        """The reason as displayed and stored, with a note if no limit is set."""
+        """The reason as it is displayed and stored: with "no limit is set" added if nothing was judged."""
         parts = (self.reason, "" if self.judged else NO_LIMIT)
         return "; ".join(dict.fromkeys(part for part in parts if part))
 
@@ -90,7 +90,7 @@ def quantile(samples: Iterable[float], q: float) -> float:
 
 
 def pooled(rounds: Iterable[Iterable[Measurement]]) -> list[Measurement]:
-    """Join several rounds: one measurement for each metric and labels, with the samples of all rounds."""
+    """Join the measurements of several rounds: those with equal metric and labels become one measurement."""
     joined: dict[tuple[str, tuple[tuple[str, str | int], ...]], Measurement] = {}
     for measurements in rounds:
         for m in measurements:
@@ -105,7 +105,7 @@ def pooled(rounds: Iterable[Iterable[Measurement]]) -> list[Measurement]:
 
 
 def shown(value: float, unit: str) -> str:
-    """Return a figure for people to read: 0.0123 s as "12.3 ms", 52e6 B as "52 MB", counts as they are."""
+    """Return a value with its unit as a text for people: 0.0123 s as "12.3 ms", 52e6 B as "52 MB"."""
     if unit in ("clients", "containers", "1"):
         return f"{value:g}" if unit == "1" else f"{value:g} {unit}"
     prefixes = ((1e9, "G"), (1e6, "M"), (1e3, "k")) if unit == "B" else ()

@@ -158,12 +158,12 @@ def add(parser: pytest.Parser) -> None:
 
 
 def flag(config: pytest.Config, name: str) -> bool:
-    """Return whether a switch is on, through its option or its ini twin."""
+    """Return whether a yes/no option is set, on the command line or in the ini file."""
     return bool(config.getoption(f"microcloud_{name}") or config.getini(f"microcloud_{name}"))
 
 
 def path(config: pytest.Config, name: str) -> Path:
-    """Return the path that an option or its ini twin gives.
+    """Return the path that an option is set to, on the command line or in the ini file.
 
     A path on the command line is relative to the directory in which pytest was started; a path in the ini
     file is relative to the root directory.
@@ -177,7 +177,7 @@ def path(config: pytest.Config, name: str) -> Path:
 
 
 def nothing_runs(config: pytest.Config) -> bool:
-    """Return whether tests are only listed or set up, as with --microcloud-plan or --collect-only."""
+    """Return whether no test will be run, as with --microcloud-plan or --collect-only."""
     shown = (config.getoption(name, False) for name in ("collectonly", "setuponly", "setupplan"))
     return flag(config, "plan") or any(shown)
 
@@ -214,7 +214,7 @@ def wait_s(config: pytest.Config) -> float:
 
 
 def any_boards(config: pytest.Config) -> int:
-    """Return how many of the boards that --hosts names are used; 0 for all.
+    """Return how many of the boards that --hosts selects are used (--microcloud-any); 0 means all.
 
     Raises UserMistake if the number is negative.
     """
@@ -232,7 +232,7 @@ def command_timeout_s(config: pytest.Config) -> float:
 
 
 def _given(config: pytest.Config, name: str) -> object:
-    """Return the value of an option, or of its ini twin if the option was not given."""
+    """Return the value of an option: from the command line if given there, otherwise from the ini file."""
     given: object = config.getoption(f"microcloud_{name}")
     return config.getini(f"microcloud_{name}") if given is None else given
 

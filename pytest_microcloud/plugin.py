@@ -50,7 +50,7 @@ def pytest_microcloud_register(registry: Registry) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Resolve --hosts against the inventory and pass the names to testinfra; no board is connected yet."""
+    """Find the boards that --hosts selects, and pass their names to testinfra; connect to no board yet."""
     config.addinivalue_line(
         "markers",
         "experiment(name, tolerates=()): the experiment that a test belongs to, "
@@ -76,7 +76,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @contextmanager
 def _usage_errors(config: pytest.Config) -> Iterator[None]:
-    """Turn a MicrocloudError into a UsageError with redacted text."""
+    """Convert a MicrocloudError of the block into a UsageError with redacted text."""
     try:
         yield
     except MicrocloudError as error:
@@ -87,7 +87,7 @@ def _usage_errors(config: pytest.Config) -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)  # pytest-xdist's own hook counts CPUs
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """With -n auto, start one worker per board."""
+    """Return the number of workers that -n auto starts: one per board."""
     if config.getoption("hosts", None) is None:
         return None
     from pytest_microcloud.session import chosen
@@ -99,7 +99,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Report the chosen boards, and warn if the gate has too few boots."""
+    """Return header lines: the chosen boards, and a warning if the gate has too few boots."""
     session = config.stash.get(SESSION, None)
     if session is None:
         return []

@@ -22,9 +22,9 @@ from urllib.parse import quote
 
 MASK = "[masked]"
 SHORTEST = 4
-"""Shortest secret (characters) that is redacted, because shorter words occur in every text."""
+"""Minimum length of a redacted secret (characters): shorter words occur in every text."""
 CUT = 200
-"""Longest value (characters) that pytest shows whole. It may show only the two ends of a longer value."""
+"""Longest value (characters) that pytest prints whole. Of a longer value, it may print only both ends."""
 WORD = 8
 """Secrets of at least this length (characters) are redacted inside other words, too."""
 
@@ -66,7 +66,7 @@ _NOT_THE_SECRET = frozenset(
         ),
     }
 )
-"""Last words of names whose values are not the secret itself, as in PASSWORD_FILE."""
+"""A variable whose name ends with one of these words holds no secret itself, for example PASSWORD_FILE."""
 _PUBLIC_KEYS = frozenset(("public", "pub", "host", "known", "sort", "primary", "foreign", "partition"))
 _WORDS_OF_NAME = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
@@ -74,7 +74,7 @@ _WORDS_OF_NAME = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _NAMED = r"(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|(?<![a-z])pass|_pass)"
 _VALUE = r"(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s\"',;]+)"
 _WRAP = r"(?:\\n|[\s'\"E])+"
-"""What may separate the words of a text that pytest shows on several lines."""
+"""Matches what may separate two words of a secret that pytest prints on several lines."""
 _KEYS = [
     re.compile(r"(?<![\w+/])AAAA[B-E][A-Za-z0-9+/]{20,}={0,2}"),  # ssh's public keys
     re.compile(r"\b(?:gh[a-z]_|github_pat_|glpat-|xox[a-z]-|AKIA)[\w-]{12,}"),
@@ -82,10 +82,10 @@ _KEYS = [
 _BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{1,60}-----")
 _END = re.compile(r"-----END [A-Z0-9 ]{1,60}-----")
 _CUT_SHORT = re.compile(r"(?:\s*[A-Za-z0-9+/=]{16,})*")
-"""The rest of a block whose END line is missing."""
+"""Matches the rest of a PEM block whose END line is missing."""
 _FIRST_PART = re.compile(r"(?<![\w-])[\w-]{11,}(?=\.[\w-]+\.)")
 _OTHER_PARTS = re.compile(r"\.[\w-]+\.[\w-]*")
-"""A JSON web token has three parts separated by dots; the first part begins with `eyJ`."""
+"""Matches the second and third part of a JSON web token. (The first part begins with `eyJ`.)"""
 _GIVEN = [
     re.compile(rf"({_NAMED}[\"']?[ \t]*(?:=|(?<!:):(?!:))[ \t]*){_VALUE}", re.IGNORECASE),
     re.compile(rf"((?<![\w-])--[\w-]{{0,30}}{_NAMED}[ \t]+){_VALUE}", re.IGNORECASE),
@@ -105,7 +105,10 @@ _IP = re.compile(r"(?<![\w.:])(?:(?:[0-9]{1,3}\.){3}[0-9]{1,3}|[0-9A-Fa-f:.]{3,4
 
 
 def secrets(variables: Iterable[Mapping[str, Any]]) -> frozenset[str]:
-    """Return the secrets in variables (of hosts, of the environment), found by name or by context."""
+    """Return the secrets in the variables of hosts and of the environment.
+
+    A secret is recognised by its variable's name, or by its context in a value, such as `--password`.
+    """
     found: set[str] = set()
     for name, value in ((name, str(leaf)) for named in variables for name, leaf in _leaves(named)):
         if is_secret(name):
@@ -130,7 +133,10 @@ def is_secret(name: str) -> bool:
 
 
 def written_in(inventory: str) -> frozenset[str]:
-    """Return the words that follow names of secrets in an inventory. Ansible may quote them in errors."""
+    """Return the words that follow names such as `password` in an inventory's text.
+
+    They may be secrets, and Ansible may quote them in errors.
+    """
     named = (re.search(rf"{_NAMED}\w*[ \t:=]*(.*)", line, re.IGNORECASE) for line in inventory.splitlines())
     after = (found[1].split() for found in named if found)
     words = (itertools.takewhile(lambda word: not re.match(r"\w+=", word), rest) for rest in after)
@@ -160,7 +166,7 @@ def without_addresses(text: str, identifiers: Collection[str] = ()) -> str:
 
 
 def redact(text: str, secrets: Collection[str] = ()) -> str:
-    """Return a text without keys and without addresses; `secrets` are further texts to redact."""
+    """Return a text without keys, passwords, tokens and addresses, and without the given secrets."""
     return without_addresses(without_keys(text, secrets))
 
 
@@ -223,12 +229,12 @@ class Redactor:
         return self.without_addresses(self.without_secrets(text))
 
     def without_addresses(self, text: str) -> str:
-        """Return a text, whose secrets are redacted already, without addresses unless `identify` is set."""
+        """Return a text without addresses unless `identify` is set; its secrets must be redacted already."""
         return text if self.identify else without_addresses(text, frozenset(self.identifiers))
 
 
 def in_all(document: Any, shown: Callable[[str], str]) -> Any:
-    """Return JSON data with `shown` applied to every text except the keys of objects."""
+    """Return a copy of JSON data in which `shown` has replaced every text, except the keys of objects."""
     if isinstance(document, Mapping):
         return {key: in_all(value, shown) for key, value in document.items()}
     if isinstance(document, list | tuple):
@@ -255,7 +261,7 @@ def _without(text: str, values: Collection[str], names: Collection[str] = ()) ->
 
 @functools.cache
 def _any_of(values: frozenset[str]) -> re.Pattern[str]:
-    """Return a pattern for any of the values, longest first. A short value matches only as a whole word."""
+    """Return a pattern that matches any of the values in any form; short values only as whole words."""
     patterns = []
     written = {form for value in values for form in _forms(value)}
     for value in sorted(written, key=lambda value: (-len(value), value)):
@@ -306,7 +312,7 @@ def _without_tokens(text: str) -> str:
 
 
 def _leaves(value: object, name: str = "") -> Iterator[tuple[str, object]]:
-    """Yield each plain value in JSON data, as a pair with the outermost key above the value."""
+    """Yield each value in JSON data that is not an object or a list, after its outermost key."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _leaves(inner, name or str(key))

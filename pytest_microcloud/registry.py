@@ -36,7 +36,7 @@ class Registry:
 
     @property
     def driver_rules(self) -> Mapping[str, DriverRules]:
-        """A dict from each registered driver's name to the inventory rules for the driver's hosts."""
+        """A dict from each registered driver's name to the rules for its hosts in the inventory."""
         return {name: driver.rules for name, driver in self._drivers.items()}
 
     @property
@@ -55,7 +55,7 @@ class Registry:
 
     @property
     def meters(self) -> Mapping[str, Callable[..., Any]]:
-        """A dict from name to the factory of a registered meter."""
+        """A dict from the name of each registered meter to the function that creates the meter."""
         return MappingProxyType(self._meters)
 
     def driver(
@@ -82,7 +82,7 @@ class Registry:
         _add(self._experiments, "experiment", experiment.name, experiment)
 
     def meter(self, name: str, make: Callable[..., Any]) -> None:
-        """Register the factory of a power meter."""
+        """Register a function that creates a power meter, under the name of the meter."""
         _add(self._meters, "meter", name, make)
 
 

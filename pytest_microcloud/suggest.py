@@ -1,4 +1,4 @@
-"""Names in messages: a list of the known names, and "did you mean …?" for a wrong name."""
+"""Texts for messages about names: a list of the known names, and "did you mean …?" for a wrong one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 
 def listed(names: Collection[str], most: int = 30) -> str:
-    """Return the first `most` names, separated by commas, and the number of the others."""
+    """Return a text with the first `most` names, separated by commas, and with the number of the others."""
     shown = ", ".join(list(names)[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
@@ -14,7 +14,7 @@ def listed(names: Collection[str], most: int = 30) -> str:
 def did_you_mean(names: Iterable[str], known: Iterable[str], *, alike: float = 0.6) -> str:
     """Return "; did you mean …?" with the known name that is most similar to one of `names`.
 
-    `alike` is the similarity required, from 0 to 1; the text is empty if no known name is that similar.
+    If no known name is similar enough, the text is empty. `alike` is the required similarity, from 0 to 1.
     """
     import difflib
 

@@ -1,4 +1,4 @@
-"""The paper's claims (section 4), checked on the newest valid figures of the stored runs. Needs no board."""
+"""Checks the paper's claims (section 4) with the newest valid figures of stored runs. Needs no board."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The metrics and figures of an experiment as plain data, which a run file stores.
+"""The metrics and charts of an experiment as plain data, which a run file stores.
 
 The shipped experiments are described in `experiments/*.toml`. How an experiment is run is defined by
 `pytest_microcloud.experiments.record.Experiment`, a subclass of `Description`.
@@ -25,10 +25,10 @@ _registered: dict[str, Metric] = {}
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric: its full name ("mqtt.throughput"), SI unit, and the direction that is better.
+    """A metric: full name ("mqtt.throughput"), SI unit, and whether lower or higher values are better.
 
-    `from_outside` is whether the network between load generator and board is part of the metric. Figures of
-    such a metric are compared only if their load came from the same place.
+    `from_outside` is whether the network between load generator and board is part of the metric. Values of
+    such a metric are compared only if their load came from the same site or controller.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Metric:
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A published figure that is shown on a chart and never judged. `by` is its origin, such as "the paper".
+    """A published value that is drawn on a chart and never judged. `by` is its origin, such as "the paper".
 
     The mark is a line: `x` and `y` are the coordinates of its ends in SI units. Without `y`, the line is
     vertical. On a bar chart, the mark is drawn at `x`, beside the bar named `bar`. A `hidden` mark only
@@ -58,7 +58,7 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A figure of an experiment, as data; the report draws it for every board or board model.
+    """The description of a chart, which the report draws for every board or board model.
 
     `metrics` maps each metric to its name on the chart. The kinds are:
 
@@ -99,8 +99,8 @@ class Chart:
 class Description:
     """The description of an experiment for reports.
 
-    `headline` is the metric that matters most, at the labels `headline_at`. The default is the first metric.
-    `title` and `about` are for people: a heading, and a sentence.
+    `headline` is the metric that matters most (by default the first one), and `headline_at` are the labels of
+    the measurement to show. `title` (a heading) and `about` (a sentence) are texts for people.
     """
 
     name: str
@@ -113,7 +113,7 @@ class Description:
 
     @property
     def description(self) -> Description:
-        """The description without the fields that a subclass adds."""
+        """A plain `Description` with the same content, without the fields that a subclass adds."""
         return Description(**{f.name: getattr(self, f.name) for f in dataclasses.fields(Description)})
 
     @property

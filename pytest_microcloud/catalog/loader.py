@@ -122,13 +122,16 @@ def _symptoms() -> Mapping[str, Symptom]:
 
 
 def threshold(symptom: str) -> float:
-    """Return the threshold of a symptom, or raise a CatalogError that suggests the nearest name."""
+    """Return the value above which a symptom invalidates a measurement.
+
+    If there is no such symptom, raises a CatalogError that suggests the nearest name.
+    """
     return _pick(_symptoms(), symptom, "symptom").most
 
 
 @functools.cache
 def loads() -> Mapping[str, Load]:
-    """Return a dict from id to load, of all loads of the control."""
+    """Return a dict from id to load, for all loads of which the control consists."""
     return _named(Load, SHIPPED / "control.toml")
 
 
@@ -159,7 +162,7 @@ LONGEST_CHAIN = 50
 
 
 class _Models:
-    """Builds the board models. A model with `like = "ID"` inherits the figures of the model with that id."""
+    """Builds board models from TOML tables. A table with `like = "ID"` inherits the figures of model ID."""
 
     def __init__(self) -> None:
         self._tables: dict[str, tuple[Path, Table]] = {}
@@ -199,7 +202,7 @@ class _Models:
         return line
 
     def _figures(self, name: str) -> tuple[Table, dict[str, str]]:
-        """Return a dict of the values in a model's own table, and a dict of the values' sources."""
+        """Return the values in a model's own table, and their sources: two dicts with the same keys."""
         file, own = self._tables[name]
         values: Table = {}
         sources: dict[str, str] = {}
@@ -303,7 +306,7 @@ def _only(file: Path, where: str, table: Table, known: Iterable[str]) -> None:
 
 
 def _record(kind: type[Record], file: Path, where: str, table: Table) -> Record:
-    """Convert a table to a record. Every key is checked against the dataclass's fields and their types."""
+    """Convert a TOML table to a record (`kind` is its dataclass), after checking its keys and values."""
     hints = typing.get_type_hints(kind)
     fields = dataclasses.fields(kind)  # type: ignore[arg-type]
     _only(file, f"{where}.", table, [f.name for f in fields])

@@ -18,7 +18,7 @@ def picture_page() -> bytes:
 
 
 def _picture() -> bytes:
-    """Draw a mosaic of exactly PICTURE_BYTES; the tiles' colours are from a linear congruential generator."""
+    """Return an SVG mosaic of exactly PICTURE_BYTES bytes, with pseudo-random colours (a fixed seed)."""
     head, tail = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 400">', b"</svg>"
     tiles, size, state, place = [], len(head) + len(tail), 2017, 0
     while True:

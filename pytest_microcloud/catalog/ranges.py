@@ -7,19 +7,19 @@ import re
 from collections.abc import Mapping
 
 LARGEST = 1e18
-"""Upper bound of a board's figures, whatever their unit."""
+"""Upper bound of the numbers in a user's catalog file, whatever their unit."""
 MAY_BE_ZERO = frozenset(("round_trip_s", "max", "min", "most"))
 MAY_BE_ENDLESS = frozenset(("filling_seconds",))
 RANGES: Mapping[str, tuple[float, float]] = {"port": (1, 65535), "cores": (1, 4096)}
 
 BOARD_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?")
-"""A board model's id is also the name of an Ansible group and a part of tests' ids."""
+"""Matches the id of a board model, which is also an Ansible group's name and a part of tests' ids."""
 WORKLOAD_ID = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+){0,20}")
-"""A workload's id is also a Docker image's name and a part of tests' ids."""
+"""Matches the id of a workload, which is also a Docker image's name and a part of tests' ids."""
 
 
 def wrong_number(name: str, value: object) -> str:
-    """Return why a value is invalid for the field `name`; empty if the value is valid or not a number."""
+    """Return why a number is invalid for the field `name`; empty if it is valid, or `value` is no number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return ""
     if name in MAY_BE_ENDLESS and value == math.inf:

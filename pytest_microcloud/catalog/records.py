@@ -1,4 +1,4 @@
-"""The catalog's records, in SI units. `None` means that no figure is published."""
+"""The catalog's records, in SI units. In a board model, `None` means that no figure is published."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class BoardModel:
 
 @dataclass(frozen=True, kw_only=True)
 class PiType:
-    """A type of Raspberry Pi: short name (`type`), full name, and `compatible` entries of the device tree."""
+    """A type of Raspberry Pi: short name (`type`), full name, and its device tree's `compatible` entries."""
 
     id: str
     type: str
@@ -138,7 +138,10 @@ class Limit:
     source: str
 
     def covers(self, metric: str, labels: Mapping[str, str | int]) -> bool:
-        """Whether this limit applies to a metric with these labels. Labels not in the limit are ignored."""
+        """Whether this limit applies to a measurement of `metric` with `labels`.
+
+        Labels that the limit does not name are ignored.
+        """
         return metric == self.metric and all(
             str(labels.get(key)) == str(value) for key, value in self.labels.items()
         )
@@ -156,7 +159,7 @@ class Symptom:
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """A load in control.toml. Its `command` is repeated for `seconds`, but at most `most` times."""
+    """A load of the control (control.toml): its `command` is repeated for `seconds`, at most `most` times."""
 
     id: str
     about: str
@@ -168,7 +171,7 @@ class Load:
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """The number of repetitions of each experiment, and the points of each axis."""
+    """How much a session measures: the repetitions of each experiment, and the points of each axis."""
 
     id: str
     about: str

@@ -1,6 +1,6 @@
 """Creates a user's project: the inventory and the suites that `microcloud init` writes into a directory.
 
-In an installed package, both are beside this file. In a checkout, both are in its root directory.
+Their templates are beside this file in an installed package, and in the root directory of a checkout.
 """
 
 from __future__ import annotations
@@ -18,11 +18,16 @@ CONFIGURED = {
     "tox.ini": r"^\[pytest\]",
     "setup.cfg": r"^\[tool:pytest\]",
 }
-"""A dict from other files that can configure pytest to a pattern: if a line matches, the file does."""
+"""The files other than pytest.ini that can configure pytest, each with a pattern.
+
+A file configures pytest if one of its lines matches the pattern.
+"""
 
 
 def create(directory: Path) -> list[Path]:
-    """Write a project into a directory and return its files. Raises UserMistake if one of them exists.
+    """Write a new project's files into a directory, and return the files.
+
+    Raises UserMistake if one of the files exists.
 
     If the directory already configures pytest, no pytest.ini is written, because pytest.ini has precedence.
     """

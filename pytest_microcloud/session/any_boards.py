@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 
 def narrow(config: pytest.Config, rack: Rack, resumed: Collection[str] = ()) -> None:
-    """Choose free boards, and lock each board immediately; `resumed` are the boards of the run to resume.
+    """Choose and lock as many free boards as --microcloud-any asks for, and drop the others from `rack`.
 
-    If no test will be run, the first N boards are chosen, and no board is locked. Raises UserMistake if too
-    few boards are free, or if a lock cannot be written.
+    `resumed` are the boards of the run to resume, if any; then only these are chosen from. If no test will be
+    run, the first boards are chosen, and no board is locked. Raises UserMistake if too few boards are free,
+    or if a lock cannot be written.
     """
     count = options.any_boards(config)
     if not count:
@@ -57,6 +58,6 @@ def _sentences(reasons: dict[str, str]) -> list[str]:
 
 
 def _say(text: str) -> None:
-    """Print to stderr why the session has to wait: pytest's terminal reporter does not exist yet."""
+    """Print to stderr why the session waits for boards: pytest's terminal reporter does not exist yet."""
     sys.stderr.write(f"microcloud: {text}\n")
     sys.stderr.flush()

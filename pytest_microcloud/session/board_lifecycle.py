@@ -62,7 +62,7 @@ class BoardLifecycle:
                 self._session.rack.close()
 
     def _learn(self, board: Board) -> None:
-        """Record a board that came up; raise BoardError if it has changed since the interrupted run."""
+        """Record a board that came up. Raises BoardError if it has changed since the interrupted run."""
         from pytest_microcloud.redaction import in_all
         from pytest_microcloud.runs.fingerprint import Fingerprint
         from pytest_microcloud.session.terminal import board_lines
@@ -77,7 +77,7 @@ class BoardLifecycle:
         session.progress.keep(board_lines(board.name, board.model.name, Fingerprint.of(shown)))
 
     def _boot(self, item: pytest.Item, name: str) -> None:
-        """Give a test the boot that it needs: reboot its board, or boot another image on the board."""
+        """Reboot a test's board, or boot another image on it, if the test needs another boot."""
         session, needed = self._session, phase_of(item)
         if needed is None or needed == session.phases.setdefault(name, Phase()):
             return

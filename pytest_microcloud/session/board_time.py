@@ -1,4 +1,4 @@
-"""Makes pytest-benchmark measure in board time: the sum of the times measured on the board."""
+"""Makes pytest-benchmark use board time (the sum of the times measured on the board) as its clock."""
 
 from __future__ import annotations
 

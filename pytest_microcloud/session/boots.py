@@ -17,7 +17,7 @@ class Boots:
 
     @pytest.hookimpl(trylast=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """If a test measures, run the test once in every boot; the test's name ends with the boot."""
+        """If a test measures, create one test for each boot; the name of each ends with the boot."""
         if self._session.boots > 1 and fixtures.uses(metafunc.definition, ("measure",)):
             phases = [Phase(boot) for boot in range(1, self._session.boots + 1)]
             metafunc.fixturenames.append(PHASE)
@@ -25,7 +25,7 @@ class Boots:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-        """Tear down fixtures of all scopes before a board reboots: fixtures may depend on the boot."""
+        """Tear down fixtures of all scopes before a board reboots, because they may depend on its boot."""
         if nextitem is None or not self._reboots(item, nextitem):
             return None
         return bool(item.ihook.pytest_runtest_protocol(item=item, nextitem=None))
@@ -40,9 +40,9 @@ class Boots:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Sort tests by boot, and put tests that read results last; otherwise keep the order.
+        """Sort tests by the boot that they need, and put tests that read results (fixture `results`) last.
 
-        Runs after everything else that reorders tests, such as --failed-first.
+        Otherwise, tests keep their order. Runs after all that reorders tests, such as --failed-first.
         """
 
         def place(item: pytest.Item) -> tuple[bool, int]:

@@ -35,7 +35,7 @@ class Chosen:
 
 CHOSEN: pytest.StashKey[Chosen] = pytest.StashKey()
 PASSED_OVER: pytest.StashKey[list[str]] = pytest.StashKey()
-"""With --microcloud-any, sentences about the boards that are not used."""
+"""The key, in the config stash, of sentences about the boards that --microcloud-any does not use."""
 
 
 def chosen(config: pytest.Config) -> Chosen:
@@ -75,7 +75,7 @@ def chosen(config: pytest.Config) -> Chosen:
 
 
 def not_used(config: pytest.Config) -> list[str]:
-    """Return the header's lines about boards that --hosts selects but the session does not use."""
+    """Return lines for pytest's header about boards that --hosts selects but the session does not use."""
     there = config.stash.get(CHOSEN, None)  # CHOSEN is not set in a worker
     lines = out_of_service(there.left_out if there else ())
     return [*lines, *config.stash.get(PASSED_OVER, ())]

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from pytest_microcloud.verdict.claims import Claim
 
 CLAIM: pytest.StashKey[Claim] = pytest.StashKey()
-"""The claim that a test judged."""
+"""The key under which the claim that a test judged is stored in the test's stash."""
 UNMEASURED = ("claim", "not measured")
-"""The property (also in JUnit's XML) of a test whose claim has no figures in any run."""
+"""The pytest property, also in JUnit's XML, that marks a test whose claim has no figures in any run."""
 ATTRIBUTE = "microcloud_claim"
 """The attribute of a test's report that holds the claim as plain data."""
 
@@ -38,7 +38,7 @@ class Claims:
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep the claim of a report."""
+        """Collect the claim on a test's report for the summary."""
         if claim := getattr(report, ATTRIBUTE, None):
             self._judged[report.nodeid] = claim
 

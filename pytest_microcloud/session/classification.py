@@ -1,4 +1,4 @@
-"""Classifies the errors of tests: invalid measurements, failures, and broken boards."""
+"""Classifies why a test failed: invalid measurements, a failure, or an error such as a broken board."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pytest_microcloud.session.state import SESSION
 
 
 class Classification:
-    """The hook that classifies each report, and redacts it."""
+    """The hook that classifies and redacts each test's report."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._session = config.stash[SESSION]
@@ -26,7 +26,7 @@ class Classification:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Distinguish invalid measurements, failures, and errors (broken boards, wrong calls)."""
+        """Mark a report as invalid measurements, a failure, or an error (a broken board or a wrong call)."""
         report = yield
         self._redact(report)
         if call.excinfo is None:
@@ -45,7 +45,7 @@ class Classification:
         return report
 
     def _redact(self, report: pytest.TestReport) -> None:
-        """Redact all text of a report: the failure, with its local variables, and captured output."""
+        """Redact all texts of a report: the traceback, with its local variables, and the captured output."""
         without_secrets = self._session.redactor.without_secrets
         report.sections = [(title, without_secrets(text)) for title, text in report.sections]
         if isinstance(report.longrepr, tuple):  # the report of a skipped test
@@ -58,7 +58,7 @@ class Classification:
 def _note_failure(
     item: pytest.Item, report: pytest.TestReport, excinfo: pytest.ExceptionInfo[BaseException]
 ) -> None:
-    """Note a failure for the verdict table, unless an earlier failure of the same test is noted.
+    """For the verdict table, store why a test failed, unless an earlier failure of the test is stored.
 
     A failed assertion of the test itself, or its `pytest.fail`, means that the board is infeasible. A failure
     in set-up or teardown, a crash, and another plugin's `pytest.fail` (a timeout) are errors instead.

@@ -1,4 +1,4 @@
-"""Collects the records on pytest's test reports; run file, page and terminal output need no other data."""
+"""Collects the records on pytest's test reports, from which run file, page and terminal output are made."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 ATTRIBUTE = "microcloud"
-"""The attribute of a test's report that holds its record (`report_record.py`)."""
+"""The name of the attribute that holds a test's record on its report (`report_record.py`)."""
 
 
 def record_of(report: pytest.TestReport) -> dict[str, Any] | None:
-    """Return a report's record; None if the report has none."""
+    """Return the record on a test's report; None if the report has no record."""
     record: dict[str, Any] | None = getattr(report, ATTRIBUTE, None)
     return record
 
@@ -35,7 +35,7 @@ def record(
     control: Sequence[dict[str, Any]] = (),
     benchmarks: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Return a test's record; `report_record.py` describes its keys."""
+    """Build a test's record, a dict whose keys `report_record.py` describes."""
     return {
         "board": board,
         "stage": stage,
@@ -49,8 +49,8 @@ def record(
 class Collected:
     """Collects from reports: each test's newest record, and the boards' fingerprints and controls.
 
-    The finished tests of `before`, the interrupted run that is resumed, come first. `drift` is a
-    dict from each board that drifted to sentences about its drift; it is empty until drift is judged.
+    If an interrupted run (`before`) is resumed, its finished tests come first. `drift` is a dict from each
+    board that drifted to sentences about its drift; the dict is empty until drift has been judged.
     """
 
     def __init__(self, before: Unfinished | None = None) -> None:
@@ -76,19 +76,19 @@ class Collected:
 
     @property
     def fingerprints(self) -> dict[str, Mapping[str, Any]]:
-        """The fingerprints of all boards of the run, by name of the board."""
+        """A dict from each board of the run to its fingerprint."""
         return {name: self._fingerprints[name] for name in self._in_order(self._fingerprints)}
 
     @property
     def controls(self) -> dict[str, dict[str, Any]]:
-        """The controls that were read, by name of the board, in the form that the run file stores."""
+        """A dict from board to its control readings and drift, as the run file stores them."""
         return {
             name: {"readings": self._readings[name], "drift": list(self.drift.get(name, ()))}
             for name in self._in_order(self._readings)
         }
 
     def control(self, board: str) -> Control:
-        """Return the control of a board whose control was read."""
+        """Return the readings and the drift of a board's control, which must have been read."""
         import msgspec
 
         from pytest_microcloud.runs.controls import Control
@@ -97,7 +97,7 @@ class Collected:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Add the report's record; runs first, because other hooks read the records."""
+        """Add the record on the report. Runs first, because other hooks read the records."""
         if (brought := record_of(report)) is not None:
             self.add(report.nodeid, brought)
 
@@ -125,12 +125,12 @@ class Collected:
 
     @property
     def entries(self) -> list[Entry]:
-        """The outcomes of the run's tests, except tests of the gate's confirmation."""
+        """The outcomes of all tests of the run, except those of the gate's confirmation."""
         return [entry for entry in self._all_entries() if not entry.stage]
 
     @property
     def experiments(self) -> list[str]:
-        """The experiments that tests of this session belong to."""
+        """The experiments of all tests of the run, including tests that an interrupted run finished."""
         taken_over = self._before.entries if self._before else ()
         return list(dict.fromkeys(entry.experiment for entry in (*taken_over, *self._typed())))
 
@@ -141,7 +141,7 @@ class Collected:
         return Fingerprint.of(self._fingerprints[board])
 
     def run(self, file: Path, effort: str) -> Run:
-        """Return the run so far, as the run file holds it."""
+        """Return the run so far as a `Run` without its plan. `file` is the run file."""
         from pytest_microcloud import runs
         from pytest_microcloud.runs.plan import Plan
 

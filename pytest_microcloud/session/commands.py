@@ -21,19 +21,19 @@ SSH_FAILED = 255
 
 
 class Commands:
-    """The hook that gives each command of a test's `host` a timeout (s), applied on the board."""
+    """The hook that limits how long a command through a test's `host` may run on the board (s)."""
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Set the timeout before fixtures can run commands."""
+        """Set the timeout of the commands of a test's `host`, before fixtures can run commands."""
         if (host := host_of(item)) is not None:
             bound(host.backend, board_name(host), self._timeout_s)
 
 
 def bound(backend: BaseBackend, board: str, timeout_s: float) -> None:
-    """Make a backend raise DeadlineExceeded for a command that takes longer than `timeout_s`.
+    """Make a testinfra backend raise DeadlineExceeded for a command that takes longer than `timeout_s`.
 
     A broken connection raises LinkError. A backend may be bound more than once.
     """

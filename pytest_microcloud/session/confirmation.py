@@ -36,7 +36,7 @@ def suspects_of(findings: Sequence[Finding]) -> list[Finding]:
 
 
 class Confirmation:
-    """Measures suspects again, in the process that drives their boards."""
+    """Measures suspects again. Used in the process that drives their boards."""
 
     def __init__(self, config: pytest.Config, against: Against) -> None:
         self._config = config
@@ -67,7 +67,7 @@ class Confirmation:
     def _items_of(
         self, session: pytest.Session, run: Run, suspects: Iterable[Finding]
     ) -> dict[tuple[str, ...], pytest.Function]:
-        """Return the tests that measured the suspects, by name without the boot."""
+        """Return a dict from name (without the boot) to test, for the tests that measured the suspects."""
         from pytest_microcloud.verdict.results import point
 
         keys = {(f.board, f.metric, point(f.labels)) for f in suspects}
@@ -148,7 +148,7 @@ class WorkersConfirmation:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Measure suspects again after the last test, unless the session was stopped."""
+        """After the last test, measure suspects again, unless the session was stopped."""
         result = yield
         if not session.shouldstop and not session.shouldfail:
             self._confirm(session)
@@ -177,7 +177,7 @@ class WorkersConfirmation:
 
 
 def _again(item: pytest.Function, phase: Phase) -> pytest.Function:
-    """Return a copy of a test for another boot, equal to the test that collection would have created."""
+    """Return a copy of a test that needs another boot, as if pytest had collected this copy."""
     callspec: Any = item.callspec
     words = [*_words(item), str(phase)]
     callspec = dataclasses.replace(callspec, params={**callspec.params, PHASE: phase}, _idlist=words)
@@ -194,7 +194,7 @@ def _again(item: pytest.Function, phase: Phase) -> pytest.Function:
 
 
 def _words(item: pytest.Function) -> list[str]:
-    """Return the ids of a test's parameters, as in the brackets of its name, without the boot."""
+    """Return the parameter ids in a test's name (`test[id-id]`), without the id of the boot."""
     words = list(item.callspec._idlist)
     return words[:-1] if phase_of(item) else words
 

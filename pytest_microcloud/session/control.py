@@ -1,4 +1,4 @@
-"""Reads the control of each board before and after all tests that measure the board."""
+"""Reads each board's control (fixed loads that show drift) before and after its tests that measure."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class ControlReadings:
     """The hooks that read the control, in the process that drives the boards.
 
-    A reading is kept in the session's `readings` until the next report of its board takes it along. If a
-    control cannot be read, its reading has no times; this is never an error. The gate's confirmation has no
-    readings, because drift affects both of its alternating sides.
+    A reading waits in the session's `readings` for the next report of a test on its board. If a control
+    cannot be read, its reading has no times, which is never an error. During the gate's confirmation no
+    control is read, because drift affects both of its alternating sides.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -32,18 +32,18 @@ class ControlReadings:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Find each board's last test that measures, once the order of the tests is known."""
+        """Store each board's last test that measures, now that the order of the tests is known."""
         self._last = {board: item for item in session.items if (board := _measured(item))}
 
     def before(self, item: pytest.Item, board: Board) -> None:
-        """Read the control at the start, when a board is ready for its first test that measures."""
+        """Read the board's control if `item` is the board's first test that measures."""
         if _measured(item) and board.name not in self._started:
             self._started.add(board.name)
             self._read(board, "start")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Read the control after the teardown of a board's last test, or when the session stops early."""
+        """Read the board's control after its last test that measures, or when the session stops early."""
         try:
             result = yield
         except Exception:
@@ -71,6 +71,6 @@ class ControlReadings:
 
 
 def _measured(item: pytest.Item) -> str:
-    """Return the board that a test measures; empty if there is none, or in the gate's confirmation."""
+    """Return the name of the board that a test measures; empty if none, or in the gate's confirmation."""
     measures = fixtures.uses(item, ("measure",)) and not stage_of(item)
     return (board_of(item) or "") if measures else ""

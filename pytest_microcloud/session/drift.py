@@ -1,4 +1,4 @@
-"""Warnings about boards whose control drifted; the measurements of these boards are marked."""
+"""Finds boards whose control drifted, warns about them, and marks their measurements in the run file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Drift:
-    """The hooks that compare each board's control with earlier sessions, in the process that reports."""
+    """The hooks of the reporting process that compare each board's control with earlier sessions."""
 
     def __init__(self, config: pytest.Config, run_file: RunFile) -> None:
         self._session = config.stash[SESSION]
@@ -27,13 +27,13 @@ class Drift:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:
-        """Compare the controls after the last test, before the gate compares the run (innermost wrapper)."""
+        """After the last test, find boards that drifted. Runs before the gate compares the run."""
         result = yield
         self._judge()
         return result
 
     def pytest_sessionfinish(self) -> None:
-        """Compare the controls at the end of an interrupted session, before the session's page is written."""
+        """Find boards that drifted, even in an interrupted session, before the session's page is written."""
         self._judge()
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
@@ -73,7 +73,7 @@ class Drift:
 
 
 def _lines(name: str, control: Control) -> Iterator[str]:
-    """Yield warnings about a board: its drift, and controls that could not be read."""
+    """Yield the warnings about a board: how it drifted, and which loads of its control could not be read."""
     for sentence in control.drift:
         yield f"{name}: {sentence}: the measurements of this session are marked"
     left_out: dict[tuple[str, str], list[str]] = {}

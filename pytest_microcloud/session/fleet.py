@@ -1,4 +1,4 @@
-"""The controller's side of a session with pytest-xdist: workers drive the boards, the controller reports."""
+"""What the controller does in a session with pytest-xdist, whose workers drive the boards."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from pytest_microcloud.session.sites import Sites
 
 RELEASE_TIMEOUT_S = 300.0
-"""How long the workers may be silent while they release their boards at the end."""
+"""How long (s) to wait for the next event of any worker while the workers release their boards."""
 AFTER_LOOP = ("testreport", NAME)
-"""The events that are still handled after the session was interrupted."""
+"""The kinds of worker events that are still handled after the session was interrupted."""
 
 
 class Fleet:
@@ -111,7 +111,7 @@ class Fleet:
         return BoardScheduling(config, log, lambda test: str(self._tests[test]["unit"]), self._sites)
 
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
-        """Complete the plan once the first worker has collected the tests."""
+        """Complete the run's plan with the tests that the first worker has collected (`ids`)."""
         if not self._planned:
             self._planned = True
             self._session.collected.arrange(self._session.rack.targets, ids)
@@ -121,7 +121,7 @@ class Fleet:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: WorkerController, error: object) -> None:
-        """Note the run ids of crashed workers on this machine."""
+        """Store the run id of a crashed worker on this machine, for the clean-up at the end."""
         if error and is_here(node.gateway.spec):
             self._crashed.append(f"{self._session.rack.workspace.run_id}-{node.gateway.id}")
 
@@ -155,7 +155,7 @@ class Fleet:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_unconfigure(self) -> None:
-        """Release the boards that no worker has taken over, and unlock the run."""
+        """Release the boards that the controller has locked and no worker has taken over."""
         self._session.rack.close()
 
     def _handle(self, _node: WorkerController, kind: str, data: Any) -> None:
@@ -182,7 +182,10 @@ class Fleet:
                 self._not_cleaned_up += data
 
     def _lost(self, node: WorkerController, error: Exception) -> None:
-        """If a site's gateway is lost, report the site's remaining tests as errors; other sites continue."""
+        """Handle a worker that cannot be replaced.
+
+        If its site has no other worker, the site's remaining tests become errors. Other sites continue.
+        """
         dsession: Any = self._config.pluginmanager.getplugin("dsession")
         site = self._sites.of_worker(node.gateway.spec)
         what = f"its worker was lost and cannot be replaced ({type(error).__name__}: {error})"
@@ -191,7 +194,7 @@ class Fleet:
             dsession.handle_crashitem(test, node)
 
     def _new(self, lines: list[str]) -> list[str]:
-        """Return lines about a board; only the first if the others were printed for an earlier board."""
+        """Return the lines about a board that came up; only the first if the others were printed before."""
         details = tuple(lines[1:])
         if details in self._said:
             return lines[:1]
@@ -199,7 +202,7 @@ class Fleet:
         return lines
 
     def _wait(self, dsession: Any) -> None:
-        """Wait for the workers to end, and handle their remaining events."""
+        """Handle the workers' events until all workers have ended, or none has sent an event for too long."""
         flashes = any(target.flash for target in self._session.rack.targets.values())
         timeout_s = RELEASE_TIMEOUT_S + (FLASH_TIMEOUT_S if flashes else 0.0)
         heard_s = time.monotonic()
@@ -236,7 +239,7 @@ class Fleet:
 
     @contextmanager
     def _passing_signals_on(self) -> Iterator[None]:
-        """Pass Ctrl-C on to the workers; a second Ctrl-C ends their clean-up."""
+        """In the block, pass Ctrl-C on to the workers; a second Ctrl-C ends their clean-up."""
 
         def pass_on(number: int, frame: FrameType | None) -> None:
             self._interrupt()
@@ -248,7 +251,7 @@ class Fleet:
             signal.signal(signal.SIGINT, usual)
 
     def _interrupt(self) -> None:
-        """End the workers' tests; a second call ends their clean-up.
+        """Make the workers end their tests; a second call makes them end their clean-up, too.
 
         The first signal is SIGTERM, because background processes of a shell ignore SIGINT.
         """

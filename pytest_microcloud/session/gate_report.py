@@ -1,6 +1,7 @@
-"""The gate at the end of a session: compare the session's run with a baseline, and measure suspects again.
+"""The gate at the end of a session: compares its run with a baseline, and measures suspects again.
 
-If a board cannot boot the baseline's image, the single-stage rule applies to the comparison.
+If suspects cannot be measured again, for example because a board cannot boot the baseline's image, the
+single-stage rule decides on the first comparison alone.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.verdict.gate import Finding
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
-"""GitHub Actions' variable that names a Markdown file, which is shown on the job's page."""
+"""The environment variable of GitHub Actions that names the Markdown file for a job's summary."""
 COLOURS = {"regressed": {"red": True}, "improved": {"green": True}}
 
 
@@ -101,7 +102,10 @@ class Gate:
             terminalreporter.write_line(line, **first)
 
     def _judged(self, session: pytest.Session) -> Comparison:
-        """Return the comparison, confirmed if possible; raises RunError if the runs cannot be compared."""
+        """Compare the run with the baseline, measure suspects again if possible, and return the comparison.
+
+        Raises RunError if the runs cannot be compared.
+        """
         from pytest_microcloud.verdict import comparison, gate
 
         run = self._run()
@@ -130,7 +134,7 @@ class Gate:
         return runs.load(self._session.run_file)
 
     def _confirmed(self, found: Comparison, suspects: Iterable[Finding]) -> Comparison:
-        """Return the comparison with the final verdicts on the suspects."""
+        """Return the comparison `found` with the final verdicts on its suspects, from their confirmation."""
         from pytest_microcloud.verdict import gate
 
         keys = {_key(finding) for finding in suspects}
@@ -167,14 +171,14 @@ def _key(finding: Finding) -> tuple[str, str, tuple[tuple[str, str], ...]]:
 
 
 def _is_final(finding: Finding | None) -> bool:
-    """Whether a suspect's confirmation has a finding, and the finding is conclusive."""
+    """Whether a suspect was measured again (its finding is not None) in enough boots for a verdict."""
     from pytest_microcloud.verdict.gate import TOO_FEW
 
     return finding is not None and finding.verdict != TOO_FEW
 
 
 def _final(suspect: Finding, again: Finding | None) -> Finding:
-    """Return a suspect's final finding; `again` is the finding of its confirmation, if there is one."""
+    """Return the final finding on a suspect, from its first finding and the one of its confirmation."""
     from pytest_microcloud.verdict.comparison import BESIDE_DRIFT
     from pytest_microcloud.verdict.gate import NO_EVIDENCE, REGRESSED
 

@@ -19,11 +19,11 @@ from contextlib import suppress
 from typing import Any
 
 PREFIX = "mc-"
-"""Prefix of the run's directory on a gateway. It is short, because paths of sockets must be short."""
+"""Prefix of the name of the session's directory on a gateway: short, as socket paths must be short."""
 WORKERS_END_S = 60
-"""How long the workers may take to release their boards after the controller has gone."""
+"""How long (s) the workers may take to release their boards after the controller has gone."""
 NEEDED = {"ssh": "openssh-client", "ab": "apache2-utils"}
-"""A dict from each program that a worker runs on its machine to the Debian package of the program."""
+"""The programs that a worker runs on the gateway, each with its Debian package."""
 REMOVE = """
 import os, shutil, signal, sys, time
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
@@ -59,7 +59,7 @@ if parent:
 
 
 def keep(channel: Any) -> None:
-    """Serve a controller until it sends "end" or its connection closes."""
+    """Create the session's directories, then obey the controller until it sends "end" or disconnects."""
     chdir, run_id = channel.receive()
     created = ""
     if chdir is not None:
@@ -91,7 +91,7 @@ def keep(channel: Any) -> None:
 
 
 def _installed() -> dict[str, Any]:
-    """Return a dict with the plugin's version, or why its import fails, and with the missing packages."""
+    """Return a description of this machine's Python, plugin and missing packages for the controller."""
     try:
         import pytest_microcloud
 

@@ -35,9 +35,9 @@ CONNECT_TIMEOUT_S = 60.0
 END_TIMEOUT_S = gateway_process.WORKERS_END_S + 60.0
 LOGIN = "openssh-client"
 KEEPALIVE = "-oConnectTimeout=15 -oServerAliveInterval=5 -oServerAliveCountMax=6"
-"""ssh's options that end a connection to a gateway that is lost."""
+"""The options of ssh that make it end a connection to a gateway that no longer responds."""
 NOT_KEPT = ("chdir=", "id=", "execmodel=", "env:", "nice=")
-"""Keys of a `--tx` spec that apply only to workers, and not to the session's connection."""
+"""Prefixes of the parts of a `--tx` spec that apply to workers, but not to the session's connection."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Gateways:
         self._config.invocation_params = self._here
 
     def input_for(self, node: WorkerController) -> dict[str, Any]:
-        """Return the part of a worker's input that only a worker on a gateway needs; else an empty dict."""
+        """Return what a worker on a gateway needs in addition to the input of every worker; otherwise {}."""
         spec = node.gateway.spec
         return {} if is_here(spec) else {"gateway": site_of(spec), **self._read}
 
@@ -128,7 +128,7 @@ class Gateways:
         self._files.choose()
 
     def _connecting(self, spec: XSpec) -> Future[_Kept]:
-        """Connect in a daemon thread, so that a slow connection does not keep the session from ending."""
+        """Start to connect to a gateway, in a daemon thread, so that a slow login does not delay the exit."""
         result: Future[_Kept] = Future()
         run_id = self._config.stash[SESSION].rack.workspace.run_id
         text = "//".join(part for part in _kept_alive(str(spec)) if not part.startswith(NOT_KEPT))
@@ -166,7 +166,7 @@ class Gateways:
             self._config.stash[SESSION].progress.announce(kept.site, what)
 
     def _end(self) -> list[str]:
-        """Make all gateways remove their directories; return the sites where this was not confirmed."""
+        """Make all gateways remove the session's directories; return the sites that did not confirm this."""
         kept, self._kept = self._kept, {}
         left = []
         for one in kept.values():
@@ -184,7 +184,7 @@ class Gateways:
 
 
 def _result(spec: XSpec, connecting: Future[_Kept]) -> _Kept:
-    """Wait for a connection, and return it. Raises UserMistake if the connection fails."""
+    """Wait until the connection for a spec is open, and return it. Raises UserMistake if it fails."""
     try:
         return connecting.result(CONNECT_TIMEOUT_S)
     except TimeoutError:
@@ -202,7 +202,7 @@ def _by_hand(spec: XSpec) -> str:
 
 
 def _kept_alive(spec: str) -> list[str]:
-    """Return the parts of a spec, with KEEPALIVE for ssh."""
+    """Return the parts of a `--tx` spec, with KEEPALIVE added to the ssh part."""
     return [
         f"ssh={KEEPALIVE} {part.removeprefix('ssh=')}" if part.startswith("ssh=") else part
         for part in spec.split("//")
@@ -210,7 +210,7 @@ def _kept_alive(spec: str) -> list[str]:
 
 
 def _moved(spec: str, about: dict[str, Any]) -> str:
-    """Return a worker's spec, changed so that the worker uses the session's directories on the gateway."""
+    """Return a worker's `--tx` spec, changed so that the worker uses the session's directories there."""
     kept = [part for part in _kept_alive(spec) if not part.startswith("chdir=")]
     run = about["run"]
     environment = {"TMPDIR": run, "XDG_RUNTIME_DIR": run, turns.DIRECTORY: about["temporary"]}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.session.write_errors import WriteErrors
 
 LOG = "log of "
-"""Prefix of the name of a pytest-html extra that holds a board's log."""
+"""How the name of a pytest-html extra begins if the extra holds a board's log."""
 
 
 class Page:
@@ -50,7 +50,7 @@ class Page:
 
     @pytest.hookimpl(tryfirst=True, optionalhook=True)
     def pytest_html_results_summary(self, prefix: list[str]) -> None:
-        """Put the verdict matrix on top of pytest-html's page."""
+        """Put the verdict matrix and the gate's result on top of pytest-html's page."""
         from pytest_microcloud.report import feasibility
 
         session, gate = self._session, ""
@@ -89,13 +89,13 @@ class Page:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """Print which boards deviate from their fleet, and the addresses of the pages."""
+        """Print which boards deviate from their fleet, and the URLs of the pages."""
         for line in self._written:
             terminalreporter.write_line(line)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_report_title(self, report: Any) -> None:
-        """Set the page's title, and escape its environment table, which pytest-html does not escape."""
+        """Set the page's title; redact and escape its environment table, which pytest-html does not do."""
         from pytest_microcloud.redaction import in_all
 
         self._data = report
@@ -118,7 +118,7 @@ class Page:
         return options.path(self._config, "reports") / name
 
     def _run(self) -> Run:
-        """Return this session's run with the boards' addresses, but without the gate's confirmation."""
+        """Return the run for the page: with the boards' addresses, but without the gate's confirmation."""
         from dataclasses import replace
 
         session, collected = self._session, self._session.collected
@@ -130,7 +130,7 @@ class Page:
 
 
 class KeptPage:
-    """The hooks that keep the page of the previous session if no board was used in this session."""
+    """The hooks that preserve the page of the previous session if no board was used in this session."""
 
     def __init__(self, config: pytest.Config, page: Path, write_errors: WriteErrors) -> None:
         self._session = config.stash[SESSION]
@@ -181,7 +181,7 @@ def _logs(tests: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _of_logs(extras: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the extras that hold a board's log in the page itself, not in a file beside it."""
+    """Return the pytest-html extras that hold a board's log in the page itself, not in a file beside it."""
     return [
         e for e in extras if str(e.get("name")).startswith(LOG) and str(e.get("content")).startswith("data:")
     ]

@@ -13,7 +13,7 @@ from pytest_microcloud.session.state import SESSION
 
 
 class IncidentLog:
-    """The hooks that check a board after a failure, and store its logs with `write(name, text)`."""
+    """The hooks that diagnose a test's board after a failure, and store its logs with `write(name, text)`."""
 
     def __init__(self, config: pytest.Config, write: Callable[[str, str], None]) -> None:
         self._config = config
@@ -24,7 +24,7 @@ class IncidentLog:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Prepend a diagnosis of the board to the error before other hooks read it; attach the logs."""
+        """After a failure, add a diagnosis of the board to the error or the report, and attach its logs."""
         name = board_of(item)
         error = call.excinfo.value if call.excinfo is not None else None
         if name is None or error is None:

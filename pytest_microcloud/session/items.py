@@ -1,4 +1,4 @@
-"""A test's board, boot and experiment, and its outcome."""
+"""Functions that return a test's board, boot or experiment, or that store its outcome."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 ENTRY: pytest.StashKey[Entry] = pytest.StashKey()
 PHASE = "microcloud_phase"
-"""The parameter that holds the boot of a test, if the session has several boots."""
+"""The name of the test parameter that holds the boot which a test needs (a `Phase`)."""
 
 
 def board_name(host: Host) -> str:
-    """Return the inventory name of a testinfra host."""
+    """Return the name in the inventory of the board that a testinfra host belongs to."""
     return str(host.backend.get_hostname())
 
 
 def experiment_of(item: pytest.Item) -> str:
-    """Return the experiment that a test belongs to, by its `experiment` mark or its module's name."""
+    """Return the name of a test's experiment, from its `experiment` mark or else its module's name."""
     return _mark(item)[0] or item.path.stem.removeprefix("test_")
 
 
@@ -55,7 +55,7 @@ def _experiment(name: str = "", *, tolerates: str | Iterable[str] = ()) -> tuple
 
 
 def note(item: pytest.Item, verdict: str, reason: str, measurements: list[Measurement] | None = None) -> None:
-    """Keep a test's outcome; a later note of the same test replaces verdict and reason."""
+    """Store a test's outcome with the test; a later call replaces its verdict and reason."""
     from pytest_microcloud.runs import Entry
 
     entry = item.stash.get(ENTRY, None)
@@ -69,7 +69,7 @@ def note(item: pytest.Item, verdict: str, reason: str, measurements: list[Measur
 
 
 def tolerated(item: pytest.Item) -> tuple[str, ...]:
-    """Return the tolerated symptoms of a test, as listed in its mark and in its experiment's record."""
+    """Return the symptoms that do not invalidate a test's measurements, from its mark and its experiment."""
     known = item.config.stash[SESSION].registry.experiments.get(experiment_of(item))
     return (*_mark(item)[1], *(known.tolerates if known else ()))
 
@@ -101,7 +101,7 @@ def boot_of(item: pytest.Item) -> int:
 
 
 def stage_of(item: pytest.Item) -> str:
-    """Return the side that a test measures in the gate's confirmation; empty for any other test."""
+    """Return "baseline" or "candidate" for a test of the gate's confirmation; empty for any other test."""
     phase = phase_of(item)
     return phase.stage if phase else ""
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class JUnit:
-    """The step after the reports that completes JUnit's XML."""
+    """Completes JUnit's XML, after pytest's plugins have written their reports."""
 
     def __init__(self, config: pytest.Config, write_errors: WriteErrors) -> None:
         self._config = config
@@ -23,7 +23,7 @@ class JUnit:
         write_errors.after_reports(self._complete)
 
     def _complete(self) -> None:
-        """Add outcomes and the gate's result, if pytest wrote the file."""
+        """Add our outcomes and the gate's result to JUnit's XML, if pytest wrote the file."""
         from pytest_microcloud.report import junit
 
         xml = self._config.getoption("xmlpath", None)

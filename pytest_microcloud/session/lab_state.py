@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 WIDTH = 100
 GAP = "  "
 LEAST_STATE = 30
-"""Least width of the last column, in characters. Other columns shrink to leave this width."""
+"""Minimum width of the table's last column (characters). Other columns shrink to leave this width."""
 SHRINKS = range(3)
-"""Columns that shrink if the table is too wide: board, model, OS release."""
+"""The indexes of the columns that shrink if the table is too wide: board, model, OS release."""
 HEAD = ("BOARD", "MODEL", "OS RELEASE", "TEMP", "THROTTLED", "LAST RUN", "STATE")
 
 
@@ -54,7 +54,7 @@ class _LabState:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> int:
-        """Print the states; return 1 if a board is unfit, otherwise 0."""
+        """Print the state of each board; return 1 if a board is unfit, otherwise 0."""
         from pytest_microcloud.boards import lab
         from pytest_microcloud.redaction import in_all
         from pytest_microcloud.session.chosen import redacted, redactor_of
@@ -100,7 +100,7 @@ def _plain(last: LastRun | None) -> dict[str, str] | None:
 
 
 def table(states: Sequence[State], last: Mapping[str, LastRun]) -> Iterator[str]:
-    """Yield a line for each board, at most WIDTH characters long, and then the texts that did not fit."""
+    """Yield the lines of the table, at most WIDTH characters long, and then the cut texts in full."""
     rows = [HEAD, *(_cells(state, last.get(state.board)) for state in states)]
     widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
     while (rest := WIDTH - sum(widths) - len(GAP) * len(widths)) < LEAST_STATE:
@@ -128,7 +128,7 @@ def _cells(state: State, last: LastRun | None) -> tuple[str, ...]:
 
 
 def _texts(state: State) -> list[str]:
-    """Return texts about a board: its problems and its user; one text if it is out of service or free."""
+    """Return texts about a board: its problems and who uses it, or that it is free or out of service."""
     if state.out_of_service is not None:
         return [f"out of service: {state.out_of_service}"]
     texts = list(state.problems)

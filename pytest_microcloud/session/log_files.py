@@ -17,7 +17,7 @@ class LogFiles:
         self._write_errors = write_errors
 
     def write(self, name: str, log: str) -> None:
-        """Write a log; a later log of the same name replaces an earlier one."""
+        """Write the log `log` to the file `name`; it replaces an earlier log with this name."""
         file = self._directory / name
         with self._write_errors.noted(f"log {file}"):
             self._directory.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 PAUSE_S = 30.0
-"""The pause before a retry of invalid measurements, in which a board can cool down or another user finish."""
+"""Pause (s) before invalid measurements are retried: the board can cool down, or another user finish."""
 ONCE = (
     "call measure(...) once per test, because each test is one benchmark of the run file: "
     "use measure.repeat(n, …), or one test per setting (@pytest.mark.sweep)"
@@ -37,7 +37,7 @@ class BoardClock:
         self._now_s = 0.0
 
     def __call__(self) -> float:
-        """Return the board time so far."""
+        """Return the board time so far (s)."""
         return self._now_s
 
     def advance(self, seconds: float) -> None:
@@ -46,9 +46,10 @@ class BoardClock:
 
 
 class Measure:
-    """Wraps pytest-benchmark: a round is one run of the experiment, timed in board time.
+    """The object that the fixture `measure` returns: runs an experiment as a benchmark of pytest-benchmark.
 
-    The benchmark's time in a round is the median of the first measurement whose unit is seconds.
+    Each round of the benchmark runs the experiment once. The time of a round is the median of the
+    experiment's first measurement in seconds.
     """
 
     def __init__(self, item: pytest.Item, board: Board, benchmark: BenchmarkFixture) -> None:
@@ -150,7 +151,7 @@ class Measure:
 
 
 def _measurements(found: object) -> list[Measurement]:
-    """Return an experiment's measurements; raises UsageError if a run file cannot store them."""
+    """Return `found` if it is a list of measurements that a run file can store; else raise UsageError."""
     from pytest_microcloud.measurement import Measurement
     from pytest_microcloud.runs import unstorable
 
@@ -166,7 +167,7 @@ def _measurements(found: object) -> list[Measurement]:
 
 
 def store(item: pytest.Item, benchmark: BenchmarkFixture, board: Board) -> None:
-    """Store the test's measurements, with their current verdicts, in the benchmark."""
+    """Put the test's measurements, with their current verdicts, into the benchmark's `extra_info`."""
     from pytest_microcloud.runs import SCHEMA
 
     benchmark.extra_info["microcloud"] = {
@@ -188,7 +189,7 @@ def _plain(value: Any) -> Any:
 
 
 def doubt(item: pytest.Item, reason: str) -> None:
-    """Mark all measurements of a test as invalid. The run keeps them, but not the test's benchmark."""
+    """Mark all measurements of a test as invalid. They stay in the run file, but the benchmark does not."""
     _distrust(item.stash[ENTRY].measurements if ENTRY in item.stash else (), reason)
     if benchmark := getattr(item, "funcargs", {}).get("benchmark"):
         benchmark.has_error = True

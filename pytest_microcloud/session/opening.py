@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from pytest_microcloud.session.write_errors import WriteErrors
 
 WORKERS_END_S = 30.0
-"""How long workers of a killed controller may still hold their boards when its run is resumed."""
+"""How long (s) a resumed session waits for boards that workers of the killed controller still lock."""
 RESTARTS_PER_WORKER = 4
-"""As pytest-xdist's default with -n."""
+"""How many crashed workers are replaced, per worker: pytest-xdist's default with -n."""
 NOT_DISTRIBUTED = ("benchmark_save", "benchmark_autosave", "benchmark_compare", "benchmark_compare_fail")
-"""Options for which pytest-benchmark needs measurements in its own process."""
+"""Options of pytest-benchmark that do not work with workers: it needs measurements in its own process."""
 
 
 def open_session(config: pytest.Config) -> None:
@@ -75,7 +75,7 @@ def open_session(config: pytest.Config) -> None:
 
 
 def _complete(config: pytest.Config, session: Session) -> None:
-    """Complete the session of a controller: find the run to resume, lock boards, register hooks."""
+    """Complete the session, except in a worker: find the run to resume, lock boards, register hooks."""
     from pytest_microcloud import runs
     from pytest_microcloud.runs.writer import Writer
     from pytest_microcloud.session import any_boards
@@ -190,7 +190,7 @@ def _session(
 
 
 def _purpose(config: pytest.Config, redactor: Redactor) -> str:
-    """Return the redacted command line, which other sessions print while they wait for a board."""
+    """Return this session's redacted command line, which other sessions print while they wait for a board."""
     import shlex
 
     from pytest_microcloud.session.xdist_events import INPUT
@@ -238,7 +238,7 @@ def _refuse_what_measures_nothing(config: pytest.Config) -> None:
 
 
 def _is_distributed(config: pytest.Config) -> bool:
-    """Whether pytest-xdist has workers, by the same rule as pytest-xdist."""
+    """Whether workers of pytest-xdist run the tests, by the same rule as pytest-xdist."""
     return config.getoption("dist", "no") != "no" and bool(config.getoption("tx", None))
 
 
@@ -262,7 +262,7 @@ def _take_over(before: Unfinished, writer: Writer) -> None:
 
 
 def _against(config: pytest.Config, run_file: Path, models: Collection[str]) -> Against | None:
-    """Return the baseline to compare the run with, if any.
+    """Return the baseline that the run will be compared with, and the rules; None without a baseline.
 
     Raises UserMistake if the baseline does not exist, or if the rules are wrong.
     """
@@ -310,7 +310,7 @@ def _register_on_boards(config: pytest.Config, write_log: Callable[[str, str], N
 
 
 def _register_reporting(config: pytest.Config, plan: Plan, sites: Sites, writer: Writer) -> WriteErrors:
-    """Register the hooks of the process that reports; without workers, it also drives the boards."""
+    """Register the hooks of the reporting process. Without workers, this process also drives the boards."""
     from pytest_microcloud.session.board_lifecycle import Release
     from pytest_microcloud.session.confirmation import Confirmation
     from pytest_microcloud.session.drift import Drift
@@ -362,13 +362,13 @@ def _register_reporting(config: pytest.Config, plan: Plan, sites: Sites, writer:
 
 
 def _register(config: pytest.Config, plugins: dict[str, object]) -> None:
-    """Register hooks. Only `tryfirst` and `trylast` determine their order."""
+    """Register the objects with hooks as plugins. The order of the dict must not matter."""
     for name, plugin in plugins.items():
         config.pluginmanager.register(plugin, f"microcloud-{name}")
 
 
 def _set_options(config: pytest.Config, session: Session) -> None:
-    """Set options of testinfra and pytest-benchmark, as a session with boards needs them."""
+    """Set the options of testinfra and pytest-benchmark that a session with boards needs."""
     config.option.hosts = ",".join(
         f"ssh://{t.name}?controlpersist=0{'&sudo=true' if t.become else ''}"
         for t in session.rack.targets.values()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Status = tuple[str, str, str | tuple[str, Mapping[str, bool]]]
 PROPERTY = "microcloud"
-"""The property of a test that holds "invalid" or "error", also in JUnit's XML."""
+"""The name of the pytest property, also in JUnit's XML, whose value is "invalid" or "error"."""
 STATUS: dict[str, Status] = {
     "invalid": ("invalid", "I", ("INVALID", {"yellow": True})),
     "error": ("error", "E", "ERROR"),
@@ -42,14 +42,14 @@ def mark(item: pytest.Item, report: pytest.TestReport, verdict: str) -> None:
 
 
 def verdict_of(report: pytest.CollectReport | pytest.TestReport) -> str | None:
-    """Return the verdict that `mark` gave a report; None for other reports and for errors at teardown."""
+    """Return the verdict that `mark` gave a report; None for any other report and for teardown."""
     if not isinstance(report, pytest.TestReport) or not report.failed or report.when == "teardown":
         return None
     return next((str(value) for name, value in report.user_properties if name == PROPERTY), None)
 
 
 def file_of(option: str) -> Path:
-    """Return the path that an option of pytest or pytest-html names."""
+    """Return the absolute path for an option's value, with `~` and variables expanded as pytest does."""
     return Path.cwd() / Path(os.path.expandvars(option)).expanduser()
 
 
@@ -64,32 +64,32 @@ class Outcomes:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.CollectReport | pytest.TestReport) -> Status | None:
-        """Return category, letter and word of the outcomes "invalid" and "error"."""
+        """Return a report's category, letter and word if its outcome is "invalid" or "error"."""
         return STATUS.get(verdict_of(report) or "")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_report_title(self, report: Any) -> None:
-        """Keep pytest-html's data of the page, to which the rows are added later."""
+        """Store pytest-html's report object, whose table rows are changed later."""
         from pytest_microcloud.report.rows import Rows
 
         self._rows = Rows(report, file_of(self._config.option.htmlpath))
 
     @pytest.hookimpl(trylast=True, optionalhook=True)
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
-        """Set the outcome of a row."""
+        """Set the outcome in a test's row on pytest-html's page."""
         if self._rows is not None and (verdict := verdict_of(report)):
             self._rows.set_outcome(cells, verdict)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self) -> Generator[None, object, object]:
-        """Complete the page if pytest-html writes it after every test."""
+        """If pytest-html writes the page after each test, add the filter for invalid tests each time."""
         result = yield
         if self._rows is not None and self._config.getini("generate_report_on_test"):
             self._add_filter()
         return result
 
     def _complete(self) -> None:
-        """Add our outcomes to the page that pytest-html has written."""
+        """Add the filter for invalid tests to the page that pytest-html has written."""
         if not self._write_errors.lost("htmlpath"):
             self._add_filter()
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 POWER_ON_S = 13.0
 UNKNOWN_S = 1.0
-"""Estimated time of a test whose experiment is not registered."""
+"""Estimated time (s) of a test whose experiment is not registered."""
 
 
 class PlanOnly:
@@ -43,9 +43,9 @@ class PlanOnly:
 
 
 def steps(session: Session, items: Iterable[pytest.Item]) -> dict[str, list[tuple[str, float]]]:
-    """Return a dict from board to the board's tests, each with its estimated time (s).
+    """Return a dict from board to the session's steps on the board, each with its estimated time (s).
 
-    A test that runs in several boots is listed once. The list of a board ends with its reboots.
+    A step is a test. A test that runs in several boots is one step. The last step is the reboots, if any.
     """
     from pytest_microcloud.experiments.startup import BOOT_S
 

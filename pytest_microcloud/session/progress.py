@@ -1,4 +1,4 @@
-"""Progress of a session: a line that is updated on a terminal, or a new line every 10 s in a log."""
+"""Shows the progress of a session: in an updated line on a terminal, or a new line every 10 s in a log."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ LOG_EVERY_S = 10.0
 
 
 class Shown(Progress):
-    """Shows redacted steps once it is attached to a terminal, then also those announced before.
+    """Shows the redacted steps of a session on the terminal, once it is attached to the terminal.
 
-    With `side_by_side`, each board has its own line until one of its tests ends. Otherwise there is one line
-    with the latest step.
+    Steps that were announced earlier are shown then. With `side_by_side`, each board has its own progress
+    line until one of its tests ends. Otherwise, there is one progress line, with the latest step.
     """
 
     def __init__(self, redact: Callable[[str], str] = str, *, side_by_side: bool = False) -> None:
@@ -41,7 +41,7 @@ class Shown(Progress):
     def attach(
         self, reporter: TerminalReporter, uncaptured: Callable[[], AbstractContextManager[object]]
     ) -> None:
-        """Show steps on `reporter`; `uncaptured` suspends pytest's capture while a line is written."""
+        """From now on, show steps through `reporter`; `uncaptured` suspends pytest's capture meanwhile."""
         self._reporter, self._uncaptured = reporter, uncaptured
         self._attached_s = time.monotonic()
         early, self._early = self._early, []
@@ -58,7 +58,7 @@ class Shown(Progress):
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, object, object]:
-        """Remove the lines while pytest writes an outcome; the line of the test's board stays removed."""
+        """Remove the progress lines while pytest writes an outcome; then redraw those of other boards."""
         self.clear()
         if (brought := record_of(report)) is not None:
             self._lines.pop(brought["board"], None)
@@ -74,11 +74,11 @@ class Shown(Progress):
         self._show(subject, text, at_once=True)
 
     def update(self, subject: str, text: str) -> None:
-        """Show the progress of a step."""
+        """Show the progress of a step: on a terminal at once, in a log at most every 10 s per board."""
         self._show(subject, text, at_once=False)
 
     def keep(self, lines: Iterable[str]) -> None:
-        """Write lines that stay on the terminal."""
+        """Write permanent lines to the terminal, such as a description of a board that came up."""
         if self._reporter is None:
             return
         self.clear()
@@ -115,7 +115,7 @@ class Shown(Progress):
                 self._reporter.write_line(f"  {line}")
 
     def _draw(self, reporter: TerminalReporter) -> None:
-        """Draw the lines below pytest's current line, over the lines drawn before."""
+        """Draw the progress lines below pytest's current line, over the progress lines drawn before."""
         width, height = shutil.get_terminal_size()
         shown = list(self._lines.values())
         if len(shown) > max(1, height - 2):

@@ -1,4 +1,4 @@
-"""The registry of a session: the entries of this package and of the user's conftest.py and plugins."""
+"""Creates a session's registry, which this package and the user's conftest.py and plugins fill."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Complete:
         self._called = self._implementing()
 
     def pytest_plugin_registered(self, plugin_name: str) -> None:
-        """Refuse a late plugin, but not the earlier plugins, for which pytest also calls this hook."""
+        """Raise UsageError if a plugin with the hook is loaded late; earlier plugins are accepted."""
         if plugin_name in self._implementing() - self._called:
             raise pytest.UsageError(
                 f"{plugin_name}: pytest_microcloud_register comes too late, after the inventory was read: "
@@ -33,7 +33,7 @@ class _Complete:
 
 
 def registered(config: pytest.Config) -> Registry:
-    """Return the registry; the first call fills it through `pytest_microcloud_register`.
+    """Return the session's registry; the first call fills it by calling `pytest_microcloud_register`.
 
     Raises UserMistake if two entries have the same name, or if an experiment's record contradicts itself.
     """

@@ -37,7 +37,7 @@ class Records:
     def pytest_runtest_makereport(
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Attach the record after the outcome is known (outermost wrapper)."""
+        """Put a test's record on its report. Runs after all hooks that decide on the outcome."""
         report = yield
         if board_of(item) is not None:
             setattr(report, ATTRIBUTE, self._record(item))
@@ -78,7 +78,7 @@ class Records:
 
 
 def fingerprint(board: Board, place: str) -> dict[str, Any]:
-    """Return the fingerprint of a board for the run file, with the place of its load generator."""
+    """Return the fingerprint of a board for the run file. `place` is where its load generator runs."""
     return {
         "model": board.model.id,
         "driver": board.target.driver,

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from pytest_microcloud.runs.unfinished import Unfinished
 
 MOST_NAMED = 3
-"""Most tests that a message lists as no longer in the suite."""
+"""Maximum number of tests that a message lists as no longer in the suite."""
 
 
 class Resume:
-    """The hooks that run only the remaining tests."""
+    """The hooks that deselect the tests which the interrupted run has finished."""
 
     def __init__(self, config: pytest.Config, unfinished: Unfinished) -> None:
         self._config = config
@@ -37,17 +37,17 @@ class Resume:
         return self._deselected
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Note which tests the suite has before any is deselected."""
+        """Store which tests the suite has, before any test is deselected."""
         self._collected.add(item.nodeid)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Note which modules were collected."""
+        """Store which modules were collected without errors."""
         if report.passed:
             self._modules.add(report.nodeid)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Deselect tests that are taken over, and note planned tests that the suite no longer has."""
+        """Deselect finished tests, and store which planned tests the suite no longer has."""
         self._deselected = [item for item in items if item.nodeid in self._unfinished.tests]
         items[:] = [item for item in items if item.nodeid not in self._unfinished.tests]
         self._config.hook.pytest_deselected(items=self._deselected)
@@ -69,7 +69,7 @@ class Resume:
 
 
 class Resumed:
-    """The hooks that report on a resumed run."""
+    """The hooks that report on a resumed run, and set its exit status."""
 
     def __init__(self, config: pytest.Config, unfinished: Unfinished) -> None:
         self._config = config
@@ -92,7 +92,7 @@ class Resumed:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> object:
-        """If no test failed, fail if the interrupted run has an infeasible test; otherwise pass."""
+        """If no test failed now, fail the session if a test was infeasible before the interruption."""
         if options.nothing_runs(self._config):
             return (yield)
         failed = any(entry.verdict == "infeasible" for entry in self._unfinished.entries)

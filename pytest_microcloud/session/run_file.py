@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 CRASHED = "???"
-"""The phase (`when`) in pytest-xdist's report of a test whose worker crashed."""
+"""The value of `when` in the report that pytest-xdist creates if a worker crashes in a test."""
 
 
 class RunFile:
@@ -67,7 +67,7 @@ class RunFile:
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Write the file after each test, and when a board first comes up, so that the run can be resumed."""
+        """Write the run file after each test, and when a board comes up, so that the run can be resumed."""
         brought = record_of(report) or {}
         if report.when in ("teardown", CRASHED):
             if (known := self._session.collected.record(report.nodeid)) is not None:
@@ -93,7 +93,7 @@ class RunFile:
             )
 
     def write(self) -> None:
-        """Write the run so far."""
+        """Write the run so far to the run file."""
         with self._write_errors.noted(f"run file {self._session.run_file}"):
             self._writer.write(self._document())
 
@@ -146,7 +146,7 @@ class RunFile:
         return _object(parts)
 
     def _encode(self, test: str, brought: Mapping[str, Any]) -> None:
-        """Encode a test's record; if the test has a benchmark, only the benchmark holds measurements."""
+        """Encode a test's record as JSON. If there is a benchmark, only that contains the measurements."""
         outcome = _marked(brought["outcome"], self._session.collected.drift)
         if brought["benchmarks"]:
             del outcome["measurements"]
@@ -176,7 +176,7 @@ class RunFile:
         return joined(self._plan, None, self._skipped)
 
     def _described(self) -> dict[str, dict[str, Any]]:
-        """Return a dict from experiment to description: readers of the file do not have this registry."""
+        """Return a dict from experiment to its description, for readers that lack this session's registry."""
         known = self._session.registry.experiments
         return {name: known[name].as_dict() for name in self._session.collected.experiments if name in known}
 
@@ -187,7 +187,7 @@ class RunFile:
 
 
 def _marked(ours: Mapping[str, Any], drift: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Return an outcome (or our part of a benchmark), with the key "drift" if its board drifted."""
+    """Return an outcome, or our part of a benchmark, with the key "drift" added if its board drifted."""
     reasons = () if ours.get("stage") else drift.get(ours["board"], ())
     return {**ours, **({"drift": list(reasons)} if reasons else {})}
 

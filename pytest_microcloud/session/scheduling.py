@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 WITHOUT_BOARD = ""
 LAST = "after all boards"
-"""The unit of the tests that read the results of all other tests."""
+"""The name of the unit (group of tests on one worker) of tests that read the results of all others."""
 
 
 class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has no types
-    """Distributes boards to the workers of their sites, in the order of the tests.
+    """Distributes boards to the workers at their sites, in the order of the tests.
 
     A worker starts a test only when it knows the next test, or knows that no test follows. So a worker with
     one test left gets the next board, or is shut down. The tests that read results are held back until all
@@ -64,7 +64,7 @@ class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist
                 self._reschedule(node)
 
     def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
-        """Mark a test as complete, and send the held tests if all other tests are complete."""
+        """Mark a test as complete, and send the tests held back if all other tests are complete."""
         super().mark_test_complete(node, item_index, duration)
         self._release_held()
 
@@ -97,7 +97,7 @@ class BoardScheduling(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist
         return crashed
 
     def give_up(self, site: str) -> list[str]:
-        """Remove the remaining tests of a site that has no worker any more, and return these tests."""
+        """Remove and return the remaining tests of a site, if the site has no worker any more."""
         usable = [node for node in self.nodes if not node.shutting_down]
         if any(self._sites.of_worker(node.gateway.spec) == site for node in usable):
             return []

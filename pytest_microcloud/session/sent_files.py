@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pytest
 
 WITH_VALUE = ("-k", "-m", "-n", "-o", "-p", "-r", "-W")
-"""pytest's short options whose values are not paths, even if a file has that name."""
+"""The short options of pytest whose value is never a path, even if a file has the value as its name."""
 
 
 class SentFiles:
@@ -33,7 +33,7 @@ class SentFiles:
         self._roots = [Path(self._directory, each).resolve() for each in chosen]
 
     def choose(self) -> None:
-        """Let pytest-xdist copy the directories, without the reports of earlier runs."""
+        """Make pytest-xdist copy the directories, but not the reports of earlier runs, to gateways."""
         option = self._config.option
         if not option.rsyncdir and not self._config.getini("rsyncdirs"):
             option.rsyncdir = [str(root) for root in self._roots]
@@ -59,7 +59,7 @@ class SentFiles:
         return tuple(moved)
 
     def copies(self, files: Iterable[Path], what: str) -> list[str]:
-        """Return the paths of the files' copies; see `copy`."""
+        """Return the paths of the copies of several files, as `copy` does for one file."""
         return [self.copy(file, what) for file in files]
 
     def copy(self, file: Path, what: str) -> str:
@@ -106,7 +106,7 @@ class SentFiles:
 
 
 def _no_files(root: Path) -> Iterator[Path]:
-    """Yield the paths that execnet cannot copy: sockets, pipes and devices."""
+    """Yield the paths below `root` that execnet cannot copy: sockets, pipes and devices."""
     for directory, directories, files in os.walk(root):
         directories[:] = [name for name in directories if not name.startswith(".")]
         paths = (Path(directory, name) for name in files)

@@ -1,4 +1,4 @@
-"""SIGTERM, SIGHUP and a closed terminal end a session as Ctrl-C does.
+"""Makes SIGTERM, SIGHUP and a closed terminal end a session as Ctrl-C does.
 
 Fixtures are torn down, boards are released, and reports are written.
 """
@@ -23,7 +23,7 @@ STILL_CLEANING_UP = b"still cleaning up (Ctrl-C again stops it: boards and the n
 
 
 class Signals:
-    """The hooks that handle the signals during a session.
+    """The hooks that handle SIGTERM and SIGHUP during a session.
 
     The first signal interrupts the test. Later signals are ignored, because a closed terminal or a stopped
     service often sends several, and they must not interrupt the clean-up.
@@ -34,7 +34,7 @@ class Signals:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Handle the signals, except those that are ignored on purpose, as under nohup."""
+        """Set the handlers, except for a signal that is ignored or handled already, as under nohup."""
         if threading.current_thread() is not threading.main_thread():
             return
         for number in ENDING:
@@ -43,13 +43,13 @@ class Signals:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self) -> Generator[None, object, object]:
-        """Ignore the signals from now on, because the session is ending."""
+        """Ignore SIGTERM and SIGHUP from now on, because the session is ending."""
         self._ignore()
         return (yield)
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
-        """Restore the previous handlers."""
+        """Restore the previous signal handlers."""
         for number, usual in self._usual.items():
             signal.signal(number, usual)
 
@@ -66,7 +66,7 @@ class Signals:
 
 @contextmanager
 def cleaning_up() -> Iterator[None]:
-    """Ignore the first Ctrl-C in the block, with a message; the second one interrupts the block."""
+    """In the block, answer the first Ctrl-C with a message only; the second Ctrl-C interrupts the block."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""The sites of workers and boards: a board is measured by a worker at the board's site.
+"""Finds the sites of workers and boards: a board is measured by a worker at the board's site.
 
 A worker's site is given by `//site=` in its `--tx` spec, or else is the host that `ssh=` names. A worker on
 this machine has no site unless its spec gives one.
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from pytest_microcloud.inventory.target import Target
 
 NO_SITE = ""
-"""The site of workers on this machine, of boards without a site, and of tests without a board."""
+"""Means "no site": for workers on this machine, boards without a site, and tests without a board."""
 LOCAL = "popen"
-"""The spec of a worker on this machine."""
+"""The `--tx` spec of a worker on this machine."""
 
 
 @dataclass(frozen=True)
 class Sites:
-    """The sites of boards, as a dict; the dict is empty if any worker may drive any board."""
+    """`boards` is a dict from board to site; it is empty if any worker may drive any board."""
 
     boards: Mapping[str, str] = field(default_factory=dict)
 
     def of_unit(self, unit: str) -> str:
-        """Return the site of a unit of tests: the site of its board, or NO_SITE."""
+        """Return the site at which a unit of tests runs: the site of its board, or NO_SITE."""
         return self.boards.get(unit, NO_SITE)
 
     def of_worker(self, spec: XSpec) -> str:
-        """Return the site of a worker."""
+        """Return the site of the worker that a `--tx` spec describes; NO_SITE if sites do not matter."""
         return site_of(spec) if self.boards else NO_SITE
 
 
@@ -72,7 +72,7 @@ def divide(config: pytest.Config, targets: Iterable[Target]) -> Sites:
 
 
 def expanded(config: pytest.Config) -> list[XSpec]:
-    """Return the specs of all workers; a spec such as `3*popen` is repeated.
+    """Return the `--tx` specs of all workers; a spec such as `3*popen` is returned three times.
 
     Raises UserMistake if a spec is wrong.
     """
@@ -91,12 +91,12 @@ def expanded(config: pytest.Config) -> list[XSpec]:
 
 
 def is_here(spec: XSpec) -> bool:
-    """Return whether a worker runs on this machine."""
+    """Return whether the worker of a spec runs on this machine."""
     return bool(spec.popen)
 
 
 def site_of(spec: XSpec) -> str:
-    """Return the site of a worker's spec."""
+    """Return the site of the worker of a spec: its `site`, or else the host that it names."""
     if isinstance(spec.site, str):
         return spec.site
     if is_here(spec):

@@ -35,8 +35,8 @@ class Session:
     - `readings`: a dict from board to control readings that no test report contains yet;
     - `gate`: the baseline and the rules of the gate, or None;
     - `comparison`: the gate's result; `refused`: the reason why the run could not be compared;
-    - `gone`: tests that a resumed run had planned and that are no longer in the suite;
-    - `taken_over`: the number of tests that a resumed run had finished;
+    - `gone`: tests that the resumed run had planned, but that the suite no longer has;
+    - `taken_over`: the number of tests that are not run, because the resumed run had finished them;
     - `place`: where the load generator runs: a site, or the controller.
     """
 
@@ -64,7 +64,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Against:
-    """The baseline of a run, and the gate's rules.
+    """What the gate compares a run with: the baseline, and the rules of the comparison.
 
     `made_of` has, for each suspect board of this session, what the driver needs to boot the baseline's image.
     """
@@ -76,7 +76,7 @@ class Against:
 
 @dataclass(frozen=True)
 class Phase:
-    """A boot of a board, counted from 1; `stage` is its side in the gate's confirmation."""
+    """The number of a board's boot, from 1. In the gate's confirmation, `stage` is the boot's side."""
 
     boot: int = 1
     stage: str = ""
@@ -86,9 +86,9 @@ class Phase:
 
 
 class WithoutBoards(Exception):
-    """Raised if --hosts selects no boards; the text is the reason, shown if a test needs a board."""
+    """Raised if --hosts selects no boards. Its text is the reason, which is shown if a test needs a board."""
 
 
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
 WITHOUT_BOARDS: pytest.StashKey[str] = pytest.StashKey()
-"""The reason why the session has no boards."""
+"""The key, in the config stash, of the text that says why the session has no boards."""

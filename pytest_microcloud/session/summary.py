@@ -1,4 +1,4 @@
-"""The closing table of verdicts by board and experiment."""
+"""Writes the table at the end of a session: the verdict on each board in each experiment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Summary:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """Write each board's verdict on each experiment, and the path of the run file."""
+        """Write the verdict on each board in each experiment, and the path of the run file."""
         from pytest_microcloud.session import terminal
         from pytest_microcloud.verdict.matrix import matrix
 

@@ -1,4 +1,4 @@
-"""`@pytest.mark.sweep(*axes)`: a test runs at every point of the axes of its experiment."""
+"""Implements `@pytest.mark.sweep(*axes)`: a test runs at every point of the named axes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_microcloud.session.state import SESSION
 
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
-    """Run a test at every point of the axes that its `sweep` marks name, for the chosen effort.
+    """Create a test for each combination of the chosen effort's points on the axes of the `sweep` marks.
 
     An axis is looked up in the test's own experiment first, and then in all other experiments.
     """

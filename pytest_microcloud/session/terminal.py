@@ -1,4 +1,4 @@
-"""What a session writes to the terminal: the boards, the closing table, the claims, the plan."""
+"""Writes to the terminal: the boards, the closing table of verdicts, the claims, the plan."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COLOURS = {
 
 
 def header(targets: Iterable[Target], run_id: str, effort: str, about: str) -> list[str]:
-    """Return the lines of the header: the chosen boards, before anything is connected."""
+    """Return lines about the run and the chosen boards for pytest's header, before any board is connected."""
     targets = list(targets)
     boards = ", ".join(f"{t.name} ({t.model}, {t.driver})" for t in targets)
     unused = [
@@ -38,7 +38,7 @@ def header(targets: Iterable[Target], run_id: str, effort: str, about: str) -> l
 
 
 def board_lines(name: str, model: str, facts: Fingerprint) -> list[str]:
-    """Return lines about a board that is up: model, system, size, what is not emulated or not watched."""
+    """Return lines that describe a board that is up: model, OS, size, what is not emulated or not watched."""
     size = f"{facts.cpus} CPU{'' if facts.cpus == 1 else 's'}, {shown(facts.memory_bytes or 0.0, 'B')}"
     which = "" if facts.identity else " according to the inventory (hardware not recognised)"
     if facts.emulated:
@@ -68,7 +68,7 @@ def closing_table(
     boards: Mapping[str, str],
     before: Collection[str] = (),
 ) -> None:
-    """Write a table of boards and experiments: verdicts, headline figures, and reasons.
+    """Write the closing table: for each board and experiment the verdict, headline figure and reasons.
 
     `boards` is a dict from each board that was up to the line that describes the board. `before` names the
     boards that were up before the run was interrupted.

@@ -1,4 +1,4 @@
-"""A session without boards: tests that need a board are refused, and other tests are left to testinfra."""
+"""Refuses tests that need a board in a session without boards; other tests are left to testinfra."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class OurMessageFirst:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> Generator[None, None, None]:
-        """Suppress testinfra's error about hosts if the test needs a board: our own error follows."""
+        """Suppress testinfra's error about hosts if the test needs a board, because our own error follows."""
         try:
             yield
         except RuntimeError:

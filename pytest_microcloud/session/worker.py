@@ -1,4 +1,4 @@
-"""A pytest-xdist worker: drives boards, and sends the controller the data that are not on reports."""
+"""Hooks of a pytest-xdist worker, which sends the controller the data that are not on test reports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ XDIST_WORKER = "PYTEST_XDIST_WORKER"
 
 
 class Sent(Progress):
-    """Sends steps to the controller."""
+    """Sends the steps of boards and experiments to the controller, which shows them."""
 
     def __init__(self, send: Callable[[str, Any], None]) -> None:
         self._send = send
@@ -42,7 +42,7 @@ class Sent(Progress):
             self._send("update", [subject, text])
 
     def keep(self, lines: Iterable[str]) -> None:
-        """Send lines that stay on the terminal."""
+        """Send lines that the controller writes permanently to the terminal."""
         self._send("keep", list(lines))
 
 
@@ -57,7 +57,7 @@ class Worker:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Restore the variable by which plugins recognise a worker (see `begin`)."""
+        """Restore the environment variable that marks this process as a worker (removed in `begin`)."""
         os.environ[XDIST_WORKER] = self._config.workerinput["workerid"]  # type: ignore[attr-defined]
 
     @pytest.hookimpl(tryfirst=True)

@@ -1,4 +1,4 @@
-"""Files that a session could not write, as on a full disk: the session lists them and does not exit with 0.
+"""Lists files that a session could not write, as on a full disk, and makes the session fail.
 
 Reports are independent: if the JUnit XML cannot be written, the page still is. The measurements are on the
 terminal in any case, and the last run file that could be written is kept.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pluggy import HookImpl
 
 REPORTS = {"_pytest.junitxml": "xmlpath", "pytest_html": "htmlpath", "pytest_benchmark": "benchmark_json"}
-"""A dict from the module of a plugin to the option that names the plugin's report."""
+"""The modules of plugins that write reports, each with the option that names the plugin's report."""
 
 
 class WriteErrors:
@@ -42,7 +42,7 @@ class WriteErrors:
 
     @contextmanager
     def noted(self, file: str) -> Iterator[None]:
-        """Note that the file could not be written, instead of raising OSError."""
+        """Record an OSError of the block as the reason why `file` was not written, and suppress the error."""
         try:
             yield
             self._why.pop(file, None)
@@ -51,7 +51,7 @@ class WriteErrors:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self) -> None:
-        """Guard each plugin's pytest_sessionfinish separately, which a hook wrapper cannot do."""
+        """Make each plugin's pytest_sessionfinish record OSErrors, so that the other plugins still run."""
         for impl in self._config.hook.pytest_sessionfinish.get_hookimpls():
             if impl.plugin is not self and impl.plugin_name != "runner":  # the runner tears down fixtures
                 guard = _guarded_wrapper if inspect.isgeneratorfunction(impl.function) else _guarded
@@ -74,7 +74,7 @@ class WriteErrors:
             terminalreporter.write_line(f"{file} was not written: {why}", red=True)
 
     def _lose(self, lost: HookImpl, error: OSError) -> None:
-        """Note that a plugin's report was not written, and suppress the plugin's message that it was."""
+        """Record that a plugin did not write its report, and suppress the plugin's message that it did."""
         module = getattr(lost.plugin, "__name__", None) or type(lost.plugin).__module__
         option = next((option for known, option in REPORTS.items() if module.startswith(known)), None)
         named = self._config.getoption(option, None) if option else None
@@ -103,7 +103,7 @@ def _guarded(function: Callable[..., Any], lose: Callable[[OSError], None]) -> C
 
 
 def _guarded_wrapper(function: Callable[..., Any], lose: Callable[[OSError], None]) -> Callable[..., Any]:
-    """Return a hook wrapper that catches OSError before its yield, but not after its yield."""
+    """Return a copy of a hook wrapper in which an OSError before the `yield` only calls `lose`."""
 
     def guarded(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         wrapper = function(*args, **kwargs)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
 INPUT = "microcloud"
-"""The key of our data in a worker's input."""
+"""The key of our data in pytest-xdist's input for a worker (`workerinput`)."""
 NAME = "microcloud"
 STOP = "microcloud-stop"
 """The command that makes a worker stop after its current test."""
@@ -25,7 +25,7 @@ Handler = Callable[["WorkerController", str, Any], None]
 
 
 def sender(config: pytest.Config) -> Callable[[str, Any], None]:
-    """Return a function with which a worker sends an event: its arguments are kind and JSON data."""
+    """Return the function `send(kind, data)`, by which a worker sends the controller an event."""
     interactor = _interactor(config)
 
     def send(kind: str, data: Any) -> None:
@@ -35,13 +35,13 @@ def sender(config: pytest.Config) -> Callable[[str, Any], None]:
 
 
 def add_test(config: pytest.Config, session: pytest.Session, item: pytest.Item) -> None:
-    """Add a test that was not collected, so that the worker can report on this test."""
+    """Add a test that was not collected to the session, so that the worker can report its outcome."""
     session.items.append(item)
     _interactor(config).item_index = len(session.items) - 1
 
 
 def stop_when_told(config: pytest.Config) -> None:
-    """Make a worker stop after its current test as soon as the controller sends STOP."""
+    """Make this worker obey STOP: when the controller sends it, stop after the current test."""
     interactor = _interactor(config)
     usual = interactor.handle_command
 
@@ -79,7 +79,7 @@ def _interactor(config: pytest.Config) -> Any:
 
 
 def handle_with(handler: Handler, dsession: Any) -> None:
-    """Call `handler` for each worker's event, in order, in the controller's main thread."""
+    """Call `handler` for each event of a worker, in order, in the controller's main thread."""
 
     def worker_event(node: WorkerController, kind: str, data: str) -> None:
         handler(node, kind, json.loads(data))
@@ -88,7 +88,7 @@ def handle_with(handler: Handler, dsession: Any) -> None:
 
 
 def when_not_replaced(lost: Callable[[WorkerController, Exception], None], dsession: Any) -> None:
-    """Call `lost` for a crashed worker that cannot be replaced; without it, pytest-xdist ends the session."""
+    """Call `lost` if a crashed worker cannot be replaced. By itself, pytest-xdist would end the session."""
     import execnet
 
     usual = dsession._clone_node
@@ -103,7 +103,7 @@ def when_not_replaced(lost: Callable[[WorkerController, Exception], None], dsess
 
 
 def listen(node: WorkerController) -> None:
-    """Pass a worker's events on to the handler, in order with pytest-xdist's own events."""
+    """Pass a worker's events on to `handle_with`'s handler, in order with pytest-xdist's own events."""
     usual = node.process_from_remote
 
     def process(event: Any) -> None:
