@@ -148,7 +148,7 @@ def remove(board: Board, container: Container) -> None:
 
 @contextmanager
 def afterwards(tidy: Callable[[], None]) -> Iterator[None]:
-    """Call `tidy` after the context. If both fail, the error of the context is raised."""
+    """Call `tidy` when the context ends. If both fail, the error of the context is raised."""
     try:
         yield
     except BaseException:
@@ -160,7 +160,7 @@ def afterwards(tidy: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def changed(board: Board, back: str) -> Iterator[None]:
-    """Record the command that reverts a change of the board (see `Board.undo`), and run it at the end."""
+    """Record the command that reverts a change of the board (`Board.undo`); run it when the context ends."""
     note = board.undo(back)
     with afterwards(lambda: board.revert(note)):
         yield
@@ -176,7 +176,7 @@ def docker_server(deployment: Deployment) -> Iterator[Server]:
 
 
 def _page_bytes(deployment: Deployment, port: int | None) -> int:
-    """Return the length of the page that clients get. A GET fetches any page but the picture page."""
+    """Return the page's length in bytes: a constant for the picture page, otherwise measured by a GET."""
     board, workload = deployment.board, deployment.workload
     if workload.page is not None or port is None:
         return PAGE_BYTES

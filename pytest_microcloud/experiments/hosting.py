@@ -32,11 +32,11 @@ FEWEST_TO_PROJECT = 5
 """The fewest containers from which a total is projected: the memory of the first ones is not typical, because
 they also fill caches."""
 REQUESTING = "sending requests to"
-"""The first words of the progress message after a filling. A benchmark recognises the end of a filling by
-them."""
+"""The first words of the progress message after a filling (a call of `fill`). A benchmark recognises the end
+of a filling by them."""
 RESPONSES_S = 300.0
-"""Time for requests to all containers of a full board. A container that is not sent a request in that time
-counts as not responding."""
+"""Time limit for sending a request to every container of a full board. A container that is not sent a request
+in that time counts as not responding."""
 REMOVERS = 4
 RECOVERY_S = 60.0
 DAEMONS = """cat /proc/[0-9]*/stat 2>/dev/null | awk '$2 == "(dockerd)" { print $1, $22 }'"""
@@ -44,7 +44,7 @@ DAEMONS = """cat /proc/[0-9]*/stat 2>/dev/null | awk '$2 == "(dockerd)" { print 
 RESERVED_BYTES = 150e6
 """Approximate memory that containers cannot use: the operating system, the engine and the threshold."""
 REMOVING = 1.4
-"""Factor by which removing the containers lengthens a filling."""
+"""Duration of a filling with the removal of its containers, relative to the duration without."""
 
 
 def _estimate(step: Step) -> float:
@@ -68,7 +68,7 @@ HOSTING = shipped(
 
 @dataclass
 class _Filling:
-    """The observations of one filling. The lists have one entry per container, in the order of the starts."""
+    """What a call of `fill` observes. The lists have one entry per container, in the order of the starts."""
 
     hosted: list[tuple[Container, int | None]] = field(default_factory=list)
     memory_bytes: list[float] = field(default_factory=list)
@@ -88,11 +88,12 @@ def fill(
 ) -> list[Measurement]:
     """Start containers until one more would leave less than 50 MB free. Then send each container a request.
 
-    Returns the number of containers that responded, and one sample per container of memory, disk, start time
-    and response time. If the board fails, the filling ends; the failure is a result, and `reason` describes
-    it. A filling that has `at_most` containers, or takes longer than `at_most_s`, is cut short. The number of
-    containers is then projected from the memory that each container took, as `reason` and the label `basis`
-    state. Raises InvalidMeasurement if the connection broke although the board is healthy.
+    Returns the number of containers that responded, and one sample per container of memory, disk, swapped
+    pages, start time, time until ready, and response time. If the board fails, the filling ends; the failure
+    is a result, and `reason` describes it. A filling that has `at_most` containers, or takes longer than
+    `at_most_s`, is cut short. The number of containers is then projected from the memory that each container
+    took, as `reason` and the label `basis` state. Raises InvalidMeasurement if the connection broke although
+    the board is healthy.
     """
     board, name = deployment.board, deployment.workload.id
     logs, daemons = Logs(board.link), _daemons(board)

@@ -22,12 +22,12 @@ from pytest_microcloud.controller.processes import ends_with_us
 from pytest_microcloud.errors import BoardError, InvalidMeasurement, UserMistake
 
 REQUEST_TIMEOUT_S = 30
-"""ab is ended after this time without an event on any connection."""
+"""ab is interrupted after this time without an event on any connection."""
 GRACE_S = 15
-"""ab's own timeout exceeds REQUEST_TIMEOUT_S by this: when it expires, ab discards all request times."""
+"""ab's own timeout exceeds REQUEST_TIMEOUT_S by this: if it expired, ab would discard all request times."""
 IDLE_POLL_S = 0.25
 MOST_CLIENTS = 20_000
-"""ab's MAX_CONCURRENCY."""
+"""Largest number of concurrent clients that ab accepts (its MAX_CONCURRENCY)."""
 OWN_LIMITS = (
     "Too many open files",
     "Cannot assign requested address",  # no local port is free
@@ -42,7 +42,7 @@ PRIORITY = 1
 
 @dataclass(frozen=True)
 class Load:
-    """One run of ab.
+    """The result of one run of ab.
 
     `request_times_s` has one entry per answered request; it is empty if ab stopped before it wrote them.
     `duration_s` is measured by ab, without ab's start-up and without the wait for requests that were never

@@ -89,7 +89,7 @@ class Experiment(Description):
 
     @property
     def words(self) -> Iterator[str]:
-        """The points that are strings, of the axes whose points do not depend on the effort."""
+        """The strings that are points of an axis, from all axes whose points do not depend on the effort."""
         for axis in self.axes.values():
             if not callable(axis.points) and not isinstance(axis.points, Mapping):
                 yield from (point for point in axis.points if isinstance(point, str))
@@ -133,7 +133,7 @@ def shipped(name: str, **how: Any) -> Experiment:
 
 
 def axes(experiments: Mapping[str, Experiment], name: str) -> dict[str, Axis]:
-    """Return a dict from name to axis, of all axes that a test of the experiment `name` can sweep over.
+    """Return all axes that a test of the experiment `name` can sweep over, as a dict by the axis's name.
 
     If several experiments have an axis of the same name, the axis of the experiment `name` is used.
     """

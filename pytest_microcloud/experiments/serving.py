@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from pytest_microcloud.experiments.deploy import Server
 
 SLOWEST_PAGES_PER_S = 2.0
-"""The rate below which a load is aborted. It only sets a timeout: no verdict depends on it."""
+"""The page rate (1/s) below which a load is aborted. It only sets a timeout: no verdict depends on it."""
 SERVER_START_S = 3.0
 PAGE_CPU_S = 0.002
-"""CPU time of one page on a core with REFERENCE_MIPS."""
+"""CPU time for serving one page (s), on a core with REFERENCE_MIPS."""
 
 
 def _estimate(step: Step) -> float:

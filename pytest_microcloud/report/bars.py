@@ -1,4 +1,4 @@
-"""Figures with bars: one bar for each board, with further metrics stacked on top (the paper's Figure 6)."""
+"""Draws bar charts: a bar for each board, stacked from several metrics (the paper's Figure 6)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SYMBOLS = ("square-open", "diamond-open", "x-thin-open")
 
 @dataclass(frozen=True)
 class _Bar:
-    """One bar: a board's figures, stacked from the first metric until a metric has no figure."""
+    """One bar of a chart; `figures` has a `Figure` per metric, up to the first metric not measured."""
 
     source: Source
     key: tuple[str, ...]
@@ -44,14 +44,14 @@ class _Bar:
 
     @property
     def label(self) -> str:
-        """The bar's label, in two lines if the source's name has several parts."""
+        """The text beside the bar: the source's name, in two lines if it has several parts, and `key`."""
         first, comma, rest = self.source.name.rpartition(", ")
         name = f"{text(first)}<br>{text(rest)}" if comma else text(rest)
         return f"{name} · {text(' '.join(self.key))}" if any(self.key) else name
 
 
 def bars(plot: Plot, chart: Chart, sources: Sequence[Source], look: Look) -> Plot:
-    """Draw a stacked bar for each board: the first metric, and what each further metric adds to it."""
+    """Draw a stacked bar for each board: the first metric's median, then what each further metric adds."""
     series = series_of(chart, sources, *chart.metrics, *chart.tabled)
     plot.head = ("board", *series.labels, "until" if len(chart.metrics) > 1 else "metric", *HEAD)
     drawn: list[_Bar] = []
@@ -98,7 +98,7 @@ def bars(plot: Plot, chart: Chart, sources: Sequence[Source], look: Look) -> Plo
 
 
 def _bars(drawn: Sequence[_Bar], names: Sequence[str], unit: str) -> Iterator[dict[str, Any]]:
-    """Yield the traces of the bars, first for real boards, then for emulated boards."""
+    """Yield plotly's traces of the bars, first for real boards, then for emulated boards."""
     for emulated in (False, True):
         for level, name in enumerate(names):
             level_bars = [

@@ -23,7 +23,7 @@ MARKUP = str.maketrans({character: f"\\{character}" for character in r"\`*_{}[]<
 
 
 def text(comparison: Comparison, *, verbose: bool = False) -> str:
-    """Return the table as text. Metrics without evidence of a change are only counted, unless `verbose`."""
+    """Return the findings as a text table. Those without evidence of a change get rows only if `verbose`."""
     findings = in_order(comparison.findings)
     shown = [f for f in findings if verbose or f.verdict != NO_EVIDENCE]
     lines = [*_remarks(comparison), *aligned([HEADS, *map(_row, shown)] if shown else [])]
@@ -35,7 +35,7 @@ def text(comparison: Comparison, *, verbose: bool = False) -> str:
 
 
 def markdown(comparison: Comparison) -> str:
-    """Return the table as Markdown, such as for the step summary of GitHub Actions."""
+    """Return the findings as a Markdown table, such as for the step summary of GitHub Actions."""
     lines = [f"### Micro-cloud gate: {_escaped(_closing(comparison))}", ""]
     lines += [f"- {_escaped(remark)}" for remark in _remarks(comparison)]
     rows = [_row(finding) for finding in in_order(comparison.findings)]
@@ -46,7 +46,7 @@ def markdown(comparison: Comparison) -> str:
 
 
 def html(comparison: Comparison, redactor: Redactor) -> str:
-    """Return the table as HTML, with redacted texts."""
+    """Return the findings as an HTML table, in which texts are redacted."""
 
     def shown(text: str) -> str:
         return escape(redactor.for_page(text))
@@ -112,7 +112,7 @@ def _percent(ratio: float) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows as lines of text with aligned columns."""
+    """Return each row as a line of text, with the columns of all rows aligned."""
     widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
     return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 

@@ -1,4 +1,4 @@
-"""The experiments on a page: first those in the catalog, then those that only run files describe."""
+"""Collects the experiments that a page shows: those in the catalog, and others that run files describe."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ BETTER: dict[str, Literal["lower", "higher"]] = {"lower": "lower", "higher": "hi
 
 
 class Described:
-    """The descriptions of experiments in run files. Add the runs from the oldest to the newest."""
+    """Collects descriptions of experiments from runs, which must be added from the oldest to the newest."""
 
     def __init__(self) -> None:
         self._stored: dict[str, Description] = {}
         self._measured: dict[str, dict[str, Metric]] = {}
 
     def add(self, run: Run) -> None:
-        """Add the experiments of a run."""
+        """Add the experiments that a run describes or measured."""
         self._stored |= {name: replace(stored, name=name) for name, stored in run.experiments.items()}
         for entry in run.entries:
             for m in entry.measurements:
@@ -27,7 +27,7 @@ class Described:
                 self._measured.setdefault(entry.experiment, {})[m.metric] = metric
 
     def extend(self, catalog: Catalog) -> Catalog:
-        """Return the catalog, extended by the experiments of the added runs that the catalog does not know.
+        """Return a copy of the catalog, plus the experiments that only the added runs have.
 
         An experiment that no run describes gets the metrics that its tests measured.
         """

@@ -1,4 +1,4 @@
-"""Boards that deviate from their fleet, as lines for a terminal and as rows of a table."""
+"""Describes boards that deviate from their fleet: as text for a terminal, as HTML, and as table rows."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ HEAD = (
     "unusual values",
 )
 FACTOR = 1.5
-"""From this ratio on, a deviation is given as a factor and not in per cent."""
+"""From this ratio on (and from its inverse down), a deviation is given as a factor and not in per cent."""
 
 
 def lines(fleets: Sequence[Fleet], boards: Collection[str], page: str) -> Iterator[str]:
-    """Yield a line for each of `boards` that deviates, with the metric that deviates most."""
+    """Yield a sentence for each of `boards` that deviates: its most deviating metric, and "see `page`"."""
     for fleet in fleets:
         for board, judged in _most(fleet).items():
             if board in boards:
@@ -37,7 +37,7 @@ def lines(fleets: Sequence[Fleet], boards: Collection[str], page: str) -> Iterat
 
 
 def html(fleets: Sequence[Fleet], rules: Rules, most: int, redactor: Redactor) -> str:
-    """Return a list of at most `most` boards that deviate, with possible causes; empty if none deviates."""
+    """Return an HTML list of up to `most` boards that deviate, with possible causes; "" if none deviates."""
     items = [
         f'<li><b class="mc-{"infeasible" if judged.worse else "feasible"}">{parts.safe(board, redactor)}</b>'
         f"<div><p>{parts.safe(f'{_in_words(judged)} ({len(fleet.boards)} boards).', redactor)}</p>"
@@ -51,7 +51,7 @@ def html(fleets: Sequence[Fleet], rules: Rules, most: int, redactor: Redactor) -
 
 
 def _most(fleet: Fleet) -> dict[str, Judged]:
-    """Return a dict from each board that deviates to the result with the board's largest z-score."""
+    """Return, for each board that deviates, its result in the group of metrics with the largest z-score."""
     most: dict[str, Judged] = {}
     for judged in fleet.deviating:
         most.setdefault(judged.board, judged)
@@ -59,7 +59,7 @@ def _most(fleet: Fleet) -> dict[str, Judged]:
 
 
 def _about(fleet: Fleet, board: str, rules: Rules) -> str:
-    """Return sentences on a board: what deviates, what else is unusual, possible causes, and its fleet."""
+    """Return sentences about a board: what deviates, what else is unusual, possible causes, and its fleet."""
     deviating = [judged.group.title for judged in fleet.deviating if judged.board == board]
     also = [group.title for group in fleet.also_unusual(board, rules)]
     sentences = (
@@ -91,7 +91,7 @@ def rows(fleets: Sequence[Fleet]) -> Iterator[tuple[Cell, ...]]:
 
 
 def change(ratio: float | None) -> str:
-    """Return a ratio as a change in per cent."""
+    """Return a ratio as a change in per cent, such as "+12.5%" for 1.125."""
     return "no ratio to 0" if ratio is None else f"{ratio - 1:+.1%}"
 
 

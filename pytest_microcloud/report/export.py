@@ -1,4 +1,4 @@
-"""A stored run in the formats of other programs. Each figure keeps its unit, even if it is not a time."""
+"""Converts a stored run to CSV, Bencher's JSON or JUnit XML. Values keep their units, even if not times."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLUMNS = (
 
 
 def as_csv(run: Run) -> str:
-    """Return one line per sample (CSV with a header). A test without samples has one line without a value."""
+    """Return CSV: a header, then one line per sample. A test without samples has one line without a value."""
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
@@ -41,8 +41,8 @@ def as_bencher(run: Run) -> str:
     """Return Bencher Metric Format (https://bencher.dev/docs/reference/bencher-metric-format/).
 
     Each combination of a board and labels is a benchmark, and each metric with its unit is a measure. The
-    value of a measure is the median over boots; its lower and upper values are the minimum and the maximum
-    over boots. Invalid measurements are left out.
+    value of a measure is the median of the boots' values; its lower and upper values are their minimum and
+    maximum. Invalid measurements are left out.
     """
     from pytest_microcloud.verdict.results import boot_values, per_boot
 
@@ -62,7 +62,7 @@ def as_bencher(run: Run) -> str:
 
 
 def as_junit(run: Run) -> str:
-    """Return JUnit XML: a test case per test of the run, with its figures as properties."""
+    """Return JUnit XML: a test case for each test of the run, with the test's medians as its properties."""
     suite = ElementTree.Element("testsuite", {"name": run.id, "timestamp": run.taken})
     counts = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
     for entry in run.entries:
@@ -109,9 +109,10 @@ def _about(run: Run, entry: Entry) -> dict[str, Any]:
 
 
 def _drift(run: Run, entry: Entry) -> str:
-    """Return how a test's board drifted.
+    """Return sentences on how the board of a test drifted; empty if it did not drift.
 
-    Empty for the gate's confirmation, in which drift affects both sides alike because their boots alternate.
+    Also empty if the test confirmed a finding of the gate: such tests alternate between boots of the
+    baseline and of the candidate, so drift affects both alike.
     """
     control = run.controls.get(entry.board)
     return "; ".join(control.drift) if control and not entry.stage else ""

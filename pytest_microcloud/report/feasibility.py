@@ -1,4 +1,4 @@
-"""Our parts of pytest-html's page (`reports/feasibility.html`): verdicts, plots, boards, numbers."""
+"""Adds verdicts, plots, boards and all numbers to pytest-html's page (`reports/feasibility.html`)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ LONGEST_LOG = 200_000
 """Maximum length of a log on the page, in characters. The page has the end of the log; the complete log is
 beside the run file."""
 OWN_BYTES, ROW_BYTES = 100_000, 500
-"""Size of pytest-html's script, style and environment table; size of a row without the test's name."""
+"""Bytes of pytest-html's script, style and environment table; bytes of a test's row without its texts."""
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """What a page shows.
+    """A variant of the page: which parts it has.
 
     `log` is the maximum length of a log in characters, and `boards` the maximum number of boards (None: all).
     """
@@ -55,7 +55,7 @@ KEPT = (
 def summary(
     run: Run, catalog: Catalog, redactor: Redactor, logs: Mapping[str, str] | None = None, gate: str = ""
 ) -> list[str]:
-    """Return our parts of the page as HTML, redacted and escaped.
+    """Return the parts that the plugin adds to the page, as HTML, redacted and escaped.
 
     `logs` is a dict from board to log, for boards with incidents; `gate` is the gate's verdict on this run
     as HTML. The page, with pytest-html's parts, stays within `parts.LARGEST_BYTES`: the least valuable parts
@@ -92,14 +92,14 @@ def summary(
 
 
 def refused(reason: str, redactor: Redactor) -> str:
-    """Return the reason why the gate could not compare this run, as HTML."""
+    """Return HTML with the reason why the gate could not compare this run."""
     return (
         f'<section class="mc-gate"><h3>Gate: not compared</h3><p>{parts.safe(reason, redactor)}</p></section>'
     )
 
 
 def _left_out(run: Run, kept: _Kept, *, logs: bool, plots: bool, table: bool) -> str:
-    """Return a note that lists what the page leaves out, and where to find it."""
+    """Return an HTML note on what the page leaves out, and where that is stored; empty if it is complete."""
     boards = {*run.boards, *(entry.board for entry in run.entries)}
     fewer = kept.boards is not None and len(boards) > kept.boards
     what = [
@@ -117,7 +117,7 @@ def _left_out(run: Run, kept: _Kept, *, logs: bool, plots: bool, table: bool) ->
 
 
 def _bytes_of_tests(run: Run) -> int:
-    """Return the approximate size of pytest-html's own page: a row per test, with its name three times."""
+    """Estimate the bytes of pytest-html's part. A test's row has its name 3 times and its reason twice."""
     rows = sum(
         ROW_BYTES + 3 * len(escape(entry.test)) + 2 * len(escape(entry.reason)) for entry in run.entries
     )

@@ -1,7 +1,7 @@
-"""The figures of experiments, drawn from stored runs: curves, and sums of samples.
+"""Draws the plots of experiments from stored runs: curves, running sums and bars.
 
-What a figure shows is data (`catalog.description.Chart`). The shipped experiments describe the paper's
-Figures 3 to 6. An experiment that describes no figures gets default ones, based on its metrics' labels.
+What a plot shows is described by data (`catalog.description.Chart`). The shipped experiments describe the
+paper's Figures 3 to 6. An experiment that describes no plots gets default ones, based on its metrics' labels.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ from pytest_microcloud.verdict.results import Figure
 SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|KiB|MiB|GiB)?", re.ASCII)
 FACTORS = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 MOST_POINTS = 60
-"""Maximum number of points on a curve of sums; a curve with more points is thinned out."""
+"""Maximum number of points on a curve of running sums; a curve with more points is thinned out."""
 TICKS = [digit * 10**power for power in range(4) for digit in (1, 2, 5)]
 MOST_FIGURES = 12
-"""Maximum number of figures per experiment, since a run file may describe any number."""
+"""Maximum number of plots per experiment, since a run file may describe any number."""
 MOST_DEFAULTS = 4
-"""Maximum number of default figures, for an experiment that describes no figures."""
+"""Maximum number of default plots, for an experiment that describes none."""
 MANY_DECADES = 1000.0
 
 Points = list[tuple[float, Figure]]
 
 
 def all_of(sources: Sequence[Source], catalog: Catalog) -> list[Plot]:
-    """Return all plots, experiment by experiment, including those without any measurement."""
+    """Return all plots, experiment by experiment, including plots for which nothing was measured."""
     vms = [name for name, model in catalog.models.items() if model.kind == "vm"]
     look = Look((source.model for source in sources), vms)
     plots: dict[str, Plot] = {}
@@ -76,7 +76,7 @@ def _blank(experiment: Description, chart: Chart, others: Mapping[str, Plot]) ->
 
 
 def _curves(plot: Plot, chart: Chart, sources: Sequence[Source], look: Look) -> Plot:
-    """Draw the median of a metric over a label that is a number or a size."""
+    """Draw curves: a metric's median (y) against a label whose values are numbers or sizes (x)."""
     metric = _first(chart)
     series = series_of(chart, sources, metric)
     dashes = dict(zip(series.keys, itertools.cycle(DASHES)))
@@ -106,7 +106,7 @@ def _curves(plot: Plot, chart: Chart, sources: Sequence[Source], look: Look) -> 
 
 
 def _sums(plot: Plot, chart: Chart, sources: Sequence[Source], look: Look) -> Plot:
-    """Draw the running sum of a metric's samples, with a projection if only some samples were taken."""
+    """Draw curves of the running sum of a metric's samples, continued to the projected count, if any."""
     metric = _first(chart)
     series = series_of(chart, sources, metric)
     dashes = dict(zip(series.keys, itertools.cycle(DASHES)))
@@ -155,7 +155,7 @@ _DRAW = {"curves": _curves, "sums": _sums, "bars": bars}
 
 @dataclass(frozen=True)
 class _Sums:
-    """The running sums of the samples taken (`taken`); `total` also counts projected samples."""
+    """The data of a curve: the running sums of its samples, and a final count and sum, perhaps projected."""
 
     each: Figure
     total: Figure | None
@@ -177,7 +177,7 @@ class _Sums:
 
 
 def _first_repetition(each: Figure, total: Figure | None) -> list[float]:
-    """Return the samples of the first repetition, in order."""
+    """Return the samples of the first repetition in the last boot, in the order in which they were taken."""
     samples = each.last.samples
     repetitions = len(total.last.samples) if total else 1
     return samples[: max(1, len(samples) // repetitions)] if repetitions > 1 else samples
@@ -201,7 +201,7 @@ def _sum_curve(
 
 
 def _projected(curve: dict[str, Any], sums: _Sums, emulated: bool) -> dict[str, Any]:
-    """Return the projected continuation of a curve."""
+    """Return plotly's trace that continues a curve to the projected sum."""
     return curve | {
         "name": f"{curve['name']} (projected)",
         "x": [len(sums.taken), sums.number],
@@ -213,7 +213,7 @@ def _projected(curve: dict[str, Any], sums: _Sums, emulated: bool) -> dict[str, 
 
 
 def _lower_limit(source: Source, look: Look, name: str, total: Figure, each: float) -> dict[str, Any]:
-    """Return a lower limit on the number of samples as a short vertical line on the curve."""
+    """Return plotly's trace of a lower limit on the number of samples: a short vertical line on the curve."""
     least = bound_of(total.last) or 0.0
     colour = look.colour(source.model)
     return {
@@ -244,7 +244,7 @@ def _curve(source: Source, look: Look, what: str, points: Points, dash: str, uni
 
 
 def _horizontal(chart: Chart, positions: Mapping[float, str]) -> dict[str, Any]:
-    """Return the scale of a horizontal axis. Sizes, and points on a logarithmic scale, become its ticks."""
+    """Return plotly's scale of the x axis. Sizes, and all values on a logarithmic scale, become its ticks."""
     log = "x" in chart.log
     scale: dict[str, Any] = {"type": "log"} if log else {"rangemode": "tozero"}
     if not log and all(label.replace(".", "").isdigit() for label in positions.values()):
@@ -258,7 +258,7 @@ def _horizontal(chart: Chart, positions: Mapping[float, str]) -> dict[str, Any]:
 
 
 def _vertical(chart: Chart, plot: Plot) -> dict[str, Any]:
-    """Return the scale of a vertical axis. A logarithmic scale over few decades gets more ticks."""
+    """Return plotly's scale of the y axis. A logarithmic scale that spans few decades gets more ticks."""
     if "y" not in chart.log:
         return {"rangemode": "tozero"}
     drawn = [y for trace in plot.traces if "yaxis" not in trace for y in trace["y"] if y and y > 0]
@@ -267,7 +267,7 @@ def _vertical(chart: Chart, plot: Plot) -> dict[str, Any]:
 
 
 def _default_charts(experiment: Description, sources: Sequence[Source]) -> Iterator[Chart]:
-    """Yield default figures of an experiment: curves over a label with numeric values, otherwise bars."""
+    """Yield default charts, one per metric: curves if a label has several numeric values, otherwise bars."""
     first = experiment.headline_metric
     for metric in sorted(experiment.metrics, key=lambda metric: metric.name != first)[:MOST_DEFAULTS]:
         title, values = _title(metric), dict[str, set[str]]()

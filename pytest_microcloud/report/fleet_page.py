@@ -27,7 +27,7 @@ MOST_NAMES = 12
 
 
 def fleets(stored: Stored) -> list[Fleet]:
-    """Return the judged fleets of stored runs."""
+    """Group the boards of stored runs into fleets, and judge each fleet's boards."""
     return [outliers.judge(boards) for boards in stored.histories.fleets()]
 
 
@@ -86,7 +86,7 @@ def _page(
 
 
 def _ordered(fleet: Fleet, rules: Rules) -> list[Group]:
-    """Return the groups of metrics of a fleet; those in which a board deviates come first."""
+    """Return the groups of metrics that a fleet was judged by; those in which a board deviates come first."""
     deviating = {judged.group for judged in fleet.deviating}
     known = {group: place for place, group in enumerate(rules.groups)}
     return sorted(

@@ -26,7 +26,7 @@ MOST_CURVES = (32, 16, 8, 4)
 """Maximum number of curves (a model under an OS release) on a plot. The first number that makes the page
 small enough is used."""
 BOARDS_A_CURVE = 8
-"""Maximum number of listed boards per curve, on average; each curve keeps at least one board."""
+"""Maximum number of boards that the page lists per curve, on average; it lists at least one per curve."""
 CLAIM_CLASS = {HOLDS: "mc-feasible", FAILS: "mc-infeasible"}
 
 
@@ -80,7 +80,7 @@ def _page(stored: Stored, catalog: Catalog, redactor: Redactor, most: int) -> st
 
 
 def _listed(results: Results, shown: Sequence[Subject], most: int) -> dict[Subject, list[str]]:
-    """Return a dict from subject to listed boards: about `most` in total, spread evenly over subjects."""
+    """Return the boards that the page lists, by subject: about `most` in all, spread evenly over subjects."""
     ranked = sorted(
         (rank, place, name)
         for place, subject in enumerate(shown)

@@ -19,8 +19,8 @@ AT_TEARDOWN = "failed on teardown"
 def correct(file: Path, name: str) -> None:
     """Turn the failures of tests that have the property `name` into errors.
 
-    An error gets `type="invalid"` if the property's value is "invalid". A missing or truncated file is left
-    alone.
+    If the property's value is "invalid", errors other than those at teardown get `type="invalid"`. A missing
+    or truncated file is left alone.
     """
     try:
         tree = ElementTree.parse(file)  # noqa: S314 - pytest wrote it

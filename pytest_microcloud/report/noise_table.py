@@ -1,4 +1,4 @@
-"""The noise of boards as a table for a terminal."""
+"""Shows how much each board's values vary from boot to boot (its noise), as a table for a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ simulation. >{most}: more than {most} boots. –: the gate ignores such a small 
 
 
 def text(found: Mapping[str, Noise]) -> str:
-    """Return the table: each board's median noise, noisiest metric, headline metrics, and control."""
+    """Return the table (each board's median noise, noisiest metric, headline metrics) and remarks on it."""
     rows = [row for noise in found.values() for row in _rows(noise)]
     lines = [*aligned([HEADS, *rows])] if rows else []
     if rows:
@@ -51,7 +51,7 @@ def _cell(boots: int | None, change: float, spread: Spread) -> str:
 
 
 def _remarks(noise: Noise) -> Iterator[str]:
-    """Yield the lines below the table about a board: model, system, number of runs, and missing data."""
+    """Yield the remarks on a board below the table: model, system, runs, missing data, control's spread."""
     kind = ", emulated" if noise.facts.emulated else ""
     yield (
         f"{noise.board} ({noise.facts.model}{kind}; {noise.facts.release or 'an unknown system'}): "

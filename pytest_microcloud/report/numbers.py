@@ -1,4 +1,4 @@
-"""All numbers of a run as a table. A row is a metric of a board at one point, over all boots."""
+"""The table of all numbers of a run. A row has one metric of a board at one set of labels, over all boots."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Boots = dict[int, list[Measurement]]
 
 
 def table(run: Run, redactor: Redactor) -> str:
-    """Return the table as a folded HTML element; empty if nothing was measured. Quartiles are over boots."""
+    """Return a folded HTML table; "" if nothing was measured. The quartiles are of the boots' medians."""
     rows = list(_over_boots(run))
     if not rows:
         return ""
@@ -42,7 +42,7 @@ def table(run: Run, redactor: Redactor) -> str:
 
 
 def _over_boots(run: Run) -> Iterator[tuple[str, str, Boots]]:
-    """Yield (board, stage, measurements by boot) for each metric at each point."""
+    """Yield (board, stage of the gate, measurements by boot) for each metric at each set of labels."""
     found: dict[tuple[object, ...], tuple[str, str, Boots]] = {}
     for entry in run.entries:
         for m in entry.measurements:
@@ -79,7 +79,7 @@ def _trusted(measurements: list[Measurement]) -> list[Measurement]:
 
 
 def _statistics(boots: Boots, unit: str, *, several: bool) -> list[Cell]:
-    """Return the median over boots, quantiles of all samples and, if `several`, the spread over boots."""
+    """Return the cells from "median" to "samples" (see `HEAD`) and, if `several`, those of `OVER_BOOTS`."""
     everything = [m for ms in boots.values() for m in ms]
     values = [statistics.median(m.median for m in ms) for ms in boots.values()]
     figure = Figure("", "", everything[-1], values, everything)
@@ -97,7 +97,7 @@ def _statistics(boots: Boots, unit: str, *, several: bool) -> list[Cell]:
 
 
 def _remarks(boots: Boots, verdict: str, redactor: Redactor) -> str:
-    """Return the number of boots with a verdict, and the reasons, as HTML."""
+    """Return HTML with the number of boots that have the verdict, unless all have it, and their remarks."""
     same = {boot: there for boot, ms in boots.items() if (there := [m for m in ms if m.verdict == verdict])}
     lines = [f"in {len(same)} of {len(boots)} boots"] if len(same) < len(boots) else []
     remarks = list(dict.fromkeys(m.remark for ms in same.values() for m in ms if m.remark))

@@ -1,4 +1,4 @@
-"""The parts of our pages as HTML: verdicts, plots with their tables, boards.
+"""HTML parts that several pages share: the matrix of verdicts, plots with their tables, boards.
 
 Texts from run files and boards are redacted and escaped.
 """
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 LARGEST_BYTES = 6_000_000
 """Largest size of a page, so that it can be mailed. Most of a page is plotly."""
 LONGEST = 400
-"""Characters after which a text is cut; the run file has the complete text."""
+"""Maximum length of a text on a page, in characters; the run file has the complete text."""
 MOST_REASONS = 8
 """Maximum number of reasons in a matrix cell. Each boot may have a different one; the run file has all."""
 MOST_GAPS = 24
-"""Maximum length of a list in a board's fingerprint."""
+"""Maximum number of items that a page shows of a list in a board's fingerprint."""
 OPEN_ROWS = 14
 """A table under a plot is unfolded initially if it has at most this many rows."""
 NUMERIC = ' class="mc-number"'
@@ -38,14 +38,14 @@ EMULATED = '<b class="mc-emulated">emulated</b>'
 
 
 def safe(value: object, redactor: Redactor) -> str:
-    """Return a text of any origin as HTML: cut to `LONGEST`, redacted and escaped."""
+    """Return untrusted text as HTML: cut to `LONGEST` characters, redacted and escaped."""
     text = str(value)
     text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
     return escape(redactor.for_page(text))
 
 
 def first_few(texts: Sequence[str], most: int) -> list[str]:
-    """Return at most `most` texts, followed by the number of those left out."""
+    """Return the first `most` texts, followed by "and N more" if there are more."""
     rest = len(texts) - most
     return [*texts[:most], *([f"and {rest} more"] if rest > 0 else [])]
 
@@ -56,7 +56,7 @@ def counted(number: int, what: str) -> str:
 
 
 def style() -> str:
-    """Return the style that our pages share."""
+    """Return the `<style>` element that all pages share."""
     return f"<style>{resource('page.css')}</style>"
 
 
@@ -85,7 +85,7 @@ def verdicts(
     experiments: Mapping[str, Description],
     redactor: Redactor,
 ) -> str:
-    """Return the verdict matrix. A row is a board's heading (HTML), and a dict from experiment to cell.
+    """Return an HTML table of verdicts. Each of `rows` has a board's HTML heading and cells by experiment.
 
     A row without cells stands for a board without any run.
     """
@@ -108,7 +108,7 @@ def verdicts(
 
 
 def heading(name: str, about: str, redactor: Redactor, *, emulated: bool) -> str:
-    """Return a board's heading in the matrix."""
+    """Return the heading (HTML) of a board's row in the matrix of verdicts."""
     badge = f"{EMULATED} " if emulated else ""
     return f"{safe(name, redactor)}<small>{badge}{safe(about, redactor)}</small>"
 
@@ -119,7 +119,7 @@ def verdict_class(verdict: str, *, judged: bool = True) -> str:
 
 
 def figure(plot: Plot, redactor: Redactor) -> str:
-    """Return a plot's element with its table, its CSV, and the sources of its marks and limits."""
+    """Return the HTML element of a plot, with its table, its CSV, and the sources of its marks and limits."""
     label = f"{plot.title}. {plot.about}. The table below has the same numbers."
     place = (
         f'<div class="mc-plot" id="plot-{plot.id}" role="img" aria-label="{safe(label, redactor)}"></div>'
@@ -139,7 +139,7 @@ def figure(plot: Plot, redactor: Redactor) -> str:
 
 
 def numbers(head: Sequence[str], rows: Iterable[Sequence[Cell]], label: str, redactor: Redactor) -> str:
-    """Return a table. Numbers are right-aligned and carry their value in SI units, for the CSV."""
+    """Return an HTML table. Numbers are right-aligned and carry their value in SI units, for the CSV."""
     rows = list(rows)
     aligned = [isinstance(cell, Number) or cell == NONE for cell in (rows[0] if rows else head)]
     heads = "".join(
@@ -163,7 +163,7 @@ def board(
     log: str = "",
     control: Control | None = None,
 ) -> str:
-    """Return a board's fingerprint from the run file; `model` is the display name of its model."""
+    """Return the HTML section of a board: fingerprint, control, log. `model` is its model's display name."""
     control = control or Control()
     emulated = facts.emulated
     card = facts.card or Card()
@@ -210,7 +210,7 @@ def board(
 
 
 def _waited(facts: Fingerprint) -> str:
-    """Return how long measurements waited for the controller's CPUs and network; empty if below 1 s."""
+    """Return a text on how long measurements waited for the controller's resources; empty if below 1 s."""
     shared = "the controller's CPUs and network, which boards share"
     return f"{facts.waited_s:.0f} s for {shared}" if facts.waited_s >= 1 else ""
 
@@ -258,7 +258,7 @@ def _title(text: str, redactor: Redactor) -> str:
 
 
 def _readings(control: Control) -> Iterator[str]:
-    """Yield a text for each reading of a board's control."""
+    """Yield a text for each reading of a board's control: when it was read, and the time of each load."""
     for reading in control.readings:
         times = [f"{load} {shown(time_s, 's')}" for load, time_s in reading.times_s.items()]
         left_out = [f"no {load} ({why})" for load, why in reading.left_out.items()]

@@ -1,4 +1,4 @@
-"""A plot as plotly's JSON (plain dicts), with the same numbers as a table.
+"""Builds plots as plotly's JSON (plain dicts), each with a table of the same numbers.
 
 plotly is not imported, because its import is slow. Colour and marker distinguish board models, the dash
 distinguishes settings, and an open marker means an emulated board: nothing depends on colour alone. Texts are
@@ -26,14 +26,14 @@ VM_COLOUR = "#7F7F7F"
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "star", "hexagon")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 LIMITS, MARK, OLDER = {"group": "limits"}, {"mark": True}, {"older": True}
-"""Kinds of legend entries: one entry for all limits, a list of marks, a folded list of older curves."""
+"""Tags (plotly's `meta`) that group the legend: all limits, published marks, curves of older releases."""
 LONGEST = 80
 """Maximum length of a name in a plot, in characters."""
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number in a table: its value in SI units, as in the CSV, and the unit it is displayed in."""
+    """A number in a table: its value in SI units, as in the CSV, and its unit. `str` formats it to read."""
 
     value: float
     unit: str
@@ -49,8 +49,8 @@ Cell = str | Number
 class Plot:
     """A plot with its table, `notes` on what it does not show, and the `sources` of its marks and limits.
 
-    `height` (px) does not include the legend. `unit` is the unit of its values. `empty` is the text that
-    replaces a plot without traces.
+    `height` (px) does not include the legend. `head` and `rows` are the table's. `unit` is the unit of the
+    values. `empty` is the text that replaces a plot without traces.
     """
 
     id: str
@@ -73,7 +73,7 @@ class Plot:
 
 
 class Look:
-    """The look of each model's curves, the same on all plots of a page."""
+    """Assigns a colour and a marker to each board model, the same on all plots of a page."""
 
     def __init__(self, models: Iterable[str], vms: Iterable[str]) -> None:
         vms = set(vms)
@@ -100,17 +100,17 @@ class Look:
 
 
 def text(value: str) -> str:
-    """Return a text for plotly: cut to `LONGEST`, with its markup escaped."""
+    """Return a text for plotly: cut to `LONGEST` characters, with its markup escaped."""
     return escape(value if len(value) <= LONGEST else value[: LONGEST - 1] + "…", quote=False)
 
 
 def rounded(value: float) -> float | None:
-    """Return a number rounded to four digits; None if it is not finite, which JSON cannot express."""
+    """Return a number rounded to four significant digits; None if JSON cannot express it (infinity, NaN)."""
     return float(f"{value:.4g}") if math.isfinite(value) else None
 
 
 def spread(figures: Sequence[Figure], axis: str = "error_y") -> Trace:
-    """Return error bars from the first to the third quartile over boots; none if there is only one boot."""
+    """Return plotly's error bars: first to third quartile of the boots; none if there is only one boot."""
     quartiles = [figure.quartiles for figure in figures]
     if not any(quartiles):
         return {}
@@ -129,7 +129,7 @@ def spread(figures: Sequence[Figure], axis: str = "error_y") -> Trace:
 
 
 NONE = "–"
-"""The text of a missing number in a table."""
+"""The text that a table shows in place of a missing number."""
 HOVER = "%{{fullData.name}}<br>{x}: {y}<extra></extra>"
 MISSING = "Not measured on"
 P95 = "p95"
@@ -137,13 +137,13 @@ HEAD = ("median", "1st quartile", "3rd quartile", "boots", P95, "limit", "verdic
 
 
 def head(quantiles: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return `HEAD` with p95 and these quantiles of all repetitions, such as "p99", in ascending order."""
+    """Return the table columns: `HEAD`, with `quantiles` such as "p99" added to p95 in ascending order."""
     before, after = HEAD[: HEAD.index(P95)], HEAD[HEAD.index(P95) + 1 :]
     return (*before, *sorted({P95, *quantiles}), *after)
 
 
 def cells(figure: Figure, quantiles: Iterable[str] = ()) -> tuple[Cell, ...]:
-    """Return the table cells of a `Figure` (columns: `head`). The quartiles are those of the boots' values."""
+    """Return the table cells of a `Figure` (columns: `head`). Quartiles are those of the boots' values."""
     last, unit = figure.last, figure.last.unit
     first, third = figure.quartiles or (None, None)
     return (
@@ -177,7 +177,7 @@ def bound_of(m: Measurement) -> float | None:
 
 
 def limits(plot: Plot, look: Look, source: Source, points: Sequence[tuple[float, Figure]], name: str) -> None:
-    """Draw the limits of a curve's points as a line, unless the plot already has the same line."""
+    """Draw the limits at a curve's points (x, `Figure`) as a line, unless the plot already has that line."""
     there = [(x, figure) for x, figure in points if bound_of(figure.last) is not None]
     if not there:
         return
@@ -204,12 +204,12 @@ def limits(plot: Plot, look: Look, source: Source, points: Sequence[tuple[float,
 
 
 def name_marks(plot: Plot, marks: Iterable[Mark]) -> None:
-    """Add the sources of the marks to the sources named below the plot."""
+    """Add the sources of published marks to the sources that are listed below the plot."""
     plot.sources += [f"{mark.by[:1].upper()}{mark.by[1:]}: {mark.text} — {mark.source}" for mark in marks]
 
 
 def mark_lines(plot: Plot, marks: Iterable[Mark]) -> None:
-    """Draw published figures as lines; a mark without `y` spans the whole height."""
+    """Draw published marks as lines; a mark without `y` is a vertical line over the whole height."""
     marks = tuple(marks)
     name_marks(plot, marks)
     for mark in marks:
@@ -241,12 +241,12 @@ class Series:
     keys: tuple[tuple[str, ...], ...]
 
     def key(self, labels: Mapping[str, str]) -> tuple[str, ...]:
-        """Return the combination that a figure with these labels belongs to."""
+        """Return the one of `keys` (a combination of label values) that these labels belong to."""
         return tuple(labels.get(label, "") for label in self.labels)
 
 
 def series_of(chart: Chart, sources: Sequence[Source], *metrics: str) -> Series:
-    """Return a chart's series, by the labels that the chart names, or by all labels except the axis."""
+    """Return what distinguishes a chart's curves: labels that it names, or all but that of the x axis."""
     there = [labels for source in sources for metric in metrics for labels, _ in source.figures(metric)]
     names = chart.series
     if names is None:
@@ -261,12 +261,12 @@ def series_of(chart: Chart, sources: Sequence[Source], *metrics: str) -> Series:
 
 
 def hovered(value: str, unit: str) -> str:
-    """Return plotly's hover format for a value of this unit; `value` is plotly's name of the value."""
+    """Return plotly's hover format for a value of this unit; `value` is plotly's name for it, such as "y"."""
     return f"%{{{value}:.3s}}{unit}" if unit in ("s", "B") else f"%{{{value}:.4~g}} {text(unit)}"
 
 
 def axis(title: str, unit: str = "", **more: Any) -> dict[str, Any]:
-    """Return an axis; times and byte counts get SI prefixes."""
+    """Return plotly's settings of an axis; times and byte counts get SI prefixes."""
     prefixed = {"tickformat": "~s", "ticksuffix": unit} if unit in ("s", "B") else {}
     return {"title": {"text": text(title), "standoff": 8}, "automargin": True, **prefixed, **more}
 
@@ -277,7 +277,7 @@ def distinct(texts: Iterable[str]) -> list[str]:
 
 
 def completed(plot: Plot, sources: Sequence[Source], metric: str, expected: Iterable[str]) -> Plot:
-    """Add a note on the expected board models that the plot lacks, and remove duplicate sources."""
+    """Add a note on the expected board models without a measurement, and remove duplicate sources."""
     unaltered = [source for source in sources if not source.subject.altered]
     there = {source.model for source in unaltered if any(True for _ in source.figures(metric))}
     missing = [model for model in expected if model not in there]

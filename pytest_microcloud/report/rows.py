@@ -1,4 +1,4 @@
-"""The outcome "Invalid" on pytest-html's page, with a count and a filter.
+"""Adds the outcome "Invalid" to pytest-html's page, with a count and a filter.
 
 pytest-html 4 has a fixed list of outcomes, one in Python and one in the page's script. The script never shows
 a row with an unknown outcome. The list in Python is extended directly, and the list in the script once the
@@ -18,7 +18,7 @@ RESULT = re.compile(r'<td class="col-result">(\w+)</td>')
 
 
 class Rows:
-    """The rows of the page `file`; `data` is pytest-html's ReportData before it has any rows."""
+    """Sets outcomes on pytest-html's page `file`; `data` is its ReportData before any test was added."""
 
     def __init__(self, data: Any, file: Path) -> None:
         self._outcomes: dict[str, dict[str, Any]] = data.outcomes
@@ -29,7 +29,7 @@ class Rows:
             self._add_outcome()
 
     def set_outcome(self, cells: list[str], verdict: str) -> None:
-        """Replace a row's outcome, and count the row under the new outcome instead of pytest-html's."""
+        """Replace the outcome in a test's table row (`cells` in HTML), and correct the counts of outcomes."""
         word = self._words.get(verdict)
         for number, cell in enumerate(cells):
             if word and (found := RESULT.fullmatch(cell)):
@@ -38,7 +38,7 @@ class Rows:
                 self._outcomes[verdict]["value"] += 1
 
     def add_filter(self) -> None:
-        """Add the outcome to the page's script; do nothing if the page was not written."""
+        """Add the filter for "Invalid" to the script in the written page; do nothing if there is no page."""
         if "invalid" not in self._words or not self._file.is_file():
             return
         page = self._file.read_text(encoding="utf-8")
@@ -48,7 +48,7 @@ class Rows:
             self._file.write_text(f"{before}{EXTENDED}{after}", encoding="utf-8")
 
     def _add_outcome(self) -> None:
-        """Insert the outcome after "failed": pytest-html shows outcomes in this order."""
+        """Insert "invalid" after "failed" in ReportData: pytest-html shows outcomes in this order."""
         known = dict(self._outcomes)
         self._outcomes.clear()
         for name, count in known.items():

@@ -15,9 +15,10 @@ from pytest_microcloud.verdict.results import Newest, Results
 
 @dataclass
 class Stored:
-    """The contents of a directory of run files. `first` and `last` are dates of runs.
+    """What the pages need from a directory of run files.
 
-    `absent` is a dict from each board that did not come up in its newest run to this run.
+    `first` and `last` are the dates and times of the oldest and the newest run. `absent` has the boards that
+    did not come up in their newest run, each with this run.
     """
 
     results: Results = field(default_factory=Results)

@@ -1,4 +1,4 @@
-"""The sources of a page's curves: the boards of a run, or models by OS release over all runs."""
+"""What a page draws a curve of: each board of a run, or each model and OS release over all runs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pytest_microcloud.verdict.results import Figure, Results, Subject
 
 @dataclass(frozen=True)
 class Source:
-    """A board, or a model under an OS release; `name` is unique, and says whether the source is emulated.
+    """What a curve or bar shows: a board, or a model under an OS release.
 
-    `newest` is False for an OS release if a later one of the same model was measured, and for altered boards,
-    which do not represent their model.
+    `name` is unique, and says whether the source is emulated. `newest` is False for an OS release if a later
+    one of the same model was measured, and for altered boards, which do not represent their model.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Source:
     newest: bool = True
 
     def figures(self, metric: str) -> Iterator[tuple[dict[str, str], Figure]]:
-        """Yield labels and figure for every point at which a metric was measured."""
+        """Yield (labels, `Figure`) for every set of labels with which a metric was measured."""
         for labels in self.results.points(metric, (self.subject,)):
             figure = self.results.figure(self.subject, metric, labels)
             if figure is not None:
@@ -68,7 +68,7 @@ def of_results(results: Results, catalog: Catalog, most: int) -> list[Source]:
 
 
 def _represented(subject: Subject) -> tuple[str, bool, str]:
-    """Return a key that is the same for all OS releases of a model with load from the same place."""
+    """Return what a subject represents under any OS release: model, emulated or not, where load came from."""
     return subject.model, subject.emulated, subject.load_from
 
 
@@ -81,7 +81,7 @@ def _rank(model: str, catalog: Catalog) -> tuple[bool, float, float, str]:
 
 
 def name_of(subject: Subject) -> str:
-    """Return a subject in one line: model, whether and how it is emulated, load's place, OS release."""
+    """Return a subject's name: model, emulated or not, what was altered, where load came from, OS release."""
     return ", ".join((subject.model, *_kind(subject), short(subject.os_release)))
 
 
@@ -91,5 +91,5 @@ def _kind(subject: Subject) -> tuple[str, ...]:
 
 
 def short(os_release: str) -> str:
-    """Return the short form of an OS release's name."""
+    """Return the name of an OS release without "GNU/Linux"."""
     return os_release.replace("GNU/Linux ", "")

@@ -1,4 +1,4 @@
-"""Strip plots of a fleet (a dot is a board), and the lines of boards over their runs."""
+"""Draws strip plots of a fleet's values (a dot is a board), and curves of boards over their runs."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ DRIFT_HEAD = ("board", "metrics", "metric", "runs", "first", "last", "change", "
 MOST_NAMED = len(COLOURS)
 """Maximum number of boards with a separate colour and marker in a fleet: those that deviate most."""
 MOST_LINES = 6
-"""Maximum number of curves over time (a metric of a board)."""
+"""Maximum number of curves in the plot over time; each curve is one metric of one board."""
 WIDTH = 0.5
-"""Width of a strip; the distance between two strips is 1."""
+"""Width of a strip, in multiples of the distance between two strips."""
 MANY = 10.0
 """Largest ratio that a linear axis shows well."""
 REST = "boards that do not deviate"
@@ -93,7 +93,7 @@ def _most_deviating(values: Sequence[Compared[str]], most: int) -> list[Compared
 
 
 def named(fleet: Fleet) -> dict[str, str]:
-    """Return a dict from each board that deviates to its legend entry.
+    """Return the legend entries of the boards that deviate, as a dict by board.
 
     If more than MOST_NAMED boards deviate, those that deviate least share an entry.
     """
@@ -165,7 +165,7 @@ def _draw(plot: Plot, fleet: Fleet, values: Sequence[Compared[str]]) -> None:
 
 
 def _ticks(values: Sequence[Compared[str]]) -> list[str]:
-    """Return a tick for each value: metric and labels, or only labels if all values are of one metric."""
+    """Return each value's tick label: metric and labels, or only labels if all values are of one metric."""
     several = len({value.metric for value in values}) > 1
     ticks = []
     for value in values:

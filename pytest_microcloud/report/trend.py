@@ -1,4 +1,4 @@
-"""The trend of a model's figures over OS releases, and its change points. Report-only.
+"""Trends: how the metrics of a model changed over OS releases. Report-only: a change fails nothing.
 
 Each release has one value: the median of all its boots. A change point is a step between consecutive releases
 that is at least 5 % (the gate's smallest effect) and more than three times the noise. The noise is the
@@ -24,7 +24,7 @@ TIMES_THE_NOISE = 3.0
 ENOUGH = 3
 """The noise estimate needs this many boots of each release, or this many other steps of the series."""
 MOST_ROWS = 60
-"""Maximum number of listed change points of metrics that are on no plot."""
+"""Maximum number of change points that the table lists of metrics that are on no plot."""
 PER_IQR = 1 / 1.349
 PER_MAD = 1.4826
 OF_A_MEDIAN = 1.2533
@@ -33,7 +33,7 @@ OF_A_MEDIAN = 1.2533
 
 @dataclass(frozen=True)
 class Step:
-    """The step from one OS release to the next. `noise` is a share, or None if the noise is unknown."""
+    """The change of a metric from one OS release to the next. `noise` is a share of 1, or None if unknown."""
 
     before: str
     after: str
@@ -61,7 +61,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Trend:
-    """A metric of a model (real or emulated) over the OS releases, the oldest release first.
+    """The values of one metric of a model (real or emulated) by OS release, the oldest release first.
 
     `place` says where the load came from; empty for the controller.
     """
@@ -86,7 +86,7 @@ class Trend:
 
 
 def steps(values: Sequence[tuple[str, float]], boots: Sequence[Sequence[float]]) -> list[Step]:
-    """Return the steps of a series; `boots` are the values per boot of each release's newest run."""
+    """Return the steps between OS releases; `boots` has the boots' values in each release's newest run."""
     logs = [math.log(value) for _, value in values]
     sizes = [abs(b - a) for a, b in itertools.pairwise(logs)]
     found = []
@@ -103,7 +103,7 @@ def steps(values: Sequence[tuple[str, float]], boots: Sequence[Sequence[float]])
 
 
 def _error(boots: Sequence[float]) -> float:
-    """Return the standard error of the median over boots, as a share of the median."""
+    """Return the standard error of the median of the boots' values, as a share of that median."""
     first, middle, third = statistics.quantiles(boots, n=4, method="inclusive")
     if middle <= 0:
         return math.inf
@@ -111,7 +111,7 @@ def _error(boots: Sequence[float]) -> float:
 
 
 def every(results: Results) -> Iterator[Trend]:
-    """Yield the trend of every metric at every point, for each model with two or more OS releases."""
+    """Yield the trend of each metric with each set of labels, for each model with two or more OS releases."""
     by_model: dict[tuple[str, bool, str], list[Subject]] = {}
     for subject in results.of_models:
         by_model.setdefault((subject.model, subject.emulated, subject.load_from), []).append(subject)
@@ -202,7 +202,7 @@ def plot(results: Results, catalog: Catalog, sources: Sequence[Source]) -> Plot:
 
 
 def _rows(trend: Trend) -> Iterator[tuple[Cell, ...]]:
-    """Yield a row for each release of a trend."""
+    """Yield a table row for each OS release of a trend."""
     board, _, metric = trend.name.partition(" · ")
     (release, value), *_ = trend.values
     yield board, metric, short(release), Number(value, trend.unit), NONE, "", "", ""

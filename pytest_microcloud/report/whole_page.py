@@ -16,7 +16,7 @@ SECURITY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-in
 NO_RUN = "No run is stored yet."
 
 Section = tuple[str, str, str]
-"""Id, title, and HTML."""
+"""A section of a page: its id, its title, and its HTML."""
 
 
 def html(
@@ -52,7 +52,7 @@ def html(
 
 
 def skipped_files(skipped: Sequence[Skipped], redactor: Redactor) -> Iterator[Section]:
-    """Yield the section of the files that were not read, if there are any."""
+    """Yield the page section that lists the run files that could not be read, if there are any."""
     if not skipped:
         return
     listed = "".join(

@@ -1,4 +1,4 @@
-"""The figures against which claims are checked."""
+"""Selects the measured values (`Figure`) against which claims are checked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pytest_microcloud.verdict.results import Figure, Missing, Results, at_point
 
 
 class Figures:
-    """The newest figures by model; `emulated` lists the models whose returned figures are emulated.
+    """Returns the newest values of models; `emulated` collects the models whose returned values are emulated.
 
     An emulated board's figure counts as missing if the board has a gap (a sentence about something that was
     not emulated) that begins with one of `needs`. If a metric depends on where the load came from, only
@@ -37,11 +37,11 @@ class Figures:
         return figure.median
 
     def _place_of(self, metric: str) -> str | None:
-        """Return the place from which the load must come in figures of a metric; None if any place counts."""
+        """Return the place that the load on this metric must come from; None if any place counts."""
         return self._place if known_metric(metric).from_outside else None
 
     def _left_out(self, figure: Figure) -> str:
-        """Return which of `needs` was not emulated, and its substitute; empty if all were emulated."""
+        """Return a text on which of `needs` was not emulated, and its substitute; empty if all were."""
         for gap in figure.gaps:
             if self._needs and gap.startswith(self._needs):
                 need, _, instead = gap.partition(": ")
@@ -49,7 +49,7 @@ class Figures:
         return ""
 
     def points(self, metric: str, *models: str) -> list[dict[str, str]]:
-        """Return the labels at which the metric was measured on all of these models."""
+        """Return each set of labels with which the metric was measured on all of these models."""
         of_each = [
             self._results.points(
                 metric,
@@ -64,6 +64,6 @@ class Figures:
         return [labels for labels in of_each[0] if all(labels in others for others in of_each[1:])]
 
     def lacking(self, metric: str, *models: str) -> list[Missing]:
-        """Return the missing figures if these models have no point of a metric in common."""
+        """Return what is missing, given that no set of labels was measured on all of these models."""
         without = [Missing(metric, model) for model in models if not self.points(metric, model)]
         return without or [Missing(metric, " and ".join(models), " at the same point")]

@@ -36,7 +36,7 @@ CARD_BYTES = 16e9
 
 @dataclass(frozen=True)
 class Found:
-    """One comparison of a claim: whether it supports the claim, with the numbers in words."""
+    """The result of one comparison: whether it supports the claim, and the numbers, in a sentence."""
 
     holds: bool
     numbers: str
@@ -111,10 +111,10 @@ def check(name: str, results: Results) -> Claim:
 
 
 def _missing(found: Mapping[str, Iterable[Found | Missing]]) -> list[Missing]:
-    """Return the missing figures with load from one place: the place with the fewest missing figures.
+    """Return the figures that a claim lacks with load from one place: that where the fewest are missing.
 
-    `found` is a dict from place to results. If a figure exists with load from another place, the text names
-    the place for which the figure is missing.
+    `found` has the results for each place that load came from. If a figure exists with load from another
+    place, its text names the place for which it is missing.
     """
     lacking = {
         place: {str(one): one for one in of_place if isinstance(one, Missing)}
@@ -151,12 +151,12 @@ def _each(
 
 
 def _points(figures: Figures, metric: str, *models: str) -> list[Mapping[str, object] | Missing]:
-    """Return the points at which a metric was measured on all these models, else the missing figures."""
+    """Return each set of labels with which all these models were measured, or else what is missing."""
     return [*figures.points(metric, *models)] or [*figures.lacking(metric, *models)]
 
 
 def _case(point: Mapping[str, object] | Missing, *before: object) -> tuple[object, ...] | Missing:
-    """Return the arguments of a comparison: `before`, then the point. A Missing is returned unchanged."""
+    """Return the arguments of a comparison: `before`, then `point`. If `point` is a Missing, return that."""
     return point if isinstance(point, Missing) else (*before, point)
 
 
@@ -166,7 +166,7 @@ def _generations(figures: Figures) -> list[str]:
 
 
 def _successions(figures: Figures, metric: str) -> Iterator[tuple[object, ...] | Missing]:
-    """Yield (previous generation, generation, point) for measured generations, at each common point."""
+    """Yield (older, newer, labels) for each two successive measured generations and labels they share."""
     there = []
     for model in _generations(figures):
         if figures.points(metric, model):

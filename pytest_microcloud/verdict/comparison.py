@@ -1,4 +1,4 @@
-"""The comparison of two runs: which boards can be compared, and the gate's findings on these boards."""
+"""Compares two runs: decides which boards can be compared, and collects the gate's findings on them."""
 
 from __future__ import annotations
 
@@ -94,14 +94,14 @@ def compare(baseline: Run, candidate: Run, rules: gate.Rules | None = None) -> C
 
 
 def _drift(theirs: str, ours: str, baseline: Run, candidate: Run) -> Iterator[str]:
-    """Yield a sentence for each drift of a board's control in the baseline or the candidate."""
+    """Yield a sentence for each drift of a board (`theirs` in the baseline, `ours` in the candidate run)."""
     for run, name, which in ((baseline, theirs, "baseline"), (candidate, ours, "candidate")):
         for sentence in run.controls[name].drift if name in run.controls else ():
             yield f"drifted while the {which} was measured: {sentence}"
 
 
 def _beside(finding: gate.Finding, drift: Collection[str]) -> gate.Finding:
-    """Return the finding, marked if the board drifted. The reason of a change or suspect then has a note."""
+    """Return the finding, with `drifted` set if its board drifted; a change or suspect also says so."""
     if not drift:
         return finding
     changed = finding.verdict in (gate.REGRESSED, gate.IMPROVED) or gate.suspects([finding])

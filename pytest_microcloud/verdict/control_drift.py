@@ -1,4 +1,4 @@
-"""Whether boards drifted: their control readings are compared with readings of earlier sessions."""
+"""Judges whether boards drifted, by comparing their control readings with those of earlier sessions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Rule:
 
 @dataclass
 class History:
-    """A board's earlier sessions: logarithms of each load's times (s), and of the change in each session."""
+    """A board's control readings by session: logarithms of each load's times (s), and of their change."""
 
     sessions: int = 0
     _logs: dict[str, dict[str, list[float]]] = field(default_factory=dict)
@@ -49,11 +49,11 @@ class History:
 
     @property
     def loads(self) -> list[str]:
-        """The loads that have readings."""
+        """The names of the control loads that have readings."""
         return list(self._logs)
 
     def values(self, load: str, kind: str) -> list[float]:
-        """Return the logarithms of a load's times at "start" or "end", or of the "change" between them."""
+        """Return logarithms, one per session, of a load's time at "start" or "end", or of its "change"."""
         return self._logs.get(load, {}).get(kind, [])
 
     def spread(self, load: str) -> float:
@@ -74,7 +74,7 @@ def rule() -> Rule:
 
 
 def histories(boards: Mapping[str, Fingerprint], runs: Iterable[Run | Skipped]) -> dict[str, History]:
-    """Return a dict from board to earlier sessions. `runs` must start with the newest, and may be lazy."""
+    """Return the history of each board, as a dict. `runs` must start with the newest run, and may be lazy."""
     limits, found = rule(), {name: History() for name in boards}
     for run in islice(runs, limits.files_most):
         if isinstance(run, Skipped):
@@ -117,9 +117,9 @@ def drifts(control: Control, history: History) -> tuple[str, ...]:
 
 
 def _judged(load: str, kind: str, value: float, history: History) -> tuple[float, str]:
-    """Return how far a value is from the usual value, and a sentence that says so.
+    """Return a value's distance from the usual, as a share of the allowed distance, and a sentence on it.
 
-    The distance is a share of the allowed distance.
+    Returns (0, "") if there are too few earlier sessions.
     """
     limits, usual = rule(), history.values(load, kind)
     if len(usual) < limits.sessions_least:
@@ -145,7 +145,7 @@ def _doubts(session: Mapping[str, Reading], at: Iterable[str]) -> Iterator[str]:
 
 
 def _logs(session: Mapping[str, Reading]) -> dict[str, dict[str, float]]:
-    """Return a dict from load to a dict from kind (START, END, CHANGE) to the session's logarithm."""
+    """Return the logarithms of a session's readings, by load and then by kind (START, END, CHANGE)."""
     found: dict[str, dict[str, float]] = {}
     for at, reading in session.items():
         for load, time_s in reading.times_s.items():

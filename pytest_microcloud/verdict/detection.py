@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.verdict.gate import Rule
 
 POWER = 0.8
-"""The share of changes that the gate has to find."""
+"""The share of changes that the gate has to find (the power of its test)."""
 MOST_BOOTS = 100
 FAR = 1.5
 """Estimates above this multiple of MOST_BOOTS are not simulated."""
@@ -42,7 +42,7 @@ def boots_needed(cv: float, change: float, rule: Rule, metrics: int) -> int | No
 def found(
     baseline: NDArray[np.float64], candidate: NDArray[np.float64], level: float, effect: float
 ) -> NDArray[np.bool_]:
-    """Return which simulated runs the gate calls regressed.
+    """Return for each simulated pair of runs whether the gate calls the candidate regressed.
 
     The arrays hold logarithms of values without ties, with a row per run and a column per boot. The result is
     that of `gate.compare` with one metric and a false discovery rate of `level`, for many runs at once.

@@ -86,7 +86,7 @@ def drifts(board: Board, rules: Rules | None = None) -> Iterator[Drift]:
 
 
 def _levels(values: Sequence[Compared[int]], numbers: Sequence[int]) -> tuple[float, ...] | None:
-    """Return for each run the median ratio over a metric's points; None if a run has no ratio."""
+    """Return a metric's level in each run: its median ratio over all labels. None if a run has no ratio."""
     levels = []
     for number in numbers:
         ratios = [r for v in values if number in v.readings and (r := v.ratios[number]) is not None and r > 0]

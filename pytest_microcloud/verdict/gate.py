@@ -32,12 +32,12 @@ SCREEN_P = 0.05
 """Largest p of a suspect, a finding that is measured again (chosen by simulation, see gate.toml)."""
 
 Key = tuple[str, str, tuple[tuple[str, str], ...]]
-"""Board, metric and labels."""
+"""The key of a series: board, metric and labels."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """The rule for judging one metric; the rule's numbers are shares of 1."""
+    """The rule for judging one metric; gate.toml describes the fields. Numbers are shares of 1."""
 
     q: float
     effect: float
@@ -49,7 +49,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Series:
-    """One metric on one board.
+    """The values of one metric on one board in one run.
 
     `values` has one value per boot, in SI units; `better` is "lower" or "higher".
     """
@@ -138,7 +138,10 @@ def compare(
 
 
 def series(run: Run, stage: str = "") -> dict[Key, Series]:
-    """Return a dict from key to series, for all metrics that a run measured in a stage."""
+    """Return the series of all metrics that a run measured.
+
+    `stage` is "baseline" or "candidate" for tests that confirm the gate's suspects, and empty for all others.
+    """
     measured = per_boot(run, stage)
     found = {}
     for key, boots in measured.items():
@@ -156,8 +159,8 @@ def fresh_boots(suspects: Sequence[Finding], rules: Rules, *, tests: int = 0) ->
     """Return how many fresh boots per side are needed to confirm the suspects.
 
     `tests` is the number of metrics to adjust for, if larger than the number of suspects. The result is at
-    least the number of boots on the larger side of the screening. It includes a few more boots than the rank
-    test needs, so that one invalid boot does not make the test inconclusive.
+    least the number of boots that found the suspects, on the side that had more. It includes a few more boots
+    than the rank test needs, so that one invalid boot does not make the test inconclusive.
     """
     q = min(rules.of(finding.metric).q for finding in suspects) / max(tests, len(suspects))
     return max(ranks.boots_needed(q) + SPARE_BOOTS, *(boots for f in suspects for boots in f.boots))
@@ -172,7 +175,7 @@ def overall(findings: Sequence[Finding]) -> str:
 
 
 def _family(judged: Sequence[_Judged]) -> list[Finding]:
-    """Judge metrics, and control the false discovery rate over all of them together."""
+    """Return the findings on these metrics, with one false discovery rate controlled over all of them."""
     adjusted = ranks.adjusted([j.p for j in judged])
     return [j.finding(p, len(judged)) for j, p in zip(judged, adjusted, strict=True)]
 
@@ -192,7 +195,7 @@ class Scale:
 
 
 class _Judged:
-    """One metric of one board: the values of both sides, and the p of the rank test."""
+    """One metric of one board: the values of baseline and candidate, and the p of the rank test."""
 
     def __init__(self, key: Key, baseline: Series, candidate: Series, rule: Rule) -> None:
         self.key = key

@@ -1,4 +1,4 @@
-"""The boards of stored runs with their latest figures, and the fleets that they form.
+"""Collects the latest runs of each board, and groups the boards into fleets.
 
 The boards of a fleet can be compared with each other: they have the same model, OS release, driver and
 emulation. Their SD cards may differ. The runs of one board are compared as in the gate, so a new SD card
@@ -17,15 +17,15 @@ from pytest_microcloud.runs.fingerprint import Fingerprint
 from pytest_microcloud.verdict.results import Point, Subject, boot_values, per_boot, subject_of
 
 LATEST = 10
-"""Maximum number of runs that are kept per board: the newest."""
+"""Maximum number of runs in a board's history; older runs are dropped."""
 
 Key = tuple[str, Point]
-"""Metric and labels."""
+"""The key of a reading: metric and labels."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A metric of a board in one run: the median over its boots, in SI units."""
+    """The value of a board's metric in one run: the median of the boots' values, in SI units."""
 
     value: float
     unit: str
@@ -62,7 +62,7 @@ class Board:
 
     @property
     def newest(self) -> dict[Key, Reading]:
-        """A dict from metric and labels to the board's reading in the newest run that has one."""
+        """The newest reading of each metric and labels; the readings may come from different runs."""
         found: dict[Key, Reading] = {}
         for run in self.runs:
             found |= run.readings
@@ -96,11 +96,11 @@ class Histories:
 
     @property
     def boards(self) -> list[Board]:
-        """All boards that have been measured, by name."""
+        """All boards that have been measured, sorted by name."""
         return [Board(name, tuple(_comparable(runs))) for name, runs in sorted(self._boards.items())]
 
     def fleets(self) -> list[tuple[Board, ...]]:
-        """Return the boards by fleet. The largest fleets of a model come first."""
+        """Return each fleet as a tuple of boards, sorted by model; a model's largest fleet comes first."""
         fleets: list[list[Board]] = []
         for board in self.boards:
             fleet = next((fleet for fleet in fleets if _same_kind(fleet[0], board)), None)

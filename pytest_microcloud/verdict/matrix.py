@@ -55,7 +55,7 @@ def last_runs(runs: Iterable[Run]) -> dict[str, LastRun]:
 
 
 def matrix(entries: Iterable[Entry], experiments: Mapping[str, Description]) -> dict[str, dict[str, Cell]]:
-    """Return a dict from board to a dict from experiment to cell.
+    """Return the cells by board and then by experiment.
 
     The result has all boards that occur in `entries`. Each board has a cell for every experiment.
     """

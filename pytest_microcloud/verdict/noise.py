@@ -15,13 +15,13 @@ from pytest_microcloud.verdict import control_drift, detection, gate
 
 CHANGES = (0.05, 0.10, 0.20)
 DEGREES_LEAST = 8
-"""Fewest degrees of freedom of a spread: the boots of a metric, less one per run. With fewer, the standard
-error of the spread exceeds a quarter of the spread."""
+"""Fewest degrees of freedom (a metric's boots, less one per run) that a spread needs. With fewer, its
+standard error would exceed a quarter of the spread."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The spread of one metric at one point: `cv` is its coefficient of variation from boot to boot.
+    """How much a metric varies from boot to boot, at one set of labels: `cv` is the coefficient of variation.
 
     `boots` is the number of boots that `cv` comes from. `simulated` is whether the boots needed can be
     computed, which is not possible for metrics that move in steps and for report-only metrics.
@@ -38,7 +38,7 @@ class Spread:
 
 @dataclass
 class Noise:
-    """The noise of a board in its present state: the OS release, SD card and host of its newest run.
+    """The noise of a board with the OS release, SD card and host of its newest run.
 
     `metrics` is the number of metrics that the gate judges in the board's newest run. `spreads` has all
     metrics with enough boots. `degrees` is the largest number of boots of a metric, less one per run, because
@@ -125,10 +125,10 @@ class Noise:
 def of_boards(
     runs: Iterable[Run | Skipped], rules: gate.Rules, experiments: Mapping[str, Description]
 ) -> dict[str, Noise]:
-    """Return a dict from board to its noise; `runs` come newest first.
+    """Return the noise of each board, as a dict by board; `runs` must start with the newest run.
 
-    The newest run of a board determines the board's state. Runs with another OS release, card or host are
-    left out, and so are older runs beyond `Rule.sessions_most`.
+    Runs in which a board has another OS release, card or host than in its newest run are left out, and so
+    are older runs beyond `control_drift.Rule.sessions_most`.
     """
     found: dict[str, Noise] = {}
     values: dict[str, dict[gate.Key, list[list[float]]]] = {}

@@ -74,7 +74,7 @@ class Rules:
         self._of = {metric: group for group in self.groups for metric in group.metrics}
 
     def group_of(self, metric: str) -> Group:
-        """Return the group of a metric; a metric that the rules do not name is a group by itself."""
+        """Return the group that a metric belongs to; a metric that no group names is a group by itself."""
         return self._of.get(metric, Group(metric, metric, (metric,)))
 
     def threshold(self, members: int, tests: int) -> float:
@@ -98,7 +98,7 @@ def shipped() -> Rules:
 
 @dataclass(frozen=True)
 class Compared(Generic[Member]):
-    """One metric at one point on the members of a set: the boards of a fleet, or the runs of a board.
+    """One metric at one set of labels, compared between members (boards of a fleet, or runs of a board).
 
     `middle` is the median in SI units. `shifts` are the distances from the median on the metric's scale, and
     `spread` is the distance with a z-score of 1, at least `floor`. `ratios` are the values divided by
@@ -121,7 +121,7 @@ class Compared(Generic[Member]):
 
     @property
     def labels(self) -> dict[str, str]:
-        """The labels of the point."""
+        """The labels at which the metric was measured."""
         return dict(self.key[1])
 
     @property
@@ -143,8 +143,8 @@ class Compared(Generic[Member]):
 class Judged:
     """A board's z-score in a group of metrics (positive is worse), and the threshold for the z-score.
 
-    `typical` is the metric that deviates most, at the point with the median deviation. Of the group's
-    `values`, `beyond` have a z-score beyond `outlier`.
+    `typical` is the metric that deviates most, at the labels where its deviation is the median. `values` is
+    the number of the board's values in the group; `beyond` of them have a z-score beyond `Rules.outlier`.
     """
 
     board: str
@@ -178,7 +178,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Fleet:
-    """Boards that can be compared with each other, their compared values, and a result per board and group.
+    """Boards that can be compared with each other, with their values, and the results by board and group.
 
     `judged` is empty if there are too few boards.
     """
@@ -199,7 +199,7 @@ class Fleet:
 
     @property
     def deviating(self) -> list[Judged]:
-        """The results of boards that deviate, grouped by board, from the largest to the smallest z-score."""
+        """The results that deviate, grouped by board, from the largest to the smallest absolute z-score."""
         there = [judged for judged in self.judged if judged.deviates]
         most = {judged.board: 0.0 for judged in there}
         for judged in there:
@@ -207,17 +207,17 @@ class Fleet:
         return sorted(there, key=lambda judged: (-most[judged.board], judged.board, -abs(judged.z)))
 
     def also_unusual(self, board: str, rules: Rules) -> list[Group]:
-        """Return the groups in which a board has a z-score beyond `outlier`, but does not deviate."""
+        """Return the groups in which a board does not deviate, but has a z-score beyond `Rules.outlier`."""
         there = (judged for judged in self.judged if judged.board == board and not judged.deviates)
         return [judged.group for judged in there if abs(judged.z) >= rules.outlier]
 
     def causes(self, board: str, rules: Rules) -> list[str]:
-        """Return the possible causes of a board's deviations that are worse than the fleet."""
+        """Return possible causes for the groups of metrics in which a board is worse than its fleet."""
         return rules.hints_for(j.group.id for j in self.deviating if j.board == board and j.worse)
 
 
 def judge(boards: Sequence[Board], rules: Rules | None = None) -> Fleet:
-    """Return the fleet of these boards, with a judgement of each board."""
+    """Compare these boards with each other, and return them as a fleet with the results."""
     rules = rules or shipped()
     readings = {board.name: board.newest for board in boards}
     values = tuple(compared(readings, rules))
@@ -225,7 +225,7 @@ def judge(boards: Sequence[Board], rules: Rules | None = None) -> Fleet:
 
 
 def compared(readings: Mapping[Member, Mapping[Key, Reading]], rules: Rules) -> Iterator[Compared[Member]]:
-    """Yield the comparison of each metric at each point that was measured on enough members.
+    """Yield a comparison for each metric and set of labels that was measured on enough members.
 
     Metrics that the gate only reports are left out.
     """
@@ -261,7 +261,7 @@ def _compare(
 
 
 def by_group(values: Iterable[Compared[Member]], rules: Rules) -> dict[Group, list[Compared[Member]]]:
-    """Return a dict from group of metrics to the group's values."""
+    """Return the values by group of metrics."""
     groups: dict[Group, list[Compared[Member]]] = {}
     for value in values:
         groups.setdefault(rules.group_of(value.metric), []).append(value)
@@ -269,7 +269,7 @@ def by_group(values: Iterable[Compared[Member]], rules: Rules) -> dict[Group, li
 
 
 def scores_of(values: Sequence[Compared[Member]]) -> dict[Member, float]:
-    """Return a dict from member to score: the median over the member's values.
+    """Return each member's score: the median distance of its values from the median; positive is worse.
 
     Members that lack more than half of the values are left out.
     """
@@ -298,7 +298,7 @@ def _judged(values: Sequence[Compared[str]], rules: Rules) -> Iterator[Judged]:
 
 
 def typical(member: Member, values: Sequence[Compared[Member]], side: int) -> Compared[Member]:
-    """Return a member's most deviating metric on a side (1: worse, -1: better), at its median point."""
+    """Return a member's worst (`side` 1) or best (-1) metric, at the labels of its median deviation."""
     metrics: dict[str, list[Compared[Member]]] = {}
     for value in values:
         metrics.setdefault(value.metric, []).append(value)

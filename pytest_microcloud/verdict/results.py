@@ -35,7 +35,7 @@ class Subject:
 
     @property
     def place(self) -> str:
-        """The place that the load came from, in words; empty for the controller."""
+        """Words for where the load came from, such as "load from lab"; empty for the controller."""
         return "" if self.load_from == CONTROLLER else f"load from {self.load_from}"
 
 
@@ -44,7 +44,7 @@ PAGE_TIME, THROUGHPUT = "serving.page_time", "serving.throughput"
 
 @dataclass
 class Figure:
-    """One metric of a subject at one point, from the newest run with a valid measurement of it.
+    """The values of a subject's metric at one set of labels, from the newest run with a valid measurement.
 
     `boots` has one value per boot: the median of the boot's repetitions or, for a page time under load, ab's
     mean time per request. `measurements` has the measurements of all boots. `last` is the last boot's
@@ -61,7 +61,7 @@ class Figure:
 
     @property
     def median(self) -> float:
-        """The median over the boots."""
+        """The median of the boots' values."""
         return statistics.median(self.boots)
 
     @property
@@ -76,7 +76,7 @@ class Figure:
 
     @property
     def quartiles(self) -> tuple[float, float] | None:
-        """The first and third quartile over the boots; None if there are fewer than two boots."""
+        """The first and third quartile of the boots' values; None if there are fewer than two boots."""
         if len(self.boots) < 2:
             return None
         first, _, third = statistics.quantiles(self.boots, n=4, method="inclusive")
@@ -88,7 +88,7 @@ class Newest:
     """The newest run of a subject: the fingerprints of its boards, and the outcomes of the boards' tests.
 
     If this run has no test of an experiment on a board, the outcomes come from an earlier run: `earlier` is
-    a dict from (board, experiment) to the date of that earlier run.
+    a dict from (board, experiment) to the ISO date and time of that earlier run.
     """
 
     run: str
@@ -99,7 +99,7 @@ class Newest:
 
 
 class Missing(Exception):
-    """A figure that no run has. `what` is the metric, and `model` the board model.
+    """Raised for a figure that no run has. `what` is the metric, and `model` the board model.
 
     `how` is text that follows them: the circumstances for which the figure is missing.
     """
@@ -120,7 +120,7 @@ def in_words(missing: Iterable[Missing]) -> tuple[str, ...]:
 
 
 def _grouped(pairs: Iterable[tuple[Key, str]]) -> dict[Key, tuple[str, ...]]:
-    """Return a dict from key to the distinct values that are paired with the key, in order."""
+    """Group pairs by their first item: return for each key its distinct values, in order."""
     groups: dict[Key, dict[str, None]] = {}
     for key, one in pairs:
         groups.setdefault(key, {})[one] = None
@@ -154,7 +154,7 @@ class Results:
 
     @property
     def subjects(self) -> list[Subject]:
-        """All subjects: by model, real before emulated, then by OS release from the oldest."""
+        """All subjects, sorted by model, then real before emulated, then by OS release from the oldest."""
         return sorted(
             self._newest,
             key=lambda s: (
@@ -185,11 +185,11 @@ class Results:
         return found
 
     def figure(self, subject: Subject, metric: str, labels: Mapping[str, object]) -> Figure | None:
-        """Return the figure of a subject's metric at these labels, or None if no run has it."""
+        """Return the newest figure of a subject's metric at these labels, or None if no run has it."""
         return self._figures.get((subject, metric, point(labels)))
 
     def points(self, metric: str, subjects: Collection[Subject] | None = None) -> list[dict[str, str]]:
-        """Return the labels at which a metric was measured on any of these subjects (None: all)."""
+        """Return each set of labels with which a metric was measured on any of these subjects (None: all)."""
         found = {
             labels
             for subject, name, labels in self._figures
@@ -198,7 +198,7 @@ class Results:
         return [dict(labels) for labels in sorted(found)]
 
     def metrics(self) -> list[str]:
-        """Return the metrics that were measured."""
+        """Return the names of the metrics that were measured."""
         return sorted({metric for _, metric, _ in self._figures})
 
     @property
@@ -215,7 +215,7 @@ class Results:
         labels: Mapping[str, object],
         load_from: str = CONTROLLER,
     ) -> list[tuple[str, float]]:
-        """Return (OS release, median over all boots) for each OS release of a model, oldest first."""
+        """Return (OS release, median of all boots' values) for each OS release of a model, oldest first."""
         wanted = (model, emulated, load_from)
         there = [s for s in self.of_models if (s.model, s.emulated, s.load_from) == wanted]
         return [
@@ -279,11 +279,11 @@ class Results:
 
 
 PerBoot = dict[tuple[str, str, Point], dict[int, list[Measurement]]]
-"""A dict from (board, metric, point) to a dict from boot to measurements."""
+"""Measurements by (board, metric, point), and then by boot."""
 
 
 def per_boot(run: Run, stage: str = "") -> PerBoot:
-    """Return a dict from (board, metric, point) to a dict from boot to valid measurements of a run."""
+    """Return the valid measurements of a run by (board, metric, point), and then by boot."""
     found: PerBoot = {}
     for entry, measurement in run.trusted(stage):
         key = (entry.board, measurement.metric, point(measurement.labels))
@@ -318,7 +318,7 @@ def point(labels: Mapping[str, object]) -> Point:
 
 
 def at_point(metric: str, labels: Mapping[str, object]) -> str:
-    """Return a metric and its labels in one line."""
+    """Return a metric with its label values, such as "serving.page_time (docker 50)"."""
     at = " ".join(str(value) for value in labels.values())
     return f"{metric} ({at})" if at else metric
 
