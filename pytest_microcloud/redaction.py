@@ -175,8 +175,8 @@ class Redactor:
     """Redacts the texts of one session.
 
     `secrets` are always redacted; `identifiers` and addresses are redacted in reports unless `identify` is
-    set. `names` come from the catalog and from boards; they are kept whole even if a secret is part of one.
-    `boards` are names in the inventory, which do not count as identifiers.
+    set. `names` are never redacted: they come from the catalog and from boards, and may contain a word that
+    is also a secret. `boards` are names in the inventory, which do not count as identifiers.
     """
 
     secrets: frozenset[str] = frozenset()

@@ -205,9 +205,10 @@ def _model_of(where: str, levels: list[list[str]], models: Collection[str]) -> s
         if named:
             return named[0]
     groups = _unique(*levels)
+    which = f"none of its groups ({listed(groups)}) has a model's name" if groups else "it is in no group"
     raise InventoryError(
-        f"{where} has no board model: none of its groups ({listed(groups) or 'it is in none'}) has a "
-        f"model's name{did_you_mean(groups, models)} (set microcloud_model to one of: {listed(models)})"
+        f"{where} has no board model: {which}{did_you_mean(groups, models)}. Set microcloud_model to one of: "
+        f"{listed(models)}"
     )
 
 

@@ -37,7 +37,7 @@ class Figures:
         return figure.median
 
     def _place_of(self, metric: str) -> str | None:
-        """Return the place that the load on this metric must come from; None if any place counts."""
+        """Return where the load of the metric's measurements must have come from; None means anywhere."""
         return self._place if known_metric(metric).from_outside else None
 
     def _left_out(self, figure: Figure) -> str:

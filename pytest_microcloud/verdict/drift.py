@@ -2,7 +2,7 @@
 
 The board's values in these runs are compared like the values of the boards of a fleet. The change from the
 first to the last run is divided by the noise: 1.4826 MAD of the steps from run to run, so that a steady drift
-does not count as noise. The threshold is that of a fleet with as many boards as there are steps. By
+does not count as noise. For n steps, the threshold is that of a fleet of n boards. By
 simulation, a board without drift is reported with a probability of at most 2 % (eight groups of metrics, six
 to ten runs).
 """

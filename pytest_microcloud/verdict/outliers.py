@@ -144,7 +144,8 @@ class Judged:
     """A board's z-score in a group of metrics (positive is worse), and the threshold for the z-score.
 
     `typical` is the metric that deviates most, at the labels where its deviation is the median. `values` is
-    the number of the board's values in the group; `beyond` of them have a z-score beyond `Rules.outlier`.
+    the number of the board's values in the group, and `beyond` is the number of these values whose z-score
+    exceeds `Rules.outlier`.
     """
 
     board: str

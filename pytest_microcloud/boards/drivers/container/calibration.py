@@ -106,8 +106,8 @@ def _search(
     alike: list[float] = []
     while len(readings) < MOST_READINGS and not _settled(alike):
         say(
-            f"calibrating {model.id} with 7-Zip on {share:.2f} CPUs, once on this host "
-            f"(reading {len(readings) + 1} of at most {MOST_READINGS})"
+            f"calibrating {model.id} with 7-Zip on {share:.2f} CPUs (only needed once on this host): "
+            f"reading {len(readings) + 1} of at most {MOST_READINGS}"
         )
         readings.append((share, _rating(engine, image, share, threads(model), run_id) / share))
         share = min(wanted / statistics.median(per_cpu for _, per_cpu in readings), most)
