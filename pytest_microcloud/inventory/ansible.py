@@ -207,8 +207,8 @@ def _model_of(where: str, levels: list[list[str]], models: Collection[str]) -> s
     groups = _unique(*levels)
     which = f"none of its groups ({listed(groups)}) has a model's name" if groups else "it is in no group"
     raise InventoryError(
-        f"{where} has no board model: {which}{did_you_mean(groups, models)}. Set microcloud_model to one of: "
-        f"{listed(models)}"
+        f"{where} has no board model: {which}{did_you_mean(groups, models)} "
+        f"(set microcloud_model to one of: {listed(models)})"
     )
 
 
