@@ -23,8 +23,7 @@ from typing import IO, TYPE_CHECKING
 from pytest_microcloud.boards import ssh_errors
 from pytest_microcloud.boards.command_line import START, as_root, marked, named, sudo_refused
 from pytest_microcloud.boards.endpoint import Endpoint
-from pytest_microcloud.controller import engine
-from pytest_microcloud.controller.processes import end_group, ends_with_us
+from pytest_microcloud.controller import engine, processes
 from pytest_microcloud.errors import (
     BoardError,
     DeadlineExceeded,
@@ -152,7 +151,7 @@ class Link:
             self._docker.close()
             self._docker = None
         if self._master is not None:
-            end_group(self._master)
+            processes.end_group(self._master)
             self._master = None
         self._control.unlink(missing_ok=True)
         self._socket.unlink(missing_ok=True)
@@ -179,12 +178,8 @@ class Link:
         data = stdin.encode() if isinstance(stdin, str) else stdin
         started = time.monotonic()
         try:
-            done = subprocess.run(
-                self.ssh("--", marked(line)),
-                input=data if data is not None else b"",
-                capture_output=True,
-                timeout=timeout_s + GRACE_S,
-                check=False,
+            done = processes.run(
+                self.ssh("--", marked(line)), stdin=data or b"", timeout_s=timeout_s + GRACE_S
             )
         except subprocess.TimeoutExpired:
             raise DeadlineExceeded(self.board, late) from None
@@ -307,7 +302,7 @@ class Link:
             "wb"
         ) as log:  # not a pipe: messages of refused forwards would fill it and block ssh
             return subprocess.Popen(
-                [*ends_with_us(), *self._own_ssh(*arguments, *enforced, "-N", "-T")],
+                [*processes.ends_with_us(), *self._own_ssh(*arguments, *enforced, "-N", "-T")],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -339,7 +334,7 @@ class Link:
             again = self._start_own_ssh(timeout_s, "-S", "none", "-v")  # -v also applies to a jump host's ssh
             with contextlib.suppress(subprocess.TimeoutExpired):
                 again.wait(timeout_s + 1)
-            end_group(again)
+            processes.end_group(again)
             return _tail(self._log, most=100_000)
 
         by_hand = [*self._own_ssh("-o", "StrictHostKeyChecking=ask"), "true"]

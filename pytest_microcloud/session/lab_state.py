@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,9 +48,11 @@ class _LabState:
     runs: Path
     as_json: bool
 
-    @pytest.hookimpl(tryfirst=True, optionalhook=True)
-    def pytest_xdist_auto_num_workers(self) -> int:
-        """Return 1, so that `-n auto` in the project's settings does not count the boards."""
+    @pytest.hookimpl(wrapper=True, optionalhook=True)
+    def pytest_xdist_auto_num_workers(self) -> Generator[None, object, int]:
+        """Return 1, so that `-n auto` and `--hosts` in the project's settings do not matter."""
+        with suppress(pytest.UsageError):
+            yield
         return 1
 
     @pytest.hookimpl(tryfirst=True)

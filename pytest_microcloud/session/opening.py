@@ -134,7 +134,7 @@ def _open_worker(config: pytest.Config) -> None:
         catalog, rules = ([Path(file).absolute() for file in given[kind]] for kind in ("catalog", "gate"))
     there = Chosen(registry, load(catalog, registry.experiments), targets)
     send = xdist_events.sender(config)
-    xdist_events.stop_when_told(config)
+    xdist_events.stop_on_command(config)
     workspace = Workspace(f"{given['run_id']}-{workerid}")
     redactor, place = redactor_of(config, there), given["place"]
     session = _session(config, there, workspace, redactor, worker.Sent(send), place, gateway=gateway)

@@ -40,7 +40,7 @@ def add_test(config: pytest.Config, session: pytest.Session, item: pytest.Item) 
     _interactor(config).item_index = len(session.items) - 1
 
 
-def stop_when_told(config: pytest.Config) -> None:
+def stop_on_command(config: pytest.Config) -> None:
     """Make this worker obey STOP: when the controller sends it, stop after the current test."""
     interactor = _interactor(config)
     usual = interactor.handle_command
@@ -60,12 +60,12 @@ def stop_all_at_once(dsession: Any) -> None:
     Without this, a worker would run all tests that it has been sent, which are all tests of its board.
     """
     usual = dsession.triggershutdown
-    told = set()
+    notified = set()
 
     def trigger() -> None:
         for node in dsession.sched.nodes if dsession.shouldstop else ():
-            if node not in told:
-                told.add(node)
+            if node not in notified:
+                notified.add(node)
                 with suppress(OSError):  # the worker has ended
                     node.sendcommand(STOP, why=str(dsession.shouldstop))
         usual()

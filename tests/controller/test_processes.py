@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import pytest_microcloud
 from pytest_microcloud.controller.processes import end_group, ends_with_us
 
 
@@ -83,3 +85,34 @@ def test_a_child_ends_when_its_parent_is_killed() -> None:
 def test_no_prefix_is_used_without_setpriv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     assert ends_with_us() == ()
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs util-linux's setpriv")
+def test_a_child_whose_parent_ended_before_it_could_ask_for_the_signal_does_not_start(tmp_path: Path) -> None:
+    command = [*ends_with_us(), "touch", str(tmp_path / "started")]
+    subprocess.run(["sh", "-c", f"{shlex.join(command)}; true"], check=True)  # its parent is another process
+    assert not (tmp_path / "started").exists()
+    subprocess.run(command, check=True)
+    assert (tmp_path / "started").exists()
+
+
+def test_ctrl_c_lets_a_command_end_first(tmp_path: Path) -> None:
+    script = (
+        "import signal; from pytest_microcloud.controller import processes; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); print('ready', flush=True); "
+        "processes.run(['sh', '-c', 'touch begun; sleep 1; touch ended'], stdin=b'', timeout_s=60)"
+    )
+    session = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(Path(pytest_microcloud.__file__).parent.parent)},
+    )
+    while not (tmp_path / "begun").exists():
+        assert session.poll() is None
+        time.sleep(0.01)
+    os.killpg(session.pid, signal.SIGINT)
+    _, errors = session.communicate(timeout=30)
+    assert b"KeyboardInterrupt" in errors
+    assert (tmp_path / "ended").exists()
