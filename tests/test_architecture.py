@@ -37,7 +37,7 @@ BELOW: dict[str, set[str]] = {
     "registry": {"boards", "errors", "experiments", "inventory"},
     "shipped": {"boards", "experiments", "registry"},
     # And from a measurement to a page.
-    "runs": {"catalog", "controller", "errors", "measurement", "printable", "suggest"},
+    "runs": {"catalog", "errors", "measurement", "printable", "suggest"},
     "verdict": {"catalog", "errors", "ladder", "measurement", "runs"},
     "report": {"catalog", "measurement", "printable", "redaction", "runs", "verdict"},
 }
