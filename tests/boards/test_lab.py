@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -47,7 +48,9 @@ def boards(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
     def run(inventory: str, *arguments: str, file: str = "hosts.ini") -> tuple[int, str, str]:
         (pytester.path / file).write_text(inventory)
-        done = pytester.run("python", "-W", "error", "-m", "pytest_microcloud.cli", "boards", *arguments)
+        done = pytester.run(
+            sys.executable, "-W", "error", "-m", "pytest_microcloud.cli", "boards", *arguments
+        )
         assert not list(Path(runtime).glob("microcloud/*"))
         return int(done.ret), done.stdout.str().strip(), done.stderr.str().strip()
 
