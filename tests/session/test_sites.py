@@ -149,7 +149,7 @@ def test_without_workers_elsewhere_all_boards_are_driven_from_here(project: TwoS
         ),
         (
             (via("rack1"), via("rack3")),
-            "microcloud_site=rack3; did you mean 'rack2'? (sites of the boards: rack1, rack2)",
+            "microcloud_site=rack3; did you mean 'rack2'? (sites of these boards: rack1, rack2)",
         ),
         ((via("rack1"), via("me@nowhere", "//site=rack2")), "site=rack2: ssh cannot log in, or there is no"),
         (
@@ -157,7 +157,7 @@ def test_without_workers_elsewhere_all_boards_are_driven_from_here(project: TwoS
             "ssh cannot log in, or there is no no-python",
         ),
         ((via("rack1"), "popen//via=rack2"), "--tx popen//via=rack2: a worker behind a proxy would have"),
-        ((via("rack1"), "ssh"), "--tx ssh: none of the chosen boards"),
+        ((via("rack1"), "ssh"), "--tx ssh: this worker's site is ssh, but none of the chosen boards"),
     ],
 )
 def test_workers_and_boards_that_do_not_go_together_are_usage_errors(
