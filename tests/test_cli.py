@@ -297,6 +297,18 @@ def test_a_run_is_not_compared_with_itself(shelf: Path, capsys: pytest.CaptureFi
     assert "a run cannot be compared with itself" in capsys.readouterr().err
 
 
+def test_an_os_release_of_a_single_run_is_not_compared_with_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_files.store(tmp_path / "only.json", run_files.boots("startup.ready_time", [15.0] * 10))
+    release = run_files.fingerprint()["os_release"]
+    line = one_line_error(capsys, "compare", release, release, "--runs", tmp_path)
+    assert line == (
+        f"microcloud: {release}: only the run only is of that OS release, and a run cannot be compared with "
+        "itself"
+    )
+
+
 def test_a_page_that_cannot_be_written_exits_with_1_and_one_line(
     shelf: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -214,6 +214,8 @@ def _model_of(where: str, levels: list[list[str]], models: Collection[str]) -> s
 
 def _listing(file: Path) -> dict[str, Any]:
     """Return the output of `ansible-inventory --list`, or raise an InventoryError that quotes the reason."""
+    if file.is_dir():
+        raise InventoryError(f"{file}: is a directory: give the inventory file, such as {file / 'hosts.ini'}")
     if not file.is_file():
         there = sorted(path.name for path in file.absolute().parent.glob("*.ini"))
         near = did_you_mean([file.name], there)

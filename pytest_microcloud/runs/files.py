@@ -273,18 +273,26 @@ def find(
         return has_model, not run.unfinished, run.taken
 
     best: Run | None = None
+    itself = ""
     names: list[str] = []
     releases: dict[str, None] = {}
     for run in every(directory):
         if not isinstance(run, Run):
             continue
         names.append(run.id)
-        if not (apart_from and _same(run.file, apart_from)):
+        if apart_from and _same(run.file, apart_from):
+            itself = run.id if run.is_of(reference) else ""
+        else:
             releases |= dict.fromkeys(str(facts.os_release) for facts in run.boards.values())
             if run.is_of(reference) and (best is None or rank(run) >= rank(best)):
                 best = run
     if best is not None:
         return best
+    if itself:
+        raise RunError(
+            f"{reference}: only the run {itself} is of that OS release, and a run cannot be compared with "
+            "itself"
+        )
     known = ", ".join(sorted(releases))
     there = f"OS releases: {known}" if known else f"the directory holds no {'other ' if names else ''}runs"
     raise RunError(
