@@ -29,7 +29,7 @@ test: ## run the plugin's own tests
 	@./setup.sh test
 ifeq ($(strip $(ARGS)),)
 	$(PYTHON) -m pytest -n auto -m 'not engine and not long and not fleet'
-	$(PYTHON) -m pytest -n 2 --dist loadfile -m 'engine and not long and not fleet' # boards take turns on the CPUs
+	$(PYTHON) -m pytest -m 'engine and not long and not fleet' # one by one: boards on the same disk disturb each other
 else
 	$(PYTHON) -m pytest $(ARGS)
 endif

@@ -55,6 +55,8 @@ ACCESS_LOG = "cat /var/log/apache2/*access.log"
 
 @pytest.fixture(scope="module")
 def sites(real_boards: RealBoards) -> Iterator[list[Site]]:
+    if sys.base_prefix == "/usr":
+        pytest.skip("the gateways share this Python's prefix, and cannot run with another machine's /usr")
     with ExitStack() as stack:
         made = []
         for name, board in (("rack1", "desk"), ("rack2", "shelf")):
