@@ -64,7 +64,7 @@ def standins(count: int, host: DockerClient, directory: Path) -> Iterator[list[s
     with ExitStack() as stack:
         held = lease.take(host, images.base(host, images.WORKLOAD_SUITE, print), run_id)
         assert held is not None
-        stack.callback(held.release)
+        stack.callback(held.end)
         lines = []
         for number in range(count):
             name, port = f"standin-{number:02}", _free_port()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_microcloud.boards.drivers.registration import Registration
     from pytest_microcloud.boards.link import Link
     from pytest_microcloud.catalog import BoardModel, Catalog
+    from pytest_microcloud.controller.tethered import Tethered
     from pytest_microcloud.inventory.target import Target
 
 
@@ -77,7 +78,7 @@ class Rack:
         self._exchanged: set[str] = set()
         self._has_powered_on = False
         self._engine: DockerClient | None = None
-        self._lease: lease.Lease | None = None
+        self._lease: Tethered | None = None
         self.not_cleaned_up: list[str] = []
         """Messages about everything that `close` could not clean up."""
 
@@ -246,7 +247,7 @@ class Rack:
                 held, self._lease = self._lease, None
                 if held is not None:
                     with self._warned("this machine"):
-                        held.release()
+                        held.end()
         finally:
             if host is not None:
                 host.close()

@@ -168,7 +168,7 @@ def test_a_run_with_a_held_lease_is_not_touched_even_if_its_lock_is_not_visible(
     leftovers.clean(host_engine, kept=True)
     assert _left(host_engine, run_id) == {engine.lease_name(run_id), usual.name, kept.name}
     volume.reload()
-    held.release()
+    held.end()
     leftovers.clean(host_engine)
     assert _left(host_engine, run_id) == {kept.name}
     leftovers.clean(host_engine, run_id, kept=True)
@@ -216,8 +216,8 @@ def test_what_cannot_be_removed_does_not_keep_the_rest(
         cleaned = leftovers.clean(host_engine)
     finally:
         subprocess.run(["umount", mount], check=True)
-    mine = {name for name in cleaned.removed if own.run_id in name}
-    assert mine == {f"volume {names[0]}", f"volume {names[2]}"}
+    mine = sorted(name for name in cleaned.removed if own.run_id in name)
+    assert mine == [f"volume {names[0]}", f"volume {names[2]}"]
     (remaining,) = [name for name in cleaned.remaining if own.run_id in name]
     assert remaining.startswith(f"volume {names[1]}: ")
     assert "busy" in remaining

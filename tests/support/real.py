@@ -89,7 +89,7 @@ class RealBoards:
     def close(self) -> None:
         """Remove all boards and then their network, even if a step fails."""
         with ExitStack() as stack:
-            stack.callback(self._lease.release)
+            stack.callback(self._lease.end)
             if self._network is not None:
                 stack.callback(self._network.remove)
             for board in self._boards:

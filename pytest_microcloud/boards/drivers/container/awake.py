@@ -9,17 +9,16 @@ The container ends when its standard input closes, which happens at the latest w
 
 from __future__ import annotations
 
-import contextlib
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pytest_microcloud.controller import turns
-from pytest_microcloud.controller.engine import explained, host_labels
+from pytest_microcloud.controller import tethered, turns
+from pytest_microcloud.controller.engine import explained
+from pytest_microcloud.controller.tethered import Tethered
 
 if TYPE_CHECKING:
     from docker import DockerClient
-    from docker.models.containers import Container
 
 LOOPS = """
 for cpu in $(seq 0 $(($1 - 1))); do
@@ -27,7 +26,6 @@ for cpu in $(seq 0 $(($1 - 1))); do
 done
 exec cat >/dev/null
 """
-END_TIMEOUT_S = 60.0
 LEAST_SHARES = 2
 """CPU weight of the loops' container, the lowest possible; other containers have 1024. The weight is needed
 because the idle priority applies only within a cgroup."""
@@ -50,47 +48,30 @@ class Awake:
         self._first = ExitStack()
         self._name = f"microcloud-{run_id}-{board}-awake"
         self._run_id = run_id
-        self._container: Container | None = None
-        self._input: Any = None
+        self._loops: Tethered | None = None
 
     def start(self) -> None:
         """Start the loops unless this board or another board already runs loops. Raises EngineError."""
-        if self._container is not None:
+        if self._loops is not None:
             return
         if not self._first.enter_context(turns.first_to_keep_awake()):
             self._first.close()
             return
         with explained("this machine", "keeping its CPUs awake"):
-            api = self._engine.api
-            created = api.create_container(
-                self._image,
-                ["-c", LOOPS, "awake", str(CPUS)],
-                name=self._name,
-                entrypoint="sh",
-                stdin_open=True,
-                detach=False,  # standard input closes when its first client disconnects
-                labels=host_labels(self._run_id),
-                host_config=api.create_host_config(
-                    auto_remove=True, cpu_shares=LEAST_SHARES, network_mode="none"
-                ),
+            self._loops = Tethered(
+                tethered.create(
+                    self._engine,
+                    self._image,
+                    ["-c", LOOPS, "awake", str(CPUS)],
+                    name=self._name,
+                    run_id=self._run_id,
+                    cpu_shares=LEAST_SHARES,
+                )
             )
-            self._container = self._engine.containers.get(created["Id"])
-            self._input = self._container.attach_socket(params={"stdin": 1, "stream": 1})
-            self._container.start()
 
     def stop(self) -> None:
         """End the loops, if they run."""
-        from docker.errors import APIError, NotFound
-
-        if self._input is not None:
-            with contextlib.suppress(OSError):
-                getattr(self._input, "_sock", self._input).close()  # docker-py wraps the socket in a SocketIO
-            self._input.close()
-            self._input = None
-        if self._container is not None:
-            with contextlib.suppress(APIError):  # the engine also removes it (auto_remove)
-                self._container.remove(force=True)
-            with contextlib.suppress(NotFound):  # frees the name for the next board
-                self._container.wait(condition="removed", timeout=END_TIMEOUT_S)
-            self._container = None
+        if self._loops is not None:
+            self._loops.end()
+            self._loops = None
         self._first.close()

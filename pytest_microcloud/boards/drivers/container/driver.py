@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from pytest_microcloud.boards.drivers.protocol import DriverContext
     from pytest_microcloud.boards.link import Link
+    from pytest_microcloud.controller.tethered import Tethered
 
 SPEC_LABEL = "microcloud.spec"
 CLOCK_TICKS_PER_S = 100
@@ -70,7 +71,7 @@ class ContainerDriver(Driver):
         self._card: str | None = None
         self._container: Container | None = None
         self._volumes: list[Volume] = []
-        self._lease: lease.Lease | None = None
+        self._lease: Tethered | None = None
         self._awake: Awake | None = None
         self._network: Network | None = None
         self._keys = Keys(context.directory, context.target.name)
@@ -277,7 +278,7 @@ class ContainerDriver(Driver):
 
     def _release(self) -> None:
         if self._lease is not None:
-            self._lease.release()
+            self._lease.end()
             self._lease = None
 
     def _create(
