@@ -76,7 +76,6 @@ class Rack:
         self._seen_at_s: dict[str, float] = {}
         self._original: dict[str, dict[str, Any]] = {}
         self._exchanged: set[str] = set()
-        self._has_powered_on = False
         self._engine: DockerClient | None = None
         self._lease: Tethered | None = None
         self.not_cleaned_up: list[str] = []
@@ -271,8 +270,7 @@ class Rack:
         steps = Steps(self._progress, target.name)
         steps.announce("powering on" if board.driver.boot_timeout_s else "connecting")
         try:
-            board.power_on(wait=self._has_powered_on)
-            self._has_powered_on = True
+            board.power_on(wait=bool(self._boards))
         except BaseException:
             with self._warned(board.name):
                 board.power_off()
