@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from pytest_microcloud.boards import undo
 from pytest_microcloud.boards.plain_text import text
+from pytest_microcloud.controller.workspace import whole_run
 from pytest_microcloud.errors import BoardBusy, BoardError, DeadlineExceeded, LinkError, ToolMissing
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ class Lock:
         """
         started, reported, reported_s = time.monotonic(), "", 0.0
         while holder := self._try(leave=leave):
-            if _run(holder.run_id) == _run(self._run_id) and holder.board != self._link.board:
+            if whole_run(holder.run_id) == whole_run(self._run_id) and holder.board != self._link.board:
                 raise BoardBusy(
                     self._link.board,
                     f"is the same machine as {holder.board}: remove one of the names from the inventory",
@@ -301,11 +302,6 @@ def _holder(line: str) -> Holder:
     run_id, board, user = (text(name) or "?" for name in (*names, who))
     tidying = state in ("tidying", "undoing")
     return Holder(time.time() - held_s, tidying, run_id, board, user, text(purpose) or "")
-
-
-def _run(run_id: str) -> str:
-    """Return the id of a run, given the id of one of its processes, such as RUN-gw0 for a worker."""
-    return run_id.partition("-gw")[0]
 
 
 def _lock_error(board: str, complaint: str) -> BoardError:

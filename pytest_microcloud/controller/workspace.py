@@ -40,6 +40,16 @@ def new_run_id() -> str:
     return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
 
 
+def of_worker(run_id: str, worker: str) -> str:
+    """Return the id of a pytest-xdist worker's part of a run, e.g. `20261123T101500-3fa9-gw0`."""
+    return f"{run_id}-{worker}"
+
+
+def whole_run(run_id: str) -> str:
+    """Return the id of the whole run, given the id of the run or of a worker's part of it."""
+    return run_id.partition("-gw")[0]
+
+
 class Workspace:
     """A directory of mode 0700 that belongs to one run; `open` creates it and `close` removes it."""
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_microcloud.boards.power import FLASH_TIMEOUT_S
+from pytest_microcloud.controller.workspace import of_worker
 from pytest_microcloud.errors import EngineError
 from pytest_microcloud.runs.fingerprint import CONTROLLER
 from pytest_microcloud.session.collected import ATTRIBUTE, record
@@ -123,7 +124,7 @@ class Fleet:
     def pytest_testnodedown(self, node: WorkerController, error: object) -> None:
         """Store the run id of a crashed worker on this machine, for the clean-up at the end."""
         if error and is_here(node.gateway.spec):
-            self._crashed.append(f"{self._session.rack.workspace.run_id}-{node.gateway.id}")
+            self._crashed.append(of_worker(self._session.rack.workspace.run_id, node.gateway.id))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:

@@ -112,7 +112,7 @@ def _open_worker(config: pytest.Config) -> None:
 
     from pytest_microcloud import runs
     from pytest_microcloud.catalog import load
-    from pytest_microcloud.controller.workspace import Workspace
+    from pytest_microcloud.controller.workspace import Workspace, of_worker
     from pytest_microcloud.inventory.target import Target
     from pytest_microcloud.runs import unfinished
     from pytest_microcloud.session import worker, xdist_events
@@ -135,7 +135,7 @@ def _open_worker(config: pytest.Config) -> None:
     there = Chosen(registry, load(catalog, registry.experiments), targets)
     send = xdist_events.sender(config)
     xdist_events.stop_on_command(config)
-    workspace = Workspace(f"{given['run_id']}-{workerid}")
+    workspace = Workspace(of_worker(given["run_id"], workerid))
     redactor, place = redactor_of(config, there), given["place"]
     session = _session(config, there, workspace, redactor, worker.Sent(send), place, gateway=gateway)
     session.run_file = Path(given["run_file"])
