@@ -14,6 +14,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ from pytest_microcloud.printable import printable
 from pytest_microcloud.runs.controls import Control
 from pytest_microcloud.runs.fingerprint import Fingerprint
 from pytest_microcloud.runs.plan import Plan
+from pytest_microcloud.runs.writer import Writer
 from pytest_microcloud.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -151,13 +153,8 @@ def write(file: Path, document: Mapping[str, Any]) -> None:
 
 def write_text(file: Path, text: str) -> None:
     """Write a run file from its JSON text, atomically."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+    with closing(Writer(file)) as writer:
+        writer.write(text)
 
 
 def read(file: Path) -> dict[str, Any]:
