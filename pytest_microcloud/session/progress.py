@@ -69,8 +69,6 @@ class Shown(Progress):
 
     def announce(self, subject: str, text: str) -> None:
         """Immediately show a step that is rare and takes long."""
-        if self._reporter is None:
-            self._early.append((subject, text))
         self._show(subject, text, at_once=True)
 
     def update(self, subject: str, text: str) -> None:
@@ -99,6 +97,8 @@ class Shown(Progress):
 
     def _show(self, subject: str, text: str, *, at_once: bool) -> None:
         if self._reporter is None:
+            if at_once:
+                self._early.append((subject, text))
             return
         line = f"{subject}: {self._redact(text)}"
         if self._reporter.isatty:
