@@ -99,7 +99,7 @@ def test_a_child_whose_parent_ended_before_it_could_ask_for_the_signal_does_not_
 def test_ctrl_c_lets_a_command_end_first(tmp_path: Path) -> None:
     script = (
         "import signal; from pytest_microcloud.controller import processes; "
-        "signal.signal(signal.SIGINT, signal.default_int_handler); print('ready', flush=True); "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "
         "processes.run(['sh', '-c', 'touch begun; sleep 1; touch ended'], stdin=b'', timeout_s=60)"
     )
     session = subprocess.Popen(
